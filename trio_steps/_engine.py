@@ -1,0 +1,720 @@
+"""The engine: the one nursery that runs the paths of a fork, whatever its mode.
+
+Problem: run paths side by side, tell a mode how each ended, stop the rest when it is decided, and account for
+every value and every error, whenever the cancellation arrives.
+
+Naive answer: a task per path, each wrapped in ``async with limiter`` and ``outcome.acapture``. It is slow
+(tasks and waiters dominate), needs memory for every path that waits, and stores ``Cancelled`` as an outcome.
+
+What is done instead. Workers take the next path when they are ready to run it, so that paths start in order
+whatever order Trio runs tasks in, and a source is advanced only when there is a free slot.
+
+- A *crew* serves a sync source under a limit: its members run one path after another. A member whose path
+  left something behind (a context variable, an open cancel scope or nursery) is replaced.
+- Everything else (no limit, a stagger, an async source) is *fed* by the caller's own task, one task a path.
+
+A path reports its end to the mode as long as the fork is neither decided nor out of time; later, its value or
+error is late. Only `Exception` is a result. Everything else goes its way through the nursery and is sorted out
+when all tasks have ended; and only then, past one last look for a cancellation from outside, does the fork
+answer. What is deliberately not done: a cancel scope, an event object or a closure per path.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextvars import copy_context
+from copy import deepcopy
+from itertools import chain
+from math import inf
+from operator import is_
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, final
+
+import attrs
+import trio
+
+from ._errors import ConfigError, ForkPartialError, StepTimeoutError, add_note, leaves, name_step
+from ._events import ErrorDiscarded, StepSkipped, StepStarted, ValueDiscarded, logger
+from ._ledger import MISSING, Ledger, PathNames
+from ._lending import Lease, find_lender, hold
+from ._scope import Scope, current, current_scope
+from ._step import called, describe, observe_end
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
+
+if TYPE_CHECKING:
+    from contextvars import Context, ContextVar
+
+    from ._modes import Mode
+
+Call = Callable[..., Any]
+Described = tuple[str, Call]  # a path: its id, and what to call in its scope
+
+STRETCH: Final = 32
+"""How many paths are run or started without a checkpoint in between, at most."""
+
+_END: Final = object()
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
+class Plan:
+    """What a fork was built with. Exactly one of `known`, `source` and `function` says where paths come from."""
+
+    id: str
+    mode: Callable[[Ledger[Any]], Mode[Any, Any]]
+    known: list[Described] | None  # all of them
+    source: Iterable[object] | AsyncIterable[object] | None  # pulled one by one
+    function: Call | None  # gives the paths for an input
+    function_wants_scope: bool
+    merge: Call | None
+    merge_wants_scope: bool
+    concurrency: int | trio.CapacityLimiter | None
+    stagger: float | None
+    timeout: float | None
+    dispose: Call | None
+
+
+def run(plan: Plan, *args: Any) -> Coroutine[Any, Any, Any]:
+    """Run `plan` in the scope that is open; the coroutine returns its result."""
+    return _Run(plan, args, current_scope()).result()
+
+
+@final
+class _Run:
+    """One run of a fork."""
+
+    _nursery: trio.Nursery
+
+    def __init__(self, plan: Plan, args: tuple[Any, ...], scope: Scope) -> None:
+        self._plan = plan
+        self._args = args
+        self._scope = scope
+        self._name = scope.name
+        self._prefix = self._name + "/"
+        self._observe = scope.observers
+        self._context = copy_context()  # where workers start: with the caller's variables, whoever hires them
+        self._source_context: Context | None = None
+        self._ledger: Ledger[Any] = Ledger(plan.id, self._name)
+        self._mode = plan.mode(self._ledger)
+        # the source
+        self._known = plan.known
+        self._iterator: Iterator[object] | None = None
+        self._async_iterator: AsyncIterator[object] | None = None
+        self._pulled = 0
+        self._dry = False
+        # the workers
+        self._limiter = plan.concurrency if isinstance(plan.concurrency, trio.CapacityLimiter) else None
+        self._limit: float = plan.concurrency if isinstance(plan.concurrency, int) else inf
+        self._ready: deque[tuple[int, str, Call, Lease | None]] = deque()  # fed, not yet started
+        self._members = 0  # of the crew
+        self._seeking = 0  # members who have no path at the moment
+        self._waiting = 0  # those of them who wait for a token
+        self._last_start = 0.0
+        self._failure = trio.Event() if plan.stagger is not None else None  # a path has failed since the last start
+        # how it ends
+        self._decided = False
+        self._timed_out = False
+        self._deadline = inf
+        self._states: dict[int, dict[str, object]] = {}
+        self._unwanted: list[tuple[str, Any]] = []
+        self._stray: trio.Cancelled | None = None
+        self._fatal: BaseException | None = None
+        self._crash: Exception | None = None
+        self._answered_for: list[BaseException] = []
+
+    # The whole, in order
+
+    async def result(self) -> Any:
+        await trio.lowlevel.checkpoint_if_cancelled()  # in a cancelled scope not even the source is asked
+        try:
+            async with trio.open_nursery(strict_exception_groups=True) as self._nursery:
+                if self._plan.timeout is not None:
+                    self._deadline = trio.current_time() + self._plan.timeout
+                    self._nursery.cancel_scope.deadline = self._deadline
+                await self._start()
+        except BaseExceptionGroup as group:
+            self._sort_out(group)
+        self._close_source()
+        while self._ready:
+            lease = self._ready.popleft()[3]
+            if lease is not None:
+                lease.end()
+        bare = self._fatal if self._fatal is not None else self._crash
+        if bare is not None:
+            self._skip_queued()
+            await self._drop_everything()
+            raise bare
+        answer, error = self._answer()
+        self._skip_queued()
+        try:
+            await self._discard_late(error)
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except BaseException:
+            await self._drop_everything()
+            raise
+        if error is not None:
+            if not isinstance(error, ForkPartialError):
+                await self._drop_everything()
+            raise error
+        self._adopt_state()
+        return await self._merge(answer)
+
+    async def _start(self) -> None:
+        """Open the source and set the paths going."""
+        await self._open_source()
+        if self._decided:
+            return
+        if self._known is not None:
+            self._exhausted(len(self._known))
+        fed = self._async_iterator is not None or self._plan.stagger is not None
+        if fed or (self._limiter is None and self._limit == inf):
+            await self._feed()
+        else:
+            lender = None if self._limiter is None else find_lender(self._limiter, self._scope.lease)
+            room = self._limit if self._limiter is None else self._limiter.available_tokens + 1
+            for _ in range(1 if self._known is None else int(min(room, len(self._known)))):
+                self._hire(lender)
+                lender = None
+
+    # The source
+
+    async def _open_source(self) -> None:
+        if self._known is not None:
+            self._ledger.names = [id for id, _ in self._known]
+            return
+        source: object = self._plan.source
+        self._source_context = copy_context()
+        if self._plan.function is not None:
+            args = self._args
+            if self._plan.function_wants_scope:
+                args = (*args, self._scope) if args else (None, self._scope)
+            try:
+                source = self._source_context.run(self._plan.function, *args)
+                if hasattr(source, "__await__"):
+                    source = await source  # type: ignore[misc]
+            except Exception as error:
+                self._source_failed(error)
+                return
+            if isinstance(source, (list, tuple, set, frozenset)):
+                self._known = describe_all(source)
+                self._ledger.names = [id for id, _ in self._known]
+                return
+        if isinstance(source, AsyncIterable):
+            self._async_iterator = aiter(source)
+        elif isinstance(source, Iterable):
+            self._iterator = self._source_context.run(iter, source)
+        else:
+            raise ConfigError(
+                f"the paths function of fork {self._name!r} returned {source!r}; "
+                "it has to return an iterable of steps, or an async one"
+            )
+
+    def _pull(self) -> tuple[int, str, Call] | None:
+        """Take the next path, or None if there is none, or the fork is decided."""
+        index = self._pulled
+        known = self._known
+        if known is not None:
+            if self._decided or index == len(known):
+                return None
+            self._pulled = index + 1
+            return index, *known[index]
+        if self._decided or self._dry:
+            return None
+        assert self._source_context is not None and self._iterator is not None
+        try:
+            path = self._source_context.run(next, self._iterator, _END)
+            return self._pull_in(path)
+        except Exception as error:
+            self._source_failed(error)
+            return None
+
+    async def _pull_async(self) -> tuple[int, str, Call] | None:
+        if self._async_iterator is None:
+            return self._pull()
+        try:
+            path = await anext(self._async_iterator, _END)
+            return self._pull_in(path)
+        except Exception as error:
+            self._source_failed(error)
+            return None
+
+    def _pull_in(self, path: object) -> tuple[int, str, Call] | None:
+        if path is _END:
+            self._dry = True
+            self._exhausted(self._pulled)
+            return None
+        base, given, call = describe(path)
+        names = self._ledger.names
+        assert isinstance(names, PathNames)
+        index = self._pulled
+        self._pulled = index + 1
+        return index, names.add(base, given), call
+
+    def _exhausted(self, total: int) -> None:
+        if self._mode.exhausted(total):
+            self._decide("no path is left")
+
+    def _source_failed(self, error: Exception) -> None:
+        self._dry = True
+        if self._over():
+            self._report(self._name, error)
+            return
+        self._ledger.own_errors.append(error)
+        name_step(error, self._name)
+        self._decide(f"its source of paths failed: {error!r}")
+
+    def _close_source(self) -> None:
+        """Close a sync source that has more to give."""
+        close = None if self._dry else getattr(self._iterator, "close", None)
+        self._dry = True
+        if close is not None and self._source_context is not None:
+            try:
+                self._source_context.run(close)
+            except Exception as error:
+                self._report(self._name, error)
+
+    # The workers: one task a path, fed by the caller's task
+
+    async def _feed(self) -> None:
+        limiter, outer = self._limiter, self._scope.lease
+        if limiter is None and self._limit != inf:
+            limiter = trio.CapacityLimiter(self._limit)
+        lease: Lease | None = None
+        try:
+            while not self._decided:
+                if limiter is not None:
+                    lease = await hold(limiter, outer)
+                if self._failure is not None and self._pulled:
+                    await self._pace()
+                pulled = await self._pull_async()
+                if pulled is None:
+                    return
+                self._ready.append((*pulled, lease))
+                lease = None
+                self._failure = self._failure and trio.Event()
+                self._context.run(self._nursery.start_soon, self._run_ready, name=self._name)
+                self._last_start = trio.current_time()
+                if not self._pulled % STRETCH:
+                    await trio.lowlevel.checkpoint()
+        finally:
+            if lease is not None:
+                lease.end()
+            close = getattr(self._async_iterator, "aclose", None)
+            if close is not None:
+                await self._aclose(close)
+
+    async def _pace(self) -> None:
+        """Wait until the next path of a staggered fork may start."""
+        assert self._plan.stagger is not None and self._failure is not None
+        with trio.CancelScope(deadline=self._last_start + self._plan.stagger):
+            await self._failure.wait()
+
+    async def _aclose(self, close: Call) -> None:
+        try:
+            await close()
+        except Exception as error:
+            self._source_failed(error)
+
+    async def _run_ready(self) -> None:
+        if self._decided:
+            return
+        task = trio.lowlevel.current_task()
+        index, id, call, lease = self._ready.popleft()
+        try:
+            await self._run_path(task, index, id, call, lease)
+        finally:
+            if lease is not None:
+                lease.end()
+        if task.child_nurseries:
+            await self._park()
+
+    # The workers: a crew
+
+    def _hire(self, lender: Lease | None) -> None:
+        self._members += 1
+        self._seeking += 1
+        self._context.run(self._nursery.start_soon, self._member, lender, name=self._name)
+
+    async def _member(self, lender: Lease | None) -> None:
+        """Run paths one after another, until there is none, or one leaves something behind."""
+        task = trio.lowlevel.current_task()
+        clean_context = _CleanContext(task.context)
+        stretch = 1
+        while True:
+            first = self._pulled
+            fenced = clean = False
+            try:
+                with trio.CancelScope():  # to notice a cancel scope that a path leaves open
+                    clean = await self._stretch(task, stretch, lender, clean_context)
+                    fenced = True
+            except RuntimeError as error:
+                if not fenced:
+                    raise
+                self._report_open_scope(first, error)
+                clean = False
+            if self._decided or self._dry:
+                return
+            if not clean:
+                self._members -= 1
+                self._seeking -= 1
+                self._hire(lender)
+                return
+            stretch = min(2 * stretch, STRETCH)
+            await trio.lowlevel.checkpoint()
+
+    async def _stretch(
+        self,
+        task: trio.lowlevel.Task,
+        length: int,
+        lender: Lease | None,
+        clean_context: _CleanContext,
+    ) -> bool:
+        """Run up to `length` paths, and return False if the last one left a context variable behind."""
+        lease: Lease | None = None
+        try:
+            for _ in range(length):
+                if self._limiter is not None and lease is None:
+                    lease = await self._slot(lender)
+                pulled = self._pull()
+                if pulled is None:
+                    self._dry = True
+                    return True
+                self._seeking -= 1
+                if self._members < self._limit:
+                    self._staff()
+                scope = await self._run_path(task, *pulled, lease)
+                self._seeking += 1
+                if lease is not None and not lease.reusable(self._waiting):
+                    lease.end()
+                    lease = None
+                if task.child_nurseries:
+                    self._members -= 1
+                    self._seeking -= 1
+                    self._hire(lender)
+                    await self._park()
+                if not clean_context.holds(scope):
+                    return False
+        finally:
+            if lease is not None:
+                lease.end()
+        return True
+
+    async def _slot(self, lender: Lease | None) -> Lease:
+        """Wait for the lane of `lender`, or else for a token."""
+        assert self._limiter is not None
+        outer = self._scope.lease
+        if lender is not None and not lender.ended:
+            borrowed = await lender.lend(outer)
+            if borrowed is not None:
+                return borrowed
+        lease = Lease(self._limiter, outer)
+        try:
+            lease.take_nowait()
+        except trio.WouldBlock:
+            self._waiting += 1
+            try:
+                await lease.take()
+            finally:
+                self._waiting -= 1
+        return lease
+
+    def _staff(self) -> None:
+        """See to it that somebody looks for the next path, or two while there is room for more."""
+        if self._dry or (self._known is not None and self._pulled == len(self._known)):
+            return
+        want = 2 if self._limiter is None or self._limiter.available_tokens > 0 else 1
+        while self._seeking < want and self._members < self._limit:
+            self._hire(None)
+
+    def _report_open_scope(self, first: int, error: RuntimeError) -> None:
+        names = self._ledger.names
+        suspects = ", ".join(repr(names[index]) for index in range(first, min(self._pulled, first + STRETCH)))
+        add_note(error, f"one of these paths ended with a cancel scope of its own still open: {suspects}")
+        self._report(self._name, error)
+
+    # One path
+
+    async def _run_path(self, task: trio.lowlevel.Task, index: int, id: str, call: Call, lease: Lease | None) -> Scope:
+        parent = self._scope
+        observe = self._observe
+        scope = Scope(id, parent, None, observe, parent.lease if lease is None else lease)
+        current.set(scope)
+        task.name = self._prefix + id
+        self._ledger.started += 1
+        start = 0.0
+        if observe is not None:
+            start = trio.current_time()
+            observe(StepStarted(name=task.name, time=start))
+        try:
+            if parent.state is not None:
+                scope.state = deepcopy(parent.state)
+            value = call(*self._args)
+            if type(value) is CoroutineType or hasattr(value, "__await__"):
+                value = await value
+            if task.child_nurseries:
+                self._unwanted.append((task.name, value))
+                raise RuntimeError(f"path {task.name!r} returned with a nursery of its own still open")
+        except Exception as error:
+            self._failed(index, scope, start, error)
+        except BaseException as error:
+            rest = self._interrupted(index, scope, start, error)
+            if rest is error:
+                raise
+            raise rest from None
+        else:
+            self._succeeded(index, scope, start, value)
+        return scope
+
+    def _succeeded(self, index: int, scope: Scope, start: float, value: Any) -> None:
+        if self._observe is not None:
+            observe_end(self._observe, scope.name, start, None)
+        if self._decided or (self._deadline != inf and self._over()):
+            self._ledger.late_values[index] = value
+            return
+        self._ledger.put(index, value)
+        if scope.state is not None and hasattr(self._mode, "winner"):
+            self._states[index] = scope.state
+        if self._mode.succeeded(index, value):
+            self._decide(f"path {scope.id!r} won")
+
+    def _failed(self, index: int, scope: Scope, start: float, error: Exception) -> None:
+        name = scope.name
+        name_step(error, name)
+        if self._observe is not None:
+            observe_end(self._observe, name, start, error)
+        self._ledger.errors[index] = error
+        if self._over():
+            self._ledger.late_errors.add(index)
+            return
+        if self._failure is not None:
+            self._failure.set()
+        if self._mode.failed(index, error):
+            self._decide(f"path {scope.id!r} failed: {error!r}")
+
+    def _interrupted(self, index: int, scope: Scope, start: float, error: BaseException) -> BaseException:
+        """Take the errors out of what ended a path, and return the rest, which no path can answer for."""
+        errors: BaseException | None = None
+        rest: BaseException | None = error
+        if isinstance(error, BaseExceptionGroup):
+            errors, rest = error.split(Exception)
+        over = self._over()
+        if isinstance(errors, Exception):
+            self._failed(index, scope, start, errors)
+        elif self._observe is not None:
+            observe_end(self._observe, scope.name, start, error, self._ledger.reason if over else None)
+        assert rest is not None  # a group of errors only is an Exception
+        for leaf in leaves(rest):
+            if isinstance(leaf, trio.Cancelled):
+                if not over and self._stray is None:
+                    self._stray = leaf
+            else:
+                name_step(leaf, scope.name)
+                self._take_fatal(leaf)
+        return rest
+
+    async def _park(self) -> None:
+        """Keep a task that has a nursery of a path's open, until the fork is over.
+
+        Trio ends such a task with an error, and that would cancel all the others.
+        """
+        bug = RuntimeError("a path left a nursery open")
+        self._answered_for.append(bug)
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise bug
+
+    # The end
+
+    def _over(self) -> bool:
+        """Tell whether what is reported now comes too late to count."""
+        if not self._decided and self._deadline != inf and trio.current_time() >= self._deadline:
+            self._timed_out = True
+            self._ledger.timeout = self._plan.timeout
+            self._decide(f"timed out after {self._plan.timeout:g} s")
+        return self._decided
+
+    def _decide(self, why: str) -> None:
+        self._decided = True
+        self._ledger.reason = reason = f"fork {self._plan.id!r}: {why}"
+        self._nursery.cancel_scope.cancel(reason)
+        self._close_source()
+
+    def _take_fatal(self, error: BaseException) -> None:
+        self._answered_for.append(error)
+        if self._fatal is None:
+            self._fatal = error
+        else:
+            self._report(self._name, error)
+
+    def _sort_out(self, group: BaseExceptionGroup[BaseException]) -> None:
+        """Find what went through the nursery without a path having answered for it."""
+        for leaf in leaves(group):
+            cause: BaseException | None = leaf
+            while cause is not None and not any(cause is known for known in self._answered_for):
+                cause = cause.__context__
+            if cause is not None or isinstance(leaf, trio.Cancelled):
+                continue
+            if not isinstance(leaf, Exception):
+                self._take_fatal(leaf)
+            elif self._crash is None:
+                self._crash = leaf
+            else:
+                self._report(self._name, leaf)
+
+    def _answer(self) -> tuple[Any, BaseException | None]:
+        """Return what the fork comes to: a result, or an error."""
+        if self._stray is None:
+            self._over()
+        ledger = self._ledger
+        if ledger.own_errors:
+            return None, ledger.partial()
+        if self._timed_out:
+            assert self._plan.timeout is not None
+            if not getattr(self._mode, "settles_deadline", False):
+                return None, ledger.partial(StepTimeoutError(self._name, self._plan.timeout))
+        elif self._stray is not None and not self._decided:
+            add_note(self._stray, f"a path of fork {self._name!r} raised this, but no scope around it was cancelled")
+            return None, self._stray
+        elif not self._decided:
+            return None, RuntimeError(
+                f"fork {self._name!r}: every path has ended, but its mode {self._mode!r} did not decide; "
+                "one of succeeded(), failed() and exhausted() has to return True"
+            )
+        try:
+            return self._mode.result(), None
+        except Exception as error:
+            return None, error
+
+    def _adopt_state(self) -> None:
+        winner = getattr(self._mode, "winner", None)
+        if winner is not None and self._scope.state is not None:
+            state = self._states[winner]
+            self._scope.state.clear()
+            self._scope.state.update(state)
+
+    async def _merge(self, answer: Any) -> Any:
+        merge = self._plan.merge
+        if merge is None:
+            return answer
+        try:
+            return await called(merge, (answer, self._scope) if self._plan.merge_wants_scope else (answer,))
+        except BaseException:
+            await self._drop_everything()
+            raise
+
+    # What nobody gets
+
+    def _report(self, name: str, error: BaseException) -> None:
+        """Tell observers and the log of an error that the fork does not raise."""
+        logger.warning("%s: an error that its fork does not raise: %r", name, error, exc_info=error)
+        if self._observe is not None:
+            self._observe(ErrorDiscarded(name=name, time=trio.current_time(), error=error))
+
+    async def _discard(self, values: Iterable[tuple[str, Any]]) -> None:
+        dispose, observe = self._plan.dispose, self._observe
+        if dispose is None and observe is None:
+            return
+        with trio.CancelScope(shield=True):
+            for name, value in values:
+                if observe is not None:
+                    now = trio.current_time()
+                    observe(ValueDiscarded(name=name, time=now, value=value, disposed=dispose is not None))
+                if dispose is not None:
+                    try:
+                        await called(dispose, (value,))
+                    except Exception as error:
+                        self._report(name, error)
+
+    def _skip_queued(self) -> None:
+        """Tell observers of the paths that were never started."""
+        ledger = self._ledger
+        if self._observe is not None:
+            for index in range(ledger.started, len(ledger.names)):
+                name, now = ledger.full_name(index), trio.current_time()
+                self._observe(StepSkipped(name=name, time=now, reason=ledger.reason))
+
+    async def _discard_late(self, error: BaseException | None) -> None:
+        """Give away what came too late for the fork's result, or for its error."""
+        ledger = self._ledger
+        if error is None:
+            for index in sorted(ledger.late_errors):
+                self._report(ledger.full_name(index), ledger.errors.pop(index))
+        late, self._unwanted = self._unwanted, []
+        if error is None or self._timed_out:
+            late += self._take_late()
+        await self._discard(late)
+
+    def _take_late(self) -> list[tuple[str, Any]]:
+        ledger = self._ledger
+        late = [(ledger.full_name(index), value) for index, value in ledger.late_values.items()]
+        ledger.late_values.clear()
+        return late
+
+    async def _drop_everything(self) -> None:
+        """The fork has no result: give every value away, and report every error."""
+        ledger = self._ledger
+        for index, error in sorted(ledger.errors.items()):
+            self._report(ledger.full_name(index), error)
+        for error in ledger.own_errors:
+            self._report(self._name, error)
+        kept = ((ledger.full_name(index), value) for index, value in enumerate(ledger.values) if value is not MISSING)
+        await self._discard(chain(kept, self._take_late(), self._unwanted))
+
+
+@final
+class _CleanContext:
+    """The context variables of a worker as they are when its paths leave nothing behind.
+
+    They are compared by identity: ``==`` would call the ``__eq__`` of foreign values, and take 1 for True.
+    """
+
+    __slots__ = ("_context", "_scope_at", "_values", "_variables")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._variables: list[ContextVar[Any]] = [*context.keys()]
+        self._values: list[object] = [*context.values()]
+        self._scope_at = self._variables.index(current)
+
+    def holds(self, scope: Scope) -> bool:
+        """Tell whether nothing differs but the current scope, which is `scope`."""
+        context, values = self._context, self._values
+        values[self._scope_at] = scope
+        return (
+            len(context) == len(values)
+            and all(map(is_, context.values(), values))
+            and all(map(is_, context, self._variables))
+        )
+
+
+def describe_all(paths: Iterable[object]) -> list[Described]:
+    """Return the paths of a source that is all there, each with an id of its own.
+
+    Raises:
+      ConfigError: one can't be called, or two were given the same id.
+    """
+    described = [describe(path) for path in paths]
+    taken: set[str] = set()
+    for id, given, _ in described:
+        if given:
+            if id in taken:
+                raise ConfigError(f"two paths of a fork have the id {id!r}: give each its own, step(…, id=…)")
+            taken.add(id)
+    counts: dict[str, int] = {}
+    known: list[Described] = []
+    for base, given, call in described:
+        id = base
+        if not given:
+            number = counts.get(base, 0) + 1
+            id = base if number == 1 else f"{base}#{number}"
+            while id in taken:
+                number += 1
+                id = f"{base}#{number}"
+            counts[base] = number
+        known.append((id, call))
+    return known

@@ -1,0 +1,118 @@
+"""What a run tells its observers: one frozen record an event, and who gets them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TypeAlias, final
+
+import attrs
+
+logger = logging.getLogger("trio_steps")
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """Something happened to a step.
+
+    Attributes:
+      name: the step's full name, such as ``"gather-research/academic"``.
+      time: ``trio.current_time()`` when it happened, in seconds.
+    """
+
+    name: str
+    time: float
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StepStarted(Event):
+    """A step began to run."""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StepSucceeded(Event):
+    """A step returned, `duration` seconds after it started."""
+
+    duration: float
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StepFailed(Event):
+    """A step raised `error`, `duration` seconds after it started."""
+
+    duration: float
+    error: BaseException
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StepCancelled(Event):
+    """A step was cancelled, `duration` seconds after it started, because of `reason`."""
+
+    duration: float
+    reason: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StepSkipped(Event):
+    """A step did not run, because of `reason`."""
+
+    reason: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StepRetrying(Event):
+    """Attempt number `attempt` (the first is 1) raised `error`; the next begins in `delay` seconds."""
+
+    attempt: int
+    error: Exception
+    delay: float
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ValueDiscarded(Event):
+    """A path returned `value`, but nobody gets it. `disposed` tells whether the fork's ``dispose`` does."""
+
+    value: object
+    disposed: bool
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ErrorDiscarded(Event):
+    """A path (or ``dispose``) raised `error`, but the fork's outcome is another one."""
+
+    error: BaseException
+
+
+Observer: TypeAlias = Callable[[Event], object]
+"""Anything that can be called with an `Event`. It is called synchronously and must not block."""
+
+
+@final
+class Observers:
+    """The observers of one run, shared by everything that runs in it."""
+
+    __slots__ = ("_observers",)
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    def extended(self, more: Iterable[Observer]) -> Observers:
+        """Return the observers of a run within this one."""
+        return Observers((*self._observers, *more))
+
+    def __call__(self, event: Event) -> None:
+        """Hand `event` to each observer; one that raises is logged and gets no more events."""
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                logger.exception("observer %r raised at %r and is dropped", observer, event)
+                self._observers = tuple(other for other in self._observers if other is not observer)

@@ -1,0 +1,81 @@
+"""What became of a path: `Fulfilled` or `Rejected`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, Literal, NoReturn, TypeAlias, TypeVar, final
+
+import attrs
+import outcome
+
+from ._errors import kind_of
+
+if TYPE_CHECKING:
+    from ._errors import Kind
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@final
+@attrs.frozen
+class Fulfilled(Generic[T_co]):
+    """A path that returned `value`."""
+
+    step_id: str
+    value: T_co
+
+    @property
+    def status(self) -> Literal["fulfilled"]:
+        """``"fulfilled"``, which narrows a `SettleResult`."""
+        return "fulfilled"
+
+    @property
+    def error(self) -> None:
+        """None: there is no error."""
+        return None
+
+    @property
+    def outcome(self) -> outcome.Value[T_co]:
+        """The path's outcome, a new object each time: an outcome can be unwrapped only once."""
+        return outcome.Value(self.value)
+
+    def unwrap(self) -> T_co:
+        """Return the value."""
+        return self.value
+
+
+@final
+@attrs.frozen
+class Rejected:
+    """A path that raised `error`: the very exception, not wrapped."""
+
+    step_id: str
+    error: Exception
+
+    @property
+    def status(self) -> Literal["rejected"]:
+        """``"rejected"``, which narrows a `SettleResult`."""
+        return "rejected"
+
+    @property
+    def value(self) -> None:
+        """None: there is no value."""
+        return None
+
+    @property
+    def kind(self) -> Kind:
+        """What the failure was: ``step_failed``, ``timed_out``, ``cancelled`` or ``fork_partial``."""
+        return kind_of(self.error)
+
+    @property
+    def outcome(self) -> outcome.Error:
+        """The path's outcome, a new object each time: an outcome can be unwrapped only once."""
+        return outcome.Error(self.error)
+
+    def unwrap(self) -> NoReturn:
+        """Raise the error, each time it is called."""
+        raise self.error
+
+
+SettleResult: TypeAlias = Fulfilled[T] | Rejected
+"""The result of one path of a ``settle``; ``status``, ``isinstance`` and ``match`` tell them apart."""
