@@ -295,7 +295,8 @@ class _Run:
                     return
                 self._ready.append((*pulled, lease))
                 lease = None
-                self._failure = self._failure and trio.Event()
+                if self._failure is not None:
+                    self._failure = trio.Event()
                 self._context.run(self._nursery.start_soon, self._run_ready, name=self._name)
                 self._last_start = trio.current_time()
                 if not self._pulled % STRETCH:
@@ -432,9 +433,10 @@ class _Run:
 
     def _report_open_scope(self, first: int, error: RuntimeError) -> None:
         names = self._ledger.names
-        suspects = ", ".join(repr(names[index]) for index in range(first, min(self._pulled, first + STRETCH)))
-        add_note(error, f"one of these paths ended with a cancel scope of its own still open: {suspects}")
-        self._report(self._name, error)
+        suspects = " or ".join(repr(names[index]) for index in range(first, min(self._pulled, first + STRETCH)))
+        bug = RuntimeError(f"path {suspects} of fork {self._name!r} returned with a cancel scope of its own still open")
+        bug.__cause__ = error
+        self._report(self._name, bug)
 
     # One path
 

@@ -165,7 +165,7 @@ def _required(function: Callable[..., Any]) -> int:
 
 def _spot(paths: tuple[Any, ...]) -> Any:
     """Return the source of paths of a fork on the spot: the arguments, or the one iterable that was given."""
-    if len(paths) == 1 and not callable(paths[0]):
+    if len(paths) == 1 and not callable(paths[0]) and isinstance(paths[0], (Iterable, AsyncIterable)):
         return paths[0]
     return paths
 
