@@ -1,12 +1,20 @@
-"""Fixtures that every test may use."""
+"""Every async test runs on a virtual clock: it starts at 0, and time passes only when every task waits."""
 
 from __future__ import annotations
 
+import inspect
+from typing import Any
+
 import pytest
+import trio
 import trio.testing
 
 
-@pytest.fixture
-def clock(autojump_clock: trio.testing.MockClock) -> trio.testing.MockClock:
-    """The virtual clock: time passes only when every task waits, and starts at 0."""
-    return autojump_clock
+def run_virtually(main: Any, *, clock: Any = None, **options: Any) -> Any:
+    return trio.run(main, clock=clock or trio.testing.MockClock(autojump_threshold=0), **options)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.add_marker(pytest.mark.trio(run=run_virtually))

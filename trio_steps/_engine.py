@@ -26,6 +26,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextvars import copy_context
 from copy import deepcopy
+from inspect import iscoroutine
 from itertools import chain
 from math import inf
 from operator import is_
@@ -40,7 +41,7 @@ from ._events import ErrorDiscarded, StepSkipped, StepStarted, ValueDiscarded, l
 from ._ledger import MISSING, Ledger, PathNames
 from ._lending import Lease, find_lender, hold
 from ._scope import Scope, current, current_scope
-from ._step import called, describe, observe_end
+from ._step import called, describe, observe_end, takes_input
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -112,6 +113,7 @@ class _Run:
         self._ready: deque[tuple[int, str, Call, Lease | None]] = deque()  # fed, not yet started
         self._members = 0  # of the crew
         self._seeking = 0  # members who have no path at the moment
+        self._seekers = 2 if self._limiter is None else 1  # how many there should be
         self._waiting = 0  # those of them who wait for a token
         self._last_start = 0.0
         self._failure = trio.Event() if plan.stagger is not None else None  # a path has failed since the last start
@@ -139,10 +141,6 @@ class _Run:
         except BaseExceptionGroup as group:
             self._sort_out(group)
         self._close_source()
-        while self._ready:
-            lease = self._ready.popleft()[3]
-            if lease is not None:
-                lease.end()
         bare = self._fatal if self._fatal is not None else self._crash
         if bare is not None:
             self._skip_queued()
@@ -174,11 +172,14 @@ class _Run:
         if fed or (self._limiter is None and self._limit == inf):
             await self._feed()
         else:
-            lender = None if self._limiter is None else find_lender(self._limiter, self._scope.lease)
-            room = self._limit if self._limiter is None else self._limiter.available_tokens + 1
+            room = self._limit
+            if self._limiter is not None:
+                room = self._limiter.available_tokens + 1  # one of them waits for the next token
+                lender = find_lender(self._limiter, self._scope.lease)
+                if lender is not None:
+                    self._hire(lender)
             for _ in range(1 if self._known is None else int(min(room, len(self._known)))):
-                self._hire(lender)
-                lender = None
+                self._hire(None)
 
     # The source
 
@@ -194,24 +195,27 @@ class _Run:
                 args = (*args, self._scope) if args else (None, self._scope)
             try:
                 source = self._source_context.run(self._plan.function, *args)
-                if hasattr(source, "__await__"):
+                if hasattr(type(source), "__await__"):
                     source = await source  # type: ignore[misc]
             except Exception as error:
                 self._source_failed(error)
                 return
-            if isinstance(source, (list, tuple, set, frozenset)):
-                self._known = describe_all(source)
-                self._ledger.names = [id for id, _ in self._known]
-                return
-        if isinstance(source, AsyncIterable):
-            self._async_iterator = aiter(source)
-        elif isinstance(source, Iterable):
-            self._iterator = self._source_context.run(iter, source)
-        else:
+        if isinstance(source, (list, tuple, set, frozenset)):
+            self._known = describe_all(source)
+            self._ledger.names = [id for id, _ in self._known]
+        elif not isinstance(source, (AsyncIterable, Iterable)):
             raise ConfigError(
                 f"the paths function of fork {self._name!r} returned {source!r}; "
                 "it has to return an iterable of steps, or an async one"
             )
+        else:
+            try:
+                if isinstance(source, AsyncIterable):
+                    self._async_iterator = aiter(source)
+                else:
+                    self._iterator = self._source_context.run(iter, source)
+            except Exception as error:
+                self._source_failed(error)
 
     def _pull(self) -> tuple[int, str, Call] | None:
         """Take the next path, or None if there is none, or the fork is decided."""
@@ -240,7 +244,9 @@ class _Run:
             return self._pull_in(path)
         except Exception as error:
             self._source_failed(error)
-            return None
+        except BaseExceptionGroup as group:
+            self._source_mixed(group)
+        return None
 
     def _pull_in(self, path: object) -> tuple[int, str, Call] | None:
         if path is _END:
@@ -266,6 +272,13 @@ class _Run:
         self._ledger.own_errors.append(error)
         name_step(error, self._name)
         self._decide(f"its source of paths failed: {error!r}")
+
+    def _source_mixed(self, group: BaseExceptionGroup[BaseException]) -> None:
+        errors, rest = group.split(Exception)
+        if isinstance(errors, Exception):
+            self._source_failed(errors)
+        assert rest is not None  # a group of errors only is an Exception
+        raise rest
 
     def _close_source(self) -> None:
         """Close a sync source that has more to give."""
@@ -319,14 +332,20 @@ class _Run:
             await close()
         except Exception as error:
             self._source_failed(error)
+        except BaseExceptionGroup as group:
+            # a nursery in the generator has put the GeneratorExit that closes it into a group
+            rest = group.split(GeneratorExit)[1]
+            if isinstance(rest, Exception):
+                self._source_failed(rest)
+            elif rest is not None:
+                self._source_mixed(rest)
 
     async def _run_ready(self) -> None:
-        if self._decided:
-            return
         task = trio.lowlevel.current_task()
         index, id, call, lease = self._ready.popleft()
         try:
-            await self._run_path(task, index, id, call, lease)
+            if not self._decided:
+                await self._run_path(task, index, id, call, lease)
         finally:
             if lease is not None:
                 lease.end()
@@ -336,36 +355,41 @@ class _Run:
     # The workers: a crew
 
     def _hire(self, lender: Lease | None) -> None:
-        self._members += 1
-        self._seeking += 1
+        """Start a member; one with a `lender` runs its paths on that one's lane, and is not counted."""
+        if lender is None:
+            self._members += 1
+            self._seeking += 1
         self._context.run(self._nursery.start_soon, self._member, lender, name=self._name)
+
+    def _replace(self, lender: Lease | None) -> None:
+        if lender is None:
+            self._members -= 1
+            self._seeking -= 1
+        self._hire(lender)
 
     async def _member(self, lender: Lease | None) -> None:
         """Run paths one after another, until there is none, or one leaves something behind."""
         task = trio.lowlevel.current_task()
         clean_context = _CleanContext(task.context)
-        stretch = 1
+        length = 1
         while True:
-            first = self._pulled
+            ran: list[int] = []
             fenced = clean = False
             try:
                 with trio.CancelScope():  # to notice a cancel scope that a path leaves open
-                    clean = await self._stretch(task, stretch, lender, clean_context)
+                    clean = await self._stretch(task, length, lender, clean_context, ran)
                     fenced = True
             except RuntimeError as error:
                 if not fenced:
                     raise
-                self._report_open_scope(first, error)
+                self._report_open_scope(ran, error)
                 clean = False
-            if self._decided or self._dry:
+            if self._dry:
                 return
             if not clean:
-                self._members -= 1
-                self._seeking -= 1
-                self._hire(lender)
+                self._replace(lender)
                 return
-            stretch = min(2 * stretch, STRETCH)
-            await trio.lowlevel.checkpoint()
+            length = min(2 * length, STRETCH)
 
     async def _stretch(
         self,
@@ -373,41 +397,52 @@ class _Run:
         length: int,
         lender: Lease | None,
         clean_context: _CleanContext,
+        ran: list[int],
     ) -> bool:
         """Run up to `length` paths, and return False if the last one left a context variable behind."""
+        ledger = self._ledger
+        counted = lender is None
+        unblocked = 0
         lease: Lease | None = None
         try:
             for _ in range(length):
                 if self._limiter is not None and lease is None:
-                    lease = await self._slot(lender)
+                    lease = await self._slot(task, lender)
                 pulled = self._pull()
                 if pulled is None:
                     self._dry = True
                     return True
-                self._seeking -= 1
-                if self._members < self._limit:
+                self._seeking -= counted
+                if self._seeking < self._seekers and self._members < self._limit:
                     self._staff()
+                ran.append(pulled[0])
+                started = ledger.started + 1
                 scope = await self._run_path(task, *pulled, lease)
-                self._seeking += 1
-                if lease is not None and not lease.reusable(self._waiting):
-                    lease.end()
-                    lease = None
+                self._seeking += counted
+                # When others started a path meanwhile, this one has let them. Else it may not have blocked at all.
+                unblocked = unblocked + 1 if ledger.started == started else 0
+                if unblocked * max(self._members, 1) >= STRETCH:
+                    unblocked = 0
+                    await trio.lowlevel.checkpoint()
+                if lease is not None:
+                    lease = lease.pass_on(self._waiting)
                 if task.child_nurseries:
-                    self._members -= 1
-                    self._seeking -= 1
-                    self._hire(lender)
-                    await self._park()
+                    break
                 if not clean_context.holds(scope):
                     return False
         finally:
             if lease is not None:
                 lease.end()
+        if task.child_nurseries:
+            self._replace(lender)
+            await self._park()
         return True
 
-    async def _slot(self, lender: Lease | None) -> Lease:
+    async def _slot(self, task: trio.lowlevel.Task, lender: Lease | None) -> Lease:
         """Wait for the lane of `lender`, or else for a token."""
         assert self._limiter is not None
         outer = self._scope.lease
+        task.name = self._name  # between two paths it is just a member of the crew
         if lender is not None and not lender.ended:
             borrowed = await lender.lend(outer)
             if borrowed is not None:
@@ -424,16 +459,14 @@ class _Run:
         return lease
 
     def _staff(self) -> None:
-        """See to it that somebody looks for the next path, or two while there is room for more."""
+        """See to it that somebody looks for the next path; without tokens two, to get a large crew going."""
         if self._dry or (self._known is not None and self._pulled == len(self._known)):
             return
-        want = 2 if self._limiter is None or self._limiter.available_tokens > 0 else 1
-        while self._seeking < want and self._members < self._limit:
+        while self._seeking < self._seekers and self._members < self._limit:
             self._hire(None)
 
-    def _report_open_scope(self, first: int, error: RuntimeError) -> None:
-        names = self._ledger.names
-        suspects = " or ".join(repr(names[index]) for index in range(first, min(self._pulled, first + STRETCH)))
+    def _report_open_scope(self, ran: list[int], error: RuntimeError) -> None:
+        suspects = " or ".join(repr(self._ledger.names[index]) for index in ran)
         bug = RuntimeError(f"path {suspects} of fork {self._name!r} returned with a cancel scope of its own still open")
         bug.__cause__ = error
         self._report(self._name, bug)
@@ -454,8 +487,8 @@ class _Run:
         try:
             if parent.state is not None:
                 scope.state = deepcopy(parent.state)
-            value = call(*self._args)
-            if type(value) is CoroutineType or hasattr(value, "__await__"):
+            value = call(*self._args) if self._args and takes_input(call) else call()
+            if type(value) is CoroutineType or hasattr(type(value), "__await__"):
                 value = await value
             if task.child_nurseries:
                 self._unwanted.append((task.name, value))
@@ -589,6 +622,8 @@ class _Run:
             )
         try:
             return self._mode.result(), None
+        except ForkPartialError as error:
+            return None, error.with_traceback(None)  # it shows nothing but ours
         except Exception as error:
             return None, error
 
@@ -649,7 +684,8 @@ class _Run:
         late, self._unwanted = self._unwanted, []
         if error is None or self._timed_out:
             late += self._take_late()
-        await self._discard(late)
+        if late:
+            await self._discard(late)
 
     def _take_late(self) -> list[tuple[str, Any]]:
         ledger = self._ledger
@@ -700,7 +736,13 @@ def describe_all(paths: Iterable[object]) -> list[Described]:
     Raises:
       ConfigError: one can't be called, or two were given the same id.
     """
-    described = [describe(path) for path in paths]
+    try:
+        described = [describe(path) for path in paths]
+    except ConfigError:
+        for path in paths:
+            if iscoroutine(path):
+                path.close()  # the error says it all; that it was never awaited is no news
+        raise
     taken: set[str] = set()
     for id, given, _ in described:
         if given:

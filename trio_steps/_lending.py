@@ -23,7 +23,7 @@ import trio
 class Lease:
     """One token of `limiter`, held on its own behalf, and lendable to one borrower at a time."""
 
-    __slots__ = ("_lane", "_lender", "_source", "_users", "ended", "limiter", "outer")
+    __slots__ = ("_lane", "_lender", "_source", "_token", "_users", "ended", "limiter", "outer")
 
     def __init__(self, limiter: trio.CapacityLimiter, outer: Lease | None, lender: Lease | None = None) -> None:
         self.limiter = limiter
@@ -32,6 +32,7 @@ class Lease:
         self._lender = lender
         self._source = limiter if lender is None else lender.lane
         self._lane: trio.CapacityLimiter | None = None
+        self._token: object = self  # on whose behalf it is held
         self._users = 1  # the holder, and the borrower who is on the lane
 
     @property
@@ -42,10 +43,10 @@ class Lease:
 
     def take_nowait(self) -> None:
         """Raise `trio.WouldBlock` if there is no token, or the lane is taken."""
-        self._source.acquire_on_behalf_of_nowait(self)
+        self._source.acquire_on_behalf_of_nowait(self._token)
 
     async def take(self) -> None:
-        await self._source.acquire_on_behalf_of(self)
+        await self._source.acquire_on_behalf_of(self._token)
 
     async def lend(self, outer: Lease | None) -> Lease | None:
         """Wait for the lane and return a lease on it, or None if this lease has ended in the meantime."""
@@ -60,16 +61,22 @@ class Lease:
         self._users += 1
         return borrowed
 
-    def reusable(self, waiting: int) -> bool:
-        """Tell whether the next path may have this token without a new wait.
+    def pass_on(self, waiting: int) -> Lease | None:
+        """End this lease, and return one with the same token for the holder's next path.
 
-        It may not while it is lent, while anybody waits for a token but the caller's own `waiting` tasks, or
-        after ``total_tokens`` was lowered.
+        Return None, and give the token back, while it is lent, while anybody waits for a token but the holder's
+        own `waiting` tasks, or after ``total_tokens`` was lowered.
         """
-        if self._users > 1:
-            return False
+        self.ended = True
         seen = self._source.statistics()
-        return seen.tasks_waiting <= waiting and seen.borrowed_tokens <= seen.total_tokens
+        if self._lender is not None:
+            waiting = 0 if not self._lender.ended else -1
+        if self._users > 1 or seen.tasks_waiting > waiting or seen.borrowed_tokens > seen.total_tokens:
+            self._drop()
+            return None
+        successor = Lease(self.limiter, self.outer, self._lender)
+        successor._token = self._token
+        return successor
 
     def end(self) -> None:
         """The holder has ended: lend no more, and give the token back as soon as nobody uses it."""
@@ -82,7 +89,7 @@ class Lease:
             lease._users -= 1
             if lease._users:
                 return
-            lease._source.release_on_behalf_of(lease)
+            lease._source.release_on_behalf_of(lease._token)
             lease = lease._lender
 
 

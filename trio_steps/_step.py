@@ -108,7 +108,7 @@ class Step(Generic[I_contra, O_co]):
             observe(StepStarted(name=scope.name, time=start))
         try:
             result = self.entry(*(() if isinstance(input, NoInput) else (input,)))
-            if type(result) is CoroutineType or hasattr(result, "__await__"):
+            if type(result) is CoroutineType or hasattr(type(result), "__await__"):
                 result = await result
         except Exception as error:
             if self._skips(error, scope):
@@ -140,21 +140,21 @@ class Step(Generic[I_contra, O_co]):
 class FunctionStep(Step[I_contra, O_co]):
     """A function, with policies."""
 
-    __slots__ = ("_call", "_policies", "fn", "provides")
+    __slots__ = ("_policies", "call", "fn", "provides")
 
     def __init__(self, fn: Callable[..., Any], id: str | None, policies: Policies, provides: str | None) -> None:
-        derived, given, self._call = describe(fn)
+        derived, given, self.call = describe(fn)
         self._policies = policies
         super().__init__(
             derived if id is None else check_id(id),
             given or id is not None,
-            self._call if policies == Policies() else self._guarded,
+            self.call if policies == Policies() else self._guarded,
         )
         self.fn = fn
         self.provides = provides
 
     async def _guarded(self, *args: Any) -> Any:
-        return await self._policies.apply(current_scope(), functools.partial(called, self._call, args))
+        return await self._policies.apply(current_scope(), functools.partial(called, self.call, args))
 
     def _skips(self, error: Exception, scope: Scope) -> bool:
         breaker = self._policies.circuit_breaker
@@ -169,7 +169,7 @@ class FunctionStep(Step[I_contra, O_co]):
 async def called(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """Call `fn`, and await what it returns if that can be awaited."""
     result = fn(*args)
-    if type(result) is CoroutineType or hasattr(result, "__await__"):
+    if type(result) is CoroutineType or hasattr(type(result), "__await__"):
         result = await result
     return result
 
@@ -226,6 +226,31 @@ def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
             f"write partial({name}, …) or {name}, not {name}(…)"
         )
     raise ConfigError(f"a step is a function or another callable, not {fn!r}")
+
+
+def takes_input(fn: Callable[..., Any]) -> bool:
+    """Tell whether a path has a place for the fork's input.
+
+    A function of no arguments has none; nor has a `functools.partial` when all it still takes is optional.
+    """
+    if type(fn) is FunctionType:
+        code = fn.__code__
+        return code.co_argcount > 0 or bool(code.co_flags & inspect.CO_VARARGS)
+    own = getattr(fn, "__self__", None)
+    if isinstance(own, FunctionStep):
+        return takes_input(own.call)
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    return any(
+        parameter.kind is parameter.VAR_POSITIONAL
+        or (
+            parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+            and (parameter.default is parameter.empty or not isinstance(fn, functools.partial))
+        )
+        for parameter in parameters
+    )
 
 
 def _inner_scope(id: str, observers: tuple[Observer, ...], state: dict[str, object] | None) -> Scope:
