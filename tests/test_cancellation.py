@@ -325,14 +325,15 @@ async def test_interrupt_of_the_forks_own_caller_leaves_bare() -> None:
     log: list[Any] = []
     error = KeyboardInterrupt()
 
-    def source() -> Any:
-        yield cleans_up(log)
+    async def source() -> Any:
+        yield cleans_up(log, 1)
+        await trio.sleep(1)
         raise error
 
     with pytest.raises(KeyboardInterrupt) as caught:
         await gather(source())
     assert caught.value is error
-    assert log == [("slow", 0)]
+    assert log == [("slow", 2)]
 
 
 async def test_interrupt_in_a_source_that_a_worker_advances_leaves_bare() -> None:

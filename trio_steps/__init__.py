@@ -3,7 +3,9 @@
 The floors of the house; a module imports only from floors below it:
 
     _recorder                       an observer that keeps the story of a run
-    _fork                           fork, race, gather, settle: faces of the engine
+    _faces                          race, gather, settle: forks on the spot
+    _fork                           fork
+    _plan                           what a fork was given, checked and put in form
     _engine                         the one nursery that runs paths
     _step                           steps, and how they are called
     _policies                       timeouts, retries, circuit breakers, limiters
@@ -35,10 +37,12 @@ from ._events import (
     StepSucceeded,
     ValueDiscarded,
 )
-from ._fork import Fork, fork, gather, race, settle
+from ._faces import gather, race, settle
+from ._fork import Fork, fork
 from ._ledger import Ledger
 from ._modes import Mode, ModeFactory
 from ._policies import CircuitBreaker, Retry
+from ._recorder import Recorder
 from ._results import Fulfilled, Rejected, SettleResult
 from ._scope import Scope, current_scope
 from ._step import Step, StepDecorator, step
@@ -59,6 +63,7 @@ __all__ = [
     "NoPathsError",
     "Observer",
     "PathCancelledError",
+    "Recorder",
     "Rejected",
     "Retry",
     "Scope",

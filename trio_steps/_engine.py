@@ -23,15 +23,15 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
 from contextvars import copy_context
-from copy import deepcopy
+from copy import copy, deepcopy
 from inspect import iscoroutine
 from itertools import chain
 from math import inf
 from operator import is_
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast, final
 
 import attrs
 import trio
@@ -41,21 +41,25 @@ from ._events import ErrorDiscarded, StepSkipped, StepStarted, ValueDiscarded, l
 from ._ledger import MISSING, Ledger, PathNames
 from ._lending import Lease, find_lender, hold
 from ._scope import Scope, current, current_scope
-from ._step import called, describe, observe_end, takes_input
+from ._step import called, describe, observe_end, takes_input, type_of
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from contextvars import Context, ContextVar
 
     from ._modes import Mode
 
 Call = Callable[..., Any]
-Described = tuple[str, Call]  # a path: its id, and what to call in its scope
+Path = tuple[int, str, Call]  # its index, its id, and what to call in its scope
 
 STRETCH: Final = 32
 """How many paths are run or started without a checkpoint in between, at most."""
+
+COLLECTIONS: Final = (list, tuple, set, frozenset)
+"""Sources that are all there: their paths are known when the fork begins."""
 
 _END: Final = object()
 
@@ -67,7 +71,7 @@ class Plan:
 
     id: str
     mode: Callable[[Ledger[Any]], Mode[Any, Any]]
-    known: list[Described] | None  # all of them
+    known: list[Path] | None  # all of them
     source: Iterable[object] | AsyncIterable[object] | None  # pulled one by one
     function: Call | None  # gives the paths for an input
     function_wants_scope: bool
@@ -101,16 +105,18 @@ class _Run:
         self._source_context: Context | None = None
         self._ledger: Ledger[Any] = Ledger(plan.id, self._name)
         self._mode = plan.mode(self._ledger)
+        self._succeeded = self._mode.succeeded
         # the source
         self._known = plan.known
         self._iterator: Iterator[object] | None = None
         self._async_iterator: AsyncIterator[object] | None = None
         self._pulled = 0
         self._dry = False
+        self._total: int | None = None
         # the workers
         self._limiter = plan.concurrency if isinstance(plan.concurrency, trio.CapacityLimiter) else None
         self._limit: float = plan.concurrency if isinstance(plan.concurrency, int) else inf
-        self._ready: deque[tuple[int, str, Call, Lease | None]] = deque()  # fed, not yet started
+        self._ready: deque[tuple[Path, Lease | None]] = deque()  # fed, not yet started
         self._members = 0  # of the crew
         self._seeking = 0  # members who have no path at the moment
         self._seekers = 2 if self._limiter is None else 1  # how many there should be
@@ -118,6 +124,8 @@ class _Run:
         self._last_start = 0.0
         self._failure = trio.Event() if plan.stagger is not None else None  # a path has failed since the last start
         # how it ends
+        self._ended = 0  # paths, before the decision
+        self._stopped = False  # no path is started any more
         self._decided = False
         self._timed_out = False
         self._deadline = inf
@@ -140,7 +148,6 @@ class _Run:
                 await self._start()
         except BaseExceptionGroup as group:
             self._sort_out(group)
-        self._close_source()
         bare = self._fatal if self._fatal is not None else self._crash
         if bare is not None:
             self._skip_queued()
@@ -162,10 +169,17 @@ class _Run:
         return await self._merge(answer)
 
     async def _start(self) -> None:
-        """Open the source and set the paths going."""
-        await self._open_source()
-        if self._decided:
-            return
+        """Open the source, set the paths going, and wait until the fork is decided or cancelled."""
+        try:
+            await self._open_source()
+            if not self._decided:
+                await self._start_paths()
+            await trio.sleep_forever()
+        finally:
+            self._stopped = True
+            self._close_source()
+
+    async def _start_paths(self) -> None:
         if self._known is not None:
             self._exhausted(len(self._known))
         fed = self._async_iterator is not None or self._plan.stagger is not None
@@ -185,7 +199,7 @@ class _Run:
 
     async def _open_source(self) -> None:
         if self._known is not None:
-            self._ledger.names = [id for id, _ in self._known]
+            self._ledger.expect([id for _, id, _ in self._known])
             return
         source: object = self._plan.source
         self._source_context = copy_context()
@@ -196,13 +210,13 @@ class _Run:
             try:
                 source = self._source_context.run(self._plan.function, *args)
                 if hasattr(type(source), "__await__"):
-                    source = await source  # type: ignore[misc]
+                    source = await cast("Awaitable[object]", source)
             except Exception as error:
                 self._source_failed(error)
                 return
-        if isinstance(source, (list, tuple, set, frozenset)):
-            self._known = describe_all(source)
-            self._ledger.names = [id for id, _ in self._known]
+        if isinstance(source, COLLECTIONS):
+            self._known = describe_all(cast("Collection[object]", source))
+            self._ledger.expect([id for _, id, _ in self._known])
         elif not isinstance(source, (AsyncIterable, Iterable)):
             raise ConfigError(
                 f"the paths function of fork {self._name!r} returned {source!r}; "
@@ -211,22 +225,23 @@ class _Run:
         else:
             try:
                 if isinstance(source, AsyncIterable):
-                    self._async_iterator = aiter(source)
+                    self._async_iterator = aiter(cast("AsyncIterable[object]", source))
                 else:
-                    self._iterator = self._source_context.run(iter, source)
+                    self._iterator = self._source_context.run(iter, cast("Iterable[object]", source))
             except Exception as error:
                 self._source_failed(error)
 
-    def _pull(self) -> tuple[int, str, Call] | None:
+    def _pull(self) -> Path | None:
         """Take the next path, or None if there is none, or the fork is decided."""
         index = self._pulled
         known = self._known
         if known is not None:
-            if self._decided or index == len(known):
+            if self._stopped or index == len(known):
+                self._dry = True
                 return None
             self._pulled = index + 1
-            return index, *known[index]
-        if self._decided or self._dry:
+            return known[index]
+        if self._stopped or self._dry:
             return None
         assert self._source_context is not None and self._iterator is not None
         try:
@@ -236,11 +251,11 @@ class _Run:
             self._source_failed(error)
             return None
 
-    async def _pull_async(self) -> tuple[int, str, Call] | None:
-        if self._async_iterator is None:
-            return self._pull()
+    async def _pull_async(self, source: AsyncIterator[object]) -> Path | None:
+        if self._stopped:
+            return None
         try:
-            path = await anext(self._async_iterator, _END)
+            path = await anext(source, _END)
             return self._pull_in(path)
         except Exception as error:
             self._source_failed(error)
@@ -248,7 +263,7 @@ class _Run:
             self._source_mixed(group)
         return None
 
-    def _pull_in(self, path: object) -> tuple[int, str, Call] | None:
+    def _pull_in(self, path: object) -> Path | None:
         if path is _END:
             self._dry = True
             self._exhausted(self._pulled)
@@ -261,8 +276,11 @@ class _Run:
         return index, names.add(base, given), call
 
     def _exhausted(self, total: int) -> None:
+        self._total = total
         if self._mode.exhausted(total):
             self._decide("no path is left")
+        elif self._ended == total:
+            self._decide_in_vain()
 
     def _source_failed(self, error: Exception) -> None:
         self._dry = True
@@ -299,19 +317,19 @@ class _Run:
         lease: Lease | None = None
         try:
             while not self._decided:
-                if limiter is not None:
-                    lease = await hold(limiter, outer)
                 if self._failure is not None and self._pulled:
                     await self._pace()
-                pulled = await self._pull_async()
-                if pulled is None:
+                if limiter is not None:
+                    lease = await hold(limiter, outer)
+                path = self._pull() if self._async_iterator is None else await self._pull_async(self._async_iterator)
+                if path is None:
                     return
-                self._ready.append((*pulled, lease))
+                self._ready.append((path, lease))
                 lease = None
                 if self._failure is not None:
                     self._failure = trio.Event()
-                self._context.run(self._nursery.start_soon, self._run_ready, name=self._name)
-                self._last_start = trio.current_time()
+                    self._last_start = trio.current_time()
+                self._context.run(self._nursery.start_soon, self._run_ready, name=self._name)  # type: ignore[arg-type]
                 if not self._pulled % STRETCH:
                     await trio.lowlevel.checkpoint()
         finally:
@@ -334,7 +352,7 @@ class _Run:
             self._source_failed(error)
         except BaseExceptionGroup as group:
             # a nursery in the generator has put the GeneratorExit that closes it into a group
-            rest = group.split(GeneratorExit)[1]
+            rest: Any = group.split(GeneratorExit)[1]
             if isinstance(rest, Exception):
                 self._source_failed(rest)
             elif rest is not None:
@@ -342,14 +360,15 @@ class _Run:
 
     async def _run_ready(self) -> None:
         task = trio.lowlevel.current_task()
-        index, id, call, lease = self._ready.popleft()
+        path, lease = self._ready.popleft()
+        fine = True
         try:
-            if not self._decided:
-                await self._run_path(task, index, id, call, lease)
+            if not self._stopped:
+                fine = await self._run_path(task, path, lease)
         finally:
             if lease is not None:
                 lease.end()
-        if task.child_nurseries:
+        if not fine:
             await self._park()
 
     # The workers: a crew
@@ -359,7 +378,7 @@ class _Run:
         if lender is None:
             self._members += 1
             self._seeking += 1
-        self._context.run(self._nursery.start_soon, self._member, lender, name=self._name)
+        self._context.run(self._nursery.start_soon, self._member, lender, name=self._name)  # type: ignore[arg-type]
 
     def _replace(self, lender: Lease | None) -> None:
         if lender is None:
@@ -370,21 +389,21 @@ class _Run:
     async def _member(self, lender: Lease | None) -> None:
         """Run paths one after another, until there is none, or one leaves something behind."""
         task = trio.lowlevel.current_task()
-        clean_context = _CleanContext(task.context)
+        context = _Context(task.context)
         length = 1
         while True:
-            ran: list[int] = []
+            ran: list[Path] = []
             fenced = clean = False
             try:
                 with trio.CancelScope():  # to notice a cancel scope that a path leaves open
-                    clean = await self._stretch(task, length, lender, clean_context, ran)
+                    clean = await self._stretch(task, length, lender, context, ran)
                     fenced = True
             except RuntimeError as error:
                 if not fenced:
                     raise
                 self._report_open_scope(ran, error)
                 clean = False
-            if self._dry:
+            if self._dry or self._stopped:
                 return
             if not clean:
                 self._replace(lender)
@@ -396,8 +415,8 @@ class _Run:
         task: trio.lowlevel.Task,
         length: int,
         lender: Lease | None,
-        clean_context: _CleanContext,
-        ran: list[int],
+        context: _Context,
+        ran: list[Path],
     ) -> bool:
         """Run up to `length` paths, and return False if the last one left a context variable behind."""
         ledger = self._ledger
@@ -408,35 +427,39 @@ class _Run:
             for _ in range(length):
                 if self._limiter is not None and lease is None:
                     lease = await self._slot(task, lender)
-                pulled = self._pull()
-                if pulled is None:
-                    self._dry = True
+                path = self._pull()
+                if path is None:
                     return True
-                self._seeking -= counted
-                if self._seeking < self._seekers and self._members < self._limit:
+                if counted:
+                    self._seeking -= 1
+                if self._members < self._limit and self._seeking < self._seekers:
                     self._staff()
-                ran.append(pulled[0])
+                ran.append(path)
                 started = ledger.started + 1
-                scope = await self._run_path(task, *pulled, lease)
-                self._seeking += counted
-                # When others started a path meanwhile, this one has let them. Else it may not have blocked at all.
-                unblocked = unblocked + 1 if ledger.started == started else 0
-                if unblocked * max(self._members, 1) >= STRETCH:
-                    unblocked = 0
-                    await trio.lowlevel.checkpoint()
+                fine = await self._run_path(task, path, lease)
+                if counted:
+                    self._seeking += 1
                 if lease is not None:
                     lease = lease.pass_on(self._waiting)
-                if task.child_nurseries:
+                if not fine:
                     break
-                if not clean_context.holds(scope):
+                if not context.is_clean():
                     return False
+                # When others started a path meanwhile, this one has let them. Else it may not have blocked at all.
+                if ledger.started != started:
+                    unblocked = 0
+                else:
+                    unblocked += 1
+                    if unblocked * max(self._members, 1) >= STRETCH:
+                        unblocked = 0
+                        await trio.lowlevel.checkpoint()
+            else:
+                return True
         finally:
             if lease is not None:
                 lease.end()
-        if task.child_nurseries:
-            self._replace(lender)
-            await self._park()
-        return True
+        self._replace(lender)
+        return await self._park()
 
     async def _slot(self, task: trio.lowlevel.Task, lender: Lease | None) -> Lease:
         """Wait for the lane of `lender`, or else for a token."""
@@ -444,13 +467,11 @@ class _Run:
         outer = self._scope.lease
         task.name = self._name  # between two paths it is just a member of the crew
         if lender is not None and not lender.ended:
-            borrowed = await lender.lend(outer)
-            if borrowed is not None:
+            borrowed = Lease(self._limiter, outer, lender)
+            if borrowed.take_nowait() or await borrowed.take():
                 return borrowed
         lease = Lease(self._limiter, outer)
-        try:
-            lease.take_nowait()
-        except trio.WouldBlock:
+        if not lease.take_nowait():
             self._waiting += 1
             try:
                 await lease.take()
@@ -460,26 +481,29 @@ class _Run:
 
     def _staff(self) -> None:
         """See to it that somebody looks for the next path; without tokens two, to get a large crew going."""
-        if self._dry or (self._known is not None and self._pulled == len(self._known)):
+        if self._dry or self._stopped or self._pulled == self._total:
             return
         while self._seeking < self._seekers and self._members < self._limit:
             self._hire(None)
 
-    def _report_open_scope(self, ran: list[int], error: RuntimeError) -> None:
-        suspects = " or ".join(repr(self._ledger.names[index]) for index in ran)
+    def _report_open_scope(self, ran: list[Path], error: RuntimeError) -> None:
+        suspects = " or ".join(repr(id) for _, id, _ in ran)
         bug = RuntimeError(f"path {suspects} of fork {self._name!r} returned with a cancel scope of its own still open")
         bug.__cause__ = error
         self._report(self._name, bug)
 
     # One path
 
-    async def _run_path(self, task: trio.lowlevel.Task, index: int, id: str, call: Call, lease: Lease | None) -> Scope:
+    async def _run_path(self, task: trio.lowlevel.Task, path: Path, lease: Lease | None) -> bool:
+        """Run a path and take its end; return False if it left a nursery open."""
+        index, id, call = path
         parent = self._scope
         observe = self._observe
+        ledger = self._ledger
         scope = Scope(id, parent, None, observe, parent.lease if lease is None else lease)
         current.set(scope)
         task.name = self._prefix + id
-        self._ledger.started += 1
+        ledger.started += 1
         start = 0.0
         if observe is not None:
             start = trio.current_time()
@@ -488,33 +512,34 @@ class _Run:
             if parent.state is not None:
                 scope.state = deepcopy(parent.state)
             value = call(*self._args) if self._args and takes_input(call) else call()
-            if type(value) is CoroutineType or hasattr(type(value), "__await__"):
+            if type_of(value) is CoroutineType or hasattr(type_of(value), "__await__"):
                 value = await value
             if task.child_nurseries:
                 self._unwanted.append((task.name, value))
                 raise RuntimeError(f"path {task.name!r} returned with a nursery of its own still open")
         except Exception as error:
             self._failed(index, scope, start, error)
+            return not task.child_nurseries
         except BaseException as error:
             rest = self._interrupted(index, scope, start, error)
             if rest is error:
                 raise
             raise rest from None
         else:
-            self._succeeded(index, scope, start, value)
-        return scope
-
-    def _succeeded(self, index: int, scope: Scope, start: float, value: Any) -> None:
-        if self._observe is not None:
-            observe_end(self._observe, scope.name, start, None)
-        if self._decided or (self._deadline != inf and self._over()):
-            self._ledger.late_values[index] = value
-            return
-        self._ledger.put(index, value)
-        if scope.state is not None and hasattr(self._mode, "winner"):
-            self._states[index] = scope.state
-        if self._mode.succeeded(index, value):
-            self._decide(f"path {scope.id!r} won")
+            if observe is not None:
+                observe_end(observe, task.name, start, None)
+            if self._decided or (self._deadline != inf and self._over()):
+                ledger.late_values[index] = value
+                return True
+            ledger.put(index, value)
+            if scope.state is not None and hasattr(self._mode, "winner"):
+                self._states[index] = scope.state
+            self._ended += 1
+            if self._succeeded(index, value):
+                self._decide(f"path {id!r} won")
+            elif self._ended == self._total:
+                self._decide_in_vain()
+            return True
 
     def _failed(self, index: int, scope: Scope, start: float, error: Exception) -> None:
         name = scope.name
@@ -527,15 +552,19 @@ class _Run:
             return
         if self._failure is not None:
             self._failure.set()
+        self._ended += 1
         if self._mode.failed(index, error):
             self._decide(f"path {scope.id!r} failed: {error!r}")
+        elif self._ended == self._total:
+            self._decide_in_vain()
 
     def _interrupted(self, index: int, scope: Scope, start: float, error: BaseException) -> BaseException:
         """Take the errors out of what ended a path, and return the rest, which no path can answer for."""
         errors: BaseException | None = None
         rest: BaseException | None = error
-        if isinstance(error, BaseExceptionGroup):
-            errors, rest = error.split(Exception)
+        group = error
+        if isinstance(group, BaseExceptionGroup):
+            errors, rest = cast("BaseExceptionGroup[BaseException]", group).split(Exception)
         over = self._over()
         if isinstance(errors, Exception):
             self._failed(index, scope, start, errors)
@@ -551,7 +580,7 @@ class _Run:
                 self._take_fatal(leaf)
         return rest
 
-    async def _park(self) -> None:
+    async def _park(self) -> NoReturn:
         """Keep a task that has a nursery of a path's open, until the fork is over.
 
         Trio ends such a task with an error, and that would cancel all the others.
@@ -574,10 +603,17 @@ class _Run:
         return self._decided
 
     def _decide(self, why: str) -> None:
-        self._decided = True
+        self._decided = self._stopped = True
         self._ledger.reason = reason = f"fork {self._plan.id!r}: {why}"
         self._nursery.cancel_scope.cancel(reason)
         self._close_source()
+
+    def _decide_in_vain(self) -> None:
+        self._crash = RuntimeError(
+            f"fork {self._name!r}: every path has ended, but its mode {self._mode!r} did not decide; "
+            "one of succeeded(), failed() and exhausted() has to return True"
+        )
+        self._decide("its mode did not decide")
 
     def _take_fatal(self, error: BaseException) -> None:
         self._answered_for.append(error)
@@ -603,29 +639,33 @@ class _Run:
 
     def _answer(self) -> tuple[Any, BaseException | None]:
         """Return what the fork comes to: a result, or an error."""
+        ledger = self._ledger
         if self._stray is None:
             self._over()
-        ledger = self._ledger
+        elif not self._decided:
+            ledger.reason = self._stray.reason or str(self._stray)
         if ledger.own_errors:
             return None, ledger.partial()
         if self._timed_out:
             assert self._plan.timeout is not None
             if not getattr(self._mode, "settles_deadline", False):
                 return None, ledger.partial(StepTimeoutError(self._name, self._plan.timeout))
-        elif self._stray is not None and not self._decided:
-            add_note(self._stray, f"a path of fork {self._name!r} raised this, but no scope around it was cancelled")
-            return None, self._stray
         elif not self._decided:
-            return None, RuntimeError(
-                f"fork {self._name!r}: every path has ended, but its mode {self._mode!r} did not decide; "
-                "one of succeeded(), failed() and exhausted() has to return True"
-            )
+            return None, self._undecided()
         try:
             return self._mode.result(), None
         except ForkPartialError as error:
             return None, error.with_traceback(None)  # it shows nothing but ours
         except Exception as error:
             return None, error
+
+    def _undecided(self) -> BaseException:
+        """Return what to raise if this fork was not cancelled from outside: somebody else ended it."""
+        stray = self._stray
+        if stray is None:
+            return RuntimeError(f"fork {self._name!r} was cancelled, but neither by itself nor from outside")
+        add_note(stray, f"a path of fork {self._name!r} raised this, but no scope around it was cancelled")
+        return stray
 
     def _adopt_state(self) -> None:
         winner = getattr(self._mode, "winner", None)
@@ -638,6 +678,8 @@ class _Run:
         merge = self._plan.merge
         if merge is None:
             return answer
+        if self._plan.dispose is not None or self._observe is not None:
+            answer = copy(answer)  # merge may do with it what it likes; if it fails, the values are still here
         try:
             return await called(merge, (answer, self._scope) if self._plan.merge_wants_scope else (answer,))
         except BaseException:
@@ -705,32 +747,33 @@ class _Run:
 
 
 @final
-class _CleanContext:
-    """The context variables of a worker as they are when its paths leave nothing behind.
+class _Context:
+    """The context variables of a worker, as they have to be between two paths.
 
-    They are compared by identity: ``==`` would call the ``__eq__`` of foreign values, and take 1 for True.
+    Values are compared by identity: ``==`` would call the ``__eq__`` of foreign values, and take 1 for True. The
+    variable of the current scope is ours, and each path sets it anew.
     """
 
-    __slots__ = ("_context", "_scope_at", "_values", "_variables")
+    __slots__ = ("_context", "_size", "_values", "_variables")
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._variables: list[ContextVar[Any]] = [*context.keys()]
-        self._values: list[object] = [*context.values()]
-        self._scope_at = self._variables.index(current)
+        self._size = len(context)
+        self._variables: list[ContextVar[Any]] = [variable for variable in context if variable is not current]
+        self._values = [context[variable] for variable in self._variables]
 
-    def holds(self, scope: Scope) -> bool:
-        """Tell whether nothing differs but the current scope, which is `scope`."""
-        context, values = self._context, self._values
-        values[self._scope_at] = scope
-        return (
-            len(context) == len(values)
-            and all(map(is_, context.values(), values))
-            and all(map(is_, context, self._variables))
-        )
+    def is_clean(self) -> bool:
+        """Tell whether no path has left anything behind."""
+        context = self._context
+        if len(context) != self._size:
+            return False
+        try:
+            return all(map(is_, map(context.__getitem__, self._variables), self._values))
+        except KeyError:  # one is gone, and another has come
+            return False
 
 
-def describe_all(paths: Iterable[object]) -> list[Described]:
+def describe_all(paths: Collection[object]) -> list[Path]:
     """Return the paths of a source that is all there, each with an id of its own.
 
     Raises:
@@ -750,7 +793,7 @@ def describe_all(paths: Iterable[object]) -> list[Described]:
                 raise ConfigError(f"two paths of a fork have the id {id!r}: give each its own, step(…, id=…)")
             taken.add(id)
     counts: dict[str, int] = {}
-    known: list[Described] = []
+    known: list[Path] = []
     for base, given, call in described:
         id = base
         if not given:
@@ -760,5 +803,6 @@ def describe_all(paths: Iterable[object]) -> list[Described]:
                 number += 1
                 id = f"{base}#{number}"
             counts[base] = number
-        known.append((id, call))
+            taken.add(id)
+        known.append((len(known), id, call))
     return known

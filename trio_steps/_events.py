@@ -91,25 +91,34 @@ class ErrorDiscarded(Event):
     error: BaseException
 
 
+@final
+@attrs.frozen(kw_only=True)
+class KeyOverridden(Event):
+    """A step merged with ``merge_policy="warn"``: what `second` gave for `key` replaced what `first` had given."""
+
+    key: str
+    first: str
+    second: str
+
+
 Observer: TypeAlias = Callable[[Event], object]
 """Anything that can be called with an `Event`. It is called synchronously and must not block."""
 
 
 @final
 class Observers:
-    """The observers of one run, shared by everything that runs in it."""
+    """The observers of one run, shared by everything that runs in it; after those of the run around it."""
 
-    __slots__ = ("_observers",)
+    __slots__ = ("_around", "_observers")
 
-    def __init__(self, observers: Iterable[Observer]) -> None:
+    def __init__(self, observers: Iterable[Observer], around: Observers | None = None) -> None:
         self._observers = tuple(observers)
-
-    def extended(self, more: Iterable[Observer]) -> Observers:
-        """Return the observers of a run within this one."""
-        return Observers((*self._observers, *more))
+        self._around = around
 
     def __call__(self, event: Event) -> None:
         """Hand `event` to each observer; one that raises is logged and gets no more events."""
+        if self._around is not None:
+            self._around(event)
         for observer in self._observers:
             try:
                 observer(event)

@@ -1,25 +1,101 @@
-"""The faces of the engine: `fork`, and `race`, `gather` and `settle` for the spot."""
+"""`fork`: several paths that run at once, and a mode that decides between them.
+
+The overloads tell type checkers what a fork takes and returns. How they are made:
+
+- Async paths come first, then paths of which some or all are sync: a coroutine would pass for the value of a
+  sync path.
+- A tuple of paths is typed arm by arm, up to six. Any other source is typed by its element.
+- Paths that take no input leave the type of the input open, and its default is None.
+- Paths are protocols, which mypy looks at before it looks at `merge`: so it knows what a lambda is given.
+"""
 
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final, overload
 
-import trio
+from ._engine import run
+from ._plan import plan
+from ._step import Step
 
-from ._engine import Plan, describe_all, run
-from ._errors import ConfigError
-from ._ledger import Ledger
-from ._modes import All, Mode, Quorum, Race, Settle
-from ._policies import check_seconds, check_timeout
-from ._step import Step, check_id
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+    from typing import Generic, Literal, Protocol, TypeAlias
+
+    import trio
+    from typing_extensions import Never, TypedDict, Unpack
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    from ._engine import Plan
+    from ._ledger import Ledger
+    from ._modes import Mode
+    from ._results import SettleResult
+    from ._scope import Scope
+    from ._step import Nullary
+
+    # When one has a default, all have to have one.
+    In = TypeVarWithDefault("In", default=None)
+    T = TypeVarWithDefault("T", default=Never)
+    R = TypeVarWithDefault("R", default=Never)
+    A = TypeVarWithDefault("A", default=Never)
+    B = TypeVarWithDefault("B", default=Never)
+    C = TypeVarWithDefault("C", default=Never)
+    D = TypeVarWithDefault("D", default=Never)
+    E = TypeVarWithDefault("E", default=Never)
+    F = TypeVarWithDefault("F", default=Never)
+
+    X = TypeVar("X")
+    Y = TypeVar("Y")
+    P = TypeVar("P")
+    X_contra = TypeVar("X_contra", contravariant=True)
+    Y_co = TypeVar("Y_co", covariant=True)
+
+    class Unary(Protocol[X_contra, Y_co]):
+        """A function of one argument. It has a name, for the reason that `Nullary` has one."""
+
+        @property
+        def __name__(self) -> str: ...
+
+        def __call__(self, input: X_contra, /) -> Y_co: ...
+
+    class UnaryWithScope(Protocol[X_contra, Y_co]):
+        """A function of one argument and the scope."""
+
+        @property
+        def __name__(self) -> str: ...
+
+        def __call__(self, input: X_contra, scope: Scope, /) -> Y_co: ...
+
+    class Partial(Protocol[X_contra, Y_co]):
+        """A `functools.partial` that takes one argument, as each does to mypy."""
+
+        @property
+        def keywords(self) -> dict[str, Any]: ...
+
+        def __call__(self, input: X_contra, /) -> Y_co: ...
+
+    Function: TypeAlias = Unary[X, Y] | Partial[X, Y] | Nullary[Y]
+    Source: TypeAlias = Iterable[P] | AsyncIterable[P]
+    SourceSoon: TypeAlias = Source[P] | Awaitable[Source[P]]
+    PathsOf: TypeAlias = Source[P] | Function[X, SourceSoon[P]] | UnaryWithScope[X, SourceSoon[P]]
+
+    Path: TypeAlias = Function[X, Awaitable[Y]]
+    Paths: TypeAlias = PathsOf[Path[X, Y], X]
+    AnyPath: TypeAlias = Callable[[X], Awaitable[Y] | Y] | Callable[[], Awaitable[Y] | Y]
+    AnyPaths: TypeAlias = PathsOf[AnyPath[X, Y], X]
+    Settled: TypeAlias = SettleResult[Y]
+
+    class Options(TypedDict, Generic[P], total=False):
+        """What every mode takes."""
+
+        concurrency: int | trio.CapacityLimiter | None
+        stagger: float | None
+        timeout: float | None
+        dispose: Callable[[P], object] | None
+
 
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
-
-_MODES: Mapping[str, Callable[[Ledger[Any]], Mode[Any, Any]]] = {"race": Race, "all": All, "settle": Settle}
 
 
 @final
@@ -32,6 +108,186 @@ class Fork(Step[I_contra, O_co]):
         super().__init__(plan.id, True, functools.partial(run, plan))
 
 
+# fmt: off
+# A tuple, arm by arm
+
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[Path[In, A], Path[In, B]],
+         **options: Unpack[Options[A | B]]) -> Fork[In, tuple[A, B]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[Path[In, A], Path[In, B], Path[In, C]],
+         **options: Unpack[Options[A | B | C]]) -> Fork[In, tuple[A, B, C]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D]],
+         **options: Unpack[Options[A | B | C | D]]) -> Fork[In, tuple[A, B, C, D]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D], Path[In, E]],
+         **options: Unpack[Options[A | B | C | D | E]]) -> Fork[In, tuple[A, B, C, D, E]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D], Path[In, E], Path[In, F]],
+         **options: Unpack[Options[A | B | C | D | E | F]]) -> Fork[In, tuple[A, B, C, D, E, F]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[Path[In, A], Path[In, B]],
+         **options: Unpack[Options[A | B]]) -> Fork[In, tuple[Settled[A], Settled[B]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[Path[In, A], Path[In, B], Path[In, C]],
+         **options: Unpack[Options[A | B | C]]) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D]],
+         **options: Unpack[Options[A | B | C | D]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D], Path[In, E]],
+         **options: Unpack[Options[A | B | C | D | E]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D], Path[In, E], Path[In, F]],
+         **options: Unpack[Options[A | B | C | D | E | F]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[AnyPath[In, A], AnyPath[In, B]],
+         **options: Unpack[Options[A | B]]) -> Fork[In, tuple[A, B]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C]],
+         **options: Unpack[Options[A | B | C]]) -> Fork[In, tuple[A, B, C]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C], AnyPath[In, D]],
+         **options: Unpack[Options[A | B | C | D]]) -> Fork[In, tuple[A, B, C, D]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C], AnyPath[In, D], AnyPath[In, E]],
+         **options: Unpack[Options[A | B | C | D | E]]) -> Fork[In, tuple[A, B, C, D, E]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C], AnyPath[In, D], AnyPath[In, E], AnyPath[In, F]],
+         **options: Unpack[Options[A | B | C | D | E | F]]) -> Fork[In, tuple[A, B, C, D, E, F]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[AnyPath[In, A], AnyPath[In, B]],
+         **options: Unpack[Options[A | B]]) -> Fork[In, tuple[Settled[A], Settled[B]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C]],
+         **options: Unpack[Options[A | B | C]]) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C], AnyPath[In, D]],
+         **options: Unpack[Options[A | B | C | D]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C], AnyPath[In, D], AnyPath[In, E]],
+         **options: Unpack[Options[A | B | C | D | E]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C], AnyPath[In, D], AnyPath[In, E], AnyPath[In, F]],
+         **options: Unpack[Options[A | B | C | D | E | F]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]]: ...
+
+
+# Any source of async paths
+
+@overload
+def fork(id: str, *, mode: Literal["race"], paths: Paths[In, T], **options: Unpack[Options[T]]) -> Fork[In, T]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: Paths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: Paths[In, T], merge: Callable[[list[T]], Awaitable[R]],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: Paths[In, T], merge: Callable[[list[T]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: Paths[In, T], merge: Callable[[list[T], Scope], Awaitable[R]],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: Paths[In, T], merge: Callable[[list[T], Scope], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: Paths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[T], ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: Paths[In, T], merge: Callable[[list[Settled[T]]], Awaitable[R]],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: Paths[In, T], merge: Callable[[list[Settled[T]]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: Paths[In, T],
+         merge: Callable[[list[Settled[T]], Scope], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: Paths[In, T], merge: Callable[[list[Settled[T]], Scope], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Paths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Paths[In, T], merge: Callable[[list[T]], Awaitable[R]],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Paths[In, T], merge: Callable[[list[T]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Paths[In, T],
+         merge: Callable[[list[T], Scope], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Paths[In, T], merge: Callable[[list[T], Scope], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[Ledger[T]], Mode[T, R]],
+         paths: PathsOf[Callable[[In], Awaitable[T]] | Nullary[Awaitable[T]], In],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[], Mode[T, R]],
+         paths: PathsOf[Callable[[In], Awaitable[T]] | Nullary[Awaitable[T]], In],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+
+
+# Any source of paths of which some or all are sync
+
+@overload
+def fork(id: str, *, mode: Literal["race"], paths: AnyPaths[In, T], **options: Unpack[Options[T]]) -> Fork[In, T]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T], merge: Callable[[list[T]], Awaitable[R] | R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T], merge: Callable[[list[T], Scope], Awaitable[R] | R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[T], ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T],
+         merge: Callable[[list[Settled[T]]], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T],
+         merge: Callable[[list[Settled[T]], Scope], Awaitable[R] | R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
+         merge: Callable[[list[T]], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
+         merge: Callable[[list[T], Scope], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[Ledger[T]], Mode[T, R]], paths: AnyPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[], Mode[T, R]], paths: AnyPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+# fmt: on
+
+
 def fork(
     id: str,
     *,
@@ -42,8 +298,52 @@ def fork(
     concurrency: int | trio.CapacityLimiter | None = None,
     stagger: float | None = None,
     timeout: float | None = None,
-    dispose: Callable[[Any], Any] | None = None,
+    dispose: Callable[[Any], object] | None = None,
 ) -> Fork[Any, Any]:
+    """Make a step that runs several paths at once.
+
+    Call it like any other step, ``await f(input)``, as often as you like; every path gets the input, unless it
+    takes none. When the mode is decided, the paths that still run are cancelled and awaited: none outlives the
+    call.
+
+    Args:
+      id: what the fork is called in names, notes and task names.
+      mode: when the fork is decided, and what it returns then.
+
+        - ``"race"``: the value of the first path that succeeds.
+        - ``"all"``: the values of all paths in path order; the first failure ends it.
+        - ``"settle"``: a `SettleResult` for every path, in path order; no failure ends it.
+        - ``"quorum"``: the values of the first `need` paths that succeed, in path order; it ends when too few
+          are left.
+        - A function that returns a new `Mode` for each run, whatever that returns. If it requires an argument, it
+          gets the run's `Ledger`.
+      paths: steps and async or sync functions. A tuple is typed arm by arm, anything else by its element. An
+        iterable or async iterable is pulled from only when there is room for another path; it must be one that
+        can be iterated over each time the fork runs. A function is called with the input, and with the `Scope` if
+        it requires a second argument; it returns an iterable or async iterable, or something to await for one.
+        A sync iterable must hold no nursery and no cancel scope open across a ``yield``.
+      merge: sync or async function; makes the result of the list of values (or of results, for ``"settle"``). If
+        it requires a second argument, it gets the `Scope`. By default the result is a tuple. Not for a race.
+      need: how many paths have to succeed; for ``"quorum"`` only, and required there.
+      concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
+        holds a token. None: no limit.
+      stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
+        starts paths one checkpoint apart. None: no delay.
+      timeout: seconds for the whole fork. When they are over, ``"settle"`` returns what there is, with a
+        `StepTimeoutError` for each path that is not done; the others fail. None: no limit.
+      dispose: sync or async function; is given each value that a path returned and that is in neither the result
+        nor the error. It runs under a shield.
+
+    Returns:
+      A `Fork`. Its input is what the paths take, None if they take nothing; its output depends on `mode` and
+      `merge`.
+
+    Raises:
+      ConfigError: it can't work: an unknown mode, a limit below 1, `merge` on a race, `need` out of range, a path
+        that can't be called, an id given twice, an iterator that only one run could use.
+      ForkPartialError: (when it runs) paths failed and with them the fork; or its deadline has passed, its source
+        of paths failed, or there were too few of them. It keeps what succeeded.
+    """
     return Fork(
         plan(
             id,
@@ -57,141 +357,3 @@ def fork(
             dispose=dispose,
         )
     )
-
-
-def plan(
-    id: str,
-    mode: object,
-    paths: object,
-    *,
-    merge: Callable[..., Any] | None = None,
-    need: int | None = None,
-    concurrency: int | trio.CapacityLimiter | None = None,
-    stagger: float | None = None,
-    timeout: float | None = None,
-    dispose: Callable[[Any], Any] | None = None,
-    once: bool = False,
-) -> Plan:
-    """Check what a fork was given, and put it in the form that the engine takes.
-
-    Raises:
-      ConfigError: it can't work.
-    """
-    check_id(id)
-    if isinstance(concurrency, bool) or not isinstance(concurrency, (int, trio.CapacityLimiter, type(None))):
-        raise ConfigError(f"concurrency={concurrency!r}: give an int, a trio.CapacityLimiter, or None for no limit")
-    if isinstance(concurrency, int) and concurrency < 1:
-        raise ConfigError(f"concurrency={concurrency}: at least 1 path has to run at a time; None means no limit")
-    if stagger is not None:
-        check_seconds("stagger", stagger)
-    check_timeout("timeout", timeout)
-    for name, function in (("merge", merge), ("dispose", dispose)):
-        if function is not None and not callable(function):
-            raise ConfigError(f"{name}={function!r}: give a function")
-    known: list[tuple[str, Callable[..., Any]]] | None = None
-    source: Any = None
-    function = None
-    if isinstance(paths, (list, tuple, set, frozenset)):
-        known = describe_all(paths)
-    elif isinstance(paths, (str, bytes, Mapping)) or not (
-        callable(paths) or isinstance(paths, (Iterable, AsyncIterable))
-    ):
-        raise ConfigError(f"paths={paths!r}: give an iterable of steps or functions, or a function that returns one")
-    elif not isinstance(paths, (Iterable, AsyncIterable)):
-        function = paths
-    elif isinstance(paths, (Iterator, AsyncIterator)) and not once:
-        raise ConfigError(
-            f"paths={paths!r} can be iterated over only once, but a fork can run many times: "
-            "pass a function that returns a new iterator, paths=lambda input: …"
-        )
-    else:
-        source = paths
-    factory = _mode(mode, merge, need, None if known is None else len(known))
-    return Plan(
-        id=id,
-        mode=factory,
-        known=known,
-        source=source,
-        function=function,
-        function_wants_scope=function is not None and _required(function) >= 2,
-        merge=tuple if merge is None and mode in ("all", "settle", "quorum") else merge,
-        merge_wants_scope=merge is not None and _required(merge) >= 2,
-        concurrency=concurrency,
-        stagger=stagger,
-        timeout=timeout,
-        dispose=dispose,
-    )
-
-
-def _mode(
-    mode: object, merge: Callable[..., Any] | None, need: int | None, paths: int | None
-) -> Callable[[Ledger[Any]], Mode[Any, Any]]:
-    if mode == "race" and merge is not None:
-        raise ConfigError("merge=… has nothing to merge in a race: its result is the winner's value")
-    if mode != "quorum" and need is not None:
-        raise ConfigError(f'need={need!r} goes with mode="quorum", not with mode={mode!r}')
-    if mode == "quorum":
-        if isinstance(need, bool) or not isinstance(need, int):
-            raise ConfigError('mode="quorum" needs need=k, the number of paths that have to succeed')
-        if need < 1 or (paths is not None and need > paths):
-            raise ConfigError(
-                f"need={need}: a quorum needs 1 path or more" + ("" if paths is None else f", and here {paths} at most")
-            )
-        return functools.partial(Quorum, need=need)
-    if isinstance(mode, str):
-        if mode not in _MODES:
-            raise ConfigError(
-                f'mode={mode!r}: use "race", "all", "settle" or "quorum" (with need=k), or a factory of modes'
-            )
-        return _MODES[mode]
-    if not callable(mode):
-        raise ConfigError(f"mode={mode!r}: give a name, or something that makes a new mode object for each run")
-    factory: Callable[..., Mode[Any, Any]] = mode
-    return factory if _required(factory) else lambda _ledger: factory()
-
-
-def _required(function: Callable[..., Any]) -> int:
-    """Return how many positional arguments `function` must be given; 0 if it doesn't tell."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return 0
-    return sum(
-        parameter.default is parameter.empty
-        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        for parameter in parameters
-    )
-
-
-def _spot(paths: tuple[Any, ...]) -> Any:
-    """Return the source of paths of a fork on the spot: the arguments, or the one iterable that was given."""
-    if len(paths) == 1 and not callable(paths[0]) and isinstance(paths[0], (Iterable, AsyncIterable)):
-        return paths[0]
-    return paths
-
-
-async def race(*paths, stagger=None, timeout=None, concurrency=None, dispose=None, observers=()):
-    return await Fork(
-        plan(
-            "race",
-            "race",
-            _spot(paths),
-            stagger=stagger,
-            timeout=timeout,
-            concurrency=concurrency,
-            dispose=dispose,
-            once=True,
-        )
-    ).run(observers=observers)
-
-
-async def gather(*paths, timeout=None, concurrency=None, dispose=None, observers=()):
-    return await Fork(
-        plan("gather", "all", _spot(paths), timeout=timeout, concurrency=concurrency, dispose=dispose, once=True)
-    ).run(observers=observers)
-
-
-async def settle(*paths, timeout=None, concurrency=None, dispose=None, observers=()):
-    return await Fork(
-        plan("settle", "settle", _spot(paths), timeout=timeout, concurrency=concurrency, dispose=dispose, once=True)
-    ).run(observers=observers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
 from ._errors import ForkPartialError, PathCancelledError, StepTimeoutError
@@ -17,14 +18,16 @@ T = TypeVar("T")
 
 
 @final
-class Missing:
+class Missing(Enum):
     """The type of `MISSING`, which stands in `Ledger.values` for a path without a value."""
+
+    MISSING = "missing"
 
     def __repr__(self) -> str:
         return "<missing>"
 
 
-MISSING: Final = Missing()
+MISSING: Final = Missing.MISSING
 
 
 @final
@@ -49,17 +52,28 @@ class PathNames:
         """Add the next path and return its id: `base` as it is if it was `given`, else numbered if it repeats."""
         index = self._total
         self._total = index + 1
-        if given:
-            number = 0
-        else:
-            number = self._counts.get(base, 0) + 1
-            self._counts[base] = number
-        bases = self._bases
-        if not bases or bases[-1] != base or (self._first[-1] == 0) is not given:
+        counts = self._counts
+        number = counts.get(base, 0) + 1
+        if not given and "#" in base and number == 1:  # it may look like the number of another
+            other, _, its_number = base.rpartition("#")
+            number += its_number.isdecimal() and counts.get(other, 0) >= int(its_number)
+        id = base
+        if not given and number > 1:
+            id = f"{base}#{number}"
+            while id in counts:
+                number += 1
+                id = f"{base}#{number}"
+        counts[base] = number
+        first = 0 if given else number
+        if not self._bases or self._bases[-1] != base or self._number(len(self._bases) - 1, index) != first:
             self._starts.append(index)
-            bases.append(base)
-            self._first.append(number)
-        return base if number < 2 else f"{base}#{number}"
+            self._bases.append(base)
+            self._first.append(first)
+        return id
+
+    def _number(self, run: int, index: int) -> int:
+        first = self._first[run]
+        return first + index - self._starts[run] if first else 0
 
     def __len__(self) -> int:
         return self._total
@@ -71,8 +85,7 @@ class PathNames:
         if not 0 <= index < self._total:
             raise IndexError(index)
         run = bisect_right(self._starts, index) - 1
-        first = self._first[run]
-        number = first + index - self._starts[run] if first else 0
+        number = self._number(run, index)
         return self._bases[run] if number < 2 else f"{self._bases[run]}#{number}"
 
 
@@ -111,8 +124,8 @@ class Ledger(Generic[T]):
     )
 
     def __init__(self, fork_id: str = "fork", name: str | None = None) -> None:
-        self.fork_id = fork_id
-        self.name = fork_id if name is None else name
+        self.fork_id: str = fork_id
+        self.name: str = fork_id if name is None else name
         self.names: PathNames | list[str] = PathNames()
         self.values: list[T | Missing] = []
         self._holes = 0  # how many values are missing; to look for them would call their __eq__
@@ -120,9 +133,15 @@ class Ledger(Generic[T]):
         self.late_values: dict[int, T] = {}
         self.late_errors: set[int] = set()
         self.own_errors: list[Exception] = []
-        self.started = 0
-        self.reason = "the fork ended"
+        self.started: int = 0
+        self.reason: str = "the fork ended"
         self.timeout: float | None = None
+
+    def expect(self, names: list[str]) -> None:
+        """There will be one path for each of `names`."""
+        self.names = names
+        self.values = [MISSING] * len(names)
+        self._holes = len(names)
 
     def put(self, index: int, value: T) -> None:
         """Enter the value of path `index`."""
@@ -141,7 +160,7 @@ class Ledger(Generic[T]):
         """Return the values that count, in path order."""
         values = self.values
         if self._holes:
-            return [value for value in values if not isinstance(value, Missing)]
+            return [value for value in values if value is not MISSING]
         return cast("list[T]", values)
 
     def full_name(self, index: int) -> str:
@@ -151,9 +170,10 @@ class Ledger(Generic[T]):
     def settled(self) -> list[SettleResult[T]]:
         """Return a result for every path; one that is not done has run out of time."""
         values = self.values
-        values.extend([MISSING] * (len(self.names) - len(values)))
+        if len(values) < len(self.names):
+            values = [*values, *[MISSING] * (len(self.names) - len(values))]
         return [
-            self._rejected_or_late(index) if isinstance(value, Missing) else Fulfilled(name, value)
+            self._rejected_or_late(index) if value is MISSING else Fulfilled(name, value)
             for index, (name, value) in enumerate(zip(self.names, values))  # noqa: B905 - as long as each other
         ]
 

@@ -14,9 +14,13 @@ holder and every borrower have ended.
 
 from __future__ import annotations
 
+import sys
 from typing import final
 
 import trio
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 
 @final
@@ -26,9 +30,9 @@ class Lease:
     __slots__ = ("_lane", "_lender", "_source", "_token", "_users", "ended", "limiter", "outer")
 
     def __init__(self, limiter: trio.CapacityLimiter, outer: Lease | None, lender: Lease | None = None) -> None:
-        self.limiter = limiter
-        self.outer = outer  # the lease of the step around, perhaps of another limiter
-        self.ended = False
+        self.limiter: trio.CapacityLimiter = limiter
+        self.outer: Lease | None = outer  # the lease of the step around, perhaps of another limiter
+        self.ended: bool = False
         self._lender = lender
         self._source = limiter if lender is None else lender.lane
         self._lane: trio.CapacityLimiter | None = None
@@ -41,37 +45,43 @@ class Lease:
             self._lane = trio.CapacityLimiter(1)
         return self._lane
 
-    def take_nowait(self) -> None:
-        """Raise `trio.WouldBlock` if there is no token, or the lane is taken."""
-        self._source.acquire_on_behalf_of_nowait(self._token)
-
-    async def take(self) -> None:
-        await self._source.acquire_on_behalf_of(self._token)
-
-    async def lend(self, outer: Lease | None) -> Lease | None:
-        """Wait for the lane and return a lease on it, or None if this lease has ended in the meantime."""
-        borrowed = Lease(self.limiter, outer, lender=self)
+    def take_nowait(self) -> bool:
+        """Take the token, or the lender's lane, if it is free now; tell whether it was."""
         try:
-            borrowed.take_nowait()
+            self._source.acquire_on_behalf_of_nowait(self._token)
         except trio.WouldBlock:
-            await borrowed.take()
-        if self.ended:
-            self.lane.release_on_behalf_of(borrowed)
-            return None
-        self._users += 1
-        return borrowed
+            return False
+        return self._taken()
+
+    async def take(self) -> bool:
+        """Wait for the token, or the lender's lane; return False if the lender has ended in the meantime."""
+        await self._source.acquire_on_behalf_of(self._token)
+        return self._taken()
+
+    def _taken(self) -> bool:
+        if self._lender is not None:
+            if self._lender.ended:
+                self._source.release_on_behalf_of(self._token)
+                return False
+            self._lender._users += 1
+        return True
 
     def pass_on(self, waiting: int) -> Lease | None:
         """End this lease, and return one with the same token for the holder's next path.
 
-        Return None, and give the token back, while it is lent, while anybody waits for a token but the holder's
-        own `waiting` tasks, or after ``total_tokens`` was lowered.
+        Return None, and give the token back, while it is lent, when its own lender has ended, while anybody waits
+        for it but `waiting` tasks of the holder's (they wait for the limiter, not for a lane), and after
+        ``total_tokens`` was lowered.
         """
         self.ended = True
         seen = self._source.statistics()
-        if self._lender is not None:
-            waiting = 0 if not self._lender.ended else -1
-        if self._users > 1 or seen.tasks_waiting > waiting or seen.borrowed_tokens > seen.total_tokens:
+        own = waiting if self._lender is None else 0
+        if (
+            self._users > 1
+            or seen.tasks_waiting > own
+            or seen.borrowed_tokens > seen.total_tokens
+            or (self._lender is not None and self._lender.ended)
+        ):
             self._drop()
             return None
         successor = Lease(self.limiter, self.outer, self._lender)
@@ -101,14 +111,42 @@ def find_lender(limiter: trio.CapacityLimiter, lease: Lease | None) -> Lease | N
 
 
 async def hold(limiter: trio.CapacityLimiter, outer: Lease | None) -> Lease:
-    """Take a token of `limiter`: a free one, or else the lane of a lease that is already held around here."""
+    """Take a token of `limiter`, or the lane of a lease of it that is held around here: whichever is free first."""
     lease = Lease(limiter, outer)
-    try:
-        lease.take_nowait()
-    except trio.WouldBlock:
-        while (lender := find_lender(limiter, outer)) is not None:
-            borrowed = await lender.lend(outer)
-            if borrowed is not None:
-                return borrowed
+    while (lender := find_lender(limiter, outer)) is not None:
+        borrowed = Lease(limiter, outer, lender)
+        if borrowed.take_nowait():
+            return borrowed
+        if lease.take_nowait():
+            return lease
+        # A token alone would not do: all of them may be held by paths that wait like this one. Nor would the lane
+        # alone: who is on it may wait for this step.
+        taken = await _take_either(borrowed, lease)
+        if taken is not None:
+            return taken
+    if not lease.take_nowait():
         await lease.take()
     return lease
+
+
+async def _take_either(*leases: Lease) -> Lease | None:
+    """Return the first that can be taken, or None if a lender has ended in the meantime."""
+    taken: list[Lease] = []
+
+    async def take(lease: Lease) -> None:
+        if await lease.take():
+            taken.append(lease)
+        nursery.cancel_scope.cancel()
+
+    try:
+        async with trio.open_nursery(strict_exception_groups=True) as nursery:
+            for lease in leases:
+                nursery.start_soon(take, lease, name=f"waiting for {lease.limiter!r}")
+    except BaseExceptionGroup:
+        for lease in taken:
+            lease.end()
+        await trio.lowlevel.checkpoint_if_cancelled()  # bare, as from any other wait
+        raise
+    for lease in taken[1:]:  # both came in one tick
+        lease.end()
+    return taken[0] if taken else None

@@ -8,7 +8,7 @@ asks for the result.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar, final
 
 from ._errors import NoPathsError
 
@@ -50,7 +50,7 @@ class Mode(Protocol[T_contra, R_co]):
         ...
 
 
-ModeFactory: TypeAlias = Callable[[], Mode[T, R_co]] | Callable[["Ledger[Any]"], Mode[T, R_co]]
+ModeFactory: TypeAlias = Callable[[], Mode[T, R_co]] | Callable[["Ledger[T]"], Mode[T, R_co]]
 """Makes a mode for one run. A factory that requires an argument gets the run's `Ledger`."""
 
 
@@ -90,7 +90,7 @@ class Race(_Counting[T]):
 
     def result(self) -> T:
         if self.winner is not None:
-            return self._ledger.values[self.winner]  # type: ignore[return-value]
+            return self._ledger.values[self.winner]  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
         if self._total == 0:
             raise self._ledger.partial(NoPathsError(f"race {self._ledger.name!r} has no paths"))
         raise self._ledger.partial()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING, Literal, TypeVar, final
+from typing import TYPE_CHECKING, Literal, TypeVar, cast, final
 
 import attrs
 import trio
@@ -72,18 +72,19 @@ class Retry:
             raise ConfigError(f'Retry(backoff={self.backoff!r}): use "fixed", "linear" or "exponential"')
         check_seconds("Retry(delay=…)", self.delay)
         check_seconds("Retry(max_delay=…)", self.max_delay)
-        if isinstance(self.jitter, str) or not 0 <= self.jitter <= 1:
+        if not isinstance(self.jitter, (int, float)) or not 0 <= self.jitter <= 1:
             raise ConfigError(f"Retry(jitter={self.jitter!r}): give the random part of the delay, 0 to 1")
-        types = self.on if isinstance(self.on, tuple) else (self.on,)
+        on = cast("object", self.on)
+        types = cast("tuple[object, ...]", on) if isinstance(on, tuple) else (on,)
         if not all(isinstance(type_, type) and issubclass(type_, Exception) for type_ in types) and (
-            isinstance(self.on, (tuple, type)) or not callable(self.on)
+            isinstance(on, (tuple, type)) or not callable(on)
         ):
-            raise ConfigError(f"Retry(on={self.on!r}): give exception types, or a function of the exception")
+            raise ConfigError(f"Retry(on={on!r}): give exception types, or a function of the exception")
 
     def wants(self, error: Exception) -> bool:
         """Tell whether `error` is worth another attempt."""
         if isinstance(self.on, (type, tuple)):
-            return isinstance(error, self.on)
+            return isinstance(error, self.on)  # pyright: ignore[reportUnknownMemberType]
         return bool(self.on(error))
 
     def delay_after(self, attempt: int) -> float:
@@ -118,7 +119,7 @@ class CircuitBreaker:
       ConfigError: an argument makes no sense.
     """
 
-    __slots__ = ("_failures", "_open_until", "_probing", "cooldown", "failure_threshold", "on_open")
+    __slots__ = ("_era", "_failures", "_open_until", "_probing", "cooldown", "failure_threshold", "on_open")
 
     def __init__(self, failure_threshold: int, cooldown: float, *, on_open: Literal["raise", "skip"] = "raise") -> None:
         if isinstance(failure_threshold, bool) or not isinstance(failure_threshold, int) or failure_threshold < 1:
@@ -126,12 +127,13 @@ class CircuitBreaker:
         check_seconds("CircuitBreaker(cooldown=…)", cooldown)
         if on_open not in ("raise", "skip"):
             raise ConfigError(f'CircuitBreaker(on_open={on_open!r}): use "raise" or "skip"')
-        self.failure_threshold = failure_threshold
-        self.cooldown = cooldown
-        self.on_open = on_open
+        self.failure_threshold: int = failure_threshold
+        self.cooldown: float = cooldown
+        self.on_open: Literal["raise", "skip"] = on_open
         self._failures = 0
         self._open_until: float | None = None  # None: closed
         self._probing = False
+        self._era: int = 0  # a new one begins whenever it opens or probes
 
     def __repr__(self) -> str:
         return (
@@ -144,33 +146,33 @@ class CircuitBreaker:
         """``"closed"``, or ``"open"`` from the failure that opened it until a probe succeeds."""
         return "closed" if self._open_until is None else "open"
 
-    def enter(self, step: str) -> bool:
-        """Let a call of `step` through, and return whether it is a probe.
+    def enter(self, step: str) -> int:
+        """Let a call of `step` through, and return what `leave` has to be told.
 
         Raises:
           CircuitOpenError: the call must not be made.
         """
-        if self._open_until is None:
-            return False
-        wait = self._open_until - trio.current_time()
-        if wait > 0 or self._probing:
-            raise CircuitOpenError(step, max(wait, 0.0))
-        self._probing = True
-        return True
+        if self._open_until is not None:
+            wait = self._open_until - trio.current_time()
+            if wait > 0 or self._probing:
+                raise CircuitOpenError(step, max(wait, 0.0), skip=self.on_open == "skip")
+            self._probing = True
+            self._era += 1
+        return self._era
 
-    def leave(self, probe: bool, success: bool | None) -> None:
+    def leave(self, era: int, success: bool | None) -> None:
         """Take the end of a call that was let through; `success` is None if it was cancelled."""
-        if probe:
-            self._probing = False
-        elif self._open_until is not None:
+        if era != self._era:
             return  # it began before the breaker opened, and says nothing about now
+        probed, self._probing = self._probing, False
         if success:
             self._failures = 0
             self._open_until = None
         elif success is not None:
             self._failures += 1
-            if probe or self._failures >= self.failure_threshold:
+            if probed or self._failures >= self.failure_threshold:
                 self._open_until = trio.current_time() + self.cooldown
+                self._era += 1
 
 
 @final
@@ -215,7 +217,7 @@ class Policies:
     async def _guarded(self, scope: Scope, attempt: Callable[[], Awaitable[T]]) -> T:
         if self.circuit_breaker is None:
             return await self._retried(scope, attempt)
-        probe = self.circuit_breaker.enter(scope.name)
+        era = self.circuit_breaker.enter(scope.name)
         success: bool | None = None
         try:
             result = await self._retried(scope, attempt)
@@ -224,7 +226,7 @@ class Policies:
             success = False
             raise
         finally:
-            self.circuit_breaker.leave(probe, success)
+            self.circuit_breaker.leave(era, success)
         return result
 
     async def _retried(self, scope: Scope, attempt: Callable[[], Awaitable[T]]) -> T:

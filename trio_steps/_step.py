@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from types import CoroutineType, FunctionType
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast, final, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar, cast, final, overload
 
 import trio
 
@@ -16,6 +16,8 @@ from ._policies import Policies
 from ._scope import Scope, current, current_scope
 
 if TYPE_CHECKING:
+    from typing_extensions import TypedDict, Unpack
+
     from ._events import Observer
     from ._policies import CircuitBreaker, Retry
 
@@ -23,6 +25,31 @@ I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
+
+if TYPE_CHECKING:
+
+    class Nullary(Protocol[O_co]):
+        """A function without arguments.
+
+        mypy believes that a `functools.partial` can be called with no matter what, so that it would be one too. But
+        unlike functions and steps it has no name.
+        """
+
+        @property
+        def __name__(self) -> str: ...
+
+        def __call__(self, /) -> O_co: ...
+
+    class StepOptions(TypedDict, total=False):
+        """What `step` takes besides the function."""
+
+        id: str | None
+        timeout: float | None
+        total_timeout: float | None
+        retry: Retry | None
+        circuit_breaker: CircuitBreaker | None
+        limiter: trio.CapacityLimiter | None
+        provides: str | None
 
 
 @final
@@ -35,6 +62,9 @@ class NoInput:
 
 NO_INPUT: Final = NoInput()
 
+type_of: Final = cast("Callable[[object], type[object]]", type)
+"""The type of a value of any type, without type checkers concluding more from a comparison than there is."""
+
 
 class Step(Generic[I_contra, O_co]):
     """Something async-callable with an `id`, made by `step`, `fork` and the like.
@@ -45,17 +75,19 @@ class Step(Generic[I_contra, O_co]):
 
     __slots__ = ("__name__", "__weakref__", "entry", "id", "id_given")
 
+    _unnamed_inside: ClassVar[bool] = False  # at the top, what runs inside it does not have its id in the name
+
     def __init__(self, id: str, id_given: bool, entry: Callable[..., Any]) -> None:
-        self.id = id
-        self.__name__ = id  # what partials and task names ask for
-        self.id_given = id_given
-        self.entry = entry  # the step's own work, to be called in a scope that is already open
+        self.id: str = id
+        self.__name__: str = id  # what partials and task names ask for
+        self.id_given: bool = id_given
+        self.entry: Callable[..., Any] = entry  # the step's own work, to be called in a scope that is already open
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__.lower()} {self.id!r}>"
 
     @overload
-    def __call__(self: Step[None, OutputT]) -> Coroutine[Any, Any, OutputT]: ...
+    def __call__(self: Step[None, OutputT], /) -> Coroutine[Any, Any, OutputT]: ...
 
     @overload
     def __call__(self, input: I_contra, /) -> Coroutine[Any, Any, O_co]: ...
@@ -100,22 +132,23 @@ class Step(Generic[I_contra, O_co]):
     async def _run(
         self, input: I_contra | NoInput, observers: Iterable[Observer], state: dict[str, object] | None
     ) -> O_co:
-        scope = _inner_scope(self.id, tuple(observers), state)
-        token = current.set(scope)
+        scope = _inner_scope(self.id, tuple(observers), state, self._unnamed_inside)
         observe = scope.observers
         start = trio.current_time()
-        if observe is not None:
-            observe(StepStarted(name=scope.name, time=start))
+        token = current.set(scope)
         try:
+            if observe is not None:
+                observe(StepStarted(name=scope.name, time=start))
             result = self.entry(*(() if isinstance(input, NoInput) else (input,)))
-            if type(result) is CoroutineType or hasattr(type(result), "__await__"):
+            if type_of(result) is CoroutineType or hasattr(type_of(result), "__await__"):
                 result = await result
         except Exception as error:
-            if self._skips(error, scope):
+            if isinstance(error, CircuitOpenError) and error.skip and error.step == scope.name:
                 if observe is not None:
                     observe(StepSkipped(name=scope.name, time=trio.current_time(), reason=str(error)))
                 return cast("O_co", None)
-            name_step(error, scope.name)
+            if not scope.unnamed_inside:  # else the steps inside it have said what there is to say
+                name_step(error, scope.name)
             if observe is not None:
                 observe_end(observe, scope.name, start, error)
             raise
@@ -130,46 +163,34 @@ class Step(Generic[I_contra, O_co]):
         finally:
             current.reset(token)
 
-    def _skips(self, error: Exception, scope: Scope) -> bool:
-        """Tell whether `error` is no failure, but the step's own open breaker saying to skip it."""
-        del error, scope
-        return False
-
 
 @final
 class FunctionStep(Step[I_contra, O_co]):
     """A function, with policies."""
 
-    __slots__ = ("_policies", "call", "fn", "provides")
+    __slots__ = ("call", "fn", "policies", "provides")
 
     def __init__(self, fn: Callable[..., Any], id: str | None, policies: Policies, provides: str | None) -> None:
-        derived, given, self.call = describe(fn)
-        self._policies = policies
+        derived, given, call = describe(fn)
+        self.call: Callable[..., Any] = call
+        self.policies = policies
         super().__init__(
             derived if id is None else check_id(id),
             given or id is not None,
             self.call if policies == Policies() else self._guarded,
         )
-        self.fn = fn
-        self.provides = provides
+        self.fn: Callable[..., Any] = fn
+        self.provides: str | None = provides
 
-    async def _guarded(self, *args: Any) -> Any:
-        return await self._policies.apply(current_scope(), functools.partial(called, self.call, args))
-
-    def _skips(self, error: Exception, scope: Scope) -> bool:
-        breaker = self._policies.circuit_breaker
-        return (
-            breaker is not None
-            and breaker.on_open == "skip"
-            and isinstance(error, CircuitOpenError)
-            and error.step == scope.name
-        )
+    async def _guarded(self, *args: Any, **kwargs: Any) -> Any:
+        call = functools.partial(self.call, **kwargs) if kwargs else self.call
+        return await self.policies.apply(current_scope(), functools.partial(called, call, args))
 
 
 async def called(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """Call `fn`, and await what it returns if that can be awaited."""
     result = fn(*args)
-    if type(result) is CoroutineType or hasattr(type(result), "__await__"):
+    if type_of(result) is CoroutineType or hasattr(type_of(result), "__await__"):
         result = await result
     return result
 
@@ -211,10 +232,10 @@ def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
         return fn.id, fn.id_given, fn.entry
     if isinstance(fn, functools.partial):
         id, _, call = describe(fn.func)
-        if isinstance(fn.func, Step):
-            # to enter a step by its own entry keeps it one level in the names
-            return id, False, functools.partial(call, *fn.args, **fn.keywords)
-        return id, False, fn
+        if call is fn.func:
+            return id, False, fn  # pyright: ignore[reportUnknownVariableType]
+        # to enter a step by its own entry keeps it one level in the names
+        return id, False, functools.partial(call, *fn.args, **fn.keywords)
     if callable(fn):
         name = getattr(fn, "__name__", None)
         return (name if isinstance(name, str) and name else type(fn).__name__), False, fn
@@ -236,11 +257,13 @@ def takes_input(fn: Callable[..., Any]) -> bool:
     if type(fn) is FunctionType:
         code = fn.__code__
         return code.co_argcount > 0 or bool(code.co_flags & inspect.CO_VARARGS)
-    own = getattr(fn, "__self__", None)
-    if isinstance(own, FunctionStep):
+    own = getattr(fn.func if isinstance(fn, functools.partial) else fn, "__self__", None)
+    if isinstance(own, FunctionStep):  # its policies change nothing about how it is called
+        if isinstance(fn, functools.partial):
+            return takes_input(functools.partial(own.call, *fn.args, **fn.keywords))
         return takes_input(own.call)
     try:
-        parameters = inspect.signature(fn).parameters.values()
+        parameters = inspect.signature(fn).parameters.values()  # pyright: ignore[reportUnknownArgumentType]
     except (TypeError, ValueError):
         return True
     return any(
@@ -253,81 +276,35 @@ def takes_input(fn: Callable[..., Any]) -> bool:
     )
 
 
-def _inner_scope(id: str, observers: tuple[Observer, ...], state: dict[str, object] | None) -> Scope:
+def _inner_scope(
+    id: str, observers: tuple[Observer, ...], state: dict[str, object] | None, unnamed_inside: bool
+) -> Scope:
     """Return the scope of a step that is called here and now."""
     parent = current.get()
     if parent is None:
-        return Scope(id, None, state, Observers(observers) if observers else None, None)
-    observe = parent.observers
-    if observers:
-        observe = Observers(observers) if observe is None else observe.extended(observers)
+        return Scope(id, None, state, Observers(observers) if observers else None, None, unnamed_inside)
+    observe = Observers(observers, parent.observers) if observers else parent.observers
     return Scope(id, parent, parent.state if state is None else state, observe, parent.lease)
 
 
 @overload
-def step(
-    fn: Callable[[], Awaitable[OutputT]],
-    *,
-    id: str | None = None,
-    timeout: float | None = None,
-    total_timeout: float | None = None,
-    retry: Retry | None = None,
-    circuit_breaker: CircuitBreaker | None = None,
-    limiter: trio.CapacityLimiter | None = None,
+def step(fn: Nullary[Awaitable[OutputT]], **options: Unpack[StepOptions]) -> Step[None, OutputT]: ...
+@overload
+def step(fn: Callable[[InputT], Awaitable[OutputT]], **options: Unpack[StepOptions]) -> Step[InputT, OutputT]: ...
+@overload
+def step(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
+    fn: Callable[[], Awaitable[OutputT]], **options: Unpack[StepOptions]
 ) -> Step[None, OutputT]: ...
-
-
 @overload
-def step(
-    fn: Callable[[InputT], Awaitable[OutputT]],
-    *,
-    id: str | None = None,
-    timeout: float | None = None,
-    total_timeout: float | None = None,
-    retry: Retry | None = None,
-    circuit_breaker: CircuitBreaker | None = None,
-    limiter: trio.CapacityLimiter | None = None,
-) -> Step[InputT, OutputT]: ...
-
-
+def step(fn: Nullary[OutputT], **options: Unpack[StepOptions]) -> Step[None, OutputT]: ...
 @overload
-def step(
-    fn: Callable[[], OutputT],
-    *,
-    id: str | None = None,
-    timeout: float | None = None,
-    total_timeout: float | None = None,
-    retry: Retry | None = None,
-    circuit_breaker: CircuitBreaker | None = None,
-    limiter: trio.CapacityLimiter | None = None,
+def step(fn: Callable[[InputT], OutputT], **options: Unpack[StepOptions]) -> Step[InputT, OutputT]: ...
+@overload
+def step(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
+    fn: Callable[[], OutputT], **options: Unpack[StepOptions]
 ) -> Step[None, OutputT]: ...
-
-
 @overload
-def step(
-    fn: Callable[[InputT], OutputT],
-    *,
-    id: str | None = None,
-    timeout: float | None = None,
-    total_timeout: float | None = None,
-    retry: Retry | None = None,
-    circuit_breaker: CircuitBreaker | None = None,
-    limiter: trio.CapacityLimiter | None = None,
-) -> Step[InputT, OutputT]: ...
-
-
-@overload
-def step(
-    *,
-    id: str | None = None,
-    timeout: float | None = None,
-    total_timeout: float | None = None,
-    retry: Retry | None = None,
-    circuit_breaker: CircuitBreaker | None = None,
-    limiter: trio.CapacityLimiter | None = None,
-) -> StepDecorator: ...
-
-
+def step(**options: Unpack[StepOptions]) -> StepDecorator: ...
 def step(
     fn: Callable[..., Any] | None = None,
     *,
@@ -337,6 +314,7 @@ def step(
     retry: Retry | None = None,
     circuit_breaker: CircuitBreaker | None = None,
     limiter: trio.CapacityLimiter | None = None,
+    provides: str | None = None,
 ) -> Step[Any, Any] | StepDecorator:
     """Make a step of `fn`, an async or sync function, or another step.
 
@@ -352,6 +330,7 @@ def step(
       retry: what to try again, how often and when.
       circuit_breaker: when not even to try.
       limiter: the step holds a token of it while it runs; forks and steps inside it can use that token too.
+      provides: in a pipeline, the key under which what it returns is stored, whatever that is.
 
     Raises:
       ConfigError: an argument makes no sense.
@@ -363,25 +342,37 @@ def step(
     )
     if id is not None:
         check_id(id)
+    if provides is not None and (not isinstance(provides, str) or not provides):
+        raise ConfigError(f"provides={provides!r}: give the key, a string that is not empty")
     if fn is None:
-        return cast("StepDecorator", functools.partial(FunctionStep, id=id, policies=policies, provides=None))
-    return FunctionStep(fn, id, policies, None)
+        return cast("StepDecorator", functools.partial(FunctionStep, id=id, policies=policies, provides=provides))
+    return FunctionStep(fn, id, policies, provides)
 
 
 class StepDecorator(Protocol):
     """What ``step(…)`` without a function returns: it makes a step of the function below it."""
 
     @overload
-    def __call__(self, fn: Callable[[], Awaitable[OutputT]], /) -> Step[None, OutputT]: ...
+    def __call__(self, fn: Nullary[Awaitable[OutputT]], /) -> Step[None, OutputT]: ...
 
     @overload
     def __call__(self, fn: Callable[[InputT], Awaitable[OutputT]], /) -> Step[InputT, OutputT]: ...
 
     @overload
-    def __call__(self, fn: Callable[[], OutputT], /) -> Step[None, OutputT]: ...
+    def __call__(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
+        self, fn: Callable[[], Awaitable[OutputT]], /
+    ) -> Step[None, OutputT]: ...
+
+    @overload
+    def __call__(self, fn: Nullary[OutputT], /) -> Step[None, OutputT]: ...
 
     @overload
     def __call__(self, fn: Callable[[InputT], OutputT], /) -> Step[InputT, OutputT]: ...
+
+    @overload
+    def __call__(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
+        self, fn: Callable[[], OutputT], /
+    ) -> Step[None, OutputT]: ...
 
     def __call__(self, fn: Callable[..., Any], /) -> Step[Any, Any]:
         """Make a step of `fn`."""
