@@ -10,8 +10,8 @@ import outcome
 import pytest
 import trio
 import trio.testing
-
 from paths import cleans_up, never, on, raises, returns, set_after, shielded
+
 from trio_steps import (
     ErrorDiscarded,
     Event,

@@ -8,13 +8,14 @@ import traceback
 import tracemalloc
 from contextvars import ContextVar
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
-
 from paths import cleans_up, never, raises, returns, shielded
+
 from trio_steps import (
     ConfigError,
     ErrorDiscarded,
@@ -140,7 +141,7 @@ async def test_paths_that_never_block_do_not_starve_the_loop(limit: int | None) 
         nursery.start_soon(bystander)
         await gather(*[path] * 1000, concurrency=limit)
         nursery.cancel_scope.cancel()
-    assert max(after - before for before, after in zip(seen, seen[1:], strict=False)) <= 4 * 32
+    assert max(after - before for before, after in pairwise(seen)) <= 4 * 32
 
 
 async def test_deadline_stops_paths_that_never_block() -> None:
@@ -706,7 +707,9 @@ async def test_inner_fork_takes_free_tokens_beside_the_one_it_is_lent() -> None:
     for lazy in (False, True):
         start = trio.current_time()
         paths = [gauge.path(1, f"p{n}") for n in range(6)]
-        inner = fork("inner", mode="all", paths=(lambda paths=paths: iter(paths)) if lazy else paths, concurrency=limiter)
+        inner = fork(
+            "inner", mode="all", paths=(lambda paths=paths: iter(paths)) if lazy else paths, concurrency=limiter
+        )
         await fork("outer", mode="all", paths=[inner], concurrency=limiter)()
         assert gauge.most == 3
         assert trio.current_time() - start == 2

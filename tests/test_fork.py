@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import trio
-
 from paths import cleans_up, never, on, raises, returns, set_after, shielded
+
 from trio_steps import (
     ConfigError,
     ForkPartialError,
@@ -268,9 +268,7 @@ async def test_quorum_gives_up_as_soon_as_it_has_become_impossible() -> None:
 
 
 async def test_quorum_of_a_lazy_source_is_impossible_when_the_source_runs_dry() -> None:
-    quorum = fork(
-        "q", mode="quorum", need=2, paths=lambda: iter([raises(1, OSError()), never]), concurrency=2
-    )
+    quorum = fork("q", mode="quorum", need=2, paths=lambda: iter([raises(1, OSError()), never]), concurrency=2)
     with pytest.raises(ForkPartialError):
         await quorum()
     assert trio.current_time() == 1
@@ -289,7 +287,7 @@ async def test_quorum_with_a_limit_gives_up_before_its_last_paths_are_started() 
 # no paths
 
 
-@pytest.mark.parametrize("paths", [[], lambda: [], lambda: iter([])], ids=["list", "function", "lazy"])
+@pytest.mark.parametrize("paths", [[], list, lambda: iter([])], ids=["list", "function", "lazy"])
 async def test_no_paths_in_every_mode(paths: Any) -> None:
     for limit in (None, 2, trio.CapacityLimiter(1)):
         assert await fork("f", mode="all", paths=paths, concurrency=limit)() == ()
@@ -465,8 +463,8 @@ async def test_hedged_race_does_not_send_the_second_request_when_the_first_is_qu
 
 
 async def test_fork_calls_a_path_that_has_no_place_for_the_input_without_it() -> None:
-    async def fetch(id: str, timeout: float = 10) -> tuple[str, float]:
-        return id, timeout
+    async def fetch(id: str, patience: float = 10) -> tuple[str, float]:
+        return id, patience
 
     by_input = fork("f", mode="all", paths=lambda ids: [partial(fetch, id) for id in ids])
     assert await by_input("ab") == (("a", 10), ("b", 10))
@@ -547,9 +545,7 @@ async def test_functions_that_require_two_arguments_get_the_scope() -> None:
 
     both = fork("f", mode="all", paths=paths, merge=merge)
     assert await both(1) == ([(1, "f")], "f")
-    assert await fork("g", mode="all", paths=lambda _input, scope: [returns(0, scope.name)], merge=list)() == [
-        "g"
-    ]
+    assert await fork("g", mode="all", paths=lambda _input, scope: [returns(0, scope.name)], merge=list)() == ["g"]
 
 
 async def test_merge_with_an_optional_second_argument_does_not_get_the_scope() -> None:
@@ -716,8 +712,8 @@ async def test_spot_forks_take_one_iterable_too() -> None:
         ({"mode": "quorum", "need": True}, "needs need=k"),
         ({"mode": "quorum", "need": 0}, "need=0: a quorum needs 1 path or more, and here 2 at most"),
         ({"mode": "quorum", "need": 3}, "need=3"),
-        ({"mode": "quorum", "need": 0, "paths": lambda: []}, "need=0: a quorum needs 1 path or more"),
-        ({"need": 1}, 'need=1 goes with mode="quorum", not with mode=\'all\''),
+        ({"mode": "quorum", "need": 0, "paths": list}, "need=0: a quorum needs 1 path or more"),
+        ({"need": 1}, "need=1 goes with mode=\"quorum\", not with mode='all'"),
         ({"merge": 5}, "merge=5: give a function"),
         ({"dispose": 5}, "dispose=5: give a function"),
         ({"stagger": -1}, "stagger must be a number of seconds, 0 or more, not -1"),

@@ -1119,3 +1119,21 @@ async def test_policies_apply_to_a_body_that_is_a_partial(autojump_clock) -> Non
     with pytest.raises(StepTimeoutError) as caught:
         await step(functools.partial(trio.sleep, 3), timeout=2)()
     assert caught.value.step == "sleep"
+
+
+async def test_total_timeout_during_a_back_off_says_which_error_was_pending(autojump_clock) -> None:
+    error = OSError("busy")
+
+    async def busy() -> None:
+        raise error
+
+    with pytest.raises(StepTimeoutError) as caught:
+        await step(busy, retry=Retry(3, delay=5), total_timeout=2)()
+    assert caught.value.__cause__ is error
+    assert trio.current_time() == 2
+
+
+async def test_timeout_without_a_pending_error_has_no_cause(autojump_clock) -> None:
+    with pytest.raises(StepTimeoutError) as caught:
+        await step(trio.sleep_forever, timeout=1)()
+    assert caught.value.__cause__ is None

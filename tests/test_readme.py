@@ -31,7 +31,12 @@ def test_program_prints_what_the_page_says(program: str, output: str | None, tmp
     script = tmp_path / "program.py"
     script.write_text(program, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-W", "error", script], capture_output=True, text=True, encoding="utf-8", timeout=60, check=False
+        [sys.executable, "-W", "error", script],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     if output is not None:

@@ -2,32 +2,44 @@
 
 The floors of the house; a module imports only from floors below it:
 
+    _pipeline                       Pipeline: the immutable builder
+    _run                            the one loop that executes a pipeline's plan
+    _nodes                          that plan
     _recorder                       an observer that keeps the story of a run
     _faces                          race, gather, settle: forks on the spot
     _fork                           fork
     _plan                           what a fork was given, checked and put in form
-    _engine                         the one nursery that runs paths
+    _engine  _contract              the one nursery that runs paths; what a pipeline needs and provides
+    _calling                        functions that are called with the keys of a context
     _step                           steps, and how they are called
-    _policies                       timeouts, retries, circuit breakers, limiters
-    _modes                          how a fork decides: pure, synchronous
+    _policies  _checkpoint          timeouts, retries, circuit breakers, limiters; what a run is resumed from
+    _modes  _context                how a fork decides; what flows through a pipeline: both pure, synchronous
     _ledger  _lending               what became of each path; tokens that can be lent
     _scope                          where we are
     _results  _events               Fulfilled, Rejected; event records and who gets them
-    _errors                         every exception
+    _fit  _shape                    whether types fit; what is known of a context
+    _errors  _types                 every exception; what annotations say
 """
 
+from ._checkpoint import Checkpoint
+from ._context import Context
 from ._errors import (
+    CheckpointError,
     CircuitOpenError,
     ConfigError,
     ForkPartialError,
+    KeyCollisionError,
     Kind,
     NoPathsError,
     PathCancelledError,
+    StepInputError,
+    StepOutputError,
     StepTimeoutError,
 )
 from ._events import (
     ErrorDiscarded,
     Event,
+    KeyOverridden,
     Observer,
     StepCancelled,
     StepFailed,
@@ -41,21 +53,29 @@ from ._faces import gather, race, settle
 from ._fork import Fork, fork
 from ._ledger import Ledger
 from ._modes import Mode, ModeFactory
+from ._pipeline import BranchCase, Pipeline, otherwise, when
 from ._policies import CircuitBreaker, Retry
 from ._recorder import Recorder
 from ._results import Fulfilled, Rejected, SettleResult
+from ._run import StepCompletion
 from ._scope import Scope, current_scope
 from ._step import Step, StepDecorator, step
 
 __all__ = [
+    "BranchCase",
+    "Checkpoint",
+    "CheckpointError",
     "CircuitBreaker",
     "CircuitOpenError",
     "ConfigError",
+    "Context",
     "ErrorDiscarded",
     "Event",
     "Fork",
     "ForkPartialError",
     "Fulfilled",
+    "KeyCollisionError",
+    "KeyOverridden",
     "Kind",
     "Ledger",
     "Mode",
@@ -63,6 +83,7 @@ __all__ = [
     "NoPathsError",
     "Observer",
     "PathCancelledError",
+    "Pipeline",
     "Recorder",
     "Rejected",
     "Retry",
@@ -70,8 +91,11 @@ __all__ = [
     "SettleResult",
     "Step",
     "StepCancelled",
+    "StepCompletion",
     "StepDecorator",
     "StepFailed",
+    "StepInputError",
+    "StepOutputError",
     "StepRetrying",
     "StepSkipped",
     "StepStarted",
@@ -81,7 +105,9 @@ __all__ = [
     "current_scope",
     "fork",
     "gather",
+    "otherwise",
     "race",
     "settle",
     "step",
+    "when",
 ]

@@ -243,7 +243,8 @@ class _Run:
             return known[index]
         if self._stopped or self._dry:
             return None
-        assert self._source_context is not None and self._iterator is not None
+        assert self._source_context is not None
+        assert self._iterator is not None
         try:
             path = self._source_context.run(next, self._iterator, _END)
             return self._pull_in(path)
@@ -341,7 +342,8 @@ class _Run:
 
     async def _pace(self) -> None:
         """Wait until the next path of a staggered fork may start."""
-        assert self._plan.stagger is not None and self._failure is not None
+        assert self._plan.stagger is not None
+        assert self._failure is not None
         with trio.CancelScope(deadline=self._last_start + self._plan.stagger):
             await self._failure.wait()
 

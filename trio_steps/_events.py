@@ -18,10 +18,12 @@ class Event:
     Attributes:
       name: the step's full name, such as ``"gather-research/academic"``.
       time: ``trio.current_time()`` when it happened, in seconds.
+      quiet: it happened in a step with ``log=False``, which is to be kept out of logs and summaries.
     """
 
     name: str
     time: float
+    quiet: bool = attrs.field(default=False, repr=False)
 
 
 @final
@@ -114,6 +116,10 @@ class Observers:
     def __init__(self, observers: Iterable[Observer], around: Observers | None = None) -> None:
         self._observers = tuple(observers)
         self._around = around
+
+    def quietly(self) -> Observers:
+        """Return these observers for a step with ``log=False``: they get its events marked as quiet."""
+        return Observers((lambda event: self(attrs.evolve(event, quiet=True)),))
 
     def __call__(self, event: Event) -> None:
         """Hand `event` to each observer; one that raises is logged and gets no more events."""

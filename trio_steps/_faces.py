@@ -90,7 +90,7 @@ async def race(
     *paths: Any,
     concurrency: int | trio.CapacityLimiter | None = None,
     stagger: float | None = None,
-    timeout: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - a deadline with an outcome
     dispose: Callable[[Any], object] | None = None,
     observers: Iterable[Observer] = (),
 ) -> Any:
@@ -200,7 +200,7 @@ async def gather(
     *paths: Any,
     concurrency: int | trio.CapacityLimiter | None = None,
     stagger: float | None = None,
-    timeout: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - a deadline with an outcome
     dispose: Callable[[Any], object] | None = None,
     observers: Iterable[Observer] = (),
 ) -> Any:
@@ -319,7 +319,7 @@ async def settle(
     *paths: Any,
     concurrency: int | trio.CapacityLimiter | None = None,
     stagger: float | None = None,
-    timeout: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - a deadline with an outcome
     dispose: Callable[[Any], object] | None = None,
     observers: Iterable[Observer] = (),
 ) -> Any:

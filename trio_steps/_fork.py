@@ -49,37 +49,55 @@ if TYPE_CHECKING:
     P = TypeVar("P")
     X_contra = TypeVar("X_contra", contravariant=True)
     Y_co = TypeVar("Y_co", covariant=True)
+    P_co = TypeVar("P_co", covariant=True)
 
-    class Unary(Protocol[X_contra, Y_co]):
-        """A function of one argument. It has a name, for the reason that `Nullary` has one."""
-
-        @property
-        def __name__(self) -> str: ...
-
-        def __call__(self, input: X_contra, /) -> Y_co: ...
-
-    class UnaryWithScope(Protocol[X_contra, Y_co]):
-        """A function of one argument and the scope."""
+    class Named(Protocol):
+        """What functions and steps have, and a partial has not; `Nullary` says why that matters."""
 
         @property
         def __name__(self) -> str: ...
 
-        def __call__(self, input: X_contra, scope: Scope, /) -> Y_co: ...
-
-    class Partial(Protocol[X_contra, Y_co]):
-        """A `functools.partial` that takes one argument, as each does to mypy."""
+    class Bound(Protocol):
+        """What a `functools.partial` has."""
 
         @property
         def keywords(self) -> dict[str, Any]: ...
 
-        def __call__(self, input: X_contra, /) -> Y_co: ...
+    class Unary(Named, Protocol[X_contra, Y_co]):
+        """An async function of one argument."""
 
-    Function: TypeAlias = Unary[X, Y] | Partial[X, Y] | Nullary[Y]
+        def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
+
+    class BoundUnary(Bound, Protocol[X_contra, Y_co]):
+        """A partial that takes one argument, as each does to mypy."""
+
+        def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
+
+    class PathsFor(Named, Protocol[X_contra, P_co]):
+        """A function that gives the paths for an input."""
+
+        def __call__(self, input: X_contra, /) -> SourceSoon[P_co]: ...
+
+    class BoundPathsFor(Bound, Protocol[X_contra, P_co]):
+        """A partial that does."""
+
+        def __call__(self, input: X_contra, /) -> SourceSoon[P_co]: ...
+
+    class PathsForWithScope(Named, Protocol[X_contra, P_co]):
+        """A function that gives the paths for an input and the scope."""
+
+        def __call__(self, input: X_contra, scope: Scope, /) -> SourceSoon[P_co]: ...
+
+    class PathsForNone(Named, Protocol[P_co]):
+        """A function that gives the paths where there is no input."""
+
+        def __call__(self, /) -> SourceSoon[P_co]: ...
+
     Source: TypeAlias = Iterable[P] | AsyncIterable[P]
     SourceSoon: TypeAlias = Source[P] | Awaitable[Source[P]]
-    PathsOf: TypeAlias = Source[P] | Function[X, SourceSoon[P]] | UnaryWithScope[X, SourceSoon[P]]
+    PathsOf: TypeAlias = Source[P] | PathsFor[X, P] | PathsForWithScope[X, P] | BoundPathsFor[X, P] | PathsForNone[P]
 
-    Path: TypeAlias = Function[X, Awaitable[Y]]
+    Path: TypeAlias = Unary[X, Y] | BoundUnary[X, Y] | Nullary[Awaitable[Y]]
     Paths: TypeAlias = PathsOf[Path[X, Y], X]
     AnyPath: TypeAlias = Callable[[X], Awaitable[Y] | Y] | Callable[[], Awaitable[Y] | Y]
     AnyPaths: TypeAlias = PathsOf[AnyPath[X, Y], X]
@@ -105,7 +123,7 @@ class Fork(Step[I_contra, O_co]):
     __slots__ = ()
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__(plan.id, True, functools.partial(run, plan))
+        super().__init__(plan.id, id_given=True, entry=functools.partial(run, plan))
 
 
 # fmt: off

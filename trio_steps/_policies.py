@@ -258,7 +258,12 @@ class Policies:
 
 
 async def _in_time(seconds: float, scope: Scope, attempt: Callable[[], Awaitable[T]]) -> T:
+    pending: BaseException | None = None
     # Nobody else can cancel this scope: whenever it ends the block, the deadline has fired.
     with trio.CancelScope(deadline=trio.current_time() + seconds):
-        return await attempt()
-    raise StepTimeoutError(scope.name, seconds)
+        try:
+            return await attempt()
+        except trio.Cancelled as cancelled:
+            pending = cancelled.__context__  # such as the error that was waiting for another attempt
+            raise
+    raise StepTimeoutError(scope.name, seconds) from pending

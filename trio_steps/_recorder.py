@@ -61,8 +61,9 @@ class Recorder:
     _events: list[Event] = attrs.field(factory=list[Event], init=False)
 
     def __call__(self, event: Event) -> None:
-        """Keep `event`."""
-        self._events.append(event)
+        """Keep `event`, unless it is of a step with ``log=False``."""
+        if not event.quiet:
+            self._events.append(event)
 
     @property
     def events(self) -> tuple[Event, ...]:

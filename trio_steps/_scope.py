@@ -28,6 +28,7 @@ class Scope:
     state: dict[str, object] | None = attrs.field(repr=False)
     observers: Observers | None = attrs.field(repr=False)
     lease: Lease | None = attrs.field(repr=False)
+    unnamed_inside: bool = attrs.field(default=False, repr=False)  # what runs in it does not have its id in the name
 
     @property
     def name(self) -> str:
@@ -35,7 +36,8 @@ class Scope:
         ids = [self.id]
         scope = self.parent
         while scope is not None:
-            ids.append(scope.id)
+            if not scope.unnamed_inside:
+                ids.append(scope.id)
             scope = scope.parent
         return "/".join(reversed(ids))
 

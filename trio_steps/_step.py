@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar, cast, final, overload
 
@@ -16,7 +15,9 @@ from ._policies import Policies
 from ._scope import Scope, current, current_scope
 
 if TYPE_CHECKING:
-    from typing_extensions import TypedDict, Unpack
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+
+    from typing_extensions import Never, TypedDict, Unpack
 
     from ._events import Observer
     from ._policies import CircuitBreaker, Retry
@@ -84,7 +85,7 @@ class Step(Generic[I_contra, O_co]):
         self.entry: Callable[..., Any] = entry  # the step's own work, to be called in a scope that is already open
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__.lower()} {self.id!r}>"
+        return f"<{type(self).__name__.removeprefix('Function').lower()} {self.id!r}>"
 
     @overload
     def __call__(self: Step[None, OutputT], /) -> Coroutine[Any, Any, OutputT]: ...
@@ -287,6 +288,9 @@ def _inner_scope(
     return Scope(id, parent, parent.state if state is None else state, observe, parent.lease)
 
 
+# What is async comes first: a coroutine would pass for the value of a sync function. A callable without arguments comes
+# twice, with a name and without, though checkers believe that the first form takes both. What takes anything else can't
+# be called with an input; a pipeline calls it with keywords.
 @overload
 def step(fn: Nullary[Awaitable[OutputT]], **options: Unpack[StepOptions]) -> Step[None, OutputT]: ...
 @overload
@@ -303,6 +307,14 @@ def step(fn: Callable[[InputT], OutputT], **options: Unpack[StepOptions]) -> Ste
 def step(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
     fn: Callable[[], OutputT], **options: Unpack[StepOptions]
 ) -> Step[None, OutputT]: ...
+@overload
+def step(  # type: ignore[overload-cannot-match]
+    fn: Callable[..., Awaitable[OutputT]], **options: Unpack[StepOptions]
+) -> Step[Never, OutputT]: ...
+@overload
+def step(  # type: ignore[overload-cannot-match]
+    fn: Callable[..., OutputT], **options: Unpack[StepOptions]
+) -> Step[Never, OutputT]: ...
 @overload
 def step(**options: Unpack[StepOptions]) -> StepDecorator: ...
 def step(
@@ -373,6 +385,16 @@ class StepDecorator(Protocol):
     def __call__(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
         self, fn: Callable[[], OutputT], /
     ) -> Step[None, OutputT]: ...
+
+    @overload
+    def __call__(  # type: ignore[overload-cannot-match]
+        self, fn: Callable[..., Awaitable[OutputT]], /
+    ) -> Step[Never, OutputT]: ...
+
+    @overload
+    def __call__(  # type: ignore[overload-cannot-match]
+        self, fn: Callable[..., OutputT], /
+    ) -> Step[Never, OutputT]: ...
 
     def __call__(self, fn: Callable[..., Any], /) -> Step[Any, Any]:
         """Make a step of `fn`."""

@@ -1,0 +1,401 @@
+"""Checkpoints of a run, and the same run from the middle."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trio_steps import (
+    Checkpoint,
+    CheckpointError,
+    Fulfilled,
+    Pipeline,
+    Rejected,
+    Retry,
+    current_scope,
+    otherwise,
+    when,
+)
+
+
+def gives(seconds, **keys):
+    async def give():
+        ran.append(current_scope().name)
+        await trio.sleep(seconds)
+        return keys
+
+    return give
+
+
+def fails(seconds, error):
+    async def fail():
+        ran.append(current_scope().name)
+        await trio.sleep(seconds)
+        raise error
+
+    return fail
+
+
+ran: list[str] = []
+
+
+async def checkpoints_of(p, inputs=None):
+    """Run `p`, and return its result and the checkpoint after each step, each once through JSON."""
+    events = []
+    del ran[:]
+    result = await p.run(inputs or {}, on_step_complete=events.append)
+    found = {event.name: Checkpoint.from_json(event.checkpoint.to_json()) for event in events}
+    del ran[:]
+    return result, found
+
+
+async def test_resume_goes_on_after_the_step() -> None:
+    p = Pipeline().step("a", gives(1, a=1)).step("b", gives(1, b=(1, {2: 3}))).step("c", gives(1, c=1))
+    result, at = await checkpoints_of(p, {"x": 0})
+    assert await p.resume(at["a"]) == result == {"x": 0, "a": 1, "b": (1, {2: 3}), "c": 1}
+    assert ran == ["b", "c"]
+    assert await p.resume(at["c"]) == result
+    assert ran == ["b", "c"]
+
+
+async def test_resume_does_not_ask_conditions_again_nor_try_again_what_was_forgiven() -> None:
+    asked = []
+
+    def ask():
+        asked.append(1)
+        return len(asked) == 2
+
+    p = (
+        Pipeline()
+        .step("skip", gives(0, s=1), condition=ask)
+        .step("nest", Pipeline("n").step("in", gives(0, i=1)).step("in2", gives(0, i2=1)), condition=ask)
+        .step("bad", fails(0, OSError()), on_error="continue")
+        .step("end", gives(0, e=1))
+    )
+    result, at = await checkpoints_of(p)
+    assert len(asked) == 2
+    assert await p.resume(at["nest/in"]) == result == {"i": 1, "i2": 1, "e": 1}
+    assert ran == ["nest/in2", "bad", "end"]
+    assert len(asked) == 2
+
+
+async def test_resume_after_a_transform_has_the_new_context_only() -> None:
+    p = Pipeline().step("a", gives(0, a=1)).transform("t", lambda a: {"b": a}).step("c", gives(0, c=1))
+    result, at = await checkpoints_of(p, {"x": 0})
+    assert await p.resume(at["t"]) == result == {"b": 1, "c": 1}
+
+
+async def test_resume_inside_a_branch_takes_the_same_case_without_asking() -> None:
+    answers = [True]
+    p = Pipeline().branch_on(
+        "b",
+        when(lambda: answers.pop(), lambda p: p.step("s", gives(0, s=1)).step("t", gives(0, t=1))),
+        otherwise(lambda p: p.step("other", gives(0, other=1))),
+    )
+    result, at = await checkpoints_of(p)
+    assert await p.resume(at["b/case-1/s"]) == result == {"s": 1, "t": 1}
+    assert ran == ["b/case-1/t"]
+
+
+async def test_resume_runs_only_the_siblings_that_were_not_done() -> None:
+    sub = Pipeline("sub").step("one", gives(2, one=1)).step("two", gives(2, two=1))
+    p = Pipeline().step("g", gives(1, a=1), sub, gives(3, b=1)).step("end", gives(0, e=1))
+    result, at = await checkpoints_of(p)
+    assert await p.resume(at["g/sub/one"]) == result
+    assert ran == ["g/sub/two", "g/3", "end"]
+    del ran[:]
+    assert await p.resume(at["g/sub"]) == result
+    assert ran == ["end"]
+
+
+async def test_resume_of_a_settled_step_does_not_run_again_what_was_rejected() -> None:
+    told = []
+    p = Pipeline().step("g", fails(1, OSError("no")), gives(2, a=1), gives(3, b=1), mode="settle")
+    result, at = await checkpoints_of(p)
+    assert await p.resume(at["g/2"], on_error=lambda name, error: told.append(name)) == result == {"a": 1, "b": 1}
+    assert ran == ["g/3"]
+    assert told == []
+
+
+async def test_resume_inside_a_race_is_before_the_race() -> None:
+    sub = Pipeline("sub").step("one", gives(1, one=1)).step("two", gives(1, two=1))
+    p = Pipeline().step("a", gives(0, a=1)).step("r", sub, gives(5), mode="race").step("end", gives(0, e=1))
+    result, at = await checkpoints_of(p)
+    assert await p.resume(at["r/sub/one"]) == result
+    assert ran == ["r/sub/one", "r/2", "r/sub/two", "end"]
+
+
+@pytest.mark.parametrize("mode", ["all", "settle"])
+async def test_resume_of_a_for_each_runs_only_the_elements_that_were_not_done(mode) -> None:
+    seen = []
+
+    async def work(n):
+        seen.append(n)
+        await trio.sleep(n)
+        if mode == "settle" and n == 1:
+            raise error
+        return n * 2
+
+    error = OSError("no")
+    p = Pipeline().for_each("e", work, over="ns", each="n", into="out", mode=mode)
+    result, at = await checkpoints_of(p, {"ns": {"a": 1, "b": 2, "c": 3}})
+    del seen[:]
+    again = await p.resume(at["e/2"])
+    assert seen == [3]
+    if mode == "all":
+        assert again == result == {"ns": {"a": 1, "b": 2, "c": 3}, "out": {"a": 2, "b": 4, "c": 6}}
+    else:
+        assert list(again["out"].values())[1:] == [Fulfilled("2", 4), Fulfilled("3", 6)]
+        assert isinstance(again["out"]["a"], Rejected)
+        assert again["out"]["a"].error.args == ("no",)
+
+
+async def test_entries_of_failed_attempts_are_forgotten_but_not_by_older_checkpoints() -> None:
+    tries = []
+
+    def flaky():
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError
+
+    p = Pipeline().step(
+        "nest", Pipeline("n").step("one", gives(0, one=1)).step(flaky).step("two", gives(0, t=1)), retry=Retry(2)
+    )
+    events = []
+    result = await p.run({}, on_step_complete=events.append)
+    names = [[entry.step for entry in event.checkpoint.entries] for event in events]
+    assert [event.name for event in events] == ["nest/one", "nest/one", "nest/flaky", "nest/two", "nest"]
+    assert names == [
+        ["", "nest/one"],
+        ["", "nest/one"],
+        ["", "nest/one", "nest/flaky"],
+        ["", "nest/one", "nest/flaky", "nest/two"],
+        ["", "nest"],
+    ]
+    del ran[:]
+    assert await p.resume(events[0].checkpoint) == result
+    assert ran == ["nest/two"]
+
+
+async def test_attempt_that_fails_after_a_resume_begins_from_nothing() -> None:
+    tries = []
+
+    def flaky():
+        tries.append(1)
+        if len(tries) == 2:
+            raise OSError
+
+    sub = (
+        Pipeline("n")
+        .step("one", gives(0, one=1))
+        .branch_on("b", otherwise(lambda p: p.step("x", gives(0, x=1)).step(flaky)))
+    )
+    p = Pipeline().step("nest", sub, retry=Retry(2))
+    result, at = await checkpoints_of(p)
+    assert await p.resume(at["nest/b/otherwise/x"]) == result
+    assert ran == ["nest/one", "nest/b/otherwise/x"]
+
+
+async def test_a_resumed_run_makes_checkpoints_of_the_whole() -> None:
+    p = Pipeline().step("a", gives(0, a=1)).step("b", gives(0, b=1)).step("c", gives(0, c=1))
+    result, at = await checkpoints_of(p)
+    events = []
+    await p.resume(at["a"], on_step_complete=events.append)
+    del ran[:]
+    assert await p.resume(events[0].checkpoint) == result
+    assert ran == ["c"]
+
+
+async def test_stop_and_resume_gives_what_the_run_would_have() -> None:
+    p = Pipeline().step("a", gives(0, a=1)).step("b", gives(0, b=1))
+    kept = []
+
+    def stop(event):
+        kept.append(event.checkpoint.to_json())
+        event.stop()
+
+    assert await p.run({}, on_step_complete=stop) == {"a": 1}
+    assert await p.resume(Checkpoint.from_json(kept[0])) == {"a": 1, "b": 1}
+
+
+async def test_checkpoint_of_the_result_is_not_changed_by_who_has_the_result() -> None:
+    p = Pipeline().step("a", lambda: {"a": [1]}).step("b", gives(0))
+    events = []
+    result = await p.run({}, on_step_complete=events.append)
+    result["a"].append("mine")
+    again = await p.resume(events[0].checkpoint)
+    again["a"].append("mine")
+    assert await p.resume(events[0].checkpoint) == {"a": [1]}
+
+
+# Overrides
+
+
+async def test_overrides_replace_keys_wherever_the_rest_reads_them() -> None:
+    def see(a, new=None):
+        return {"seen": (a, new)}
+
+    sub = Pipeline("sub").step("set", lambda: {"a": 2}).step("hook", gives(0)).step("see", see)
+    p = Pipeline().step("first", lambda: {"a": 1}).step("nest", sub, merge_policy="error", on_error="continue")
+    _, at = await checkpoints_of(p)
+    assert await p.resume(at["nest/hook"], overrides={"a": 9, "new": 5}) == {"a": 9, "new": 5, "seen": (9, 5)}
+
+
+async def test_overrides_reach_behind_a_transform_and_into_outputs_that_wait() -> None:
+    sub = (
+        Pipeline("sub")
+        .transform("t", lambda: {"b": 1})
+        .step("hook", gives(2))
+        .step("see", lambda a=0, b=0: {"s": (a, b)})
+    )
+    p = Pipeline().step("g", gives(1, w=1), sub, merge_policy="error")
+    _, at = await checkpoints_of(p)
+    assert await p.resume(at["g/sub/hook"], overrides={"a": 7, "w": 8}) == {"a": 7, "w": 8, "b": 1, "s": (7, 1)}
+
+
+async def test_overrides_are_in_later_checkpoints_too() -> None:
+    p = Pipeline().step("a", gives(0, a=1)).step("b", gives(0, b=1)).step("c", lambda a: {"c": a})
+    _, at = await checkpoints_of(p)
+    events = []
+    await p.resume(at["a"], overrides={"a": 5}, on_step_complete=events.append)
+    assert (await p.resume(events[0].checkpoint))["c"] == 5
+
+
+async def test_overridden_collection_is_gone_through_from_the_start() -> None:
+    p = Pipeline().for_each("e", lambda n: n, over="ns", each="n", into="out", concurrency=1)
+    _, at = await checkpoints_of(p, {"ns": [1, 2]})
+    assert (await p.resume(at["e/1"], overrides={"ns": [5, 6, 7]}))["out"] == [5, 6, 7]
+    assert (await p.resume(at["e/1"], overrides={"out": 0}))["out"] == [1, 2]
+
+
+# What can't be resumed
+
+
+async def test_checkpoint_of_another_or_a_changed_pipeline_is_refused() -> None:
+    a, b, c = gives(0), gives(0), gives(0)
+    p = Pipeline("p").step("a", a).step("b", b).step("c", c)
+    _, at = await checkpoints_of(p)
+    for other, message in (
+        (Pipeline("q").step("a", a).step("b", b), "is of the pipeline 'p', not of 'q'"),
+        (Pipeline("p").step("a", a).step("b2", b).step("c", c), "step 'b': "),
+        (Pipeline("p").step("a", a).step("new", a).step("b", b).step("c", c), "step 'new': the step was inserted"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            await other.resume(at["b"])
+    assert await Pipeline("p").step("a", a).step("b", b).step("d", c).resume(at["b"]) == {}
+
+
+async def test_case_that_is_gone_is_refused() -> None:
+    kept = []
+    inside = when(lambda: True, lambda p: p.step("s", gives(0)), name="one")
+    p = Pipeline().branch_on("b", inside, otherwise(Pipeline("x").step("t", gives(0))))
+    await p.run({}, on_step_complete=lambda event: kept.append(event.checkpoint))
+    taken = Checkpoint(kept[0].pipeline, ("b",), kept[0].entries[:2], 2)
+    with pytest.raises(
+        CheckpointError, match="step 'b': the branch took the case 'one', which the pipeline doesn't have"
+    ):
+        await Pipeline().branch_on("b", otherwise(lambda p: p)).resume(taken)
+    with pytest.raises(CheckpointError, match="step 'b': the branch took the case 'one'"):
+        await Pipeline().step("b", gives(0)).resume(taken)
+
+
+async def test_what_is_no_checkpoint_is_refused() -> None:
+    p = Pipeline()
+    with pytest.raises(CheckpointError, match="give a Checkpoint"):
+        await p.resume("text")
+    with pytest.raises(CheckpointError, match="does not tell what the run began with"):
+        await p.resume(Checkpoint("pipeline", (), [], 0))
+
+
+# Resume equals run
+
+
+@st.composite
+def pipelines(draw, depth=0):
+    """A random pipeline, as a function of nothing, so that it can be built with the names of the run."""
+    p = Pipeline("root" if depth == 0 else f"p{draw(st.integers(0, 10**6))}")
+    for number in range(draw(st.integers(1, 3))):
+        kinds = (
+            ["step", "step", "transform"]
+            if depth == 2
+            else ["step", "skip", "bad", "nest", "group", "settle", "branch", "each", "transform"]
+        )
+        kind = draw(st.sampled_from(kinds))
+        name = f"{kind}{number}"
+        delay = draw(st.integers(0, 3)) * 8 + depth * 3 + number
+        keys = {draw(st.sampled_from("abcd")): (depth, number, draw(st.integers(0, 1)))}
+        policy = draw(st.sampled_from(["override", "skip"]))
+        if kind in ("step", "skip"):
+            p = p.step(name, gives(delay, **keys), condition=kind == "step", merge_policy=policy)
+        elif kind == "bad":
+            p = p.step(name, fails(delay, OSError()), on_error="continue")
+        elif kind == "transform":
+            p = p.transform(name, noted(keys))
+        elif kind == "nest":
+            p = p.step(name, draw(pipelines(depth + 1)), merge_policy=policy)
+        elif kind == "each":
+            p = p.for_each(name, gives_twice, over="ns", each="n", into="e", on_error="continue")
+        elif kind == "branch":
+            cases = [
+                when(answers(draw(st.lists(st.booleans(), min_size=1)), name), draw(pipelines(depth + 1)), name="w")
+            ]
+            p = p.branch_on(name, *cases, otherwise(draw(pipelines(depth + 1)), name="o"), merge_policy=policy)
+        else:
+            members = [draw(pipelines(depth + 1)), gives(delay, **keys), draw(pipelines(depth + 1))]
+            if kind == "settle":
+                members.append(fails(delay + 1, OSError()))
+            mode = "all" if kind == "group" else "settle"
+            p = p.step(name, *members, mode=mode, merge_policy=policy, concurrency=draw(st.sampled_from([None, 1, 2])))
+    return p
+
+
+def noted(keys):
+    def transform():
+        ran.append(current_scope().name)
+        return {**keys, "t": 1}
+
+    return transform
+
+
+async def gives_twice(n):
+    ran.append(current_scope().name)
+    await trio.sleep(n)
+    return n
+
+
+def answers(values, name):
+    """A condition that answers something else each time."""
+    left = list(values)
+
+    def ask():
+        asked.append(current_scope().name)
+        left.append(left.pop(0))
+        return left[-1]
+
+    return ask
+
+
+asked: list[str] = []
+
+
+@given(pipelines())
+@settings(deadline=None, max_examples=60)
+def test_resume_from_every_checkpoint_gives_the_result_of_the_run(p) -> None:
+    async def main():
+        events = []
+        del ran[:], asked[:]
+        result = await p.run({"ns": [1, 2]}, on_step_complete=events.append)
+        for event in events:
+            done = {entry.step for entry in event.checkpoint.entries if entry.case is None}
+            taken = {entry.step for entry in event.checkpoint.entries if entry.kind == "taken"}
+            checkpoint = Checkpoint.from_json(event.checkpoint.to_json())
+            del ran[:], asked[:]
+            again = await p.resume(checkpoint)
+            if not asked:  # else another case may have been taken, for the answers change
+                assert again == result
+            assert not done.intersection(ran)
+            assert not taken.intersection(asked)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))

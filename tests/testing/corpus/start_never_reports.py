@@ -1,0 +1,33 @@
+"""A server calls `started()` only once its first client is there, and the client comes only once it has started."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+TITLE = "`nursery.start()` that never reports"
+
+
+async def serve(client: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
+    await client.wait()  # BUG
+    task_status.started()
+
+
+async def serve_well(client: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
+    task_status.started()
+    await client.wait()
+
+
+async def buggy(probe: Any) -> None:
+    client = trio.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve, client)
+        client.set()
+
+
+async def fixed(probe: Any) -> None:
+    client = trio.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_well, client)
+        client.set()

@@ -1,0 +1,76 @@
+"""Seeded bugs: `explore` finds every one, names its line, and says nothing of the corrected program."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plain import found_in
+
+from trio_steps.testing import explore, replay
+from trio_steps.testing._token import TRIO
+
+FILES = sorted((Path(__file__).parent / "corpus").glob("*.py"))
+NAMES = [file.stem for file in FILES]
+TABLE = Path(__file__).parent.parent.parent / "docs" / "testing.md"
+
+
+def load(name: str) -> Any:
+    file = Path(__file__).parent / "corpus" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"corpus_{name}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_corpus_has_more_than_fifteen_bugs() -> None:
+    assert len(FILES) >= 15
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_explore_finds_the_seeded_bug_and_names_its_line(name: str) -> None:
+    module = load(name)
+    report = explore(module.buggy)
+    assert report.failures, str(report)
+    assert report.runs <= 200
+    lines = Path(module.__file__).read_text().splitlines()
+    marked = [f"{name}.py:{number}" for number, line in enumerate(lines, 1) if "# BUG" in line]
+    assert any(place in str(report) for place in marked), f"{marked} is not in\n{report}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_token_of_the_seeded_bug_replays_it(name: str) -> None:
+    module = load(name)
+    failure = explore(module.buggy).failures[0]
+    run = replay(module.buggy, failure.token)
+    assert failure.invariant in [finding.invariant for finding in run.findings]
+    assert run.token == failure.token
+    assert run.notes == ()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_explore_is_silent_on_the_corrected_program(name: str) -> None:
+    report = explore(load(name).fixed, budget=100)
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_documented_table_is_what_happens(name: str) -> None:
+    module = load(name)
+    report = explore(module.buggy)
+    plain = found_in(module.buggy, 5)
+    failure = report.failures[0]
+    row = f"| {module.TITLE} | {failure.invariant} | {report.runs} | `{failure.policy}` | {plain * 20} |"
+    assert row in TABLE.read_text().splitlines(), row
+
+
+@pytest.mark.parametrize("name", ["channel_item_lost", "lost_update", "lock_order"])
+def test_documented_failure_text_is_what_is_printed(name: str) -> None:
+    text = str(explore(load(name).buggy).failures[0])
+    shown = re.sub(r"\S*/(?=\w+\.py)", "", text).replace(f"s1:{TRIO}:", "s1:0.35:")
+    assert shown in TABLE.read_text(), shown

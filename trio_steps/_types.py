@@ -1,0 +1,187 @@
+"""What annotations say: resolved one at a time, and never at the price of an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+import types
+from collections import ChainMap
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from typing import Annotated, Any, Final, Literal, NewType, Union, cast, final, get_args, get_origin, get_type_hints
+
+import attrs
+
+UNKNOWN: Final[object] = Any
+"""The type of what nobody annotated, or what can't be resolved: it fits everything."""
+
+_QUALIFIERS = frozenset({"Required", "NotRequired", "ReadOnly", "Final", "ClassVar"})
+
+
+def resolve(annotation: object, owner: object) -> object:
+    """Return the type that `annotation` stands for, or `UNKNOWN`.
+
+    Names are looked up where `owner`, the function or class that has the annotation, could see them: in the
+    variables it closes over, in the functions around it that are still running (a pipeline is mostly built in
+    the function that also defines its steps and types), and in its module.
+    """
+    if annotation is inspect.Parameter.empty:
+        return UNKNOWN
+    carrier = type("Carrier", (), {"__annotations__": {"it": annotation}})
+    with suppress(Exception):  # an annotation is code, and can raise anything
+        return get_type_hints(carrier, _globals(owner), _locals(owner), include_extras=True)["it"]
+    return UNKNOWN
+
+
+def _globals(owner: object) -> dict[str, Any]:
+    if isinstance(owner, types.FunctionType):
+        return owner.__globals__
+    return vars(sys.modules[cast("type", owner).__module__])
+
+
+def _locals(owner: object) -> Mapping[str, object]:
+    """Return what the functions around `owner` have defined."""
+    scopes: list[Mapping[str, object]] = []
+    if isinstance(owner, types.FunctionType) and owner.__closure__:
+        for name, cell in zip(owner.__code__.co_freevars, owner.__closure__):  # noqa: B905 - as long as each other
+            with suppress(ValueError):  # the cell is still empty
+                scopes.append({name: cell.cell_contents})
+    path: str = cast("Any", owner).__qualname__
+    around = {part.rpartition(".")[2] for part in path.split(".<locals>")[:-1]}
+    if around:
+        module = _globals(owner)
+        frame = inspect.currentframe()
+        while frame is not None:
+            if frame.f_code.co_name in around and frame.f_globals is module:
+                scopes.append(frame.f_locals)
+            frame = frame.f_back
+    return ChainMap(*cast("list[Any]", scopes))
+
+
+def unqualified(hint: object) -> tuple[object, bool | None]:
+    """Strip `hint` of ``Annotated``, ``NotRequired`` and the like; return whether it said (Not)Required."""
+    required: bool | None = None
+    while True:
+        origin = get_origin(hint)
+        # by name: Python 3.10 has these only in typing_extensions, which need not be installed
+        qualifier = str(origin).rpartition(".")[2]
+        if origin is not Annotated and qualifier not in _QUALIFIERS:
+            return hint, required
+        if qualifier in ("Required", "NotRequired"):
+            required = qualifier == "Required"
+        hint = get_args(hint)[0]
+
+
+@final
+@attrs.frozen
+class Field:
+    """A field of a record, or a key of a ``TypedDict``, which may be missing if it is not `required`."""
+
+    type: object
+    required: bool = True
+
+
+def fields_of(record: object) -> dict[str, Field] | None:
+    """Return the fields of a ``TypedDict``, an attrs class or a dataclass; None if `record` is nothing of it."""
+    kind = get_origin(record) or record
+    if not isinstance(kind, type):
+        return None
+    if is_typed_dict(kind):
+        fields: dict[str, Field] = {}
+        always: frozenset[str] = cast("Any", kind).__required_keys__
+        for name, annotation in inspect.get_annotations(kind).items():
+            hint, required = unqualified(resolve(annotation, kind))
+            # the keys that Python itself finds required are wrong when the annotations are strings
+            fields[name] = Field(hint, name in always if required is None else required)
+        return fields
+    if attrs.has(kind):
+        return {field.name: Field(_field_type(kind, field.name, field.type)) for field in attrs.fields(kind)}
+    if dataclasses.is_dataclass(kind):
+        return {field.name: Field(_field_type(kind, field.name, field.type)) for field in dataclasses.fields(kind)}
+    return None
+
+
+def is_typed_dict(kind: object) -> bool:
+    """Tell whether `kind` is a ``TypedDict``, from whichever module."""
+    return isinstance(kind, type) and dict in kind.__mro__ and hasattr(kind, "__required_keys__")
+
+
+def _field_type(record: type, name: str, fallback: object) -> object:
+    for base in record.__mro__:
+        annotations = inspect.get_annotations(base)
+        if name in annotations:
+            return unqualified(resolve(annotations[name], base))[0]
+    return unqualified(resolve(inspect.Parameter.empty if fallback is None else fallback, record))[0]
+
+
+def awaited(returns: object) -> object:
+    """Return the type of what comes out when a function that returns `returns` is called and awaited."""
+    origin = get_origin(returns)
+    if isinstance(origin, type) and issubclass(origin, Awaitable):
+        # of Coroutine[yields, is sent, returns] and Awaitable[returns] the last; others are no help
+        return get_args(returns)[-1] if origin in (Awaitable, Coroutine) else UNKNOWN
+    if isinstance(returns, type) and origin is None and issubclass(returns, Awaitable):
+        return UNKNOWN
+    if is_union(returns):
+        return union(map(awaited, get_args(returns)))
+    return returns
+
+
+def is_union(kind: object) -> bool:
+    """Tell whether `kind` is a union in either spelling."""
+    return get_origin(kind) in (Union, types.UnionType)
+
+
+def union(kinds: Iterable[object]) -> object:
+    """Return the union of `kinds`; `UNKNOWN` if one of them is, or they make none."""
+    kinds = tuple(kinds)
+    if not any(kind is UNKNOWN for kind in kinds):
+        with suppress(TypeError):
+            return cast("Any", Union)[kinds]
+    return UNKNOWN
+
+
+def type_name(kind: object) -> str:
+    """Return what `kind` is called in messages."""
+    if kind is UNKNOWN:
+        return "Any"
+    if kind is types.NoneType:
+        return "None"
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is None or not args:
+        return getattr(kind, "__name__", None) or str(kind)
+    if is_union(kind):
+        return " | ".join(map(type_name, args))
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, args))}]"
+    return f"{type_name(origin)}[{', '.join(map(_argument_name, args))}]"
+
+
+def _argument_name(kind: object) -> str:
+    if kind is ...:
+        return "..."
+    if isinstance(kind, list):
+        return f"[{', '.join(map(_argument_name, cast('list[object]', kind)))}]"
+    return type_name(kind)
+
+
+def supertype(kind: object) -> object:
+    """Return what a ``NewType`` is made of, what a ``type`` statement stands for, or `kind`."""
+    if isinstance(kind, NewType):
+        return cast("Any", kind).__supertype__
+    if type(kind).__name__ == "TypeAliasType":
+        with suppress(Exception):  # it is evaluated only now
+            return cast("Any", kind).__value__
+        return UNKNOWN
+    return kind
+
+
+def members(kind: object, *, into_new_types: bool = True) -> list[object]:
+    """Return the members of a union, however it is spelt and nested; of another type just that."""
+    kind = unqualified(kind)[0]
+    while (into_new_types or not isinstance(kind, NewType)) and supertype(kind) is not kind:
+        kind = unqualified(supertype(kind))[0]
+    if is_union(kind):
+        return [member for arg in get_args(kind) for member in members(arg, into_new_types=into_new_types)]
+    return [kind]

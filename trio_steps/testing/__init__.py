@@ -1,0 +1,66 @@
+"""Deterministic tests of cancellation and interleaving, for any Trio code.
+
+    from trio_steps.testing import explore
+
+    async def program(probe):
+        async with probe.resource("conn") as conn:
+            return await race(partial(fetch, conn, "a"), partial(fetch, conn, "b"))
+
+    explore(program).raise_if_failed()
+
+A module imports only from those below it:
+
+    _pytest_plugin                       fixtures and options
+    _explore                             the portfolio; one run; replay
+    _enumerate                           every order of a small program
+    _sweep                               a disturbance everywhere, one run each
+    _report                              what was found, as text
+    _minimise                            the least that shows it
+    _bench                               many runs of one program
+    _run                                 one run, and what is wrong with it
+    _conductor                           one step at a time: who goes on, and when time passes
+    _probe   _player   _clock            accounts; a task at its gate; virtual time
+    _trace   _token                      stories; how to do it again
+    _schedules                           who goes on next
+    _values  _findings _fakes            values of different runs; what can be wrong; scripted paths
+    _source                              lines of source
+"""
+
+from ._clock import VirtualClock
+from ._enumerate import enumerate_schedules
+from ._explore import check_determinism, explore, replay, run_once
+from ._fakes import FakeStep, RecordingObserver
+from ._findings import DeadlockError, ExplorationError, FaultInjectedError, Finding, Invariant, TokenError
+from ._probe import Probe, Resource
+from ._report import Failure, Report
+from ._run import Program, Run
+from ._schedules import Policy
+from ._source import Place
+from ._sweep import sweep_cancellation, sweep_faults
+
+__all__ = [
+    "DeadlockError",
+    "ExplorationError",
+    "Failure",
+    "FakeStep",
+    "FaultInjectedError",
+    "Finding",
+    "Invariant",
+    "Place",
+    "Policy",
+    "Probe",
+    "Program",
+    "RecordingObserver",
+    "Report",
+    "Resource",
+    "Run",
+    "TokenError",
+    "VirtualClock",
+    "check_determinism",
+    "enumerate_schedules",
+    "explore",
+    "replay",
+    "run_once",
+    "sweep_cancellation",
+    "sweep_faults",
+]

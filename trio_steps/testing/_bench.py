@@ -1,0 +1,92 @@
+"""The bench: all runs of one program, what they showed it can return, and how many there were."""
+
+from __future__ import annotations
+
+import gc
+import time
+from typing import TYPE_CHECKING, Any, final
+
+import attrs
+
+from ._findings import Finding
+from ._run import Run, Settings, perform
+from ._values import same, show
+
+if TYPE_CHECKING:
+    from ._run import Program
+    from ._schedules import Schedule
+    from ._token import Recipe
+
+_KNOWN: int = 100
+_FORGET: int = 64
+
+
+@final
+class Bench:
+    """Runs a program again and again, up to a budget.
+
+    Attributes:
+      runs: how many times it was run.
+      schedules: in how many different orders, undisturbed.
+    """
+
+    def __init__(self, program: Program, settings: Settings, *, runs: float, seconds: float) -> None:
+        self.program = program
+        self.settings = settings
+        self.runs = 0
+        self.budget = runs
+        self.notes: dict[str, None] = {}
+        self._ends = time.monotonic() + seconds
+        self._orders: set[int] = set()
+        self._known: list[Any] = []
+
+    @property
+    def schedules(self) -> int:
+        """How many different orders of steps there were in runs that nothing was done to."""
+        return len(self._orders)
+
+    @property
+    def stopped(self) -> str | None:
+        """What the exploration must stop for, if anything."""
+        if self.runs >= self.budget:
+            return "the budget of runs"
+        if time.monotonic() >= self._ends:
+            return "the budget of time"
+        return None
+
+    def run(self, recipe: Recipe, *, schedule: Schedule | None = None, keep_log: bool = False) -> Run:
+        """Run the program once more."""
+        self.runs += 1
+        if not self.runs % _FORGET:
+            gc.collect(1)
+        run = perform(self.program, recipe, self.settings, schedule=schedule, keep_log=keep_log)
+        self.notes.update(dict.fromkeys(run.notes))
+        if recipe.cancel_at is None and recipe.fault_at is None:
+            self._orders.add(hash(run.order))
+            if run.error is None and not run.findings:
+                self._learn(run.value)
+        elif run.injected and run.error is None and not run.cancelled and not run.findings:
+            finding = self._judge_value(run)
+            if finding is not None:
+                run = attrs.evolve(run, findings=(finding,))
+        return run
+
+    def _learn(self, value: Any) -> None:
+        if len(self._known) < _KNOWN and not self._knows(value):
+            self._known.append(value)
+
+    def _knows(self, value: Any) -> bool:
+        return any(same(value, known) for known in self._known)
+
+    def _judge_value(self, run: Run) -> Finding | None:
+        """Compare what a cancelled program returned with what it returns undisturbed."""
+        if self._knows(run.value):
+            return None
+        undisturbed = self.run(attrs.evolve(run.recipe, cancel_at=None))
+        if undisturbed.error is None and same(undisturbed.value, run.value):
+            return None
+        known = " or ".join(show(value) for value in self._known[:5]) or "nothing"
+        return Finding(
+            invariant="outcome",
+            message=f"cancelled, the program returned {show(run.value)}; undisturbed, it returns {known}",
+        )

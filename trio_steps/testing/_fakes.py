@@ -1,0 +1,92 @@
+"""Stand-ins: scripted paths, and an observer that keeps everything."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final
+
+import trio
+
+if TYPE_CHECKING:
+    from trio_steps._events import Event
+
+EventT = TypeVar("EventT", bound="Event")
+
+
+@final
+class Never(Enum):
+    """The type of `FakeStep.NEVER`, the result of a path that does not end by itself."""
+
+    NEVER = "never"
+
+
+@final
+class FakeStep:
+    """A path that waits, then returns a value or raises an exception; and counts what happens to it.
+
+    Attributes:
+      delay: seconds until it ends.
+      result: what it returns; raises, if it is an exception; `FakeStep.NEVER`: it doesn't end.
+      started: how many times it was started.
+      cancelled: how many of them were cancelled.
+      finished: how many came to their result.
+      inputs: what it was called with.
+    """
+
+    NEVER: Final = Never.NEVER
+
+    def __init__(self, delay: float, result: object, *, id: str = "fake") -> None:
+        self.__name__ = id
+        self.delay = delay
+        self.result = result
+        self.started: int = 0
+        self.cancelled: int = 0
+        self.finished: int = 0
+        self.inputs: list[tuple[object, ...]] = []
+
+    @classmethod
+    def rows(cls, *rows: tuple[float, object]) -> list[FakeStep]:
+        """Return a path for every row of (delay, result), called ``fake-0``, ``fake-1``, …."""
+        return [cls(delay, result, id=f"fake-{index}") for index, (delay, result) in enumerate(rows)]
+
+    async def __call__(self, *input: object) -> Any:
+        """Do what the script says."""
+        self.started += 1
+        self.inputs.append(input)
+        try:
+            await trio.sleep(math.inf if self.result is Never.NEVER else self.delay)
+        except trio.Cancelled:
+            self.cancelled += 1
+            raise
+        self.finished += 1
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
+
+    def __repr__(self) -> str:
+        return f"<fake step {self.__name__!r}: {self.result!r} after {self.delay:g} s>"
+
+
+@final
+class RecordingObserver:
+    """An observer that keeps every event, in order.
+
+    Attributes:
+      events: what happened.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        """Keep `event`."""
+        self.events.append(event)
+
+    def of(self, kind: type[EventT]) -> list[EventT]:
+        """Return the events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def names(self, kind: type[Event]) -> list[str]:
+        """Return the names of the steps that an event of `kind` happened to."""
+        return [event.name for event in self.of(kind)]

@@ -1,0 +1,215 @@
+"""What a program under test is given: resources to account for, invariants, and locks to look after."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, final
+
+import attrs
+import trio
+
+from ._findings import Finding
+from ._source import Place, place_of_caller, place_of_error, short_name
+from ._values import contents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+Lockish: TypeAlias = "trio.CapacityLimiter | trio.Lock | trio.StrictFIFOLock | trio.Semaphore | trio.Condition"
+LOCKS: Final = (trio.CapacityLimiter, trio.Lock, trio.StrictFIFOLock, trio.Semaphore, trio.Condition)
+
+ThingT = TypeVar("ThingT")
+LockT = TypeVar("LockT", bound="Lockish")
+CheckT = TypeVar("CheckT", bound="Callable[[], object]")
+
+
+@final
+class Resource(trio.abc.AsyncResource, Generic[ThingT]):
+    """Something that has to be closed once, unless the program returns it. Made by `Probe.resource`.
+
+    Attributes:
+      name: what it is called in reports.
+      thing: what it stands for, if anything.
+      closed: whether it has been closed.
+    """
+
+    def __init__(self, name: str, thing: ThingT) -> None:
+        self.name = name
+        self.thing = thing
+        self._opened_by, self._opened_at = _who(), place_of_caller()
+        self._closed_at: list[Place | None] = []
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return bool(self._closed_at)
+
+    def close(self) -> None:
+        """Close it."""
+        self._closed_at.append(place_of_caller())
+
+    async def aclose(self) -> None:
+        """Close it, then take a checkpoint: closed it is, also when that is cancelled."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<resource {self.name!r}, {'closed' if self.closed else 'open'}>"
+
+    def check(self, owned: bool) -> Iterator[Finding]:
+        """Yield what is wrong with it; `owned` tells whether the program has returned it."""
+        if not self._closed_at and not owned:
+            yield Finding(
+                invariant="resource",
+                message=f"{self.name!r}, opened by {self._opened_by}, was never closed, nor returned",
+                place=self._opened_at,
+            )
+        elif len(self._closed_at) > 1:
+            places = " and ".join(str(place) for place in self._closed_at)
+            yield Finding(
+                invariant="resource",
+                message=f"{self.name!r} was closed {len(self._closed_at)} times: at {places}",
+                place=self._closed_at[-1],
+            )
+
+
+@attrs.frozen
+class _Watched:
+    lock: Lockish
+    start: tuple[float, ...]
+    place: Place | None
+
+
+@final
+class Probe:
+    """What a program under test is given as its argument; a new one for each run."""
+
+    def __init__(self) -> None:
+        self._resources: list[Resource[Any]] = []
+        self._invariants: list[tuple[str, Callable[[], object]]] = []
+        self._watched: dict[int, _Watched] = {}
+        self.findings: list[Finding] = []
+
+    def resource(self, name: str, thing: ThingT = None) -> Resource[ThingT]:  # type: ignore[assignment]
+        """Return something that has to end closed, once, or be part of what the program returns.
+
+        It is closed by ``async with``, ``with``, ``aclose()`` or ``close()``.
+
+        Args:
+          name: what it is called in reports.
+          thing: kept as ``.thing``, for programs that need more than a name.
+        """
+        resource = Resource(name, thing)
+        self._resources.append(resource)
+        return resource
+
+    def invariant(self, check: CheckT, /) -> CheckT:
+        """Have `check` called when the program has ended, however it did; usable as a decorator.
+
+        It is broken if `check` returns False or raises an `Exception`.
+        """
+        self._invariants.append((short_name(getattr(check, "__qualname__", repr(check))), check))
+        return check
+
+    def watch(self, lock: LockT) -> LockT:
+        """Have it checked that `lock` ends as it is now, with nobody waiting; return it.
+
+        Limiters, locks and semaphores that are local variables of the program's own function when that ends, or
+        variables that it takes from around it, are watched without being asked for.
+        """
+        self._watched.setdefault(id(lock), _Watched(lock, _state(lock), place_of_caller()))
+        return lock
+
+    def started(self, program: object) -> None:
+        """Look for locks that `program` shares with other runs."""
+        function: Any = getattr(program, "func", program)
+        found: list[object] = [*getattr(program, "args", ()), *getattr(program, "keywords", {}).values()]
+        if isinstance(function, FunctionType):
+            around = inspect.getclosurevars(function)
+            found += [*around.nonlocals.values(), *around.globals.values()]
+        for item in found:
+            if isinstance(item, LOCKS):
+                self._watched.setdefault(id(item), _Watched(item, _state(item), None))
+
+    def ended(self, variables: dict[str, Any], value: object) -> None:
+        """Check everything: the program has returned `value`, and those were its local variables."""
+        for item in variables.values():
+            if isinstance(item, LOCKS) and id(item) not in self._watched:
+                # nothing is known of its start, but that nobody held it
+                self._watched[id(item)] = _Watched(item, _free(item), None)
+        owned = {id(item) for item in contents(value)}
+        for resource in self._resources:
+            self.findings += resource.check(id(resource) in owned)
+        for watched in self._watched.values():
+            if id(watched.lock) not in owned:
+                self._check_lock(watched)
+        for name, check in self._invariants:
+            self._check_invariant(name, check)
+
+    def _check_lock(self, watched: _Watched) -> None:
+        end = _state(watched.lock)
+        if end == watched.start:
+            return
+        name = type(watched.lock).__name__
+        waiting = end[-1]
+        if waiting:
+            what = f"{waiting:g} still wait for a {name}"
+        elif isinstance(watched.lock, (trio.CapacityLimiter, trio.Semaphore)):
+            what = f"a {name} ends with {-end[0]:g} of its tokens free; at the start {-watched.start[0]:g} were"
+        else:
+            what = f"a {name} is still held"
+        self.findings.append(Finding(invariant="lock", message=what, place=watched.place))
+
+    def _check_invariant(self, name: str, check: Callable[[], object]) -> None:
+        try:
+            answer = check()
+        except Exception as error:  # noqa: BLE001 - an assert, as a rule
+            text = str(error) or type(error).__name__
+            place = place_of_error(error)
+            self.findings.append(Finding(invariant="invariant", message=f"{name}: {text}", place=place, error=error))
+        else:
+            if answer is False:
+                self.findings.append(Finding(invariant="invariant", message=f"{name} does not hold"))
+
+
+def _state(lock: Lockish) -> tuple[float, ...]:
+    """Return how taken `lock` is, and how many wait for it."""
+    if isinstance(lock, trio.CapacityLimiter):
+        limits = lock.statistics()
+        free = math.inf if limits.total_tokens == math.inf else limits.total_tokens - limits.borrowed_tokens
+        return (-free if free < math.inf else limits.borrowed_tokens, limits.tasks_waiting)
+    if isinstance(lock, trio.Semaphore):
+        return (-lock.value, lock.statistics().tasks_waiting)
+    if isinstance(lock, trio.Condition):
+        seen = lock.statistics()
+        return (seen.lock_statistics.locked, seen.tasks_waiting + seen.lock_statistics.tasks_waiting)
+    return (lock.locked(), lock.statistics().tasks_waiting)
+
+
+def _free(lock: Lockish) -> tuple[float, ...]:
+    """Return the state of `lock` if nobody holds it."""
+    if isinstance(lock, trio.CapacityLimiter):
+        return (-lock.total_tokens if lock.total_tokens < math.inf else 0, 0)
+    if isinstance(lock, trio.Semaphore):
+        return (-lock.value if lock.max_value is None else -lock.max_value, 0)
+    return (False, 0)
+
+
+def _who() -> str:
+    try:
+        return f"task {short_name(trio.lowlevel.current_task().name)}"
+    except RuntimeError:
+        return "no task"

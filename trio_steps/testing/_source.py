@@ -1,0 +1,170 @@
+"""Where things are: source lines, what a task waits for, and text without addresses."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import outcome
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import CodeType, FrameType, TracebackType
+
+_HERE: Final = str(Path(__file__).parent)
+_OURS: Final = str(Path(__file__).parent.parent)
+_MACHINERY: Final = (
+    "<",  # frozen, or made on the fly
+    *(str(Path(inspect.getfile(package)).parent) for package in (trio, outcome)),
+    inspect.getfile(contextlib),
+    _HERE,
+)
+_ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]+")
+_AT_ADDRESS: Final = re.compile(r"(?: at|,) 0x[0-9a-fA-F]+")
+_CALLERS: Final = 3
+_kinds: Final[dict[CodeType, int]] = {}  # 0: the user's, 1: of trio_steps, 2: machinery
+
+
+@attrs.frozen
+class Place:
+    """A line of source: where a task stands, or where something was made.
+
+    Attributes:
+      file: its path.
+      line: its number.
+      function: the name of the function it is in.
+      caller: the line that called that function, if it is of the user, too.
+    """
+
+    file: str
+    line: int
+    function: str
+    caller: Place | None = attrs.field(default=None, eq=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"{short_file(self.file)}:{self.line}"
+
+    @property
+    def outermost(self) -> Place:
+        """The line of the user that all the others were called from."""
+        return self if self.caller is None else self.caller.outermost
+
+    @property
+    def story(self) -> str:
+        """The line, and those it was called from."""
+        told = f"{self} in {self.function}"
+        above = self.caller
+        for _ in range(_CALLERS):
+            if above is None:
+                return told
+            told += f" ← {above} in {above.function}"
+            above = above.caller
+        return told
+
+
+def short_file(file: str) -> str:
+    """Return `file` the way a person would name it: relative to where we are, if it is below that."""
+    path = Path(file)
+    try:
+        return path.relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.name
+
+
+def scrub(text: str) -> str:
+    """Take memory addresses out of `text`: they differ from run to run."""
+    return _ADDRESS.sub("0x…", _AT_ADDRESS.sub("", text))
+
+
+def _kind(code: CodeType) -> int:
+    kind = _kinds.get(code)
+    if kind is None:
+        file = code.co_filename
+        kind = 2 if file.startswith(_MACHINERY) else 1 if file.startswith(_OURS) else 0
+        _kinds[code] = kind
+    return kind
+
+
+def _best(frames: Iterable[tuple[FrameType, int]]) -> Place | None:
+    """Return the innermost line of the user; or of trio_steps, if that's all there is."""
+    ours: Place | None = None
+    users: Place | None = None
+    for frame, line in frames:
+        code = frame.f_code
+        kind = _kind(code)
+        if kind == 0:
+            users = Place(code.co_filename, line, code.co_name, users)
+        elif kind == 1:
+            ours = Place(code.co_filename, line, code.co_name, ours)
+    return users or ours
+
+
+def place_of(task: trio.lowlevel.Task) -> Place | None:
+    """Return the line at which `task` waits."""
+    return _best(task.iter_await_frames())
+
+
+def place_of_caller() -> Place | None:
+    """Return the user's line that is running."""
+    frames: list[tuple[FrameType, int]] = []
+    frame = inspect.currentframe()
+    while frame is not None:
+        frames.append((frame, frame.f_lineno))
+        if frame.f_code.co_name == "_advance" and _kind(frame.f_code) == 2:
+            break  # below it is the machinery of the run, and who started that
+        frame = frame.f_back
+    return _best(reversed(frames))
+
+
+def place_of_error(error: BaseException) -> Place | None:
+    """Return the line that raised `error`, called by those it came through; of a group, that of its first error."""
+    nested: object = getattr(error, "exceptions", None)
+    if isinstance(nested, tuple) and nested and isinstance(nested[0], BaseException):
+        found = place_of_error(nested[0])
+        if found is not None:
+            return found
+    return _best(_traceback_frames(error.__traceback__))
+
+
+def _traceback_frames(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    while traceback is not None:
+        yield traceback.tb_frame, traceback.tb_lineno
+        traceback = traceback.tb_next
+
+
+def waits_for(task: trio.lowlevel.Task) -> str:
+    """Return what `task` waits for in words: the function of Trio that it called, and who stands in the way."""
+    called: FrameType | None = None
+    for frame, _ in task.iter_await_frames():
+        if _kind(frame.f_code) < 2:
+            called = None
+        elif called is None and not frame.f_code.co_name.startswith("__"):
+            called = frame
+    if called is None:
+        return "something that is not of Trio"
+    code = called.f_code
+    me = called.f_locals.get("self")
+    name = f"{type(me).__name__}.{code.co_name}" if me is not None else code.co_name
+    if name == "Nursery._nested_child_finished":
+        return "the tasks of its nursery"
+    if name in ("Lock.acquire", "StrictFIFOLock.acquire") and isinstance(me, (trio.Lock, trio.StrictFIFOLock)):
+        owner = me.statistics().owner
+        if owner is not None and owner is not task:
+            return f"{name}, held by {getattr(owner.coro, 'label', short_name(owner.name))}"
+    return name
+
+
+def short_name(name: str) -> str:
+    """Return the name of a task without its module and the functions around it."""
+    name = scrub(name).split("<locals>.")[-1]
+    return name if "/" in name else name.rsplit(".", 1)[-1]
+
+
+def functions_awaited(task: trio.lowlevel.Task) -> set[str]:
+    """Return the names of all the functions that `task` is waiting in."""
+    return {frame.f_code.co_name for frame, _ in task.iter_await_frames()}

@@ -1,0 +1,143 @@
+"""Sweeps: the program is disturbed at every point, one run each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._bench import Bench
+from ._conductor import name_of
+from ._findings import FaultInjectedError, Finding
+from ._report import Report, explain
+from ._run import Run, Settings
+from ._source import short_name
+from ._token import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ._report import Failure
+    from ._run import Program
+
+STRIDE_ABOVE = 500
+"""Sweeps are quadratic: with more points than this, only so many are tried, evenly spread."""
+
+
+def spread(total: int, most: int) -> range:
+    """Return `most` of the numbers below `total` at most, evenly spread, the first among them."""
+    return range(0, total, max(1, -(-total // max(1, most))))
+
+
+class Findings:
+    """What was found so far, each thing once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], tuple[Run, Finding]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, run: Run) -> None:
+        """Keep what is new."""
+        for finding in run.findings:
+            self._found.setdefault(finding.key, (run, finding))
+
+    def explain(self, bench: Bench, most: int = 5) -> tuple[Failure, ...]:
+        """Put the first ones in words."""
+        name = short_name(name_of(bench.program))
+        return tuple(explain(bench, run, finding, name) for run, finding in list(self._found.values())[:most])
+
+
+def sweep_cancellation(
+    program: Program,
+    *,
+    allow: Iterable[type[BaseException]] | type[BaseException] = (),
+    budget: int = STRIDE_ABOVE,
+    max_steps: int = 20_000,
+    max_seconds: float = 300.0,
+) -> Report:
+    """Run `program` once for every point of its FIFO schedule, and cancel it there.
+
+    Args:
+      program: an async function of a `Probe`.
+      allow: error types that the program may raise.
+      budget: how many points to try at most; if there are more, they are tried evenly spread.
+      max_steps: how many steps a run may take.
+      max_seconds: how much virtual time a run may take after it was cancelled.
+    """
+    settings = Settings(allow=types(allow), max_steps=max_steps, max_seconds=max_seconds)
+    bench = Bench(program, settings, runs=float("inf"), seconds=float("inf"))
+    found = Findings()
+    baseline = bench.run(Recipe(policy="trio"))
+    found.add(baseline)
+    points = spread(baseline.points, budget)
+    if not found:
+        for point in points:
+            found.add(bench.run(Recipe(policy="trio", cancel_at=point)))
+    return _report(bench, found, baseline.points, len(points), "cancel point", not baseline.findings)
+
+
+def sweep_faults(
+    program: Program,
+    exc: BaseException | type[BaseException] | Callable[[], BaseException] = FaultInjectedError,
+    *,
+    allow: Iterable[type[BaseException]] | type[BaseException] = (),
+    budget: int = STRIDE_ABOVE,
+    max_steps: int = 20_000,
+    max_seconds: float = 300.0,
+) -> Report:
+    """Run `program` once for every checkpoint of its FIFO schedule, and raise `exc` from it.
+
+    Only what can be cancelled fails: no result that has come is lost, and a nursery's end does not raise. The
+    program may handle the fault, and may then return something else than undisturbed.
+
+    Args:
+      program: an async function of a `Probe`.
+      exc: an exception, a type or a function that makes one; an exception object is raised in every run.
+      allow: error types that the program may raise besides.
+      budget: how many checkpoints to try at most; if there are more, they are tried evenly spread.
+      max_steps: how many steps a run may take.
+      max_seconds: how much virtual time a run may take.
+    """
+    settings = Settings(allow=types(allow), max_steps=max_steps, max_seconds=max_seconds, fault=maker(exc))
+    bench = Bench(program, settings, runs=float("inf"), seconds=float("inf"))
+    found = Findings()
+    baseline = bench.run(Recipe(policy="trio"))
+    found.add(baseline)
+    traps = spread(baseline.traps, budget)
+    tried = 0
+    if not found:
+        for trap in traps:
+            run = bench.run(Recipe(policy="trio", fault_at=trap))
+            tried += run.where is not None
+            found.add(run)
+    return _report(bench, found, baseline.traps, len(traps), "checkpoint", not baseline.findings, tried)
+
+
+def _report(
+    bench: Bench, found: Findings, total: int, planned: int, what: str, swept: bool, tried: int | None = None
+) -> Report:
+    runs = bench.runs
+    every = f"every {what} of this schedule" if planned == total else f"{planned} of {total} {what}s"
+    if tried is not None:
+        every += f"; {tried} could fail"
+    return Report(
+        program=short_name(name_of(bench.program)),
+        what=every if swept else "undisturbed",
+        runs=runs,
+        points=planned if tried is None else tried,
+        schedules=bench.schedules,
+        exhausted=swept and planned == total,
+        stopped="the end of the sweep" if swept else "its very first run",
+        failures=found.explain(bench),
+        notes=tuple(bench.notes),
+    )
+
+
+def types(allow: Iterable[type[BaseException]] | type[BaseException]) -> tuple[type[BaseException], ...]:
+    """Return `allow` as a tuple."""
+    return (allow,) if isinstance(allow, type) else tuple(allow)
+
+
+def maker(exc: BaseException | type[BaseException] | Callable[[], BaseException]) -> Callable[[], BaseException]:
+    """Return a function that makes the fault."""
+    return (lambda: exc) if isinstance(exc, BaseException) else exc
