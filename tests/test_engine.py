@@ -266,6 +266,16 @@ async def test_async_source_with_a_nursery_is_closed_early(
     assert [record.exc_info is not None for record in caplog.records] == ([True] if error else [])
 
 
+async def test_async_source_with_an_empty_nursery_is_closed_early() -> None:
+    async def source() -> Any:
+        async with trio.open_nursery():
+            yield returns(1, "a")
+            yield never
+            yield never
+
+    assert await race(source(), concurrency=2) == "a"
+
+
 async def test_async_source_that_waits_is_cancelled_when_the_fork_is_decided() -> None:
     async def source() -> Any:
         yield returns(1, "a")
@@ -755,6 +765,35 @@ async def test_background_fork_keeps_the_token_of_its_path_until_it_has_ended() 
         await gather(path, gauge.path(1, "next"), concurrency=limiter)
     assert gauge.most == 1
     assert gauge.starts == [("a", 0), ("next", 1), ("b", 2)]
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_background_fork_that_waited_for_a_lane_takes_a_token_when_the_path_has_ended() -> None:
+    limiter = trio.CapacityLimiter(1)
+    gauge = Gauge()
+    async with trio.open_nursery() as background:
+
+        async def path() -> None:
+            for name in ("a", "b"):
+                background.start_soon(partial(gather, concurrency=limiter), gauge.path(2, name))
+                await trio.sleep(0.5)
+
+        await gather(path, concurrency=limiter)
+    assert gauge.starts == [("a", 0), ("b", 2)]
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_path_on_a_lane_leaves_no_variable_behind_either() -> None:
+    limiter = trio.CapacityLimiter(1)
+    seen: list[object] = []
+
+    def path() -> None:
+        seen.append(variable.get())
+        variable.set(len(seen))
+
+    inner = fork("inner", mode="all", paths=[path, path, path], concurrency=limiter)
+    await fork("outer", mode="all", paths=[inner], concurrency=limiter)()
+    assert seen == ["unset"] * 3
     assert limiter.borrowed_tokens == 0
 
 

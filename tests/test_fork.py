@@ -655,15 +655,47 @@ async def test_mode_that_requires_an_argument_gets_the_ledger() -> None:
     assert await fork("f", mode=Longest, paths=[returns(1, "a"), returns(2, "long"), returns(3, "b")])() == "long"
 
 
-async def test_mode_that_never_decides_is_an_error() -> None:
-    class Undecided(FirstTwo):
-        def succeeded(self, index: int, value: Any) -> bool:
-            return False
+class Undecided(FirstTwo):
+    """Breaks the contract of modes."""
 
+    def succeeded(self, index: int, value: Any) -> bool:
+        return False
+
+    def failed(self, index: int, error: Exception) -> bool:
+        return False
+
+    def exhausted(self, total: int) -> bool:
+        return False
+
+
+async def test_mode_that_never_decides_is_an_error() -> None:
     disposed: list[str] = []
     with pytest.raises(RuntimeError, match="did not decide"):
         await fork("f", mode=Undecided, paths=[returns(1, "a")], dispose=disposed.append)()
     assert disposed == ["a"]
+    for paths in ([raises(1, OSError())], [], lambda: iter([returns(1, "a")])):
+        with pytest.raises(RuntimeError, match="did not decide"):
+            await fork("f", mode=Undecided, paths=paths, concurrency=1)()
+
+
+async def test_mode_that_raises_twice_in_one_tick_ends_the_fork_with_the_first_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(FirstTwo):
+        def succeeded(self, index: int, value: Any) -> bool:
+            raise KeyError(value)
+
+    event = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(set_after, 1, event)
+        with pytest.raises(KeyError) as caught:
+            await fork("f", mode=Broken, paths=[on(event, "a"), on(event, "b")])()
+    (report,) = caplog.records
+    assert {caught.value.args[0], report.exc_info[1].args[0]} == {"a", "b"}  # type: ignore[index,union-attr]
+
+
+async def test_merge_may_be_a_builtin_that_does_not_tell_what_it_takes() -> None:
+    assert await fork("f", mode="all", paths=[returns(0, ("a", 1), id="a")], merge=dict)() == {"a": 1}
 
 
 async def test_mode_that_raises_ends_the_fork_with_its_error() -> None:

@@ -766,13 +766,8 @@ class _Context:
 
     def is_clean(self) -> bool:
         """Tell whether no path has left anything behind."""
-        context = self._context
-        if len(context) != self._size:
-            return False
-        try:
-            return all(map(is_, map(context.__getitem__, self._variables), self._values))
-        except KeyError:  # one is gone, and another has come
-            return False
+        context = self._context  # a variable that was there can't have gone: only who set it could take it back
+        return len(context) == self._size and all(map(is_, map(context.__getitem__, self._variables), self._values))
 
 
 def describe_all(paths: Collection[object]) -> list[Path]:

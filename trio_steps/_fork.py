@@ -335,8 +335,8 @@ def fork(
           are left.
         - A function that returns a new `Mode` for each run, whatever that returns. If it requires an argument, it
           gets the run's `Ledger`.
-      paths: steps and async or sync functions. A tuple is typed arm by arm, anything else by its element. An
-        iterable or async iterable is pulled from only when there is room for another path; it must be one that
+      paths: steps and async or sync functions. A tuple is typed arm by arm, anything else by its element; for mypy,
+        write a tuple where steps and plain functions stand together. An iterable or async iterable is pulled from only when there is room for another path; it must be one that
         can be iterated over each time the fork runs. A function is called with the input, and with the `Scope` if
         it requires a second argument; it returns an iterable or async iterable, or something to await for one.
         A sync iterable must hold no nursery and no cancel scope open across a ``yield``.

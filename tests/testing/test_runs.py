@@ -248,7 +248,7 @@ def test_livelock_that_catches_everything_is_found_and_ended() -> None:
         while True:
             try:
                 await trio.lowlevel.cancel_shielded_checkpoint()
-            except BaseException:  # noqa: PERF203
+            except BaseException:
                 continue
 
     async def program(probe: Probe) -> None:

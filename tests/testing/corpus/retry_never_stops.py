@@ -22,7 +22,7 @@ async def buggy(probe: Any) -> str:
     while True:
         try:
             return await poll(attempts)  # BUG
-        except BaseException:  # noqa: PERF203
+        except BaseException:
             continue
 
 
@@ -31,5 +31,5 @@ async def fixed(probe: Any) -> str:
     while True:
         try:
             return await poll(attempts)
-        except OSError:  # noqa: PERF203
+        except OSError:
             continue

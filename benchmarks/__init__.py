@@ -1,0 +1,14 @@
+"""What trio_steps costs, against bare Trio and its peers: ``python -m benchmarks`` measures and judges.
+
+    __main__        the command: runs, prints the table, writes JSON and SVG, exits 1 when a target is missed
+    fanout          P1 to P4 and P10: forks against what one would write by hand, and against peers
+    memory          P5, the peak of a million-path fork; and ``--soak``: nothing grows
+    imports         P9, the time to import
+    latency         the study of latency, on a virtual clock: what races, hedges and deadlines buy
+    instructions    instruction counts, which no noise reaches, against ``baseline.json``
+    report, svg     the table and the pictures
+    measure         contenders, rounds, ratios
+    work            the paths that are run, and the checks that both sides did the same
+
+A new target is an entry in the ``TARGETS`` of a module that has the work, and nothing else.
+"""

@@ -1,0 +1,220 @@
+"""Contenders, rounds and ratios.
+
+Absolute times on shared machines mean nothing, so every figure is a ratio of two contenders of one *heat*, which
+take turns (A B C, A B C, …) in one process. A ratio is taken round by round, so that a slow phase of the machine hits
+both of its sides; the figure is the median of these ratios, the spread its quartiles.
+
+What is counted is CPU time of the process (``--clock wall`` for the other): none of the work waits for anything, so
+both are the same on an idle machine, and on a busy one a neighbour that takes the core away does not count.
+
+The garbage collector: a full collection comes before each sample, outside of what is timed, so that no contender
+pays for the garbage of another. During a sample it runs as it does in a user's program (``--gc off`` to see the
+difference).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+ROUNDS = 20
+"""Medians are taken of at least as many."""
+
+PEERS = {
+    "bare Trio": "trio",
+    "trio-util": "trio_util",
+    "aioresult": "aioresult",
+    "aiometer": "aiometer",
+    "anyio": "anyio",
+    "asyncio": "asyncio",
+}
+"""Who is compared with, and the module that it takes."""
+
+Loop = Literal["trio", "asyncio"]
+
+
+class DifferentResultError(Exception):
+    """A contender did not compute what the others did: its time means nothing."""
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """How to measure."""
+
+    rounds: int = ROUNDS
+    quick: bool = False
+    scale: float = 1.0  # of all sizes; for trying things out
+    gc: bool = True
+    clock: Callable[[], float] = time.process_time
+
+    def size(self, full: int, quick: int | None = None) -> int:
+        """Return how many paths to run where a target says `full`, and a quick look can do with `quick`."""
+        paths = quick if quick is not None and self.quick else full
+        return max(20, round(paths * self.scale))
+
+
+@attrs.frozen(kw_only=True)
+class Contender:
+    """One way to do the work of a heat.
+
+    Attributes:
+      name: who it is; for a peer, its key in `PEERS`.
+      how: what of it is used.
+      sample: does the work once, and returns the seconds that one unit of it took.
+      check: does it at a tiny size.
+
+    Raises:
+      DifferentResultError: (from `check` and `sample`) the result is wrong.
+    """
+
+    name: str
+    how: str
+    sample: Callable[[Settings], float]
+    check: Callable[[], None]
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """`of` may cost at most `limit` times what `against` costs, both contenders of the same heat."""
+
+    key: str
+    what: str
+    of: str
+    against: str
+    limit: float
+
+
+@attrs.frozen(kw_only=True)
+class Figure:
+    """A median and its quartiles: of ratios, or of MiB."""
+
+    median: float
+    low: float
+    high: float
+    unit: str = "×"
+
+    def __str__(self) -> str:
+        if self.unit != "×":
+            return f"{self.median:.2f} {self.unit}"
+        return f"{self.median:.3f} × ({self.low:.3f}–{self.high:.3f})"
+
+
+@attrs.frozen(kw_only=True)
+class PeerRow:
+    """What a peer took for the work of a target, as a multiple of what the target is measured against."""
+
+    name: str
+    how: str
+    figure: Figure | None  # None: `how` says why it can't do it
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """A target, and what was measured."""
+
+    key: str
+    what: str
+    limit: float
+    figure: Figure
+    peers: tuple[PeerRow, ...] = ()
+
+    @property
+    def met(self) -> bool:
+        return self.figure.median <= self.limit
+
+
+def figure_of(samples: Sequence[float]) -> Figure:
+    """Return the median of `samples`, and their quartiles."""
+    if len(samples) < 2:
+        return Figure(median=samples[0], low=samples[0], high=samples[0])
+    low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
+    return Figure(median=statistics.median(samples), low=low, high=high)
+
+
+def take_turns(contenders: Sequence[Contender], settings: Settings) -> dict[str, list[float]]:
+    """Check every contender, then sample all of them in turn; return what each took, round by round."""
+    for contender in contenders:
+        contender.check()
+        contender.sample(settings)  # warms up what is looked up and specialised on first use
+    taken: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    for _ in range(settings.rounds):
+        for contender in contenders:
+            taken[contender.name].append(contender.sample(settings))
+    return taken
+
+
+def judge(
+    targets: Sequence[Target],
+    contenders: Sequence[Contender],
+    taken: dict[str, list[float]],
+    cannot: dict[str, str],
+) -> list[Row]:
+    """Return a row for each of `targets`, with every peer in it."""
+    how = {contender.name: contender.how for contender in contenders}
+
+    def figure(of: str, against: str) -> Figure:
+        return figure_of([one / other for one, other in zip(taken[of], taken[against], strict=True)])
+
+    return [
+        Row(
+            key=target.key,
+            what=target.what,
+            limit=target.limit,
+            figure=figure(target.of, target.against),
+            peers=tuple(
+                PeerRow(name=peer, how=how[peer], figure=figure(peer, target.against))
+                if peer in taken
+                else PeerRow(name=peer, how=cannot.get(peer, "not installed"), figure=None)
+                for peer in PEERS
+            ),
+        )
+        for target in targets
+    ]
+
+
+def run_in(loop: Loop, main: Callable[[], Awaitable[Any]]) -> Any:
+    """Run `main` in an event loop of its own."""
+    if loop == "trio":
+        return trio.run(main)
+
+    async def started() -> Any:
+        return await main()
+
+    return asyncio.run(started())
+
+
+def timed(loop: Loop, work: Callable[[], Awaitable[Any]], settings: Settings) -> tuple[float, Any]:
+    """Run `work` once; return the seconds it took, without the start of its event loop, and its result."""
+
+    async def main() -> tuple[float, Any]:
+        start = settings.clock()
+        result = await work()
+        return settings.clock() - start, result
+
+    with Collected(settings):
+        seconds, result = run_in(loop, main)
+    return seconds, result
+
+
+class Collected:
+    """Collect all garbage now, and leave the collector inside as `settings` want it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._enabled = settings.gc
+
+    def __enter__(self) -> None:
+        self._was_enabled = gc.isenabled()
+        gc.collect()
+        (gc.enable if self._enabled else gc.disable)()
+
+    def __exit__(self, *_: object) -> None:
+        (gc.enable if self._was_enabled else gc.disable)()

@@ -1,0 +1,253 @@
+"""P5, the peak of a million-path fork; and the soak: nothing grows, however many forks there have been.
+
+The peak is what `tracemalloc` saw, without what the result holds: exact, and the same on a busy machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gc
+import itertools
+import sys
+import time
+import tracemalloc
+from pathlib import Path as File
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+import trio.testing
+
+from trio_steps import ForkPartialError, fork, gather, race, settle
+
+from .fanout import gather_with_semaphore, idiom
+from .measure import (
+    Contender,
+    DifferentResultError,
+    Figure,
+    Loop,
+    PeerRow,
+    Row,
+    Settings,
+    Target,
+    judge,
+    run_in,
+    take_turns,
+    timed,
+)
+from .work import Path, brief_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterator
+
+if sys.platform != "win32":
+    import resource
+
+MIB = 2**20
+CONCURRENCY = 100
+
+KEYS = ("P5",)
+
+
+# P5
+
+
+async def million(count: int) -> Any:
+    """Run `count` paths that come from a generator; return the list that `merge` was given."""
+    numbers = itertools.count()
+
+    async def path() -> int:
+        number = next(numbers)
+        await trio.lowlevel.checkpoint()
+        return number
+
+    def paths() -> Iterator[Path]:
+        for _ in range(count):
+            yield path
+
+    run = fork("million", mode="all", paths=paths, concurrency=CONCURRENCY, merge=lambda values: values)
+    return await run()
+
+
+def peak_of(loop: Loop, work: Callable[[], Awaitable[Any]], expected: Collection[Any]) -> float:
+    """Return the MiB that `work` held at its worst, over what its result holds."""
+    held = []
+
+    async def main() -> None:
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        result = await work()
+        _, peak = tracemalloc.get_traced_memory()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+        if result != expected:
+            raise DifferentResultError(f"a fork of {len(expected):,} paths gave {result!r:.200}")
+        held.append((peak - before) - (after - before))
+
+    tracemalloc.start()
+    try:
+        run_in(loop, main)
+    finally:
+        tracemalloc.stop()
+    return held[0] / MIB
+
+
+def peak_row(settings: Settings) -> Row:
+    count, fewer = settings.size(1_000_000, 50_000), settings.size(50_000, 10_000)
+    peak = peak_of("trio", functools.partial(million, count), list(range(count)))
+    peers = []
+    name: str
+    how: str
+    loop: Loop
+    for name, how, loop, work in (
+        ("bare Trio", "task per path that waits for a limiter", "trio", _waiting_tasks),
+        ("asyncio", "gather, Semaphore", "asyncio", _waiting_futures),
+    ):
+        theirs = peak_of(loop, functools.partial(work, fewer), list(range(fewer)))
+        peers.append(PeerRow(name=name, how=f"{how}, {fewer:,} paths", figure=_mib(theirs)))
+    return Row(
+        key="P5",
+        what=f"peak of {count:,} paths over their result",
+        limit=2.0,
+        figure=_mib(peak),
+        peers=tuple(peers),
+    )
+
+
+def _mib(amount: float) -> Figure:
+    return Figure(median=amount, low=amount, high=amount, unit="MiB")
+
+
+async def _waiting_tasks(count: int) -> list[Any]:
+    paths = brief_paths(count, "trio")
+    return [result.unwrap() for result in await idiom(paths, trio.CapacityLimiter(CONCURRENCY))]
+
+
+async def _waiting_futures(count: int) -> Any:
+    return await gather_with_semaphore(brief_paths(count, "asyncio"), asyncio.Semaphore(CONCURRENCY))
+
+
+def time_row(settings: Settings) -> Row:
+    """A path of a million costs what one of 2,000 does."""
+    small, large = settings.size(2_000), settings.size(1_000_000, 50_000)
+    few, many = f"{small:,} paths", f"{large:,} paths"
+    contenders = [
+        _from_a_generator(few, small, max(1, min(large, 100_000) // small)),
+        _from_a_generator(many, large, 1),
+    ]
+    target = Target(key="P5", what=f"time per path: {large:,} over {small:,} paths", of=many, against=few, limit=1.3)
+    (row,) = judge([target], contenders, take_turns(contenders, settings), {})
+    return attrs.evolve(row, peers=())
+
+
+def _from_a_generator(name: str, count: int, forks: int) -> Contender:
+    def sample(settings: Settings) -> float:
+        results: list[Any] = []
+
+        async def work() -> None:
+            for _ in range(forks):
+                results[:] = [await million(count)]
+
+        seconds, _ = timed("trio", work, settings)
+        if results[0] != list(range(count)):
+            raise DifferentResultError(f"{name}: {results[0]!r:.200}")
+        return seconds / count / forks
+
+    return Contender(name=name, how="fork of a generator", sample=sample, check=lambda: None)
+
+
+def measure(keys: Collection[str], settings: Settings) -> Iterator[Row]:
+    """Measure those of `keys` that are measured here."""
+    if "P5" in keys:
+        yield peak_row(settings)
+        yield time_row(settings)
+
+
+# The soak
+
+
+@attrs.frozen(kw_only=True)
+class Level:
+    """What is there at one moment, all garbage collected."""
+
+    objects: int
+    rss: int | None  # bytes; None where nobody tells
+
+
+@attrs.frozen(kw_only=True)
+class Soak:
+    """What was there before and after many forks."""
+
+    forks: int
+    before: Level
+    after: Level
+
+    @property
+    def steady(self) -> bool:
+        """Whether no object is left behind, and no memory: what 1,000 leaks of anything would take is too much."""
+        grown = self.after.objects - self.before.objects
+        if self.before.rss is None or self.after.rss is None:
+            return grown < 100
+        return grown < 100 and self.after.rss - self.before.rss < 4 * MIB
+
+
+def level() -> Level:
+    gc.collect()
+    return Level(objects=len(gc.get_objects()), rss=_rss())
+
+
+def _rss() -> int | None:
+    statm = File("/proc/self/statm")
+    if statm.exists() and sys.platform != "win32":
+        return int(statm.read_text().split()[1]) * resource.getpagesize()
+    return None
+
+
+async def _assorted_forks(limiter: trio.CapacityLimiter) -> int:
+    """Run forks that end in every way there is; return how many."""
+
+    async def fine() -> int:
+        await trio.lowlevel.checkpoint()
+        return 1
+
+    async def fails() -> None:
+        await trio.lowlevel.checkpoint()
+        raise ConnectionError
+
+    async def nested() -> object:
+        return await gather(fine, fine, concurrency=limiter)
+
+    await gather(fine, fine)
+    await settle(fine, fails, fine, concurrency=2)
+    await settle(nested, nested, concurrency=limiter)
+    await race(fails, fine, trio.sleep_forever)
+    await settle(fine, trio.sleep_forever, timeout=1e-9)
+    with contextlib.suppress(ForkPartialError):
+        await gather(fine, fails)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await gather(fine)
+    return 9
+
+
+def soak(seconds: float) -> Soak:
+    """Run forks for that many seconds, and compare what is there before and after."""
+
+    async def main() -> Soak:
+        limiter = trio.CapacityLimiter(2)
+
+        async def forks_for(seconds: float) -> int:
+            forks, end = 0, time.perf_counter() + seconds
+            while time.perf_counter() < end:
+                forks += await _assorted_forks(limiter)
+            return forks
+
+        await forks_for(min(seconds / 10, 5.0))  # pools and caches fill up
+        before = level()
+        forks = await forks_for(seconds)
+        return Soak(forks=forks, before=before, after=level())
+
+    return trio.run(main)
