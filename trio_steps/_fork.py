@@ -336,9 +336,11 @@ def fork(
         - A function that returns a new `Mode` for each run, whatever that returns. If it requires an argument, it
           gets the run's `Ledger`.
       paths: steps and async or sync functions. A tuple is typed arm by arm, anything else by its element; for mypy,
-        write a tuple where steps and plain functions stand together. An iterable or async iterable is pulled from only when there is room for another path; it must be one that
-        can be iterated over each time the fork runs. A function is called with the input, and with the `Scope` if
-        it requires a second argument; it returns an iterable or async iterable, or something to await for one.
+        write a tuple where steps and plain functions stand together. An iterable or async iterable is pulled from
+        only when there is room for another path; it must be one that can be iterated over each time the fork
+        runs. A function is called with the input, and with the `Scope` if it requires a second argument; it
+        returns an iterable or async iterable, or something to await for one. A path that takes no argument is
+        called without the input; so is a `functools.partial` that needs none.
         A sync iterable must hold no nursery and no cancel scope open across a ``yield``.
       merge: sync or async function; makes the result of the list of values (or of results, for ``"settle"``). If
         it requires a second argument, it gets the `Scope`. By default the result is a tuple. Not for a race.
