@@ -1,12 +1,15 @@
 """`fork`: several paths that run at once, and a mode that decides between them.
 
-The overloads tell type checkers what a fork takes and returns. How they are made:
+The overloads tell type checkers what a fork takes and returns. How they are ordered, and why:
 
+- A tuple of paths is typed arm by arm, up to six. Any other source is typed by its element.
 - Async paths come first, then paths of which some or all are sync: a coroutine would pass for the value of a
   sync path.
-- A tuple of paths is typed arm by arm, up to six. Any other source is typed by its element.
-- Paths that take no input leave the type of the input open, and its default is None.
-- Paths are protocols, which mypy looks at before it looks at `merge`: so it knows what a lambda is given.
+- Paths that take the input come before paths that take none. These leave the type of the input open, unless a
+  function gives them for an input; by default it is None.
+- `merge` comes in a form for each number of arguments, sync and async, so that mypy can see which one a lambda is.
+  What is wanted of `paths` is a protocol wherever it can be, because mypy looks at callables last, and then at all of
+  them at the same time.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from ._modes import Mode
     from ._results import SettleResult
     from ._scope import Scope
-    from ._step import Nullary
+    from ._step import Nullary, Plain
 
     # When one has a default, all have to have one.
     In = TypeVarWithDefault("In", default=None)
@@ -49,13 +52,6 @@ if TYPE_CHECKING:
     P = TypeVar("P")
     X_contra = TypeVar("X_contra", contravariant=True)
     Y_co = TypeVar("Y_co", covariant=True)
-    P_co = TypeVar("P_co", covariant=True)
-
-    class Named(Protocol):
-        """What functions and steps have, and a partial has not; `Nullary` says why that matters."""
-
-        @property
-        def __name__(self) -> str: ...
 
     class Bound(Protocol):
         """What a `functools.partial` has."""
@@ -63,7 +59,7 @@ if TYPE_CHECKING:
         @property
         def keywords(self) -> dict[str, Any]: ...
 
-    class Unary(Named, Protocol[X_contra, Y_co]):
+    class Unary(Plain, Protocol[X_contra, Y_co]):
         """An async function of one argument."""
 
         def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
@@ -73,33 +69,37 @@ if TYPE_CHECKING:
 
         def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
 
-    class PathsFor(Named, Protocol[X_contra, P_co]):
+    class PathsFor(Plain, Protocol[X_contra, Y_co]):
         """A function that gives the paths for an input."""
 
-        def __call__(self, input: X_contra, /) -> SourceSoon[P_co]: ...
+        def __call__(self, input: X_contra, /) -> SourceSoon[Y_co]: ...
 
-    class BoundPathsFor(Bound, Protocol[X_contra, P_co]):
+    class BoundPathsFor(Bound, Protocol[X_contra, Y_co]):
         """A partial that does."""
 
-        def __call__(self, input: X_contra, /) -> SourceSoon[P_co]: ...
+        def __call__(self, input: X_contra, /) -> SourceSoon[Y_co]: ...
 
-    class PathsForWithScope(Named, Protocol[X_contra, P_co]):
+    class PathsForWithScope(Plain, Protocol[X_contra, Y_co]):
         """A function that gives the paths for an input and the scope."""
 
-        def __call__(self, input: X_contra, scope: Scope, /) -> SourceSoon[P_co]: ...
+        def __call__(self, input: X_contra, scope: Scope, /) -> SourceSoon[Y_co]: ...
 
-    class PathsForNone(Named, Protocol[P_co]):
+    class PathsForNone(Plain, Protocol[Y_co]):
         """A function that gives the paths where there is no input."""
 
-        def __call__(self, /) -> SourceSoon[P_co]: ...
+        def __call__(self, /) -> SourceSoon[Y_co]: ...
 
     Source: TypeAlias = Iterable[P] | AsyncIterable[P]
     SourceSoon: TypeAlias = Source[P] | Awaitable[Source[P]]
     PathsOf: TypeAlias = Source[P] | PathsFor[X, P] | PathsForWithScope[X, P] | BoundPathsFor[X, P] | PathsForNone[P]
 
-    Path: TypeAlias = Unary[X, Y] | BoundUnary[X, Y] | Nullary[Awaitable[Y]]
-    Paths: TypeAlias = PathsOf[Path[X, Y], X]
+    UnaryPath: TypeAlias = Unary[X, Y] | BoundUnary[X, Y] | Step[X, Y]
+    NullaryPath: TypeAlias = Nullary[Awaitable[Y]]
+    Path: TypeAlias = UnaryPath[X, Y] | NullaryPath[Y]
     AnyPath: TypeAlias = Callable[[X], Awaitable[Y] | Y] | Callable[[], Awaitable[Y] | Y]
+    UnaryPaths: TypeAlias = PathsOf[UnaryPath[X, Y], X]
+    NullaryPaths: TypeAlias = PathsOf[NullaryPath[Y], X]
+    Paths: TypeAlias = PathsOf[Path[X, Y], X]
     AnyPaths: TypeAlias = PathsOf[AnyPath[X, Y], X]
     Settled: TypeAlias = SettleResult[Y]
 
@@ -206,33 +206,92 @@ def fork(id: str, *, mode: Literal["settle"],
 ) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]]: ...
 
 
-# Any source of async paths
+# Any source of async paths that take the input
 
 @overload
-def fork(id: str, *, mode: Literal["race"], paths: Paths[In, T], **options: Unpack[Options[T]]) -> Fork[In, T]: ...
+def fork(id: str, *, mode: Literal["race"], paths: UnaryPaths[In, T], **options: Unpack[Options[T]]) -> Fork[In, T]: ...
 @overload
-def fork(id: str, *, mode: Literal["all"], paths: Paths[In, T],
+def fork(id: str, *, mode: Literal["all"], paths: UnaryPaths[In, T],
          **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
 @overload
-def fork(id: str, *, mode: Literal["all"], paths: Paths[In, T], merge: Callable[[list[T]], Awaitable[R]],
+def fork(id: str, *, mode: Literal["all"], paths: UnaryPaths[In, T], merge: Callable[[list[T]], Awaitable[R]],
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
-def fork(id: str, *, mode: Literal["all"], paths: Paths[In, T], merge: Callable[[list[T]], R],
+def fork(id: str, *, mode: Literal["all"], paths: UnaryPaths[In, T], merge: Callable[[list[T]], R],
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: UnaryPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[T], ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: UnaryPaths[In, T],
+         merge: Callable[[list[Settled[T]]], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: UnaryPaths[In, T], merge: Callable[[list[Settled[T]]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: UnaryPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: UnaryPaths[In, T],
+         merge: Callable[[list[T]], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: UnaryPaths[In, T], merge: Callable[[list[T]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[Ledger[T]], Mode[T, R]], paths: PathsOf[Callable[[In], Awaitable[T]], In],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[], Mode[T, R]], paths: PathsOf[Callable[[In], Awaitable[T]], In],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+
+
+# Any source of async paths that take none
+
+@overload
+def fork(id: str, *, mode: Literal["race"], paths: NullaryPaths[T, In],
+         **options: Unpack[Options[T]]) -> Fork[In, T]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: NullaryPaths[T, In],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: NullaryPaths[T, In], merge: Callable[[list[T]], Awaitable[R]],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: NullaryPaths[T, In], merge: Callable[[list[T]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: NullaryPaths[T, In],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[T], ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: NullaryPaths[T, In],
+         merge: Callable[[list[Settled[T]]], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: NullaryPaths[T, In], merge: Callable[[list[Settled[T]]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: NullaryPaths[T, In],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: NullaryPaths[T, In],
+         merge: Callable[[list[T]], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: NullaryPaths[T, In], merge: Callable[[list[T]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[Ledger[T]], Mode[T, R]], paths: PathsOf[Callable[[], Awaitable[T]], In],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[], Mode[T, R]], paths: PathsOf[Callable[[], Awaitable[T]], In],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+
+
+# Any source of async paths, and a merge that takes the scope
+
 @overload
 def fork(id: str, *, mode: Literal["all"], paths: Paths[In, T], merge: Callable[[list[T], Scope], Awaitable[R]],
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
 def fork(id: str, *, mode: Literal["all"], paths: Paths[In, T], merge: Callable[[list[T], Scope], R],
-         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
-@overload
-def fork(id: str, *, mode: Literal["settle"], paths: Paths[In, T],
-         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[T], ...]]: ...
-@overload
-def fork(id: str, *, mode: Literal["settle"], paths: Paths[In, T], merge: Callable[[list[Settled[T]]], Awaitable[R]],
-         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
-@overload
-def fork(id: str, *, mode: Literal["settle"], paths: Paths[In, T], merge: Callable[[list[Settled[T]]], R],
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
 def fork(id: str, *, mode: Literal["settle"], paths: Paths[In, T],
@@ -242,26 +301,9 @@ def fork(id: str, *, mode: Literal["settle"], paths: Paths[In, T], merge: Callab
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
 def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Paths[In, T],
-         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
-@overload
-def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Paths[In, T], merge: Callable[[list[T]], Awaitable[R]],
-         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
-@overload
-def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Paths[In, T], merge: Callable[[list[T]], R],
-         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
-@overload
-def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Paths[In, T],
          merge: Callable[[list[T], Scope], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
 def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Paths[In, T], merge: Callable[[list[T], Scope], R],
-         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
-@overload
-def fork(id: str, *, mode: Callable[[Ledger[T]], Mode[T, R]],
-         paths: PathsOf[Callable[[In], Awaitable[T]] | Nullary[Awaitable[T]], In],
-         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
-@overload
-def fork(id: str, *, mode: Callable[[], Mode[T, R]],
-         paths: PathsOf[Callable[[In], Awaitable[T]] | Nullary[Awaitable[T]], In],
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 
 
@@ -276,18 +318,11 @@ def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T],
 def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T], merge: Callable[[list[T]], Awaitable[R] | R],
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
-def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T], merge: Callable[[list[T], Scope], Awaitable[R] | R],
-         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
-@overload
 def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T],
          **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[T], ...]]: ...
 @overload
 def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T],
          merge: Callable[[list[Settled[T]]], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
-@overload
-def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T],
-         merge: Callable[[list[Settled[T]], Scope], Awaitable[R] | R],
-         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
 def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
          **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
@@ -295,14 +330,21 @@ def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
 def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
          merge: Callable[[list[T]], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
-def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
-         merge: Callable[[list[T], Scope], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
-@overload
 def fork(id: str, *, mode: Callable[[Ledger[T]], Mode[T, R]], paths: AnyPaths[In, T],
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
 def fork(id: str, *, mode: Callable[[], Mode[T, R]], paths: AnyPaths[In, T],
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T], merge: Callable[[list[T], Scope], Awaitable[R] | R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T],
+         merge: Callable[[list[Settled[T]], Scope], Awaitable[R] | R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
+         merge: Callable[[list[T], Scope], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 # fmt: on
 
 
@@ -337,11 +379,10 @@ def fork(
           gets the run's `Ledger`.
       paths: steps and async or sync functions. A tuple is typed arm by arm, anything else by its element; for mypy,
         write a tuple where steps and plain functions stand together. An iterable or async iterable is pulled from
-        only when there is room for another path; it must be one that can be iterated over each time the fork
-        runs. A function is called with the input, and with the `Scope` if it requires a second argument; it
-        returns an iterable or async iterable, or something to await for one. A path that takes no argument is
-        called without the input; so is a `functools.partial` that needs none.
-        A sync iterable must hold no nursery and no cancel scope open across a ``yield``.
+        only when there is room for another path; it must be one that can be iterated over each time the fork runs.
+        A function is called with the input, and with the `Scope` if it requires a second argument; it returns an
+        iterable or async iterable, or something to await for one. A sync iterable must hold no nursery and no
+        cancel scope open across a ``yield``.
       merge: sync or async function; makes the result of the list of values (or of results, for ``"settle"``). If
         it requires a second argument, it gets the `Scope`. By default the result is a tuple. Not for a race.
       need: how many paths have to succeed; for ``"quorum"`` only, and required there.

@@ -29,15 +29,18 @@ OutputT = TypeVar("OutputT")
 
 if TYPE_CHECKING:
 
-    class Nullary(Protocol[O_co]):
-        """A function without arguments.
+    class Plain(Protocol):
+        """A function, and no other callable: it has globals.
 
-        mypy believes that a `functools.partial` can be called with no matter what, so that it would be one too. But
-        unlike functions and steps it has no name.
+        mypy believes that a `functools.partial` can be called with no matter what, and a step of any input can be
+        called with none: so that each would be two things at once, of which checkers can't make one.
         """
 
         @property
-        def __name__(self) -> str: ...
+        def __globals__(self) -> dict[str, Any]: ...
+
+    class Nullary(Plain, Protocol[O_co]):
+        """A function without arguments."""
 
         def __call__(self, /) -> O_co: ...
 
@@ -87,11 +90,12 @@ class Step(Generic[I_contra, O_co]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__.removeprefix('Function').lower()} {self.id!r}>"
 
-    @overload
-    def __call__(self: Step[None, OutputT], /) -> Coroutine[Any, Any, OutputT]: ...
-
+    # The form with an input comes first: mypy takes the type of the input from the first form that there is.
     @overload
     def __call__(self, input: I_contra, /) -> Coroutine[Any, Any, O_co]: ...
+
+    @overload
+    def __call__(self: Step[None, OutputT], /) -> Coroutine[Any, Any, OutputT]: ...
 
     def __call__(self, input: I_contra | NoInput = NO_INPUT, /) -> Coroutine[Any, Any, Any]:
         """Run the step once, with `input` if there is one."""

@@ -71,6 +71,20 @@ def a_fork_takes_the_input_of_its_paths() -> None:
     assert_type(fork("f", mode="race", paths=[lambda: number()]), Fork[None, int])
 
 
+async def optional(topic: str = "quantum") -> int:
+    return len(topic)
+
+
+def paths_may_take_more_than_they_have_to(anything: Step[object, int], maybe: Step[str | None, int]) -> None:
+    assert_type(fork("f", mode="all", paths=[anything]), Fork[object, tuple[int, ...]])
+    assert_type(fork("f", mode="all", paths=(anything, length)), Fork[str, tuple[int, int]])
+    assert_type(fork("f", mode="all", paths=[maybe, maybe]), Fork[str | None, tuple[int, ...]])
+    assert_type(fork("f", mode="all", paths=[optional]), Fork[str, tuple[int, ...]])
+    assert_type(fork("f", mode="all", paths=[optional], merge=sum), Fork[str, int])
+    each: Fork[None, tuple[int, ...]] = fork("f", mode="all", paths=[step(partial(length, topic)) for topic in "ab"])
+    del each
+
+
 def a_fork_is_a_path() -> None:
     inner = fork("inner", mode="race", paths=[length])
     assert_type(fork("outer", mode="all", paths=[inner, inner]), Fork[str, tuple[int, ...]])
@@ -276,6 +290,9 @@ def merge_makes_the_output() -> None:
     assert_type(fork("f", mode="all", paths=(length, length), merge=joined), Fork[str, str])
     assert_type(fork("f", mode="all", paths=[number], merge=joined), Fork[None, str])
     assert_type(fork("f", mode="quorum", need=2, paths=[length, length], merge=joined_later), Fork[str, str])
+    assert_type(fork("f", mode="quorum", need=2, paths=[number, number], merge=joined_later_in), Fork[None, str])
+    assert_type(fork("f", mode="all", paths=[number], merge=sum), Fork[None, int])
+    assert_type(fork("f", mode="all", paths=[number], merge=lambda values: values[0]), Fork[None, int])
     assert_type(fork("f", mode="settle", paths=[length], merge=count), Fork[str, int])
     assert_type(fork("f", mode="settle", paths=[length], merge=count_later), Fork[str, int])
 
@@ -342,6 +359,9 @@ def mode_may_be_a_factory() -> None:
     assert_type(fork("f", mode=Distinct, paths=[encoded]), Fork[str, set[bytes]])
     assert_type(fork("f", mode=distinct, paths=[length]), Fork[str, set[int]])
     assert_type(fork("f", mode=Distinct, paths=[number]), Fork[None, set[int]])
+    assert_type(fork("f", mode=Distinct, paths=[step(number)]), Fork[None, set[int]])
+    assert_type(fork("f", mode=Distinct, paths=[length_step]), Fork[str, set[int]])
+    assert_type(fork("f", mode=Distinct, paths=[optional]), Fork[str, set[int]])
     assert_type(fork("f", mode=Distinct, paths=lazy_paths), Fork[str, set[int]])
     assert_type(fork("f", mode=Distinct, paths=[sync_length]), Fork[str, set[int]])
     assert_type(fork("f", mode=partial(distinct), paths=[length]), Fork[str, set[int]])
