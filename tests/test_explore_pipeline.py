@@ -70,7 +70,14 @@ def test_pipeline_keeps_its_promises_wherever_it_is_cancelled(explore: Any) -> N
         work = Work()
         claimed: list[str] = []
         observer = RecordingObserver()
-        works = {"first": "a", "group/1": "b", "group/nested/x": "x", "group/nested/y": "y", "group/3": "c", "last": "e"}
+        works = {
+            "first": "a",
+            "group/1": "b",
+            "group/nested/x": "x",
+            "group/nested/y": "y",
+            "group/3": "c",
+            "last": "e",
+        }
 
         def hook(event: Any) -> None:
             assert event.name not in works or works[event.name] in work.done

@@ -153,6 +153,10 @@ def paths_for_none() -> list[Callable[[], Awaitable[int]]]:
     return [number]
 
 
+def kinds_of_paths(kind: str, topic: str) -> list[Step[str, int]]:
+    return [step(length, id=kind)]
+
+
 def bound_paths(topic: str) -> Iterator[Callable[[], Awaitable[int]]]:
     yield lambda: length(topic)
 
@@ -179,6 +183,8 @@ def paths_may_be_a_function_of_the_input() -> None:
     assert_type(fork("f", mode="all", paths=lazy_paths), Fork[str, tuple[int, ...]])
     assert_type(fork("f", mode="settle", paths=lazy_async_paths), Fork[str, tuple[SettleResult[int], ...]])
     assert_type(fork("f", mode="all", paths=lazy_paths, merge=sum), Fork[str, int])
+    bound: Fork[str, int] = fork("f", mode="race", paths=partial(kinds_of_paths, "books"))
+    del bound
 
 
 def paths_may_be_async_iterable() -> None:
