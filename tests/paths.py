@@ -7,6 +7,10 @@ from typing import Any
 import trio
 
 from trio_steps import step
+from trio_steps._scope import Scope
+
+ANY_SCOPE = Scope("a", None, None, None, None)
+"""For events that are compared or drawn: their scope counts for neither."""
 
 
 def returns(delay: float, value: Any, *, id: str | None = None) -> Any:

@@ -21,6 +21,7 @@ from trio_steps import (
     ErrorDiscarded,
     Event,
     ForkPartialError,
+    PathsCounted,
     StepFailed,
     StepSkipped,
     StepStarted,
@@ -1003,7 +1004,9 @@ async def test_observers_hear_the_whole_story_with_exact_times() -> None:
     story_events = [(type(event).__name__, event.name, event.time) for event in events]
     assert story_events == [
         ("StepStarted", "f", 0),
+        ("PathsCounted", "f", 0),
         ("StepStarted", "f/f", 0),
+        ("PathsCounted", "f/f", 0),
         ("StepStarted", "f/f/a", 0),
         ("StepStarted", "f/f/bad", 0),
         ("StepStarted", "f/f/never", 0),
@@ -1015,6 +1018,42 @@ async def test_observers_hear_the_whole_story_with_exact_times() -> None:
         ("StepFailed", "f", 2),
     ]
     assert [event.duration for event in events if isinstance(event, (StepSucceeded, StepFailed))] == [1, 2, 2, 2]
+    assert [event.total for event in events if isinstance(event, PathsCounted)] == [1, 4]
+
+
+async def test_fork_with_a_lazy_source_counts_its_paths_when_that_has_run_dry() -> None:
+    events: list[Event] = []
+    paths = lambda: iter([returns(1, "a"), returns(2, "b")])  # noqa: E731
+    await fork("f", mode="all", paths=paths, concurrency=1).run(observers=[events.append])
+    counted = [(event.name, event.time, event.total) for event in events if isinstance(event, PathsCounted)]
+    assert counted == [("f", 3, 2)]
+
+
+async def test_events_of_one_run_have_its_scope_and_its_parents_are_what_it_runs_in() -> None:
+    events: list[Event] = []
+    inner = fork("inner", mode="all", paths=[returns(1, "a")])
+    await gather(partial(inner.run, observers=[events.append]), partial(inner.run, observers=[events.append]))
+    runs = {event.scope for event in events if event.name == "gather/run/inner/a"}
+    assert len(runs) == 1  # started and succeeded
+    (run,) = runs
+    assert run.parent in {event.scope for event in events if isinstance(event, PathsCounted)}
+    assert len({event.scope for event in events}) == 4
+
+
+async def test_events_of_paths_that_never_started_have_the_scope_of_the_fork() -> None:
+    events: list[Event] = []
+    await fork("f", mode="race", paths=[returns(1, "a"), returns(1, "b")], concurrency=1).run(observers=[events.append])
+    (skipped,) = [event for event in events if isinstance(event, StepSkipped)]
+    assert (skipped.name, skipped.scope.name) == ("f/b", "f")
+
+
+async def test_only_the_winner_of_a_race_is_told_to_have_won() -> None:
+    events: list[Event] = []
+    won = lambda: [event.name for event in events if isinstance(event, StepSucceeded) and event.won]  # noqa: E731
+    await race(returns(1, "a"), shielded(2, "late"), raises(0.5, OSError()), observers=[events.append])
+    assert won() == ["race/a"]
+    await gather(returns(1, "a"), observers=[events.append])
+    assert won() == ["race/a"]
 
 
 def _order(events: list[Event]) -> Any:
@@ -1057,7 +1096,7 @@ async def test_observer_that_raises_is_dropped_and_the_run_goes_on(caplog: pytes
 
     assert await fork("f", mode="all", paths=[returns(1, "a")]).run(observers=[broken, heard.append]) == ("a",)
     assert calls == 1
-    assert [type(event) for event in heard] == [StepStarted, StepStarted, StepSucceeded, StepSucceeded]
+    assert [type(event) for event in heard] == [StepStarted, PathsCounted, StepStarted, StepSucceeded, StepSucceeded]
     assert "bug in the observer" in caplog.text
 
 

@@ -8,12 +8,14 @@ import logging
 import attrs
 import pytest
 import trio
+from paths import ANY_SCOPE
 
 from trio_steps import (
     CircuitBreaker,
     CircuitOpenError,
     ErrorDiscarded,
     Event,
+    PathsCounted,
     Retry,
     StepCancelled,
     StepFailed,
@@ -27,20 +29,21 @@ from trio_steps import (
 from trio_steps._events import KeyOverridden, Observers
 
 RECORDS = [
-    StepStarted(name="a", time=1.0),
-    StepSucceeded(name="a", time=1.0, duration=0.5),
-    StepFailed(name="a", time=1.0, duration=0.5, error=ValueError()),
-    StepCancelled(name="a", time=1.0, duration=0.5, reason="because"),
-    StepSkipped(name="a", time=1.0, reason="because"),
-    StepRetrying(name="a", time=1.0, attempt=1, error=ValueError(), delay=0.5),
-    ValueDiscarded(name="a", time=1.0, value=7, disposed=True),
-    ErrorDiscarded(name="a", time=1.0, error=ValueError()),
-    KeyOverridden(name="a", time=1.0, key="k", first="b", second="c"),
+    StepStarted(name="a", scope=ANY_SCOPE, time=1.0),
+    StepSucceeded(name="a", scope=ANY_SCOPE, time=1.0, duration=0.5),
+    StepFailed(name="a", scope=ANY_SCOPE, time=1.0, duration=0.5, error=ValueError()),
+    StepCancelled(name="a", scope=ANY_SCOPE, time=1.0, duration=0.5, reason="because"),
+    StepSkipped(name="a", scope=ANY_SCOPE, time=1.0, reason="because"),
+    StepRetrying(name="a", scope=ANY_SCOPE, time=1.0, attempt=1, error=ValueError(), delay=0.5),
+    ValueDiscarded(name="a", scope=ANY_SCOPE, time=1.0, value=7, disposed=True),
+    ErrorDiscarded(name="a", scope=ANY_SCOPE, time=1.0, error=ValueError()),
+    PathsCounted(name="a", scope=ANY_SCOPE, time=1.0, total=7),
+    KeyOverridden(name="a", scope=ANY_SCOPE, time=1.0, key="k", first="b", second="c"),
 ]
 
 
 def started(name):
-    return StepStarted(name=name, time=0.0)
+    return StepStarted(name=name, scope=ANY_SCOPE, time=0.0)
 
 
 def test_event_stands_for_all_kinds() -> None:
@@ -227,8 +230,8 @@ async def test_step_that_returns_is_started_and_succeeded(autojump_clock) -> Non
     await trio.sleep(0.5)
     await work.run(observers=[events.append])
     assert events == [
-        StepStarted(name="work", time=0.5),
-        StepSucceeded(name="work", time=2.0, duration=1.5),
+        StepStarted(name="work", scope=ANY_SCOPE, time=0.5),
+        StepSucceeded(name="work", scope=ANY_SCOPE, time=2.0, duration=1.5),
     ]
 
 
@@ -243,7 +246,7 @@ async def test_step_that_raises_is_started_and_failed_with_the_very_error(autoju
 
     with pytest.raises(ValueError, match=r"^broken"):
         await work.run(observers=[events.append])
-    assert events == [started("work"), StepFailed(name="work", time=2.0, duration=2.0, error=error)]
+    assert events == [started("work"), StepFailed(name="work", scope=ANY_SCOPE, time=2.0, duration=2.0, error=error)]
 
 
 async def test_step_that_is_cancelled_tells_the_reason(autojump_clock) -> None:
@@ -259,7 +262,7 @@ async def test_step_that_is_cancelled_tells_the_reason(autojump_clock) -> None:
         nursery.cancel_scope.cancel("the user went home")
     assert events == [
         started("work"),
-        StepCancelled(name="work", time=3.0, duration=3.0, reason="the user went home"),
+        StepCancelled(name="work", scope=ANY_SCOPE, time=3.0, duration=3.0, reason="the user went home"),
     ]
 
 
@@ -274,7 +277,7 @@ async def test_step_that_is_cancelled_by_a_deadline_tells_so(autojump_clock) -> 
         await work.run(observers=[events.append])
     assert events == [
         started("work"),
-        StepCancelled(name="work", time=4.0, duration=4.0, reason="cancelled due to deadline"),
+        StepCancelled(name="work", scope=ANY_SCOPE, time=4.0, duration=4.0, reason="cancelled due to deadline"),
     ]
 
 
@@ -291,7 +294,10 @@ async def test_step_that_is_cancelled_in_a_nursery_of_its_own_is_cancelled(autoj
     with trio.CancelScope(deadline=1) as scope:
         scope.cancel("enough")
         await work.run(observers=[events.append])
-    assert events == [started("work"), StepCancelled(name="work", time=0.0, duration=0.0, reason="enough")]
+    assert events == [
+        started("work"),
+        StepCancelled(name="work", scope=ANY_SCOPE, time=0.0, duration=0.0, reason="enough"),
+    ]
 
 
 async def test_step_that_raises_while_it_is_cancelled_has_failed(autojump_clock) -> None:
@@ -328,7 +334,10 @@ async def test_step_that_is_interrupted_has_failed(autojump_clock) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         await work.run(observers=[events.append])
-    assert events == [started("work"), StepFailed(name="work", time=0.0, duration=0.0, error=interrupt)]
+    assert events == [
+        started("work"),
+        StepFailed(name="work", scope=ANY_SCOPE, time=0.0, duration=0.0, error=interrupt),
+    ]
 
 
 async def test_step_that_is_tried_again_tells_each_failed_attempt_but_the_last(autojump_clock) -> None:
@@ -345,9 +354,9 @@ async def test_step_that_is_tried_again_tells_each_failed_attempt_but_the_last(a
         await work.run(observers=[events.append])
     assert events == [
         started("work"),
-        StepRetrying(name="work", time=1.0, attempt=1, error=errors[0], delay=2.0),
-        StepRetrying(name="work", time=4.0, attempt=2, error=errors[1], delay=4.0),
-        StepFailed(name="work", time=9.0, duration=9.0, error=errors[2]),
+        StepRetrying(name="work", scope=ANY_SCOPE, time=1.0, attempt=1, error=errors[0], delay=2.0),
+        StepRetrying(name="work", scope=ANY_SCOPE, time=4.0, attempt=2, error=errors[1], delay=4.0),
+        StepFailed(name="work", scope=ANY_SCOPE, time=9.0, duration=9.0, error=errors[2]),
     ]
 
 
@@ -363,8 +372,10 @@ async def test_step_with_an_open_breaker_that_skips_is_skipped_and_has_no_end(au
     await trio.sleep(4)
     assert await work.run(observers=[events.append]) is None
     assert events == [
-        StepStarted(name="work", time=4.0),
-        StepSkipped(name="work", time=4.0, reason="circuit breaker of 'work' is open; next probe in 6 s"),
+        StepStarted(name="work", scope=ANY_SCOPE, time=4.0),
+        StepSkipped(
+            name="work", scope=ANY_SCOPE, time=4.0, reason="circuit breaker of 'work' is open; next probe in 6 s"
+        ),
     ]
 
 
@@ -379,7 +390,10 @@ async def test_step_with_an_open_breaker_that_raises_has_failed(autojump_clock) 
         await work()
     with pytest.raises(CircuitOpenError) as caught:
         await work.run(observers=[events.append])
-    assert events == [started("work"), StepFailed(name="work", time=0.0, duration=0.0, error=caught.value)]
+    assert events == [
+        started("work"),
+        StepFailed(name="work", scope=ANY_SCOPE, time=0.0, duration=0.0, error=caught.value),
+    ]
 
 
 async def test_events_have_the_full_names_of_nested_steps(autojump_clock) -> None:
@@ -398,8 +412,8 @@ async def test_events_have_the_full_names_of_nested_steps(autojump_clock) -> Non
     assert events == [
         started("outer"),
         started("outer/inner"),
-        StepSucceeded(name="outer/inner", time=1.0, duration=1.0),
-        StepSucceeded(name="outer", time=2.0, duration=2.0),
+        StepSucceeded(name="outer/inner", scope=ANY_SCOPE, time=1.0, duration=1.0),
+        StepSucceeded(name="outer", scope=ANY_SCOPE, time=2.0, duration=2.0),
     ]
 
 

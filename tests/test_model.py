@@ -25,6 +25,7 @@ from trio_steps import (
     Fulfilled,
     NoPathsError,
     PathCancelledError,
+    PathsCounted,
     Rejected,
     StepCancelled,
     StepFailed,
@@ -82,6 +83,7 @@ class Lab(trio.abc.Instrument):
         self.seen: Seen = {}
         self.closed: dict[str, float] = {}
         self.events: list[Event] = []
+        self.counted: dict[str, int] = {}
         self.logged: list[logging.LogRecord] = []
         self.returned: list[Plain] = []  # by paths, those that are forks left out
         self.disposed: list[Plain] = []
@@ -244,6 +246,9 @@ class Lab(trio.abc.Instrument):
             story.skipped[name] += 1
         elif isinstance(event, ValueDiscarded):
             story.discarded[name, plain(event.value), event.disposed] += 1
+        elif isinstance(event, PathsCounted):
+            assert name not in self.counted
+            self.counted[name] = event.total
         else:
             assert isinstance(event, ErrorDiscarded)
             story.reported[name, plain(event.error)] += 1
@@ -450,6 +455,7 @@ def check_starts(lab: Lab, spec: PathSpec, name: str) -> None:
         check_starts(lab, spec.fork, f"{name}/{spec.fork.name}")
     elif isinstance(spec, Fork):
         paths = [f"{name}/{id}" for id in ids_of(spec.paths)]
+        assert lab.counted.get(name, len(paths)) == len(paths)
         started: list[str] = []
         running: set[str] = set()
         for kind, path in [key for key in lab.seen if key[0] != "pull" and key[1] in paths]:

@@ -9,6 +9,7 @@ import trio
 
 from trio_steps import (
     ForkPartialError,
+    PathsCounted,
     Pipeline,
     Recorder,
     Retry,
@@ -305,6 +306,7 @@ async def test_observers_hear_of_every_step_with_its_full_name() -> None:
         (StepSucceeded, "nest/s", 1),
         (StepSucceeded, "nest", 1),
         (StepStarted, "g", 1),
+        (PathsCounted, "g", 1),
         (StepStarted, "g/1", 1),
         (StepStarted, "g/2", 1),
         (StepSucceeded, "g/1", 2),

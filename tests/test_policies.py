@@ -11,6 +11,7 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from paths import ANY_SCOPE
 
 from trio_steps import (
     CircuitBreaker,
@@ -595,7 +596,7 @@ async def test_retry_tells_its_delay_with_jitter(autojump_clock, monkeypatch) ->
     body = Body(error, "done")
     await step(body, retry=Retry(2, delay=4, jitter=0.5)).run(observers=[events.append])
     assert [event for event in events if isinstance(event, StepRetrying)] == [
-        StepRetrying(name="body", time=0.0, attempt=1, error=error, delay=3.0)
+        StepRetrying(name="body", scope=ANY_SCOPE, time=0.0, attempt=1, error=error, delay=3.0)
     ]
     assert body.starts == [0, 3]
 

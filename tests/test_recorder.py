@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import trio
-from paths import cleans_up, never, raises, returns, shielded
+from paths import ANY_SCOPE, cleans_up, never, raises, returns, shielded
 
 from trio_steps import (
     CircuitBreaker,
@@ -48,7 +48,9 @@ def replayed(*events):
 
 
 def ran(name, start, end):
-    return StepStarted(name=name, time=start), StepSucceeded(name=name, time=end, duration=end - start)
+    return StepStarted(name=name, scope=ANY_SCOPE, time=start), StepSucceeded(
+        name=name, scope=ANY_SCOPE, time=end, duration=end - start
+    )
 
 
 def fails(times, delay=0.1, error=None):
@@ -76,7 +78,7 @@ async def test_recorder_keeps_the_events_in_order():
     recorder, seen = Recorder(), []
     await race(returns(1, "a"), returns(2, "b"), observers=[recorder, seen.append])
     assert recorder.events == tuple(seen)
-    assert len(seen) == 6
+    assert len(seen) == 7
 
 
 async def test_events_that_were_handed_out_do_not_change():
@@ -84,7 +86,7 @@ async def test_events_that_were_handed_out_do_not_change():
     before = recorder.events
     await gather(nothing, observers=[recorder])
     assert before == ()
-    assert len(recorder.events) == 4
+    assert len(recorder.events) == 5
 
 
 async def test_str_is_the_timeline_as_it_is_by_default():
@@ -664,7 +666,9 @@ def test_duration_has_a_unit_that_suits_it(seconds, shown):
 
 
 def test_start_is_not_more_exact_than_a_run_of_a_second_needs():
-    recorder = replayed(StepStarted(name="a", time=0.0), *ran("a/b", 0.000123, 0.5), *ran("a/c", 0.00056, 0.5))
+    recorder = replayed(
+        StepStarted(name="a", scope=ANY_SCOPE, time=0.0), *ran("a/b", 0.000123, 0.5), *ran("a/c", 0.00056, 0.5)
+    )
     assert re.findall(r"(\d ms)  \d+ ms", str(recorder)) == ["0 ms", "0 ms", "1 ms"]
 
 
@@ -673,10 +677,10 @@ def test_start_is_not_more_exact_than_a_run_of_a_second_needs():
 
 def test_end_without_a_start_is_drawn_from_its_duration():
     recorder = replayed(
-        StepSucceeded(name="a", time=2.0, duration=1.0),
-        StepFailed(name="b", time=3.0, duration=2.0, error=OSError()),
-        StepCancelled(name="c", time=4.0, duration=1.0, reason="enough"),
-        StepSkipped(name="d", time=4.0, reason="no time"),
+        StepSucceeded(name="a", scope=ANY_SCOPE, time=2.0, duration=1.0),
+        StepFailed(name="b", scope=ANY_SCOPE, time=3.0, duration=2.0, error=OSError()),
+        StepCancelled(name="c", scope=ANY_SCOPE, time=4.0, duration=1.0, reason="enough"),
+        StepSkipped(name="d", scope=ANY_SCOPE, time=4.0, reason="no time"),
     )
     assert recorder.render() == chart("""
              0 ms        500 ms       1 s         1.5 s          start   took
@@ -692,7 +696,10 @@ def test_end_without_a_start_is_drawn_from_its_duration():
 
 
 def test_end_that_fits_no_start_goes_with_the_first():
-    recorder = replayed(StepStarted(name="a", time=0.0), StepSucceeded(name="a", time=2.0, duration=1.0))
+    recorder = replayed(
+        StepStarted(name="a", scope=ANY_SCOPE, time=0.0),
+        StepSucceeded(name="a", scope=ANY_SCOPE, time=2.0, duration=1.0),
+    )
     assert recorder.render() == chart("""
              0 ms        500 ms       1 s         1.5 s          start   took
         ✓ a  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    2 s
@@ -701,9 +708,9 @@ def test_end_that_fits_no_start_goes_with_the_first():
 
 def test_discards_and_retries_of_a_step_that_nobody_started_are_drawn():
     recorder = replayed(
-        ValueDiscarded(name="a", time=1.0, value=1, disposed=False),
-        ErrorDiscarded(name="b", time=2.0, error=OSError("late")),
-        StepRetrying(name="c", time=3.0, attempt=1, error=OSError("busy"), delay=1.0),
+        ValueDiscarded(name="a", scope=ANY_SCOPE, time=1.0, value=1, disposed=False),
+        ErrorDiscarded(name="b", scope=ANY_SCOPE, time=2.0, error=OSError("late")),
+        StepRetrying(name="c", scope=ANY_SCOPE, time=3.0, attempt=1, error=OSError("busy"), delay=1.0),
     )
     assert recorder.render() == chart("""
              0 ms     500 ms   1 s       1.5 s      start   took
@@ -714,7 +721,7 @@ def test_discards_and_retries_of_a_step_that_nobody_started_are_drawn():
 
 
 def test_event_of_another_kind_is_kept_and_not_drawn():
-    event = Event(name="a", time=1.5)
+    event = Event(name="a", scope=ANY_SCOPE, time=1.5)
     recorder = replayed(*ran("a", 1.0, 2.0), event)
     assert recorder.events[-1] is event
     assert recorder.render() == replayed(*ran("a", 1.0, 2.0)).render()

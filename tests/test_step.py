@@ -10,6 +10,7 @@ import traceback
 
 import pytest
 import trio
+from paths import ANY_SCOPE
 
 from trio_steps import (
     CircuitBreaker,
@@ -419,8 +420,8 @@ async def test_run_hands_its_observers_and_its_state_to_the_step(autojump_clock)
     assert value == 7
     assert found is state
     assert events == [
-        StepStarted(name="work", time=0.0),
-        StepSucceeded(name="work", time=0.0, duration=0.0),
+        StepStarted(name="work", scope=ANY_SCOPE, time=0.0),
+        StepSucceeded(name="work", scope=ANY_SCOPE, time=0.0, duration=0.0),
     ]
 
 

@@ -37,7 +37,7 @@ import attrs
 import trio
 
 from ._errors import ConfigError, ForkPartialError, StepTimeoutError, add_note, leaves, name_step
-from ._events import ErrorDiscarded, StepSkipped, StepStarted, ValueDiscarded, logger
+from ._events import ErrorDiscarded, PathsCounted, StepSkipped, StepStarted, ValueDiscarded, logger
 from ._ledger import MISSING, Ledger, PathNames
 from ._lending import Lease, find_lender, hold
 from ._scope import Scope, current, current_scope
@@ -278,6 +278,9 @@ class _Run:
 
     def _exhausted(self, total: int) -> None:
         self._total = total
+        if self._observe is not None:
+            now = trio.current_time()
+            self._observe(PathsCounted(name=self._name, time=now, scope=self._scope, total=total))
         if self._mode.exhausted(total):
             self._decide("no path is left")
         elif self._ended == total:
@@ -509,7 +512,7 @@ class _Run:
         start = 0.0
         if observe is not None:
             start = trio.current_time()
-            observe(StepStarted(name=task.name, time=start))
+            observe(StepStarted(name=task.name, time=start, scope=scope))
         try:
             if parent.state is not None:
                 scope.state = deepcopy(parent.state)
@@ -528,16 +531,20 @@ class _Run:
                 raise
             raise rest from None
         else:
-            if observe is not None:
-                observe_end(observe, task.name, start, None)
             if self._decided or (self._deadline != inf and self._over()):
                 ledger.late_values[index] = value
+                if observe is not None:
+                    observe_end(observe, scope, start, None)
                 return True
             ledger.put(index, value)
             if scope.state is not None and hasattr(self._mode, "winner"):
                 self._states[index] = scope.state
             self._ended += 1
-            if self._succeeded(index, value):
+            decided = self._succeeded(index, value)
+            if observe is not None:
+                won = decided and getattr(self._mode, "winner", None) == index
+                observe_end(observe, scope, start, None, won=won)
+            if decided:
                 self._decide(f"path {id!r} won")
             elif self._ended == self._total:
                 self._decide_in_vain()
@@ -547,7 +554,7 @@ class _Run:
         name = scope.name
         name_step(error, name)
         if self._observe is not None:
-            observe_end(self._observe, name, start, error)
+            observe_end(self._observe, scope, start, error)
         self._ledger.errors[index] = error
         if self._over():
             self._ledger.late_errors.add(index)
@@ -571,7 +578,7 @@ class _Run:
         if isinstance(errors, Exception):
             self._failed(index, scope, start, errors)
         elif self._observe is not None:
-            observe_end(self._observe, scope.name, start, error, self._ledger.reason if over else None)
+            observe_end(self._observe, scope, start, error, reason=self._ledger.reason if over else None)
         assert rest is not None  # a group of errors only is an Exception
         for leaf in leaves(rest):
             if isinstance(leaf, trio.Cancelled):
@@ -694,7 +701,7 @@ class _Run:
         """Tell observers and the log of an error that the fork does not raise."""
         logger.warning("%s: an error that its fork does not raise: %r", name, error, exc_info=error)
         if self._observe is not None:
-            self._observe(ErrorDiscarded(name=name, time=trio.current_time(), error=error))
+            self._observe(ErrorDiscarded(name=name, time=trio.current_time(), scope=self._scope, error=error))
 
     async def _discard(self, values: Iterable[tuple[str, Any]]) -> None:
         dispose, observe = self._plan.dispose, self._observe
@@ -704,7 +711,8 @@ class _Run:
             for name, value in values:
                 if observe is not None:
                     now = trio.current_time()
-                    observe(ValueDiscarded(name=name, time=now, value=value, disposed=dispose is not None))
+                    disposed = dispose is not None
+                    observe(ValueDiscarded(name=name, time=now, scope=self._scope, value=value, disposed=disposed))
                 if dispose is not None:
                     try:
                         await called(dispose, (value,))
@@ -717,7 +725,7 @@ class _Run:
         if self._observe is not None:
             for index in range(ledger.started, len(ledger.names)):
                 name, now = ledger.full_name(index), trio.current_time()
-                self._observe(StepSkipped(name=name, time=now, reason=ledger.reason))
+                self._observe(StepSkipped(name=name, time=now, scope=self._scope, reason=ledger.reason))
 
     async def _discard_late(self, error: BaseException | None) -> None:
         """Give away what came too late for the fork's result, or for its error."""

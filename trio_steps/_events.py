@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import TypeAlias, final
+from typing import TYPE_CHECKING, TypeAlias, final
 
 import attrs
+
+if TYPE_CHECKING:
+    from ._scope import Scope
 
 logger = logging.getLogger("trio_steps")
 
@@ -18,11 +21,15 @@ class Event:
     Attributes:
       name: the step's full name, such as ``"gather-research/academic"``.
       time: ``trio.current_time()`` when it happened, in seconds.
+      scope: the run of the step that it happened to, the same object in all events of that run; or that of the fork
+        around it, if the step never started or is over. It tells runs of one name apart, and its `parent` is what it
+        runs in.
       quiet: it happened in a step with ``log=False``, which is to be kept out of logs and summaries.
     """
 
     name: str
     time: float
+    scope: Scope = attrs.field(eq=False, repr=False)
     quiet: bool = attrs.field(default=False, repr=False)
 
 
@@ -35,9 +42,10 @@ class StepStarted(Event):
 @final
 @attrs.frozen(kw_only=True)
 class StepSucceeded(Event):
-    """A step returned, `duration` seconds after it started."""
+    """A step returned, `duration` seconds after it started; `won` tells whether it won a race by that."""
 
     duration: float
+    won: bool = attrs.field(default=False, repr=False)
 
 
 @final
@@ -74,6 +82,14 @@ class StepRetrying(Event):
     attempt: int
     error: Exception
     delay: float
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PathsCounted(Event):
+    """A fork knows how many paths it has: `total`. It may be at its start, or when a lazy source has run dry."""
+
+    total: int
 
 
 @final

@@ -244,7 +244,12 @@ class Policies:
                 if scope.observers is not None:
                     scope.observers(
                         StepRetrying(
-                            name=scope.name, time=trio.current_time(), attempt=number, error=error, delay=delay
+                            name=scope.name,
+                            time=trio.current_time(),
+                            scope=scope,
+                            attempt=number,
+                            error=error,
+                            delay=delay,
                         )
                     )
                 # within the handler, so that a cancellation shows which error was waiting for another attempt

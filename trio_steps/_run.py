@@ -284,7 +284,7 @@ class Run:
                     return _Then.NEXT
                 started = True
             if observe is not None:
-                observe(StepStarted(name=scope.name, time=start))
+                observe(StepStarted(name=scope.name, time=start, scope=scope))
             if type(body) is Function:
                 if node.policies is None:
                     args, kwargs = body.bind(store if body.keeps else store.readable(), name)
@@ -328,16 +328,17 @@ class Run:
             return then
         except BaseException as error:
             if observe is not None and started:
-                observe_end(observe, scope.name, start, error.error if isinstance(error, _HookFailedError) else error)
+                observe_end(observe, scope, start, error.error if isinstance(error, _HookFailedError) else error)
             raise
         if not complete:
             if observe is not None:
                 now = trio.current_time()
                 reason = "the run was stopped"
-                observe(StepCancelled(name=scope.name, time=now, duration=now - start, reason=reason))
+                event = StepCancelled(name=scope.name, time=now, scope=scope, duration=now - start, reason=reason)
+                observe(event)
             return _Then.STOP
         if observe is not None:
-            observe_end(observe, scope.name, start, None)
+            observe_end(observe, scope, start, None)
         if record:
             if not isinstance(body, Function):
                 self._forget(name)
@@ -415,7 +416,8 @@ class Run:
             logger.warning("%s: the key %r of %r replaces that of %r", scope.name, key, second, first)
         if scope.observers is not None:
             now = trio.current_time()
-            scope.observers(KeyOverridden(name=scope.name, time=now, key=key, first=first, second=second))
+            event = KeyOverridden(name=scope.name, time=now, scope=scope, key=key, first=first, second=second)
+            scope.observers(event)
 
     # What does not go well
 
@@ -429,8 +431,8 @@ class Run:
         name_step(error, scope.name)
         if scope.observers is not None:
             if not started:
-                scope.observers(StepStarted(name=scope.name, time=start))
-            observe_end(scope.observers, scope.name, start, error)
+                scope.observers(StepStarted(name=scope.name, time=start, scope=scope))
+            observe_end(scope.observers, scope, start, error)
         await self.report(name, error)
         if node.on_error == "raise":
             return _Then.RAISE
@@ -442,7 +444,8 @@ class Run:
 
     def _skip(self, scope: Scope, name: str, reason: str, record: bool) -> None:
         if scope.observers is not None:
-            scope.observers(StepSkipped(name=scope.name, time=trio.current_time(), reason=reason))
+            now = trio.current_time()
+            scope.observers(StepSkipped(name=scope.name, time=now, scope=scope, reason=reason))
         if record:
             self.journal.append(Entry(kind="skipped", step=name))
 

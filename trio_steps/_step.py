@@ -143,27 +143,27 @@ class Step(Generic[I_contra, O_co]):
         token = current.set(scope)
         try:
             if observe is not None:
-                observe(StepStarted(name=scope.name, time=start))
+                observe(StepStarted(name=scope.name, time=start, scope=scope))
             result = self.entry(*(() if isinstance(input, NoInput) else (input,)))
             if type_of(result) is CoroutineType or hasattr(type_of(result), "__await__"):
                 result = await result
         except Exception as error:
             if isinstance(error, CircuitOpenError) and error.skip and error.step == scope.name:
                 if observe is not None:
-                    observe(StepSkipped(name=scope.name, time=trio.current_time(), reason=str(error)))
+                    observe(StepSkipped(name=scope.name, time=trio.current_time(), scope=scope, reason=str(error)))
                 return cast("O_co", None)
             if not scope.unnamed_inside:  # else the steps inside it have said what there is to say
                 name_step(error, scope.name)
             if observe is not None:
-                observe_end(observe, scope.name, start, error)
+                observe_end(observe, scope, start, error)
             raise
         except BaseException as error:
             if observe is not None:
-                observe_end(observe, scope.name, start, error)
+                observe_end(observe, scope, start, error)
             raise
         else:
             if observe is not None:
-                observe_end(observe, scope.name, start, None)
+                observe_end(observe, scope, start, None)
             return cast("O_co", result)
         finally:
             current.reset(token)
@@ -201,21 +201,28 @@ async def called(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
 
 
 def observe_end(
-    observe: Observers, name: str, start: float, error: BaseException | None, reason: str | None = None
+    observe: Observers,
+    scope: Scope,
+    start: float,
+    error: BaseException | None,
+    *,
+    reason: str | None = None,
+    won: bool = False,
 ) -> None:
     """Tell how a step ended that started at `start`; `reason` is why it was cancelled, if that is known."""
     now = trio.current_time()
+    name = scope.name
     if error is None:
-        observe(StepSucceeded(name=name, time=now, duration=now - start))
+        observe(StepSucceeded(name=name, time=now, scope=scope, duration=now - start, won=won))
         return
     cancelled: trio.Cancelled | None = None
     for leaf in leaves(error):
         if not isinstance(leaf, trio.Cancelled):
-            observe(StepFailed(name=name, time=now, duration=now - start, error=error))
+            observe(StepFailed(name=name, time=now, scope=scope, duration=now - start, error=error))
             return
         cancelled = leaf
     reason = reason or (cancelled and cancelled.reason) or str(cancelled)
-    observe(StepCancelled(name=name, time=now, duration=now - start, reason=reason))
+    observe(StepCancelled(name=name, time=now, scope=scope, duration=now - start, reason=reason))
 
 
 def check_id(id: object) -> str:
