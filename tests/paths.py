@@ -7,9 +7,9 @@ from typing import Any
 import trio
 
 from trio_steps import step
-from trio_steps._scope import Scope
+from trio_steps._scope import scope_of
 
-ANY_SCOPE = Scope("a", None, None, None, None)
+ANY_SCOPE = scope_of("a", None, None, None, None)
 """For events that are compared or drawn: their scope counts for neither."""
 
 

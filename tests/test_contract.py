@@ -11,19 +11,12 @@ import attrs
 import pytest
 from typing_extensions import NotRequired, Required
 
-from trio_steps import ConfigError, Fulfilled, Rejected, fork, step
+from trio_steps import CircuitBreaker, ConfigError, Fulfilled, Pipeline, Rejected, fork, otherwise, step, when
 from trio_steps._calling import signature_of
 from trio_steps._contract import (
-    ADMITTED,
-    CONDITION,
-    SUCCEEDS,
     Flow,
     Need,
-    branched,
-    for_each,
-    needs_of,
     provided_by,
-    together,
 )
 from trio_steps._policies import Policies
 from trio_steps._shape import ANYTHING, NOTHING, Key, Shape, Source
@@ -163,100 +156,79 @@ def later(user_id: str) -> Awaitable[UserOut]: ...
 def done(total: int) -> Literal["done"]: ...
 
 
-# A pipeline is built by a chain of these, each of which does what a method of the builder will do.
+# A pipeline is built by a chain of these, each of which is one line of the builder.
+
+
+def run(
+    name,
+    fn,
+    *,
+    provides=None,
+    policy="override",
+    condition=None,
+    on_error="raise",
+    breaker=False,
+    transform=False,
+):
+    """Return what adds a step of one function."""
+    options = {
+        "condition": condition,
+        "on_error": on_error,
+        "circuit_breaker": CircuitBreaker(failure_threshold=1, cooldown=1, on_open="skip") if breaker else None,
+    }
+    if transform:
+        return lambda p: p.transform(name, fn, **options)
+    return lambda p: p.step(name, fn, provides=provides, merge_policy=policy, **options)
+
+
+def parallel(name, *fns, mode="all", policy="override"):
+    return lambda p: p.step(name, *fns, mode=mode, merge_policy=policy)
+
+
+def nest(name, inner, *, policy="override", condition=None):
+    """Return what adds a pipeline that was built apart."""
+    return lambda p: p.step(name, inner, merge_policy=policy, condition=condition)
+
+
+def branch(name, otherwise_too=True, **cases):
+    """Return what adds a branch whose cases are built in place; the last is ``otherwise``."""
+
+    def add(p):
+        made = [when(lambda: True, functools.partial(adding, steps=steps), name=case) for case, steps in cases.items()]
+        if otherwise_too:
+            *_, (case, steps) = cases.items()
+            made[-1] = otherwise(functools.partial(adding, steps=steps), name=case)
+        return p.branch_on(name, *made)
+
+    return add
+
+
+def adding(p, steps):
+    for add in steps:
+        p = add(p)
+    return p
+
+
+def each(name, fn, *, over, each, into="results", settle=False):
+    mode = "settle" if settle else "all"
+    return lambda p: p.for_each(name, fn, over=over, each=each, into=into, mode=mode)
+
+
+def outputs(record):
+    return lambda p: p.outputs(record)
+
+
+def make(*steps, inputs=In):
+    return adding(Pipeline(inputs=inputs), steps)
+
+
+def build(*steps, inputs=In):
+    """Return what is known after `steps`."""
+    return make(*steps, inputs=inputs)._program.flow
 
 
 def start(inputs=In):
     return Flow.start(inputs)
-
-
-def run(
-    name, fn, *, provides=None, policy="override", condition=None, on_error="raise", breaker=False, transform=False
-):
-    """Return what adds a step of one function."""
-
-    def add(flow):
-        signature = signature_of(fn, name)
-        if condition is not None:
-            flow = flow.require(needs_of(signature_of(condition, name), name))
-        flow = flow.require(needs_of(signature, name))
-        when = [
-            reason
-            for applies, reason in (
-                (condition is not None, CONDITION),
-                (on_error == "continue", SUCCEEDS),
-                (breaker, ADMITTED),
-            )
-            if applies
-        ]
-        or_exit = name if on_error == "skip-remaining" else None
-        if transform:
-            return flow.replace(provided_by(signature, name, transform=True), name, when=when, or_exit=or_exit)
-        return flow.provide(provided_by(signature, name, provides), policy=policy, when=when, or_exit=or_exit)
-
-    return add
-
-
-def parallel(name, *fns, mode="all", policy="override"):
-    def add(flow):
-        shapes = []
-        for number, fn in enumerate(fns, 1):
-            member = f"{name}/{number}"
-            signature = signature_of(fn, member)
-            flow = flow.require(needs_of(signature, member))
-            shapes.append(provided_by(signature, member))
-        return flow.provide(together(shapes, mode, policy), policy=policy)
-
-    return add
-
-
-def nest(name, inner, *, policy="override", condition=False):
-    """Return what adds a pipeline that was built apart."""
-
-    def add(flow):
-        flow = flow.require(need.within(name) for need in inner.needs)
-        return flow.provide(inner.output.within(name), policy=policy, when=[CONDITION] if condition else [])
-
-    return add
-
-
-def branch(name, otherwise=True, **cases):
-    """Return what adds a branch whose cases are built in place."""
-
-    def add(flow):
-        shapes = {}
-        for case, steps in cases.items():
-            inner = flow.nested()
-            for add_step in steps:
-                inner = add_step(inner)
-            flow = flow.require(need.within(f"{name}/{case}") for need in inner.needs)
-            shapes[case] = inner.output.within(f"{name}/{case}")
-        return flow.provide(branched(shapes, otherwise))
-
-    return add
-
-
-def each(name, fn, *, over, each, into="results", settle=False):
-    def add(flow):
-        flow, provided = for_each(flow, signature_of(fn, name), name, over=over, each=each, into=into, settle=settle)
-        return flow.provide(provided)
-
-    return add
-
-
-def outputs(record):
-    def add(flow):
-        flow.prove(record)
-        return flow
-
-    return add
-
-
-def build(*steps, inputs=In):
-    flow = start(inputs)
-    for add in steps:
-        flow = add(flow)
-    return flow
 
 
 class Done(TypedDict):
@@ -328,7 +300,10 @@ ACCEPTED = {
     "an unannotated function": [USER, run("bare", lambda user, user_id: None)],
     "a key that an unknown output may have": [run("any", anything), run("use", lambda whatever: None)],
     "a key that an open mapping may have": [run("any", any_mapping), run("use", lambda whatever: None)],
-    "a key that a fork may have": [run("any", fork("f", mode="all", paths=[str])), run("use", lambda whatever: None)],
+    "a key that a fork may have": [
+        run("any", fork("f", mode="all", paths=[anything])),
+        run("use", lambda whatever: None),
+    ],
     "a maybe key that an unknown output may have": [MAYBE_USER, run("any", anything), run("use", no_output)],
     "a type that an unknown output may have changed": [
         run("text", user_as_text),
@@ -362,10 +337,10 @@ ACCEPTED = {
         run("use", no_output),
     ],
     "a case that uses what it provides itself": [branch("route", all=[USER, ORDERS, run("count", count)])],
-    "a nested pipeline whose needs are met": [USER, nest("inner", build(ORDERS, inputs=Inner)), run("count", count)],
+    "a nested pipeline whose needs are met": [USER, nest("inner", make(ORDERS, inputs=Inner)), run("count", count)],
     "a nested pipeline of which nothing is declared": [
         USER,
-        nest("inner", build(ORDERS, inputs=None)),
+        nest("inner", make(ORDERS, inputs=None)),
         run("count", count),
     ],
     "a transform provides the context": [
@@ -377,7 +352,7 @@ ACCEPTED = {
     "the parent's keys survive a nested transform": [
         USER,
         ORDERS,
-        nest("inner", build(run("t", count, transform=True), inputs=None)),
+        nest("inner", make(run("t", count, transform=True), inputs=None)),
         run("use", no_output),
         run("done", lambda total: None),
     ],
@@ -403,6 +378,12 @@ ACCEPTED = {
     "the proof of what may be there": [run("any", anything), outputs(Done)],
     "the proof of a maybe key in an open context": [MAYBE_USER, run("any", anything), outputs(Done)],
     "a row is a mapping": [run("row", row), run("use", lambda whatever: None)],
+    "the pipeline of an element": [
+        USER,
+        ORDERS,
+        each("ship", make(run("s", ship, provides="shipped"), inputs=None), over="orders", each="order"),
+        run("use", lambda results: None),
+    ],
     "a literal is some output": [USER, ORDERS, run("count", count), run("done", done, provides="done")],
 }
 
@@ -410,7 +391,7 @@ ACCEPTED = {
 @pytest.mark.parametrize("steps", ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_accepted(steps) -> None:
     """What may work is built."""
-    build(*steps)
+    make(*steps)
 
 
 class TextIn(TypedDict):
@@ -476,10 +457,42 @@ REJECTED = {
         ["step 'route/premium/user' provides it only if case 'premium' is taken"],
     ),
     "a branch without otherwise": (
-        [branch("route", otherwise=False, premium=[USER]), run("use", no_output)],
+        [branch("route", otherwise_too=False, premium=[USER]), run("use", no_output)],
         ["only if case 'premium' is taken"],
     ),
-    "a key that a case needs": ([branch("route", premium=[ORDERS])], ["step 'orders' needs 'user'"]),
+    "a key that a case needs": ([branch("route", premium=[ORDERS])], ["step 'route/premium/orders' needs 'user'"]),
+    "a key that a case of a case needs": (
+        [branch("route", premium=[branch("again", gold=[ORDERS])])],
+        ["step 'route/premium/again/gold/orders' needs 'user'"],
+    ),
+    "a key that a case may provide to itself": (
+        [branch("route", premium=[MAYBE_USER, run("use", no_output)])],
+        ["step 'route/premium/use' needs 'user'", "step 'route/premium/user' provides it only if its condition holds"],
+    ),
+    "a key that the pipeline of an element needs": (
+        [
+            USER,
+            ORDERS,
+            each("ship", make(run("s", lambda order, gone: None), inputs=None), over="orders", each="order"),
+        ],
+        ["step 'ship/*/s' needs 'gone'"],
+    ),
+    "an element of another type for a pipeline": (
+        [
+            USER,
+            ORDERS,
+            each("ship", make(run("s", ship_text, provides="ok"), inputs=None), over="orders", each="order"),
+        ],
+        ["for_each 'ship/*/s' takes 'order' as str, but 'orders' is list[Order]"],
+    ),
+    "a key that only one member of a group may have when it is settled": (
+        [USER, parallel("both", fetch_orders, no_output, mode="settle"), run("count", count)],
+        ["step 'count' needs 'orders'", "step 'both/1' provides it only if it succeeds"],
+    ),
+    "a key that a fork's path needs": (
+        [run("views", fork("views", mode="all", paths=[step(fetch_orders, id="pro")]), provides="views")],
+        ["step 'views/pro' needs 'user'"],
+    ),
     "a result that may be None": (
         [run("user", maybe_user), run("use", no_output)],
         ["step 'user' provides it only if it returns UserOut"],
@@ -489,31 +502,31 @@ REJECTED = {
         ["only if it returns UserOut"],
     ),
     "a key that a nested pipeline declares": (
-        [nest("inner", build(ORDERS, inputs=Inner))],
+        [nest("inner", make(ORDERS, inputs=Inner))],
         ["step 'inner' needs 'user'"],
     ),
     "a key that a nested pipeline needs": (
-        [nest("inner", build(ORDERS, inputs=None))],
+        [nest("inner", make(ORDERS, inputs=None))],
         ["step 'inner/orders' needs 'user'"],
     ),
     "a maybe key that a nested pipeline needs": (
-        [MAYBE_USER, nest("inner", build(ORDERS, inputs=None))],
+        [MAYBE_USER, nest("inner", make(ORDERS, inputs=None))],
         ["step 'inner/orders' needs 'user'", "only if its condition holds"],
     ),
     "a key two levels down": (
-        [nest("outer", build(nest("inner", build(ORDERS, inputs=None)), inputs=None))],
+        [nest("outer", make(nest("inner", make(ORDERS, inputs=None)), inputs=None))],
         ["step 'outer/inner/orders' needs 'user'"],
     ),
     "a key that a nested step may provide, and nobody else": (
-        [nest("inner", build(MAYBE_USER, run("use", no_output), inputs=None))],
+        [nest("inner", make(MAYBE_USER, run("use", no_output), inputs=None))],
         ["step 'inner/use' needs 'user'"],
     ),
     "a key of a conditional nested pipeline": (
-        [nest("inner", build(USER), condition=True), run("use", no_output)],
+        [nest("inner", make(USER), condition=lambda: True), run("use", no_output)],
         ["step 'inner/user' provides it only if its condition holds"],
     ),
     "a type for a nested pipeline": (
-        [run("text", user_as_text), nest("inner", build(ORDERS, inputs=None))],
+        [run("text", user_as_text), nest("inner", make(ORDERS, inputs=None))],
         ["step 'inner/orders' takes 'user' as User, but it is str", "step 'text' provides it"],
     ),
     "a key that a transform dropped": (
@@ -616,11 +629,27 @@ REJECTED = {
 @pytest.mark.parametrize(("steps", "words"), REJECTED.values(), ids=REJECTED.keys())
 def test_rejected(steps, words) -> None:
     """What can't work is refused by the last of the steps, with words that tell what to do."""
-    flow = build(*steps[:-1])
+    p = make(*steps[:-1])
     with pytest.raises(ConfigError) as info:
-        steps[-1](flow)
+        steps[-1](p)
     for word in words:
         assert word in str(info.value)
+
+
+def test_type_that_is_defined_where_the_pipeline_is_built_is_known() -> None:
+    """Although its name is a string, which no module knows."""
+
+    class Local:
+        pass
+
+    def make_local() -> Local: ...
+
+    def use_local(local: Local): ...
+
+    make(run("make", make_local, provides="local"), run("use", use_local))
+    p = make(run("text", one_text, provides="local"))
+    with pytest.raises(ConfigError, match="step 'use' takes 'local' as Local, but it is str: step 'text' provides it"):
+        p.step("use", use_local)
 
 
 def key(type, *sources, definite=True):
@@ -794,11 +823,11 @@ def test_a_transform_after_skip_remaining_leaves_the_earlier_keys_maybe() -> Non
 
 def test_an_optional_need_reaches_the_input_of_a_nested_pipeline() -> None:
     """If the parent has the key, its type has to fit."""
-    inner = build(run("stats", takes_text), inputs=None)
-    assert inner.needs == (Need("limit", "stats", str, required=False),)
+    inner = make(run("stats", takes_text), inputs=None)
+    assert inner._program.flow.needs == (Need("limit", "stats", str, required=False),)
     with pytest.raises(ConfigError, match="step 'inner/stats' takes 'limit' as str, but it is int"):
-        nest("inner", inner)(start())
-    nest("inner", inner)(start(Inner))
+        make(nest("inner", inner))
+    make(nest("inner", inner), inputs=Inner)
 
 
 def test_a_need_that_an_unknown_step_may_meet_is_none_of_the_input() -> None:
@@ -810,7 +839,7 @@ def test_a_need_that_an_unknown_step_may_meet_is_none_of_the_input() -> None:
 
 def test_a_flow_is_not_changed_by_what_is_built_on_it() -> None:
     """A prefix can be shared."""
-    prefix = build(USER)
-    before = str(prefix.context)
+    prefix = make(USER)
+    before = prefix.output_of()
     ORDERS(prefix)
-    assert str(prefix.context) == before
+    assert prefix.output_of() == before

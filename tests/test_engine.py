@@ -899,7 +899,7 @@ async def test_traceback_shows_the_users_frames_and_one_of_ours() -> None:
             await gather(failing, concurrency=limit)
         (error,) = caught.value.exceptions
         assert [frame.name for frame in traceback.extract_tb(error.__traceback__)] == [
-            "_run_path",
+            "_run_paths",
             "failing",
             "innermost",
         ]
@@ -1045,6 +1045,30 @@ async def test_events_of_paths_that_never_started_have_the_scope_of_the_fork() -
     await fork("f", mode="race", paths=[returns(1, "a"), returns(1, "b")], concurrency=1).run(observers=[events.append])
     (skipped,) = [event for event in events if isinstance(event, StepSkipped)]
     assert (skipped.name, skipped.scope.name) == ("f/b", "f")
+
+
+async def test_path_whose_value_its_mode_can_not_take_has_an_end_nevertheless() -> None:
+    class Broken:
+        def succeeded(self, index: int, value: object) -> bool:
+            raise LookupError("bug in the mode")
+
+        def failed(self, index: int, error: Exception) -> bool:
+            return True
+
+        def exhausted(self, total: int) -> bool:
+            return False
+
+        def result(self) -> None:
+            return None
+
+    events: list[Event] = []
+    with pytest.raises(LookupError, match="bug in the mode"):
+        await fork("f", mode=Broken, paths=[returns(1, "a")]).run(observers=[events.append])
+    assert [(type(event), event.time) for event in events if event.name == "f/a"] == [
+        (StepStarted, 0),
+        (StepSucceeded, 1),
+        (ValueDiscarded, 1),
+    ]
 
 
 async def test_only_the_winner_of_a_race_is_told_to_have_won() -> None:

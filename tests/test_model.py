@@ -36,8 +36,8 @@ from trio_steps import (
     ValueDiscarded,
     step,
 )
-from trio_steps._engine import describe_all
 from trio_steps._ledger import PathNames
+from trio_steps._source import describe_all
 
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup

@@ -132,11 +132,6 @@ async def test_fork_as_a_step_calls_its_functions_with_keys() -> None:
     assert (await p.run({"a": 1, "b": 2}))["views"] == (1, 2, (1, {"a": 1, "b": 2, "z": 0}), {"a": 1, "b": 2})
 
 
-async def test_fork_that_makes_its_paths_gets_the_context_as_its_input() -> None:
-    views = fork("views", mode="all", paths=lambda ctx: [functools.partial(lambda n, _: n, n) for n in ctx["a"]])
-    assert (await Pipeline().step(views, provides="views").run({"a": [1, 2]}))["views"] == (1, 2)
-
-
 def test_fork_as_a_step_needs_what_its_functions_need() -> None:
     inner = fork("inner", mode="all", paths=[lambda missing: missing])
     views = fork("views", mode="all", paths=[inner])
@@ -150,6 +145,15 @@ async def test_step_with_a_missing_key_names_step_key_and_what_there_is() -> Non
         await p.run({"b": 1})
     assert (caught.value.step, caught.value.key, caught.value.available) == ("use", "a", ("b",))
     assert caught.value.__notes__ == ["in step 'use'"]
+
+
+async def test_missing_key_is_told_with_a_close_match_if_there_is_one() -> None:
+    with pytest.raises(StepInputError) as caught:
+        await Pipeline().step("use", lambda user_id: None).run({"userid": 1, "b": 2})
+    assert str(caught.value) == (
+        "'use' needs 'user_id', which the context does not have (did you mean 'userid'?); there is 'userid', 'b'. "
+        "A parameter with a default may be missing"
+    )
 
 
 async def test_missing_key_is_never_retried() -> None:

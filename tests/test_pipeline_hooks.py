@@ -8,16 +8,19 @@ import pytest
 import trio
 
 from trio_steps import (
+    ErrorDiscarded,
     ForkPartialError,
     PathsCounted,
     Pipeline,
     Recorder,
+    Rejected,
     Retry,
     StepCancelled,
     StepFailed,
     StepStarted,
     StepSucceeded,
     StepTimeoutError,
+    fork,
     otherwise,
     when,
 )
@@ -135,6 +138,84 @@ async def test_hook_that_raises_fails_the_run_with_its_own_error_whatever_the_po
         await p.run({}, observers=[events.append], **{hook: bad})
     assert caught.value is error
     assert [event.error for event in events if isinstance(event, StepFailed) and event.name == "g"] == [error]
+
+
+@pytest.mark.parametrize("mode", ["all", "settle", "race"])
+async def test_hook_that_raises_inside_a_fork_is_told_as_what_it_raised(mode) -> None:
+    error = LookupError("mine")
+
+    def bad(event):
+        raise error
+
+    member = Pipeline("m").step("s", gives(1))
+    p = Pipeline("root").step("g", member, gives(5), mode=mode, on_error="continue")
+    events = []
+    with pytest.raises(LookupError) as caught:
+        await p.run({}, observers=[events.append], on_step_complete=bad)
+    assert caught.value is error
+    failed = [event for event in events if isinstance(event, StepFailed)]
+    assert [event.name for event in failed] == ["g/m", "g", "root"]
+    assert all(event.error is error for event in failed)
+    assert trio.current_time() == 1
+
+
+async def test_hooks_that_raise_at_once_fail_the_run_with_the_first_and_report_the_other(caplog) -> None:
+    errors = []
+
+    async def bad(event):
+        with trio.CancelScope(shield=True):
+            await trio.sleep(1 if event.name == "each/1" else 2)
+        errors.append(LookupError(event.name))
+        raise errors[-1]
+
+    events = []
+    p = Pipeline().for_each("each", lambda n: n, over="ns", each="n", into="out")
+    with pytest.raises(LookupError) as caught:
+        await p.run({"ns": [1, 2]}, observers=[events.append], on_step_complete=bad)
+    assert caught.value is errors[0]
+    assert [event.error for event in events if isinstance(event, ErrorDiscarded)] == [errors[1]]
+    assert "LookupError('each/2')" in caplog.text.splitlines()[0]
+
+
+async def test_hook_that_raises_in_a_pipeline_that_is_a_path_is_an_error_of_the_path() -> None:
+    error = LookupError("mine")
+
+    def bad(event):
+        raise error
+
+    path = Pipeline("path", on_step_complete=bad).step("s", lambda: None)
+    views = fork("views", mode="settle", paths=[path])
+    assert (await Pipeline().step(views, provides="v").run({}))["v"] == (Rejected("path", error),)
+
+
+async def test_hook_is_not_told_of_what_ended_after_the_cancellation() -> None:
+    told = []
+
+    async def stubborn():
+        with trio.CancelScope(shield=True):
+            await trio.sleep(2)
+        return {}
+
+    steps = {
+        "step": stubborn,
+        "member": Pipeline("g").step("g", stubborn, mode="all"),
+        "inner": Pipeline("x").step("s", stubborn),
+        "element": Pipeline("e").for_each(lambda n: stubborn(), over="ns", each="n", into="out"),
+    }
+    for name, fn in steps.items():
+        with trio.move_on_after(1) as scope:
+            await Pipeline().step(name, fn).run({"ns": [1]}, on_step_complete=lambda event: told.append(event.name))
+        assert scope.cancelled_caught
+    assert told == []
+
+
+async def test_second_hook_is_not_told_when_the_first_has_cancelled_the_run() -> None:
+    told = []
+    with trio.CancelScope() as around:
+        p = Pipeline(on_step_complete=lambda event: around.cancel()).step("s", gives(1))
+        await p.run({}, on_step_complete=told.append)
+    assert around.cancelled_caught
+    assert told == []
 
 
 async def test_hook_inside_a_row_that_raises_is_no_failure_of_the_step() -> None:

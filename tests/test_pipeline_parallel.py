@@ -327,7 +327,7 @@ def test_branch_is_checked_where_it_is_built() -> None:
     closed = Pipeline(inputs=Rejected)
     with pytest.raises(ConfigError, match="needs 'gone'"):
         closed.branch_on("b", when(lambda gone: True, lambda p: p))
-    with pytest.raises(ConfigError, match="'inner' needs 'gone'") as caught:
+    with pytest.raises(ConfigError, match=r"^step 'b/case-1/inner' needs 'gone'") as caught:
         closed.branch_on("b", when(lambda: True, lambda p: p.step("inner", lambda gone: None)))
     assert caught.value.__notes__ == ["in the case 'b/case-1'"]
     with pytest.raises(ConfigError, match="'b/case-1/inner' needs 'gone'"):
@@ -335,6 +335,66 @@ def test_branch_is_checked_where_it_is_built() -> None:
     some = closed.branch_on("b", when(lambda: True, lambda p: p.step("s", lambda: 1, provides="m")))
     with pytest.raises(ConfigError, match="case 'case-1' is taken"):
         some.step("use", lambda m: None)
+
+
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [
+        (lambda p: p.step("s", lambda gone: None), "s"),
+        (lambda p: p.step("s", Pipeline("x").step("t", lambda gone: None)), "s/t"),
+        (lambda p: p.step("s", lambda: None, lambda gone: None), "s/2"),
+        (lambda p: p.step("s", lambda: None, condition=lambda gone: True), "s"),
+        (lambda p: p.transform("s", lambda gone: {}), "s"),
+        (lambda p: p.step("s", lambda: None).step("s", lambda: None), "s"),
+        (lambda p: p.step("s", dict), "s"),
+        (lambda p: p.step("s", lambda: None, on_error="?"), "s"),
+        (lambda p: p.step("s", lambda: None, merge_policy="?"), "s"),
+        (lambda p: p.step("s", lambda: None, lambda: None, merge_policy="?"), "s"),
+        (lambda p: p.step("s", lambda: None, lambda: None, mode="?"), "s"),
+        (lambda p: p.step("s", lambda: None, concurrency=1), "s"),
+        (lambda p: p.step("s", lambda: None, lambda: None, provides="x"), "s"),
+        (lambda p: p.for_each("s", lambda x: x, over="gone", each="x", into="y"), "s"),
+        (lambda p: p.for_each("s", lambda x: x, over="gone", each="x", into="y", mode="?"), "s"),
+        (lambda p: p.for_each("s", lambda x: x, over="gone", each="z", into="y"), "s"),
+        (lambda p: p.branch_on("s", "?"), "s"),
+        (lambda p: p.branch_on("s", when(lambda gone: True, lambda p: p)), "s"),
+        (lambda p: p.branch_on("s", otherwise(lambda p: p.step("t", lambda gone: None))), "s/otherwise/t"),
+        (lambda p: p.branch_on("s", otherwise(Pipeline("y").step("t", lambda gone: None), name="o")), "s/o/t"),
+        (
+            lambda p: p.step("m", one, provides="gone", condition=lambda: True).step("s", lambda gone: None),
+            "s",
+        ),
+    ],
+)
+def test_mistake_in_the_function_of_a_case_is_told_by_the_full_name(build, name) -> None:
+    closed = Pipeline(inputs=Rejected)
+    with pytest.raises(ConfigError, match=f"'route/premium/{name}'") as caught:
+        closed.branch_on("route", when(lambda: True, build, name="premium"))
+    assert len(caught.value.__notes__) == 1
+
+
+def one():
+    return 1
+
+
+def test_source_of_a_key_in_the_function_of_a_case_is_told_by_its_full_name() -> None:
+    def build(p):
+        p = p.step("m", one, provides="maybe", condition=lambda: True)
+        return p.branch_on("deep", otherwise(lambda p: p.step("use", lambda maybe: None)))
+
+    with pytest.raises(ConfigError, match="step 'route/premium/m' provides it only if its condition holds") as caught:
+        Pipeline(inputs=Rejected).branch_on("route", when(lambda: True, build, name="premium"))
+    assert "step 'route/premium/deep/otherwise/use' needs 'maybe'" in str(caught.value)
+    assert caught.value.__notes__ == ["in the case 'route/premium/deep/otherwise'"]
+
+
+def test_pipeline_that_a_case_takes_from_elsewhere_has_the_names_of_the_case() -> None:
+    apart = Pipeline("apart").step("s", lambda gone: None)
+    with pytest.raises(ConfigError, match=r"^step 'b/otherwise/s' needs 'gone'"):
+        Pipeline(inputs=Rejected).branch_on("b", otherwise(lambda p: apart))
+    kept = []
+    Pipeline().branch_on("b", otherwise(lambda p: (kept.append(p.step("s", lambda gone: None)), p)[1]))
+    assert Pipeline().step("n", kept[0]).step_names == ("n", "n/s")
 
 
 def test_same_pipeline_in_two_cases_gets_a_number() -> None:

@@ -37,7 +37,7 @@ def results(scene):
 def endings(scene):
     """How each line of the timeline ends: its name, its mark, and what is said about it."""
     note = r"cancelled .*|never started.*|\w+Error: .*|\d+ retries .*|"
-    lines = re.findall(rf"^ *([✓✗⊘·▸]) (\S+) .*?({note})$", scene, re.MULTILINE)
+    lines = re.findall(rf"^ *([✓★✗⊘»·▸]) (\S+) .*?({note})$", scene, re.MULTILINE)
     return {name: (mark, re.sub(r"at [\d.]+ m?s", "at …", said)) for mark, name, said in lines}
 
 
@@ -60,7 +60,7 @@ def test_race_is_won_by_the_fastest_mirror_that_works(scene):
     assert endings(scene) == {
         "fastest-mirror": ("✓", ""),
         "mirror-tokyo": ("⊘", "cancelled at …: path 'mirror-oslo' won"),
-        "mirror-oslo": ("✓", ""),
+        "mirror-oslo": ("★", ""),
         "mirror-lima": ("✗", "ServiceError: out of sync"),
     }
 
@@ -101,7 +101,7 @@ def test_hedged_request_is_answered_by_the_second_replica_and_never_asks_the_thi
     assert endings(scene) == {
         "hedged-request": ("✓", ""),
         "replica-1": ("⊘", "cancelled at …: path 'replica-2' won"),
-        "replica-2": ("✓", ""),
+        "replica-2": ("★", ""),
         "replica-3": ("·", "never started: path 'replica-2' won"),
     }
 

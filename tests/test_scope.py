@@ -7,14 +7,14 @@ import contextvars
 import pytest
 import trio
 
-from trio_steps import Scope, current_scope, fork, step
-from trio_steps._scope import current
+from trio_steps import current_scope, fork, step
+from trio_steps._scope import current, scope_of
 
 OUTSIDE = r"^current_scope\(\) was called outside of any step; call it in the body of one$"
 
 
 def scope(id, parent=None):
-    return Scope(id, parent, None, None, None)
+    return scope_of(id, parent, None, None, None)
 
 
 def test_scope_outside_of_any_step_is_an_error() -> None:
@@ -31,7 +31,7 @@ def test_scope_name_joins_the_ids_from_the_top_down() -> None:
 
 
 def test_scope_that_is_not_named_inside_names_itself_but_not_what_runs_in_it() -> None:
-    around = Scope("b", scope("a"), None, None, None, unnamed_inside=True)
+    around = scope_of("b", scope("a"), None, None, None, unnamed_inside=True)
     assert around.name == "a/b"
     assert scope("c", around).name == "a/c"
 
@@ -40,9 +40,9 @@ def test_scopes_are_told_apart_by_identity() -> None:
     assert scope("a") != scope("a")
 
 
-def test_scope_shows_its_id_and_parent_only() -> None:
+def test_scope_shows_its_full_name_only() -> None:
     """State and observers may be large, or secret."""
-    assert repr(Scope("b", scope("a"), {"key": 1}, None, None)) == "Scope(id='b', parent=Scope(id='a', parent=None))"
+    assert repr(scope_of("b", scope("a"), {"key": 1}, None, None)) == "<Scope of 'a/b'>"
 
 
 async def test_scope_of_a_step_has_its_id_name_parent_and_state() -> None:

@@ -182,9 +182,17 @@ class Flow:
         Raises:
           ConfigError: one of them can't be met.
         """
-        outer = tuple(need for need in needs if _is_from_outside(self.context, need))
-        new = tuple(need for need in outer if need not in self.needs)
-        return attrs.evolve(self, needs=self.needs + new) if new else self
+        outer = [need for need in needs if _is_from_outside(self.context, need)]
+        known: dict[tuple[str, str], list[Need]] = {}  # a type may have no hash
+        for need in self.needs if outer else ():
+            known.setdefault((need.key, need.step), []).append(need)
+        new: list[Need] = []
+        for need in outer:
+            alike = known.setdefault((need.key, need.step), [])
+            if need not in alike:
+                alike.append(need)
+                new.append(need)
+        return attrs.evolve(self, needs=(*self.needs, *new)) if new else self
 
     def provide(
         self,
@@ -279,13 +287,31 @@ class Flow:
 
 
 def for_each(
-    flow: Flow, signature: Signature, step: str, *, over: str, each: str, into: str, settle: bool = False
+    flow: Flow,
+    needs: Sequence[Need],
+    returns: object,
+    step: str,
+    *,
+    over: str,
+    each: str,
+    into: str,
+    settle: bool = False,
 ) -> tuple[Flow, Shape]:
-    """Return the flow that calls a function for each element of `over`, and what that provides.
+    """Return the flow that runs something for each element of `over`, and what that provides.
+
+    Args:
+      flow: what there is.
+      needs: what is needed of the context that has the element under `each`.
+      returns: the type of one result.
+      step: the name of the step.
+      over: the key of the collection.
+      each: the key of the element.
+      into: the key of the results.
+      settle: the results are settled.
 
     Raises:
-      ConfigError: `each` is no argument of the function, or a key already; `over` can't be there or holds no
-        collection; or the function needs something else that can't be there.
+      ConfigError: `each` is a key already; `over` can't be there or holds no collection; or something else that is
+        needed can't be there.
     """
     if each in flow.context.keys:
         raise ConfigError(
@@ -293,30 +319,29 @@ def for_each(
             f"{_whence(flow.context.keys[each])}; "
             "give the parameter another name"
         )
-    if not signature.takes(each):
-        raise ConfigError(f"for_each {step!r}: each={each!r}, but its function has no parameter of that name")
-    flow = flow.require([*needs_of(signature.without(each), step), Need(over, step)])
+    flow = flow.require([*(need for need in needs if need.key != each), Need(over, step)])
     key = flow.context.keys.get(over)
     if key is None:
-        return flow, _collected(UNKNOWN, signature, step, into, settle)
+        return flow, _collected(UNKNOWN, returns, step, into, settle)
     kinds = [kind for kind in members(key.type) if any(fits(kind, collection) for collection in (list, tuple, Mapping))]
     if not kinds:
         raise ConfigError(
             f"for_each {step!r}: over={over!r} has to hold a list, a tuple or a mapping, not {type_name(key.type)}: "
             f"{_whence(key)}"
         )
-    element: Any = signature.types.get(each, UNKNOWN)
-    if not any(fits(kind, union((list[element], tuple[element, ...], Mapping[Any, element]))) for kind in kinds):
-        raise ConfigError(
-            f"for_each {step!r} takes {each!r} as {type_name(element)}, but {over!r} is {type_name(key.type)}: "
-            f"{_whence(key)}"
-        )
-    return flow, _collected(key.type, signature, step, into, settle)
+    for need in needs:
+        element: Any = need.type if need.key == each else UNKNOWN
+        if not any(fits(kind, union((list[element], tuple[element, ...], Mapping[Any, element]))) for kind in kinds):
+            raise ConfigError(
+                f"for_each {need.step!r} takes {each!r} as {type_name(element)}, but {over!r} is "
+                f"{type_name(key.type)}: {_whence(key)}"
+            )
+    return flow, _collected(key.type, returns, step, into, settle)
 
 
-def _collected(collection: object, signature: Signature, step: str, into: str, settle: bool) -> Shape:
+def _collected(collection: object, returns: Any, step: str, into: str, settle: bool) -> Shape:
     """Return what a for_each provides: a list for a list or tuple, and for a mapping one with the same keys."""
-    result: Any = signature.returns
+    result: Any = returns
     if settle:
         result = Fulfilled[result] | Rejected
     kinds: list[object] = []
@@ -364,4 +389,4 @@ def _whence(key: Key) -> str:
 
 def _among(key: str, context: Shape) -> str:
     close = difflib.get_close_matches(key, context.keys, 1)
-    return (f"; did you mean {close[0]!r}?" if close else "") + f" There is {context}"
+    return (f"; did you mean {close[0]!r}?" if close else ".") + f" There is {context}"

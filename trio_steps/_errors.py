@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 import trio
@@ -207,9 +208,11 @@ class StepInputError(Exception):
         self.available = available
 
     def __str__(self) -> str:
+        close = get_close_matches(self.key, self.available, 1)
         return (
-            f"{self.step!r} needs {self.key!r}, which the context does not have; there is {listed(self.available)}. "
-            "A parameter with a default may be missing"
+            f"{self.step!r} needs {self.key!r}, which the context does not have"
+            + (f" (did you mean {close[0]!r}?)" if close else "")
+            + f"; there is {listed(self.available)}. A parameter with a default may be missing"
         )
 
 

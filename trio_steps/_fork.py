@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     from ._engine import Plan
+    from ._graph import Direction
     from ._ledger import Ledger
     from ._modes import Mode
     from ._results import SettleResult
@@ -124,6 +125,34 @@ class Fork(Step[I_contra, O_co]):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan.id, id_given=True, entry=functools.partial(run, plan))
+
+    def to_mermaid(self, *, direction: Direction = "down") -> str:
+        """Return the fork as a Mermaid flowchart: a frame with its paths side by side.
+
+        More than 20 paths, and those that come from a function or a lazy source, are one node that says so.
+
+        Args:
+          direction: where a pipeline in it leads: ``"down"`` or ``"right"``.
+
+        Raises:
+          ConfigError: there is no such direction.
+        """
+        from ._diagram import draw  # noqa: PLC0415 - who draws nothing need not wait for it
+
+        return draw("mermaid", self, direction)
+
+    def to_dot(self, *, direction: Direction = "down") -> str:
+        """Return the fork in the language of Graphviz, ``dot -Tsvg``: the diagram of `to_mermaid`.
+
+        Args:
+          direction: where a pipeline in it leads: ``"down"`` or ``"right"``.
+
+        Raises:
+          ConfigError: there is no such direction.
+        """
+        from ._diagram import draw  # noqa: PLC0415 - who draws nothing need not wait for it
+
+        return draw("dot", self, direction)
 
 
 # fmt: off

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from enum import Enum
+from itertools import repeat
+from operator import is_
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
 from ._errors import ForkPartialError, PathCancelledError, StepTimeoutError
@@ -99,7 +101,7 @@ class Ledger(Generic[T]):
       fork_id: the id of the fork.
       name: the full name of the fork.
       names: the ids of the paths so far, by index.
-      values: the values by index, `MISSING` where there is none; may be shorter than `names`.
+      values: the values by index, ``MISSING`` where there is none; may be shorter than `names`.
       errors: the errors by index, those that came after the decision included.
       late_values: values by index that came after the decision.
       late_errors: indexes of errors that came after the decision.
@@ -109,7 +111,6 @@ class Ledger(Generic[T]):
     """
 
     __slots__ = (
-        "_holes",
         "errors",
         "fork_id",
         "late_errors",
@@ -128,7 +129,6 @@ class Ledger(Generic[T]):
         self.name: str = fork_id if name is None else name
         self.names: PathNames | list[str] = PathNames()
         self.values: list[T | Missing] = []
-        self._holes = 0  # how many values are missing; to look for them would call their __eq__
         self.errors: dict[int, Exception] = {}
         self.late_values: dict[int, T] = {}
         self.late_errors: set[int] = set()
@@ -141,27 +141,21 @@ class Ledger(Generic[T]):
         """There will be one path for each of `names`."""
         self.names = names
         self.values = [MISSING] * len(names)
-        self._holes = len(names)
 
     def put(self, index: int, value: T) -> None:
         """Enter the value of path `index`."""
         values = self.values
         missing = index - len(values)
         if missing < 0:
-            self._holes -= 1
             values[index] = value
         else:
             if missing:
-                self._holes += missing
                 values.extend([MISSING] * missing)
             values.append(value)
 
     def in_order(self) -> list[T]:
         """Return the values that count, in path order."""
-        values = self.values
-        if self._holes:
-            return [value for value in values if value is not MISSING]
-        return cast("list[T]", values)
+        return [value for value in self.values if value is not MISSING]
 
     def full_name(self, index: int) -> str:
         """Return the full name of path `index`."""
@@ -172,6 +166,8 @@ class Ledger(Generic[T]):
         values = self.values
         if len(values) < len(self.names):
             values = [*values, *[MISSING] * (len(self.names) - len(values))]
+        if not any(map(is_, values, repeat(MISSING))):
+            return list(map(Fulfilled, self.names, cast("list[T]", values)))
         return [
             self._rejected_or_late(index) if value is MISSING else Fulfilled(name, value)
             for index, (name, value) in enumerate(zip(self.names, values))  # noqa: B905 - as long as each other

@@ -110,7 +110,7 @@ class All(_Counting[T]):
     def result(self) -> list[T]:
         if self._broken:
             raise self._ledger.partial()
-        return self._ledger.in_order()
+        return self._ledger.values  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
 
 @final

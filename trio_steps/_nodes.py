@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, final
 import attrs
 
 from ._calling import binder
-from ._context import Context, Output, Store, copy_value
+from ._checkpoint import ANY
+from ._context import Context, Output, Store
 from ._modes import Race
+from ._values import copy_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,10 +27,11 @@ if TYPE_CHECKING:
 
     from ._calling import Bind, Signature
     from ._context import MergePolicy
-    from ._engine import Call, Plan
+    from ._engine import Plan
     from ._ledger import Ledger
     from ._policies import Policies
     from ._shape import Shape
+    from ._source import Call
 
 OnError: TypeAlias = Literal["raise", "continue", "skip-remaining"]
 
@@ -161,9 +164,22 @@ class Branch:
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class Each:
-    """A function that is called for each element of a collection, as the fork `plan` without its paths."""
+    """What is run for each element of a collection, as the fork `plan` without its paths.
+
+    Attributes:
+      function: what is called with an element under `each`.
+      nodes: what is run instead, if that is a pipeline, in a context in which the element is under `each`.
+      result: makes of the context at the end of `nodes` what the pipeline would return.
+      over: the key that holds the collection.
+      each: see `function` and `nodes`.
+      into: the key of the results.
+      plan: the fork.
+      settle: the results are `SettleResult`s.
+    """
 
     function: Function
+    nodes: Nodes | None
+    result: Callable[[dict[str, object]], object]
     over: str
     each: str
     into: str
@@ -212,6 +228,8 @@ class Node:
         elif isinstance(body, Branch):
             for case in body.cases:
                 yield f"/{case.id}/", case.nodes
+        elif isinstance(body, Each) and body.nodes is not None:
+            yield f"/{ANY}/", body.nodes
 
 
 def sharing(nodes: Nodes, keys: AbstractSet[str]) -> Nodes:
@@ -233,10 +251,34 @@ def _sharing(node: Node, keys: AbstractSet[str]) -> Node:
             tuple(attrs.evolve(case, condition=shared(case.condition), nodes=shared(case.nodes)) for case in body.cases)
         )
     elif isinstance(body, Each):
-        body = attrs.evolve(body, function=shared(body.function))
+        more = keys | {body.each} if body.over in keys else keys
+        nodes = None if body.nodes is None else sharing(body.nodes, more)
+        body = attrs.evolve(body, function=shared(body.function), nodes=nodes)
     else:
         body = shared(body)
     return attrs.evolve(node, body=body, condition=shared(node.condition))
+
+
+def takes(nodes: Nodes, key: str) -> bool:
+    """Tell whether something in `nodes` can be given `key` of the context."""
+    for node in nodes:
+        body = node.body
+        functions: list[object] = [node.condition, body]
+        if isinstance(body, Group):
+            functions += body.members
+        elif isinstance(body, Branch):
+            functions += [case.condition for case in body.cases]
+        elif isinstance(body, Each):
+            if body.over == key:
+                return True
+            if body.nodes is None:
+                functions.append(body.function)
+        signatures = [function.signature for function in functions if isinstance(function, Function)]
+        if any(signature.takes(key) or signature.whole for signature in signatures):
+            return True
+        if any(takes(row, key) for _, row in node.inner()):
+            return True
+    return False
 
 
 def names_of(nodes: Nodes, prefix: str = "") -> Iterator[str]:
@@ -258,11 +300,47 @@ def names_of(nodes: Nodes, prefix: str = "") -> Iterator[str]:
 def find(nodes: Nodes, name: str, prefix: str = "") -> Node | None:
     """Return the node with the full name `name`, or of which it is a member; or None."""
     for node in nodes:
-        if prefix + node.id == name:
+        own = prefix + node.id
+        if own == name:
             return node
-        if isinstance(node.body, Group) and name in [f"{prefix}{node.id}/{id}" for id in node.body.ids]:
+        if not name.startswith(f"{own}/"):
+            continue
+        if isinstance(node.body, Group) and name in [f"{own}/{id}" for id in node.body.ids]:
             return node
         for infix, row in node.inner():
-            if name.startswith(prefix + node.id + infix):
-                return find(row, name, prefix + node.id + infix)
+            inside = own + infix
+            if isinstance(node.body, Each):  # of whichever element
+                inside = f"{own}/{name[len(own) + 1 :].partition('/')[0]}/"
+            if name.startswith(inside):
+                return find(row, name, inside)
     return None
+
+
+def lines_of(nodes: Nodes, indent: str) -> list[str]:
+    """Return the steps as the lines of an indented tree."""
+    lines: list[str] = []
+    for node in nodes:
+        body = node.body
+        what = ""
+        if isinstance(body, Group):
+            what = f" ({body.mode})"
+        elif isinstance(body, Each):
+            what = f" (for each {body.each} of {body.over})"
+        elif node.transforms:
+            what = " (transform)"
+        lines.append(f"{indent}{node.id}{what}")
+        deeper = indent + "  "
+        if isinstance(body, Group):
+            for id, member in zip(body.ids, body.members):  # noqa: B905 - as long as each other
+                lines.append(f"{deeper}{id}")
+                if isinstance(member, tuple):
+                    lines += lines_of(member, deeper + "  ")
+        elif isinstance(body, Branch):
+            for case in body.cases:
+                lines.append(f"{deeper}{case.id}{'?' if case.condition is not None else ''}")
+                lines += lines_of(case.nodes, deeper + "  ")
+        elif isinstance(body, tuple):
+            lines += lines_of(body, deeper)
+        elif isinstance(body, Each):
+            lines += lines_of(body.nodes or (), deeper)
+    return lines

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
-from ._engine import COLLECTIONS, Plan, describe_all
+from ._engine import Plan
 from ._errors import ConfigError
 from ._modes import All, Quorum, Race, Settle
 from ._policies import check_seconds, check_timeout
+from ._source import COLLECTIONS, describe_all
 from ._step import check_id
 
 if TYPE_CHECKING:
-    from ._engine import Path
     from ._ledger import Ledger
     from ._modes import Mode
+    from ._source import Path
 
 _MODES: Mapping[str, Callable[[Ledger[Any]], Mode[Any, Any]]] = {"race": Race, "all": All, "settle": Settle}
 

@@ -1,42 +1,30 @@
 """The built-in observer: it keeps the story of a run, and draws it as a timeline.
 
-Three parts, each a pure function of the one before. Events are read into *rows*: one for each run of a step, with
-the runs inside it. Rows are picked, so that a thousand siblings become a few and a crowd. What was picked is drawn
-on a common time axis, with box-drawing lines: their halves can be light or heavy, so a cell shows two moments.
+As text, on a common time axis, with box-drawing lines: their halves can be light or heavy, so a cell shows two moments.
+The other drawings are modules of their own, imported when they are asked for.
 """
 
 from __future__ import annotations
 
-import sys
 import textwrap
-from collections import Counter, defaultdict
-from math import floor, inf, log10
-from typing import TYPE_CHECKING, Final, cast, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import attrs
 
-from ._events import (
-    ErrorDiscarded,
-    Event,
-    StepCancelled,
-    StepFailed,
-    StepRetrying,
-    StepSkipped,
-    StepStarted,
-    StepSucceeded,
-    ValueDiscarded,
-)
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
+from ._charts import Chart, pick, round_times
+from ._rows import WORDS, Row, Status, clock, counts, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-_FAILED, _RUNNING, _DONE, _CANCELLED, _SKIPPED = _MARKS = "✗▸✓⊘·"  # the most telling first
+    from ._events import Event
+    from ._graph import Direction
+    from ._step import Step
+
+_MARKS: Final[dict[Status, str]] = dict(zip(WORDS, "✗▸✓⊘»·", strict=True))
+_WON: Final = "★"
 _RETRIED: Final = "↻"
-_WORDS: Final = dict(zip(_MARKS, ("failed", "still running", "succeeded", "cancelled", "skipped"), strict=True))
-_COLORS: Final = dict(zip(_MARKS, ("31", "36", "32", "33", "2"), strict=True))
+_COLORS: Final[dict[Status, str]] = dict(zip(WORDS, ("31", "36", "32", "33", "2", "2"), strict=True))
 _DIM: Final = "2"
 
 _NOTHING, _LIGHT, _HEAVY = 0, 1, 2
@@ -53,12 +41,11 @@ _MOST_SIBLINGS: Final = (12, 6, 3, 2)  # the first that keeps to that number of 
 class Recorder:
     """Keeps every event of the runs it observes, and draws them as a timeline.
 
-    Give it to a run, ``await research.run(topic, observers=[recorder])``, or to several, and print it, when they
-    have ended or before. It holds on to the errors and discarded values in the events. Runs of one name at the
-    same time are told apart only as far as their events differ: better give each a recorder of its own.
+    Give it to a run, ``await research.run(topic, observers=[recorder])``, or to several, at the same time or one after
+    another, and print it, when they have ended or before. It holds on to the errors and discarded values in the events.
     """
 
-    _events: list[Event] = attrs.field(factory=list[Event], init=False)
+    _events: list[Event] = attrs.field(factory=list["Event"], init=False)
 
     def __call__(self, event: Event) -> None:
         """Keep `event`, unless it is of a step with ``log=False``."""
@@ -71,7 +58,7 @@ class Recorder:
         return tuple(self._events)
 
     def render(self, *, width: int = 100, color: bool = False) -> str:
-        """Return the timeline: a line for each step says when it ran, and how that ended.
+        """Return the timeline as text: a line for each step says when it ran, and how that ended.
 
         Runs that overlap share a time axis. Of more than a dozen siblings, the most telling get a line each, and
         the rest one together: how many ran at each moment, and how they ended.
@@ -82,14 +69,64 @@ class Recorder:
         """
         if not self._events:
             return "nothing has run yet"
-        now = self._events[-1].time
-        groups = _overlapping(_read(self._events))
-        picked = _pick_groups(groups)
-        charts = ["\n".join(_draw(rows, now, max(width, _LEAST_WIDTH), color)) for rows in picked]
-        earlier = [row for group in groups[: -len(picked)] for row in group]
+        charts, earlier = pick(self._events, siblings=_MOST_SIBLINGS, rows=_MOST_LINES)
+        texts = ["\n".join(_draw(chart, max(width, _LEAST_WIDTH), color)) for chart in charts]
         if earlier:
-            charts.insert(0, f"… {len(earlier)} earlier runs: {_counts(earlier)}")
-        return "\n\n".join(charts)
+            texts.insert(0, f"… {len(earlier)} earlier runs: {counts(earlier)}")
+        return "\n\n".join(texts)
+
+    def to_html(self, *, title: str | None = None) -> str:
+        """Return the timeline as a page: one HTML file that needs nothing else, and no network.
+
+        Keep it with ``Path("run.html").write_text(recorder.to_html())``; it is ASCII. Rows fold, and on hover or focus
+        tell why. Of more than 24 siblings, fewer on a long page, the least telling are drawn together.
+
+        Args:
+          title: the heading; by default what ran.
+        """
+        from ._timeline import timeline  # noqa: PLC0415 - who draws nothing need not wait for it
+
+        return timeline(self._events, title)
+
+    def to_chrome_trace(self) -> str:
+        """Return the runs as JSON in Chrome's trace event format, for https://ui.perfetto.dev or chrome://tracing.
+
+        Every run of a step is there, on a track with those it is inside of; it is ASCII, and times are microseconds.
+        """
+        from ._chrome_trace import chrome_trace  # noqa: PLC0415 - who draws nothing need not wait for it
+
+        return chrome_trace(self._events)
+
+    def to_mermaid(self, step: Step[Any, Any], *, direction: Direction = "down") -> str:
+        """Return `step` as a Mermaid flowchart in which its last run has left its marks, and its colours.
+
+        What succeeded, won, failed, was cancelled, skipped or never started has a mark and a word for that, and the
+        way that the run took is a thick line. Steps with ``log=False`` are left out.
+
+        Args:
+          step: the pipeline or fork that ran, or was a step of what ran.
+          direction: where it leads: ``"down"`` or ``"right"``.
+
+        Raises:
+          ConfigError: there is no such direction, or `step` is no step.
+        """
+        from ._diagram import draw  # noqa: PLC0415 - who draws nothing need not wait for it
+
+        return draw("mermaid", step, direction, self._events)
+
+    def to_dot(self, step: Step[Any, Any], *, direction: Direction = "down") -> str:
+        """Return `step` in the language of Graphviz, ``dot -Tsvg``: the diagram of `to_mermaid`.
+
+        Args:
+          step: the pipeline or fork that ran, or was a step of what ran.
+          direction: where it leads: ``"down"`` or ``"right"``.
+
+        Raises:
+          ConfigError: there is no such direction, or `step` is no step.
+        """
+        from ._diagram import draw  # noqa: PLC0415 - who draws nothing need not wait for it
+
+        return draw("dot", step, direction, self._events)
 
     def __str__(self) -> str:
         return self.render()
@@ -98,240 +135,46 @@ class Recorder:
         return f"<Recorder: {len(self._events)} events>"
 
 
-# Reading: from events to rows
-
-
-@final
-@attrs.define(eq=False)
-class _Row:
-    """What a line shows: a run of a step, or a crowd of them."""
-
-    label: str
-    parent: _Row | None
-    start: float
-    end: float | None = None  # None: it goes on
-    mark: str = _RUNNING
-    ran: bool = True  # False: it never started
-    text: str = ""  # how it ended
-    error: BaseException | None = None
-    retries: list[StepRetrying] = attrs.field(factory=list[StepRetrying])
-    discards: list[str] = attrs.field(factory=list[str])
-    children: list[_Row] = attrs.field(factory=list["_Row"])
-    labels: set[str] = attrs.field(factory=set[str])  # of the children
-    errors: list[BaseException] = attrs.field(factory=list[BaseException])  # of the children
-    crowd: Sequence[_Row] | None = None
-
-    @property
-    def depth(self) -> int:
-        return 0 if self.parent is None else self.parent.depth + 1
-
-    def because(self, reason: str) -> str:
-        """Return `reason` without what the rows around this one say: which fork it was, and what error."""
-        if self.parent is not None:
-            for id in (self.parent.label, self.parent.label.rpartition("/")[2]):
-                reason = reason.removeprefix(f"fork {id!r}: ")
-            for error in self.parent.errors[-1:]:
-                reason = reason.removesuffix(f": {error!r}")
-        return reason.removeprefix("cancelled ")
-
-    def note(self, moment: Callable[[float], str]) -> str:
-        """Return what there is to say; `moment` puts a time in words."""
-        text = self.text
-        if self.mark == _CANCELLED and self.end is not None:
-            text = f"cancelled at {moment(self.end)}: {text}"
-        elif self.mark == _SKIPPED:
-            text = f"{'skipped' if self.ran else 'never started'}: {text}"
-        elif self.mark == _RUNNING:
-            text = _WORDS[_RUNNING]
-        again = ""
-        if self.retries:
-            again = "1 retry" if len(self.retries) == 1 else f"{len(self.retries)} retries"
-            if self.mark != _FAILED:
-                again += f" after {_describe(self.retries[-1].error)}"
-        return _plain("; ".join(filter(None, (text, again, *self.discards))))
-
-
-@final
-class _Reader:
-    """Finds out which run of a step each event is about, and inside which run that was.
-
-    The name need not be enough, for a step can run again, and twice at once. But the duration of an end tells
-    the start, and the paths of one fork have different names.
-    """
-
-    def __init__(self) -> None:
-        self.top: list[_Row] = []
-        self._running: defaultdict[str, list[_Row]] = defaultdict(list)
-        self._latest: dict[str, _Row] = {}
-
-    def read(self, event: Event) -> None:
-        """Enter `event` in its row."""
-        name = event.name
-        match event:
-            case StepStarted(time=start):
-                self._running[name].append(self._add(name, start))
-            case StepSucceeded(duration=duration):
-                self._end(event, duration, _DONE)
-            case StepFailed(duration=duration, error=error):
-                row = self._end(event, duration, _FAILED)
-                row.error, row.text = error, _describe(error, name, row.errors)
-                if row.parent is not None:
-                    row.parent.errors.append(error)
-            case StepCancelled(duration=duration, reason=reason):
-                row = self._end(event, duration, _CANCELLED)
-                row.text = row.because(reason)
-            case StepSkipped(reason=reason):
-                ran = bool(self._running[name])
-                row = self._end(event, 0.0, _SKIPPED)
-                row.ran, row.text = ran, row.because(reason)
-            case StepRetrying(attempt=attempt):
-                fitting = (row for row in self._running[name] if len(row.retries) == attempt - 1)
-                next(fitting, self._last(event)).retries.append(event)
-            case ValueDiscarded(disposed=disposed):
-                self._last(event).discards.append("value disposed of" if disposed else "value discarded")
-            case ErrorDiscarded(error=error):
-                row = self._last(event)
-                row.discards.append("discarded" if error is row.error else f"discarded {_describe(error)}")
-            case _:
-                pass  # it says nothing here
-
-    def _add(self, name: str, start: float) -> _Row:
-        """Add a row to the nearest run that is going on around `name`, or at the top if there is none."""
-        cut = name.rfind("/")
-        while cut >= 0 and not self._running.get(name[:cut]):
-            cut = name.rfind("/", 0, cut)
-        label = name[cut + 1 :]
-        parent = None
-        if cut >= 0:
-            parents = self._running[name[:cut]]
-            parent = next((row for row in parents if label not in row.labels), parents[-1])
-            parent.labels.add(label)
-        row = self._latest[name] = _Row(label, parent, start)
-        (self.top if parent is None else parent.children).append(row)
-        return row
-
-    def _end(self, event: Event, duration: float, mark: str) -> _Row:
-        running = self._running[event.name]
-        if running:
-            row = next((row for row in running if event.time - row.start == duration), running[0])
-            running.remove(row)
-        else:
-            row = self._add(event.name, event.time - duration)
-        row.end, row.mark = event.time, mark
-        return row
-
-    def _last(self, event: Event) -> _Row:
-        return self._latest.get(event.name) or self._add(event.name, event.time)
-
-
-def _read(events: Iterable[Event]) -> list[_Row]:
-    """Return the runs at the top, with all that ran inside them."""
-    reader = _Reader()
-    for event in events:
-        reader.read(event)
-    return reader.top
-
-
-def _describe(error: BaseException, name: str = "", told: Sequence[BaseException] = ()) -> str:
-    """Return the type and message of `error`, without what its line says (`name`) or others do (`told`)."""
-    kind, text = type(error).__name__, str(error)
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        known = set(map(id, told))
-        rest = [_describe(inner, name) for inner in group.exceptions if known.isdisjoint((id(group), id(inner)))]
-        text = group.message + (f" ({', '.join(rest)})" if rest else "")
-    text = text.removeprefix(f"fork {name!r}: ").removeprefix(f"{name!r} ")
-    return f"{kind}: {text}" if text else kind
-
-
-# Picking: from all rows to those that are drawn
-
-
-def _overlapping(rows: Iterable[_Row]) -> list[list[_Row]]:
-    """Return the runs at the top in groups, each of which begins when those before are over."""
-    groups: list[list[_Row]] = []
-    over = -inf
-    for row in rows:
-        if row.start >= over:
-            groups.append([])
-        groups[-1].append(row)
-        over = max(over, inf if row.end is None else row.end)
-    return groups
-
-
-def _pick_groups(groups: Sequence[Sequence[_Row]]) -> list[list[_Row]]:
-    """Return what to draw of the last groups, with as many siblings as there is room for."""
-
-    def picked(most: int) -> list[list[_Row]]:
-        return [list(_pick(rows, most)) for rows in groups[0 if len(groups) <= most else 1 - most :]]
-
-    few_enough = (rows for rows in map(picked, _MOST_SIBLINGS) if sum(map(len, rows)) <= _MOST_LINES)
-    return next(few_enough, None) or picked(_MOST_SIBLINGS[-1])
-
-
-def _pick(rows: Sequence[_Row], most: int) -> Iterator[_Row]:
-    """Yield `rows` and what ran inside them; of more than `most` siblings the least telling as a crowd."""
-    by_mark = sorted(rows, key=lambda row: _MARKS.index(row.mark))
-    telling = set(by_mark if len(rows) <= most else by_mark[: most - 1])
-    crowd: list[_Row] = []
-    for row in rows:
-        if row in telling:
-            yield row
-            yield from _pick(row.children, most)
-        else:
-            crowd.append(row)
-    if crowd:
-        ran = [row for row in crowd if row.ran]
-        start = min((row.start for row in ran), default=crowd[0].start)
-        end = None if _RUNNING in {row.mark for row in ran} else max((row.end or start for row in ran), default=start)
-        label, text = f"… {len(crowd)} more", _counts(crowd)
-        yield _Row(label, crowd[0].parent, start, end, "", bool(ran), text, crowd=ran)
-
-
-def _counts(rows: Sequence[_Row]) -> str:
-    """Return how many of `rows` ended in each way."""
-    ends = Counter(row.mark for row in rows)
-    counts = [(ends[mark], _WORDS[mark]) for mark in _MARKS]
-    counts += (sum(len(row.retries) for row in rows), "retries"), (sum(len(row.discards) for row in rows), "discarded")
-    return ", ".join(f"{count} {what}" for count, what in counts if count)
-
-
-# Drawing: from rows to lines
-
-
-def _draw(rows: Sequence[_Row], now: float, width: int, color: bool) -> Iterator[str]:
+def _draw(chart: Chart, width: int, color: bool) -> Iterator[str]:
     """Yield the lines of one chart."""
 
     def paint(text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if color and text.strip() else text
 
-    ends = [now if row.end is None else row.end for row in rows]
-    origin = min(row.start for row in rows)
-    span = max(ends) - origin
-
-    def moment(time: float) -> str:
-        return _clock(round(time - origin, 3 if span >= 0.1 else 6))  # not when each task got its turn
-
-    labels = [_plain(f"{row.mark} {row.label}") for row in rows]
+    rows = chart.rows
+    marks = [_WON if row.won else _MARKS[row.status] for row in rows]
+    labels = [plain(row.label if row.crowd else f"{mark} {row.label}") for row, mark in zip(rows, marks, strict=True)]
     labels = [f"{'':{2 * row.depth}}{label}" for row, label in zip(rows, labels, strict=True)]
-    starts = [moment(row.start) if row.ran else "" for row in rows]
-    tooks = [_clock(end - row.start) if row.ran else "" for row, end in zip(rows, ends, strict=True)]
-    notes = [row.note(moment) for row in rows]
+    starts = [chart.moment(row.start) if row.ran else "" for row in rows]
+    tooks = [clock(row.end_by(chart.now) - row.start) if row.ran else "" for row in rows]
+    notes = [_note(row, chart) for row in rows]
     for_label = min(max(map(len, labels)), width * 3 // 10)
     for_start, for_took = max(5, *map(len, starts)), max(5, *map(len, tooks))
     for_rest = width - for_label - for_start - for_took - 8
     for_bar = min(max(for_rest - max(map(len, notes)), width // 5), width // 2)
-    axis = _Axis(origin, span, for_bar)
+    axis = _Axis(chart, for_bar)
 
     yield paint(f"{'':{for_label}}  {axis.ticks():{for_bar}}  {'start':>{for_start}}  {'took':>{for_took}}", _DIM)
-    for row, end, label, start, took, note in zip(rows, ends, labels, starts, tooks, notes, strict=True):
-        code = _COLORS.get(row.mark, _DIM)
+    for row, label, start, took, note in zip(rows, labels, starts, tooks, notes, strict=True):
+        code = _DIM if row.crowd else _COLORS[row.status]
         first, *more = textwrap.wrap(note, for_rest - for_bar, max_lines=3, placeholder=" …") or [""]
         name = label if len(label) <= for_label else f"{label[: for_label - 1]}…"
-        line = f"{name:{for_label}}  {paint(axis.bar(row, end), code)}  {start:>{for_start}}  {took:>{for_took}}"
+        line = f"{name:{for_label}}  {paint(axis.bar(row), code)}  {start:>{for_start}}  {took:>{for_took}}"
         yield f"{line}  {paint(first, code)}".rstrip()
         for text in more:
             yield f"{'':{width - for_rest + for_bar}}{paint(text, code)}"
+
+
+def _note(row: Row, chart: Chart) -> str:
+    """Return how `row` ended, if its mark alone does not tell."""
+    said = row.said()
+    if row.crowd or row.status in ("succeeded", "failed"):
+        return said
+    word = WORDS[row.status]
+    if row.status == "running":
+        return f"{word}; {said}" if said else word
+    when = f" at {chart.moment(row.end_by(chart.now))}" if row.status == "cancelled" else ""
+    return f"{word}{when}: {said}"
 
 
 @final
@@ -339,70 +182,48 @@ def _draw(rows: Sequence[_Row], now: float, width: int, color: bool) -> Iterator
 class _Axis:
     """Time, as `cells` characters show it."""
 
-    origin: float
-    span: float
+    chart: Chart
     cells: int
 
     def half(self, time: float) -> int:
         """Return how many half cells there are before `time`."""
-        return min(max(round((time - self.origin) / (self.span or 1.0) * 2 * self.cells), 0), 2 * self.cells)
+        return round(self.chart.fraction(time) * 2 * self.cells)
 
-    def _halves(self, start: float, end: float) -> tuple[int, int]:
-        """Return where to draw from and to: one half at least."""
-        first = min(self.half(start), 2 * self.cells - 1)
-        return first, max(self.half(end), first + 1)
+    def _halves(self, row: Row) -> tuple[int, int]:
+        """Return where to draw `row` from and to: one half at least."""
+        first = min(self.half(row.start), 2 * self.cells - 1)
+        return first, max(self.half(row.end_by(self.chart.now)), first + 1)
 
     def ticks(self) -> str:
         """Return round times, each where its moment is."""
-        least = 7.5 * (self.span or 1.0) / self.cells
-        power = 10.0 ** floor(log10(least))
-        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
-        text = "0 ms"
-        for number in range(1, floor(self.span / step) + 1):
-            label = _clock(number * step)
-            at = self.half(self.origin + number * step) // 2
+        text = ""
+        for time in round_times(self.chart.span, 7.5 * (self.chart.span or 1.0) / self.cells):
+            label = clock(time)
+            at = self.half(self.chart.origin + time) // 2
             if at + len(label) <= self.cells:
                 text = f"{text:{at}}{label}"
         return text
 
-    def bar(self, row: _Row, end: float) -> str:
+    def bar(self, row: Row) -> str:
         """Return the line of `row`: light where it waited or was cancelled, and marks for what happened."""
-        if row.crowd is not None:
-            return self._crowd(row.crowd, end)
-        first, last = self._halves(row.start, end)
+        if row.crowd:
+            return self._crowd(row.crowd)
+        first, last = self._halves(row)
         halves = [_NOTHING] * (2 * self.cells)
         if row.ran:
-            halves[first:last] = [_LIGHT if row.mark == _CANCELLED else _HEAVY] * (last - first)
+            halves[first:last] = [_LIGHT if row.status == "cancelled" else _HEAVY] * (last - first)
         for retry in row.retries:
             failed, again = self.half(retry.time), min(self.half(retry.time + retry.delay), last)
             halves[failed:again] = [_LIGHT] * (again - failed)
         bar = [_LINES[3 * left + right] for left, right in zip(halves[::2], halves[1::2], strict=True)]
         for retry in row.retries:
             bar[min(self.half(retry.time), last - 1) // 2] = _RETRIED
-        if row.mark != _DONE:
-            bar[(last - 1) // 2] = row.mark
+        if row.status != "succeeded":
+            bar[(last - 1) // 2] = _MARKS[row.status]
         return "".join(bar)
 
-    def _crowd(self, rows: Iterable[_Row], now: float) -> str:
+    def _crowd(self, rows: Iterable[Row]) -> str:
         """Return how many of `rows` ran in each cell, from a few (▁) to the most (█)."""
-        busy = [0] * self.cells
-        for row in rows:
-            for half in range(*self._halves(row.start, now if row.end is None else row.end)):
-                busy[half // 2] += 1
+        busy = self.chart.busy(rows, self.cells)
         top, most = len(_HEIGHTS) - 1, max(1, *busy)
         return "".join(_HEIGHTS[-(-count * top // most)] for count in busy)  # rounded up
-
-
-def _clock(seconds: float) -> str:
-    """Return a time with up to three digits, in a unit that suits it."""
-    if seconds >= 0.9995:
-        return f"{seconds:.3g} s" if seconds < 99.95 else f"{seconds:.0f} s"
-    if seconds >= 0.0009995:
-        return f"{seconds * 1e3:.2g} ms" if seconds < 0.00995 else f"{seconds * 1e3:.0f} ms"
-    micro = round(seconds * 1e6)
-    return f"{micro} µs" if micro else "0 ms"
-
-
-def _plain(text: str) -> str:
-    """Return `text` on one line, and without characters that would do something to a terminal."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

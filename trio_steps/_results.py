@@ -31,12 +31,12 @@ class Fulfilled(Generic[T_co]):
 
     @property
     def error(self) -> None:
-        """None: there is no error."""
+        """None, for there is no error."""
         return None
 
     @property
     def outcome(self) -> outcome.Value[T_co]:
-        """The path's outcome, a new object each time: an outcome can be unwrapped only once."""
+        """The path's outcome, a new object each time, for an outcome can be unwrapped only once."""
         return outcome.Value(self.value)
 
     def unwrap(self) -> T_co:
@@ -59,17 +59,17 @@ class Rejected:
 
     @property
     def value(self) -> None:
-        """None: there is no value."""
+        """None, for there is no value."""
         return None
 
     @property
     def kind(self) -> Kind:
-        """What the failure was: ``step_failed``, ``timed_out``, ``cancelled`` or ``fork_partial``."""
+        """What the failure was, which is ``step_failed``, ``timed_out``, ``cancelled`` or ``fork_partial``."""
         return kind_of(self.error)
 
     @property
     def outcome(self) -> outcome.Error:
-        """The path's outcome, a new object each time: an outcome can be unwrapped only once."""
+        """The path's outcome, a new object each time, for an outcome can be unwrapped only once."""
         return outcome.Error(self.error)
 
     def unwrap(self) -> NoReturn:

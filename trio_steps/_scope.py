@@ -5,17 +5,16 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, final
 
-import attrs
-
 if TYPE_CHECKING:
     from ._events import Observers
     from ._lending import Lease
 
 
 @final
-@attrs.define(eq=False)
 class Scope:
     """A step that is running, as `current_scope` shows it to the code of that step.
+
+    It has no ``__init__``: a call of that would be the dearest of all that a path costs. `scope_of` makes one.
 
     Attributes:
       id: the step's id, unique among its siblings.
@@ -23,16 +22,21 @@ class Scope:
       state: what ``run(state=…)`` was given: each path has a deep copy of its own. None if nothing was given.
     """
 
+    __slots__ = ("__weakref__", "id", "lease", "observers", "parent", "state", "unnamed_inside")
+
     id: str
     parent: Scope | None
-    state: dict[str, object] | None = attrs.field(repr=False)
-    observers: Observers | None = attrs.field(repr=False)
-    lease: Lease | None = attrs.field(repr=False)
-    unnamed_inside: bool = attrs.field(default=False, repr=False)  # what runs in it does not have its id in the name
+    state: dict[str, object] | None
+    observers: Observers | None
+    lease: Lease | None
+    unnamed_inside: bool  # what runs in it does not have its id in the name
+
+    def __repr__(self) -> str:
+        return f"<Scope of {self.name!r}>"
 
     @property
     def name(self) -> str:
-        """The full name: the ids from the top down to this one, joined by ``/``."""
+        """The full name, which is the ids from the top down to this one, joined by ``/``."""
         ids = [self.id]
         scope = self.parent
         while scope is not None:
@@ -43,6 +47,25 @@ class Scope:
 
 
 current: ContextVar[Scope | None] = ContextVar("trio_steps.current_scope", default=None)
+
+
+def scope_of(
+    id: str,
+    parent: Scope | None,
+    state: dict[str, object] | None,
+    observers: Observers | None,
+    lease: Lease | None,
+    unnamed_inside: bool = False,
+) -> Scope:
+    """Make a scope."""
+    scope = Scope()
+    scope.id = id
+    scope.parent = parent
+    scope.state = state
+    scope.observers = observers
+    scope.lease = lease
+    scope.unnamed_inside = unnamed_inside
+    return scope
 
 
 def current_scope() -> Scope:

@@ -162,18 +162,20 @@ def alternatives(shapes: Sequence[tuple[Shape, str]]) -> Shape:
     """Return what is known when it was one of `shapes`, each of them only if what stands with it holds."""
     if len(shapes) == 1:
         return shapes[0][0]
+    found: dict[str, list[tuple[Key, str]]] = {}
+    telling: dict[str, int] = {}  # how many of those that may have any key have this one
+    anything = 0
+    for shape, when in shapes:
+        anything += shape.anything
+        for name, key in shape.keys.items():
+            found.setdefault(name, []).append((key, when))
+            telling[name] = telling.get(name, 0) + shape.anything
     keys: dict[str, Key] = {}
-    for name in dict.fromkeys(name for shape, _ in shapes for name in shape.keys):
-        everywhere = all(name in shape.keys and shape.keys[name].definite for shape, _ in shapes)
+    for name, places in found.items():
+        everywhere = len(places) == len(shapes) and all(key.definite for key, _ in places)
+        either = [key if everywhere else key.only_if(when) for key, when in places]
+        sources = dict.fromkeys(source for key in either for source in key.sources)
+        key = Key(union([key.type for key in either]), tuple(sources), everywhere)
         # one of them may have brought the key, but does not say so
-        hidden = any(shape.anything and name not in shape.keys for shape, _ in shapes)
-        found = [
-            shape.keys[name] if everywhere else shape.keys[name].only_if(when)
-            for shape, when in shapes
-            if name in shape.keys
-        ]
-        key = found[0]
-        for other in found[1:]:
-            key = key.or_else(other, everywhere)
-        keys[name] = key.untyped() if hidden else key
+        keys[name] = key if telling[name] == anything else key.untyped()
     return Shape(keys, any(shape.open for shape, _ in shapes), any(shape.outside for shape, _ in shapes))

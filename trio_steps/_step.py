@@ -12,7 +12,7 @@ import trio
 from ._errors import CircuitOpenError, ConfigError, leaves, name_step
 from ._events import Observers, StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded
 from ._policies import Policies
-from ._scope import Scope, current, current_scope
+from ._scope import Scope, current, current_scope, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -294,9 +294,9 @@ def _inner_scope(
     """Return the scope of a step that is called here and now."""
     parent = current.get()
     if parent is None:
-        return Scope(id, None, state, Observers(observers) if observers else None, None, unnamed_inside)
+        return scope_of(id, None, state, Observers(observers) if observers else None, None, unnamed_inside)
     observe = Observers(observers, parent.observers) if observers else parent.observers
-    return Scope(id, parent, parent.state if state is None else state, observe, parent.lease)
+    return scope_of(id, parent, parent.state if state is None else state, observe, parent.lease)
 
 
 # What is async comes first: a coroutine would pass for the value of a sync function. A callable without arguments comes

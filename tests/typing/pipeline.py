@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
@@ -10,7 +11,12 @@ from typing_extensions import assert_type
 
 from trio_steps import (
     Checkpoint,
+    Codec,
+    CompleteHook,
     Context,
+    ErrorHook,
+    MergePolicy,
+    OnError,
     Pipeline,
     Step,
     StepCompletion,
@@ -71,12 +77,19 @@ async def boundary() -> None:
     assert_type(await signup.outputs(Report).run({"user_id": "42"}), Report)
 
 
+def options(p: Pipeline[Signup, Done], policy: MergePolicy, on_error: OnError, codec: Codec) -> None:
+    p.step("s", fetch, merge_policy=policy, on_error=on_error)
+    Pipeline("p", codec=codec)
+    Pipeline("p", codec=json)
+
+
 async def every_method_keeps_the_input() -> None:
     p = Pipeline(inputs=Signup)
     assert_type(p.step(fetch, count, mode="settle", concurrency=2), Pipeline[Signup, dict[str, Any]])
     assert_type(p.transform("t", count), Pipeline[Signup, dict[str, Any]])
     assert_type(p.branch_on("b", when(is_long, nudge), otherwise(p)), Pipeline[Signup, dict[str, Any]])
     assert_type(p.for_each("e", count, over="users", each="user", into="n"), Pipeline[Signup, dict[str, Any]])
+    assert_type(p.for_each("e", p, over="users", each="user", into="n"), Pipeline[Signup, dict[str, Any]])
     p.step("s", fetch, mode="quorum")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     p.step("s", fetch, tiemout=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
@@ -98,5 +111,8 @@ async def hooks(p: Pipeline[Signup, Done], text: str) -> None:
     def failed(name: str, error: Exception) -> None:
         assert_type((name, error), tuple[str, Exception])
 
+    told: CompleteHook = complete
+    heard: ErrorHook = failed
     assert_type(await p.run({"user_id": "1"}, on_step_complete=complete, on_error=failed), Done)
+    assert_type(await p.run({"user_id": "1"}, on_step_complete=told, on_error=heard), Done)
     assert_type(await p.resume(Checkpoint.from_json(text), overrides={"user_id": "2"}), Done)

@@ -1,0 +1,34 @@
+"""`on_executor` keeps the types of its function. Checked by mypy and pyright, never run."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from typing_extensions import assert_type
+
+from trio_steps import Step, gather, step
+from trio_steps.executors import on_executor
+
+pool = ThreadPoolExecutor()
+
+
+def resize(image: bytes, *, width: int = 100) -> bytes:
+    return image[:width]
+
+
+def count() -> int:
+    return 1
+
+
+async def calls() -> None:
+    assert_type(await on_executor(pool, resize)(b"", width=10), bytes)
+    await on_executor(pool, resize)("")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def steps() -> None:
+    assert_type(step(on_executor(pool, resize)), Step[bytes, bytes])
+    assert_type(step(on_executor(pool, count)), Step[None, int])
+
+
+async def paths() -> None:
+    assert_type(await gather(on_executor(pool, count), on_executor(pool, count)), tuple[int, int])

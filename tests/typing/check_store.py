@@ -1,0 +1,42 @@
+"""What type checkers find out about durable runs."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from typing_extensions import assert_type
+
+from trio_steps import Pipeline
+from trio_steps.store import RunStore, SavedRun, SqliteStore
+
+
+class Order(TypedDict):
+    order: int
+
+
+class Done(TypedDict):
+    order: int
+    paid: bool
+
+
+def pay(order: int) -> bool:
+    return order > 0
+
+
+checkout = Pipeline("checkout", inputs=Order).step("pay", pay, provides="paid").outputs(Done)
+store = SqliteStore("runs.db", synchronous="normal")
+any_store: RunStore = store
+
+
+async def durable_runs() -> None:
+    assert_type(await checkout.run({"order": 1}, store=store, run_id="1"), Done)
+    assert_type(await Pipeline("p").run(store=any_store, run_id="1"), dict[str, Any])
+    await checkout.run({"order": "1"}, store=store, run_id="1")  # type: ignore[typeddict-item]  # pyright: ignore[reportArgumentType]
+
+
+async def records() -> None:
+    assert_type(await store.load("1"), SavedRun)
+    assert_type([record.run_id for record in await store.runs()], list[str])
+    await store.prune(keep=1, status=("finished", "interrupted"))
+    await store.prune(keep=1, status=("gone",))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    SqliteStore("runs.db", synchronous="off")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,125 @@
+"""Hooks: who is told when a step is done or has failed, and what they are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias, cast, final
+
+import attrs
+
+from ._calls import awaitable
+from ._checkpoint import Checkpoint
+from ._context import Context
+from ._events import ErrorDiscarded, Observers, StepFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ._context import Snapshot
+    from ._events import Event
+    from ._run import Run
+
+CompleteHook: TypeAlias = "Callable[[StepCompletion], object]"
+"""What ``on_step_complete=`` takes: a sync or async function of a `StepCompletion`."""
+
+ErrorHook: TypeAlias = "Callable[[str, Exception], object]"
+"""What ``on_error=`` takes: a sync or async function of a step's full name and the error."""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Hooks:
+    """Who is told, each in its turn."""
+
+    complete: tuple[CompleteHook, ...] = ()
+    error: tuple[ErrorHook, ...] = ()
+
+    def plus(self, complete: CompleteHook | None, error: ErrorHook | None) -> Hooks:
+        """Return these and, after them, what is not None."""
+        return Hooks(
+            complete=self.complete if complete is None else (*self.complete, complete),
+            error=self.error if error is None else (*self.error, error),
+        )
+
+
+@final
+class StepCompletion:
+    """A step has ended well; what ``on_step_complete`` is told.
+
+    Attributes:
+      name: the full name of the step.
+      duration: how long it took, in seconds.
+    """
+
+    __slots__ = ("_context", "_entries", "_length", "_run", "_snapshot", "duration", "name")
+
+    def __init__(self, run: Run, name: str, duration: float, snapshot: Snapshot) -> None:
+        self.name: str = name
+        self.duration: float = duration
+        self._run = run
+        self._snapshot = snapshot
+        self._entries = run.journal.entries
+        self._length = len(self._entries)
+        self._context: Context | None = None
+
+    def __repr__(self) -> str:
+        return f"<StepCompletion of {self.name!r} in {self.duration:g} s>"
+
+    @property
+    def context(self) -> Context:
+        """The context after the step, as the next one will see it."""
+        if self._context is None:
+            self._context = Context(self._snapshot, self._run.program.share)
+        return self._context
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What the run can be resumed from, right after this step; inside a race, from before the race."""
+        program = self._run.program
+        return Checkpoint(program.name, program.steps, self._entries, self._length, program.codec)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody has told the run to stop, after this step or another one."""
+        return self._run.stopped
+
+    def stop(self) -> None:
+        """End the run after this step; it returns the context that there is then."""
+        self._run.stopped = True
+
+
+@final
+class HookFailedError(BaseException):
+    """Carries the `error` that a hook raised out of the run: no policy of a step may forgive that."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+    def __repr__(self) -> str:
+        return repr(self.error)
+
+
+def without_carriers(observers: Observers | None) -> Observers | None:
+    """Return `observers` for a run with hooks: if one fails, they see its own error, and not what carries that."""
+
+    def observe(event: Event) -> None:
+        assert observers is not None
+        if isinstance(event, (StepFailed, ErrorDiscarded)) and isinstance(event.error, HookFailedError):
+            event = attrs.evolve(event, error=event.error.error)
+        observers(event)
+
+    return None if observers is None else Observers((observe,))
+
+
+async def tell(hook: Callable[..., object], *args: object) -> None:
+    """Call a hook, and await it if it is async.
+
+    Raises:
+      HookFailedError: it raised an error.
+    """
+    try:
+        result = hook(*args)
+        if awaitable(result):
+            await cast("Awaitable[object]", result)
+    except Exception as error:
+        raise HookFailedError(error) from error

@@ -1,0 +1,213 @@
+"""Where the paths of a run come from: they are all there, or pulled one by one from an iterable, sync or async."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
+from contextvars import copy_context
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any, Final, cast, final
+
+from ._errors import ConfigError
+from ._step import called, describe
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
+
+if TYPE_CHECKING:
+    from ._ledger import Ledger, PathNames
+
+Call = Callable[..., Any]
+Path = tuple[int, str, Call]  # its index, its id, and what to call in its scope
+
+COLLECTIONS: Final = (list, tuple, set, frozenset)
+"""Sources that are all there: their paths are known when the fork begins."""
+
+_END: Final = object()
+
+
+@final
+class Source:
+    """The paths of one run of a fork.
+
+    A sync source is advanced by whichever worker is free, so it has a context of its own, in which the context
+    variables that it sets reach no path. An async one is advanced and closed by the caller's task only.
+
+    Attributes:
+      known: all paths, where they are all there; else None.
+      is_async: whether `pull_async` is to be used, and `aclose` at the end.
+      pulled: how many paths were taken.
+      total: how many there are, as soon as that is known.
+      error: what it raised.
+      dry: there is no path left, or none is wanted any more.
+    """
+
+    __slots__ = ("_context", "_iterator", "_ledger", "_stream", "dry", "error", "known", "pulled", "total")
+
+    def __init__(self, known: list[Path] | None, ledger: Ledger[Any]) -> None:
+        self.known: list[Path] | None = None
+        self.pulled = 0
+        self.total: int | None = None
+        self.error: Exception | None = None
+        self.dry = False
+        self._ledger = ledger
+        self._context = copy_context()
+        self._iterator: Iterator[object] | None = None
+        self._stream: AsyncIterator[object] | None = None
+        if known is not None:
+            self._know(known)
+
+    def _know(self, paths: list[Path]) -> None:
+        self.known = paths
+        self.total = len(paths)
+        self._ledger.expect([id for _, id, _ in paths])
+
+    @property
+    def is_async(self) -> bool:
+        return self._stream is not None
+
+    async def ask(self, function: Call, args: tuple[Any, ...]) -> None:
+        """Open what `function` returns, once it is awaited if it has to be."""
+        try:
+            source = await called(self._context.run, (function, *args))
+        except Exception as error:
+            self._fail(error)
+            return
+        self.open(source)
+
+    def open(self, source: object) -> None:
+        """Begin to take paths from `source`.
+
+        Raises:
+          ConfigError: it can't be iterated over, or what it holds can't be paths.
+        """
+        if isinstance(source, COLLECTIONS):
+            self._know(describe_all(cast("Collection[object]", source)))
+        elif not isinstance(source, (AsyncIterable, Iterable)):
+            raise ConfigError(
+                f"the paths function of fork {self._ledger.name!r} returned {source!r}; "
+                "it has to return an iterable of steps, or an async one"
+            )
+        else:
+            try:
+                if isinstance(source, AsyncIterable):
+                    self._stream = aiter(cast("AsyncIterable[object]", source))
+                else:
+                    self._iterator = self._context.run(iter, cast("Iterable[object]", source))
+            except Exception as error:
+                self._fail(error)
+
+    def pull(self) -> Path | None:
+        """Take the next path; None if there is none, or none is wanted any more."""
+        if self.dry:
+            return None
+        known = self.known
+        if known is not None:
+            index = self.pulled
+            if index == len(known):
+                self.dry = True
+                return None
+            self.pulled = index + 1
+            return known[index]
+        assert self._iterator is not None
+        try:
+            return self._enter(self._context.run(next, self._iterator, _END))
+        except Exception as error:
+            self._fail(error)
+            return None
+
+    async def pull_async(self) -> Path | None:
+        """Take the next path of an async source, as `pull` does."""
+        if self.dry:
+            return None
+        assert self._stream is not None
+        try:
+            return self._enter(await anext(self._stream, _END))
+        except Exception as error:
+            self._fail(error)
+        except BaseExceptionGroup as group:
+            self._fail_mixed(group)
+        return None
+
+    def _enter(self, path: object) -> Path | None:
+        if path is _END:
+            self.dry = True
+            self.total = self.pulled
+            return None
+        base, given, call = describe(path)
+        index = self.pulled
+        self.pulled = index + 1
+        return index, cast("PathNames", self._ledger.names).add(base, given), call
+
+    def _fail(self, error: Exception) -> None:
+        self.dry = True
+        self.error = error
+
+    def _fail_mixed(self, group: BaseExceptionGroup[BaseException]) -> None:
+        errors, rest = group.split(Exception)
+        if isinstance(errors, Exception):
+            self._fail(errors)
+        assert rest is not None  # a group of errors only is an Exception
+        raise rest
+
+    def close(self) -> None:
+        """Let no path be taken any more, and close a sync source that has more to give."""
+        close = None if self.dry else getattr(self._iterator, "close", None)
+        self.dry = True
+        if close is not None:
+            self._context.run(close)
+
+    async def aclose(self) -> None:
+        """Close an async source."""
+        close = getattr(self._stream, "aclose", None)
+        if close is None:
+            return
+        try:
+            await close()
+        except Exception as error:
+            self._fail(error)
+        except BaseExceptionGroup as group:
+            # a nursery in the generator has put the GeneratorExit that closes it into a group
+            rest: Any = group.split(GeneratorExit)[1]
+            if isinstance(rest, Exception):
+                self._fail(rest)
+            elif rest is not None:
+                self._fail_mixed(rest)
+
+
+def describe_all(paths: Collection[object]) -> list[Path]:
+    """Return the paths of a source that is all there, each with an id of its own.
+
+    Raises:
+      ConfigError: one can't be called, or two were given the same id.
+    """
+    try:
+        described = [describe(path) for path in paths]
+    except ConfigError:
+        for path in paths:
+            if iscoroutine(path):
+                path.close()  # the error says it all; that it was never awaited is no news
+        raise
+    taken: set[str] = set()
+    for id, given, _ in described:
+        if given:
+            if id in taken:
+                raise ConfigError(f"two paths of a fork have the id {id!r}: give each its own, step(…, id=…)")
+            taken.add(id)
+    numbered_by_hand = any("#" in base for base in {base for base, _, _ in described})  # else no two can be the same
+    counts: dict[str, int] = {}
+    known: list[Path] = []
+    for index, (base, given, call) in enumerate(described):
+        id = base
+        if not given:
+            number = counts.get(base, 0) + 1
+            if number > 1:
+                id = f"{base}#{number}"
+            while id in taken:
+                number += 1
+                id = f"{base}#{number}"
+            counts[base] = number
+            if numbered_by_hand:
+                taken.add(id)
+        known.append((index, id, call))
+    return known
