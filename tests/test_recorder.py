@@ -8,28 +8,26 @@ import sys
 
 import pytest
 import trio
-from paths import ANY_SCOPE, cleans_up, never, raises, returns, shielded
+from paths import cleans_up, never, raises, returns, shielded
 
 from trio_steps import (
     CircuitBreaker,
-    ErrorDiscarded,
     Event,
     ForkPartialError,
     Recorder,
     Retry,
     StepCancelled,
     StepFailed,
-    StepRetrying,
     StepSkipped,
     StepStarted,
     StepSucceeded,
-    ValueDiscarded,
     fork,
     gather,
     race,
     settle,
     step,
 )
+from trio_steps._scope import scope_of
 
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup
@@ -47,9 +45,15 @@ def replayed(*events):
     return recorder
 
 
-def ran(name, start, end):
-    return StepStarted(name=name, scope=ANY_SCOPE, time=start), StepSucceeded(
-        name=name, scope=ANY_SCOPE, time=end, duration=end - start
+def scope(id, parent=None):
+    return scope_of(id, parent, None, None, None)
+
+
+def ran(name, start, end, parent=None):
+    run = scope(name.rpartition("/")[2], parent)
+    return (
+        StepStarted(name=name, scope=run, time=start),
+        StepSucceeded(name=name, scope=run, time=end, duration=end - start),
     )
 
 
@@ -118,7 +122,7 @@ async def test_race_shows_who_won_who_was_stopped_and_who_failed():
                       0 ms       100 ms      200 ms  start    took
         ✓ race        ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms  250 ms
           ⊘ mirror-a  ────────────────────────────⊘   0 ms  250 ms  cancelled at 250 ms: path 'mirror-b' won
-          ✓ mirror-b  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms  250 ms
+          ★ mirror-b  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms  250 ms
           ✗ mirror-c  ━━━━━━━━━━━✗                    0 ms  100 ms  OSError: no route to host
     """)
 
@@ -148,7 +152,7 @@ async def test_stagger_shows_when_each_path_started_and_who_never_did():
                      0 ms       200 ms     400 ms      start    took
         ✓ race       ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━    0 ms  550 ms
           ⊘ never    ──────────────────────────────⊘    0 ms  550 ms  cancelled at 550 ms: path 'second' won
-          ✓ second                 ━━━━━━━━━━━━━━━━━  250 ms  300 ms
+          ★ second                 ━━━━━━━━━━━━━━━━━  250 ms  300 ms
           ⊘ never#2                              ──⊘  500 ms   50 ms  cancelled at 550 ms: path 'second' won
           · never#3                                ·                  never started: path 'second' won
     """)
@@ -256,7 +260,7 @@ async def test_step_that_its_breaker_skips_is_told_from_a_path_that_never_starte
         ✗ guarded  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━✗   0 ms  100 ms  OSError: busy
 
                    0 ms                  start   took
-        · guarded  ·                      0 ms   0 ms  skipped: circuit breaker of 'guarded' is open; next
+        » guarded  »                      0 ms   0 ms  skipped: circuit breaker of 'guarded' is open; next
                                                        probe in 9 s
     """)
 
@@ -306,7 +310,7 @@ async def test_value_that_came_too_late_is_noted():
     assert recorder.render() == chart("""
                 0 ms            500 ms           1 s                start   took
         ✓ race  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms  1.5 s
-          ✓ a   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╸                   0 ms    1 s
+          ★ a   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╸                   0 ms    1 s
           ✓ b   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms  1.5 s  value discarded
     """)
 
@@ -321,7 +325,7 @@ async def test_value_that_was_disposed_of_is_noted_and_so_is_the_error_of_dispos
     assert recorder.render() == chart("""
                 0 ms   500 ms  1 s       start   took
         ✓ race  ━━━━━━━━━━━━━━━━━━━━━━━   0 ms  1.5 s
-          ✓ a   ━━━━━━━━━━━━━━━╸          0 ms    1 s
+          ★ a   ━━━━━━━━━━━━━━━╸          0 ms    1 s
           ✓ b   ━━━━━━━━━━━━━━━━━━━━━━━   0 ms  1.5 s  value disposed of; discarded TypeError: can't close b
     """)
 
@@ -332,7 +336,7 @@ async def test_error_that_changed_nothing_is_noted():
     assert recorder.render() == chart("""
                   0 ms            500 ms           1 s                start   took
         ✓ race    ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms  1.5 s
-          ✓ a     ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╸                   0 ms    1 s
+          ★ a     ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╸                   0 ms    1 s
           ✗ slow  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━✗   0 ms  1.5 s  OSError: late; discarded
     """)
 
@@ -347,7 +351,7 @@ async def test_fork_in_a_fork_is_indented_and_says_which_fork_stopped_it():
     assert recorder.render() == chart("""
                         0 ms    200 ms         start    took
         ✓ outer         ━━━━━━━━━━━━━━━━━━━━    0 ms  500 ms
-          ✓ cache       ━━━━━━━━━━━━━━━━━━━━    0 ms  500 ms
+          ★ cache       ━━━━━━━━━━━━━━━━━━━━    0 ms  500 ms
           ⊘ sources     ───────────────────⊘    0 ms  500 ms  cancelled at 500 ms: path 'cache' won
             ✓ academic  ━━━━━━━━━━━━━━          0 ms  350 ms  value discarded
             ⊘ never                   ─────⊘  350 ms  150 ms  cancelled at 500 ms: fork 'outer': path
@@ -382,7 +386,7 @@ async def test_run_inside_a_step_that_is_not_observed_has_its_full_name():
     assert recorder.render() == chart("""
                       0 ms    200 ms  400 ms  600 ms  800 ms    start   took
         ✓ outer/race  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
-          ✓ a         ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
+          ★ a         ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
           ⊘ never     ───────────────────────────────────────⊘   0 ms    1 s  cancelled at 1 s: path 'a' won
     """)
 
@@ -393,7 +397,7 @@ async def test_slash_in_an_id_is_part_of_the_label():
     assert recorder.render() == chart("""
                    0 ms    200 ms  400 ms  600 ms   800 ms    start   took
         ✓ a/b      ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
-          ✓ c/d    ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
+          ★ c/d    ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
           ⊘ never  ────────────────────────────────────────⊘   0 ms    1 s  cancelled at 1 s: path 'c/d' won
     """)
 
@@ -412,10 +416,10 @@ async def test_runs_of_one_name_at_the_same_time_keep_their_own_paths():
                 0 ms    100 ms  200 ms  300 ms   400 ms     start    took
         ✓ race  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━    0 ms  500 ms
           ⊘ a   ────────────────────────────────────────⊘    0 ms  500 ms  cancelled at 500 ms: path 'b' won
-          ✓ b   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━    0 ms  500 ms
+          ★ b   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━    0 ms  500 ms
         ✓ race          ━━━━━━━━━━━━━━━━━━━━━━━━━          100 ms  300 ms
           ⊘ a           ────────────────────────⊘          100 ms  300 ms  cancelled at 400 ms: path 'b' won
-          ✓ b           ━━━━━━━━━━━━━━━━━━━━━━━━━          100 ms  300 ms
+          ★ b           ━━━━━━━━━━━━━━━━━━━━━━━━━          100 ms  300 ms
     """)
 
 
@@ -452,7 +456,7 @@ async def test_runs_one_after_another_get_a_chart_each():
     assert recorder.render() == chart("""
                    0 ms    20 ms  40 ms   60 ms   80 ms     start    took
         ✓ race     ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms  100 ms
-          ✓ a      ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms  100 ms
+          ★ a      ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms  100 ms
           ⊘ never  ──────────────────────────────────────⊘   0 ms  100 ms  cancelled at 100 ms: path 'a' won
 
                   0 ms        500 ms       1 s         1.5 s          start   took
@@ -528,7 +532,7 @@ async def test_crowd_that_never_started_has_no_bar():
     assert recorder.render() == chart("""
                       0 ms   200 ms  400 ms  600 ms 800 ms    start   took
         ✓ race        ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
-          ✓ path-0    ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
+          ★ path-0    ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
           · path-1                                         ·                never started: path 'path-0' won
           · path-2                                         ·                never started: path 'path-0' won
           · path-3                                         ·                never started: path 'path-0' won
@@ -539,7 +543,7 @@ async def test_crowd_that_never_started_has_no_bar():
           · path-8                                         ·                never started: path 'path-0' won
           · path-9                                         ·                never started: path 'path-0' won
           · path-10                                        ·                never started: path 'path-0' won
-          … 989 more                                                        989 skipped
+          … 989 more                                                        989 never started
     """)
 
 
@@ -666,8 +670,11 @@ def test_duration_has_a_unit_that_suits_it(seconds, shown):
 
 
 def test_start_is_not_more_exact_than_a_run_of_a_second_needs():
+    around = scope("a")
     recorder = replayed(
-        StepStarted(name="a", scope=ANY_SCOPE, time=0.0), *ran("a/b", 0.000123, 0.5), *ran("a/c", 0.00056, 0.5)
+        StepStarted(name="a", scope=around, time=0.0),
+        *ran("a/b", 0.000123, 0.5, around),
+        *ran("a/c", 0.00056, 0.5, around),
     )
     assert re.findall(r"(\d ms)  \d+ ms", str(recorder)) == ["0 ms", "0 ms", "1 ms"]
 
@@ -677,10 +684,10 @@ def test_start_is_not_more_exact_than_a_run_of_a_second_needs():
 
 def test_end_without_a_start_is_drawn_from_its_duration():
     recorder = replayed(
-        StepSucceeded(name="a", scope=ANY_SCOPE, time=2.0, duration=1.0),
-        StepFailed(name="b", scope=ANY_SCOPE, time=3.0, duration=2.0, error=OSError()),
-        StepCancelled(name="c", scope=ANY_SCOPE, time=4.0, duration=1.0, reason="enough"),
-        StepSkipped(name="d", scope=ANY_SCOPE, time=4.0, reason="no time"),
+        StepSucceeded(name="a", scope=scope("a"), time=2.0, duration=1.0),
+        StepFailed(name="b", scope=scope("b"), time=3.0, duration=2.0, error=OSError()),
+        StepCancelled(name="c", scope=scope("c"), time=4.0, duration=1.0, reason="enough"),
+        StepSkipped(name="d", scope=scope("d"), time=4.0, reason="no time"),
     )
     assert recorder.render() == chart("""
              0 ms        500 ms       1 s         1.5 s          start   took
@@ -691,37 +698,12 @@ def test_end_without_a_start_is_drawn_from_its_duration():
         ⊘ c  ─────────────────────────────────────────────────⊘   0 ms    1 s  cancelled at 1 s: enough
 
              0 ms                                                start   took
-        · d  ·                                                                 never started: no time
-    """)
-
-
-def test_end_that_fits_no_start_goes_with_the_first():
-    recorder = replayed(
-        StepStarted(name="a", scope=ANY_SCOPE, time=0.0),
-        StepSucceeded(name="a", scope=ANY_SCOPE, time=2.0, duration=1.0),
-    )
-    assert recorder.render() == chart("""
-             0 ms        500 ms       1 s         1.5 s          start   took
-        ✓ a  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    2 s
-    """)
-
-
-def test_discards_and_retries_of_a_step_that_nobody_started_are_drawn():
-    recorder = replayed(
-        ValueDiscarded(name="a", scope=ANY_SCOPE, time=1.0, value=1, disposed=False),
-        ErrorDiscarded(name="b", scope=ANY_SCOPE, time=2.0, error=OSError("late")),
-        StepRetrying(name="c", scope=ANY_SCOPE, time=3.0, attempt=1, error=OSError("busy"), delay=1.0),
-    )
-    assert recorder.render() == chart("""
-             0 ms     500 ms   1 s       1.5 s      start   took
-        ▸ a  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms    2 s  still running; value discarded
-        ▸ b                    ╺━━━━━━━━━━━━━━━━━▸    1 s    1 s  still running; discarded OSError: late
-        ▸ c                                      ▸    2 s   0 ms  still running; 1 retry after OSError: busy
+        » d  »                                                                 skipped: no time
     """)
 
 
 def test_event_of_another_kind_is_kept_and_not_drawn():
-    event = Event(name="a", scope=ANY_SCOPE, time=1.5)
+    event = Event(name="a", scope=scope("a"), time=1.5)
     recorder = replayed(*ran("a", 1.0, 2.0), event)
     assert recorder.events[-1] is event
     assert recorder.render() == replayed(*ran("a", 1.0, 2.0)).render()
