@@ -1,0 +1,647 @@
+"""Runs in a terminal: what is on the screen at each moment, and that nothing else changes."""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+import sys
+import textwrap
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+from paths import cleans_up, never, raises, returns
+from rich.console import Console
+
+from trio_steps import ConfigError, ForkPartialError, Pipeline, Retry, fork, gather, race, settle, step
+from trio_steps.terminal import LiveTree
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def terminal(width=100, height=25, *, color=None, file=None):
+    return Console(file=file or io.StringIO(), force_terminal=True, width=width, height=height, color_system=color)
+
+
+class Screen:
+    """What a terminal shows that was sent `text`."""
+
+    def __init__(self, text):
+        self.lines = [""]
+        self.has_cursor = True
+        row = 0
+        for part in re.findall(r"\x1b\[[?\d;]*[a-zA-Z]|[\r\n]|[^\x1b\r\n]+|\x1b", text):
+            match part:
+                case "\r":
+                    pass  # what comes next erases the line
+                case "\n":
+                    row += 1
+                    self.lines[row:] = self.lines[row:] or [""]
+                case "\x1b[1A":
+                    row -= 1
+                case "\x1b[2K":
+                    self.lines[row] = ""
+                case "\x1b[?25l" | "\x1b[?25h":
+                    self.has_cursor = part.endswith("h")
+                case _:
+                    assert part.isprintable()
+                    self.lines[row] += part
+
+    def __str__(self):
+        return "\n".join(line.rstrip() for line in self.lines).rstrip("\n")
+
+
+def shown(tree):
+    return str(Screen(tree.console.file.getvalue()))
+
+
+def text(picture):
+    return textwrap.dedent(picture).strip()
+
+
+@pytest.fixture
+def run():
+    """Runs a function as Trio's main task, which is where a KeyboardInterrupt goes."""
+    return lambda main: trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+# The tree
+
+
+async def test_tree_shows_what_runs_and_what_is_over():
+    async with LiveTree(console=terminal(), interval=0.25) as tree, trio.open_nursery() as nursery:
+        flaky = step(raises(0.5, OSError("busy")), retry=Retry(3, delay=1), id="flaky")
+        inner = fork("fastest", mode="race", paths=[returns(0.75, "a"), never, returns(1, "b")], concurrency=2)
+        nursery.start_soon(lambda: settle(flaky, inner, raises(0.5, OSError("down")), observers=[tree]))
+        await trio.sleep(1.3125)
+        assert shown(tree) == text("""
+            ▸ settle      1.2 s
+              ▸ flaky     1.2 s  attempt 2, after OSError: busy
+              ✓ fastest  750 ms
+                ★ a      750 ms
+                ⊘ never  750 ms  cancelled: path 'a' won
+                · b              never started: path 'a' won
+              ✗ bad      500 ms  OSError: down
+        """)
+
+
+async def test_times_advance_while_nothing_happens():
+    async with LiveTree(console=terminal(), interval=0.5) as tree, trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: gather(returns(9, "a"), observers=[tree]))
+        pictures = []
+        for _ in range(3):
+            await trio.sleep(0.625)
+            pictures.append(shown(tree))
+        assert pictures == [f"▸ gather  {time} s\n  ▸ a     {time} s" for time in (0.5, 1.0, 1.5)]
+
+
+async def test_nothing_is_drawn_before_the_first_interval_is_over():
+    async with LiveTree(console=terminal(), summary=False, interval=1) as tree:
+        await gather(returns(0.875, "a"), observers=[tree])
+        assert tree.console.file.getvalue() == "\x1b[?25l"
+
+
+async def test_wide_fork_has_a_bar_as_soon_as_its_paths_are_counted():
+    async with LiveTree(console=terminal(), interval=51.5) as tree, trio.open_nursery() as nursery:
+        paths = [raises(1, OSError("down")), *(returns(1, n) for n in range(1999))]
+        nursery.start_soon(lambda: settle(paths, concurrency=10, observers=[tree]))
+        await trio.sleep(51.625)
+        assert shown(tree) == text("""
+            ▸ settle      51.5 s  ━━━━━─────────────── 510 of 2,000, 1 failed
+              ✗ bad          1 s  OSError: down
+              ▸ 509        0.5 s
+              ▸ 510        0.5 s
+              ▸ 511        0.5 s
+              ▸ 512        0.5 s
+              ▸ 513        0.5 s
+              ▸ 514        0.5 s
+              ▸ 515        0.5 s
+              ▸ 516        0.5 s
+              ▸ 517        0.5 s
+              ▸ 518        0.5 s
+              … 509 more          509 succeeded
+        """)
+        nursery.cancel_scope.cancel()
+
+
+async def test_wide_fork_of_a_lazy_source_counts_what_is_done():
+    async with LiveTree(console=terminal(), interval=0.25) as tree, trio.open_nursery() as nursery:
+        lazy = fork("lazy", mode="settle", paths=lambda: (returns(1, n) for n in range(15)), concurrency=2)
+        nursery.start_soon(lambda: lazy.run(observers=[tree]))
+        await trio.sleep(6.625)
+        assert shown(tree).splitlines()[0] == "▸ lazy  6.5 s  12 done"
+        await trio.sleep(1)
+        assert shown(tree).splitlines()[0] == "▸ lazy       7.5 s  ━━━━━━━━━━━━━━━━━━╸─ 14 of 15"
+
+
+async def test_bar_says_which_attempt_it_is():
+    async with LiveTree(console=terminal(), interval=0.25) as tree, trio.open_nursery() as nursery:
+        paths = [raises(1, OSError("down")), *(returns(2, None, id=f"{n}") for n in range(20))]
+        flow = Pipeline("flow").step("wide", *paths, retry=Retry(2, delay=0))
+        nursery.start_soon(lambda: settle(partial(flow, {}), observers=[tree]))
+        await trio.sleep(1.375)
+        assert shown(tree).splitlines()[2] == (
+            "    ▸ wide       1.2 s  ━━━━━━━━━━────────── 21 of 42, 1 failed; attempt 2, after ForkPartialError:…"
+        )
+
+
+async def test_wide_fork_that_is_over_has_counts():
+    async with LiveTree(console=terminal(), interval=0.25) as tree:
+        paths = [raises(0.5, OSError("down")), *(returns(1 + n / 8, n) for n in range(13))]
+        await settle(paths, observers=[tree])
+    assert shown(tree) == text("""
+        step          status       took  share  attempts
+        ✓ settle      succeeded   2.5 s   100%         1  1 failed, 13 succeeded, in 500 ms to 2.5 s
+          ✗ bad       failed     500 ms    20%         1  OSError: down
+          ✓ 3         succeeded  1.38 s    55%         1
+          ✓ 4         succeeded   1.5 s    60%         1
+          ✓ 5         succeeded  1.62 s    65%         1
+          ✓ 6         succeeded  1.75 s    70%         1
+          ✓ 7         succeeded  1.88 s    75%         1
+          ✓ 8         succeeded     2 s    80%         1
+          ✓ 9         succeeded  2.12 s    85%         1
+          ✓ 10        succeeded  2.25 s    90%         1
+          ✓ 11        succeeded  2.38 s    95%         1
+          ✓ 12        succeeded   2.5 s   100%         1
+          … 3 more                                        3 succeeded
+
+        slowest: settle/12, 2.5 s; fastest: settle/0, 1 s
+    """)
+
+
+async def test_paths_of_a_wide_fork_that_never_started_are_counted():
+    async with LiveTree(console=terminal(), interval=60) as tree:
+
+        async def first():
+            raise OSError("down")
+
+        with pytest.raises(ForkPartialError):
+            await gather([first, *[never] * 20], concurrency=1, observers=[tree])
+    assert shown(tree) == text("""
+        step          status  took  share  attempts
+        ✗ gather      failed  0 ms                1  ForkPartialError: fork 'gather': 1 of 21 paths failed
+                                                     (1 sub-exception); 1 failed, 20 never started, in 0 ms
+                                                     to 0 ms
+          ✗ first     failed  0 ms                1  OSError: down
+          … 20 more                                  20 never started
+
+        slowest: gather/first, 0 ms
+    """)
+
+
+async def test_wide_fork_of_which_no_path_ran_has_no_times():
+    async with LiveTree(console=terminal(), interval=60) as tree:
+        limiter = trio.CapacityLimiter(1)
+        limiter.acquire_on_behalf_of_nowait("somebody else")
+        await settle([never] * 20, concurrency=limiter, timeout=1, observers=[tree])
+    assert shown(tree) == text("""
+        step          status     took  share  attempts
+        ✓ settle      succeeded   1 s   100%         1  20 never started
+          … 20 more                                     20 never started
+    """)
+
+
+async def test_tree_keeps_to_the_height_and_the_width_of_the_terminal():
+    async with LiveTree(console=terminal(40, 8), interval=0.25) as tree, trio.open_nursery() as nursery:
+        paths = [raises(0.125, OSError("down " * 20), id="bad"), *(returns(1, f"{n}" * 20) for n in range(9))]
+        nursery.start_soon(lambda: settle(paths, observers=[tree]))
+        await trio.sleep(0.375)
+        assert shown(tree) == text("""
+            ▸ settle        0.2 s
+              ▸ 000000000…  0.2 s
+              ▸ 111111111…  0.2 s
+              ▸ 222222222…  0.2 s
+              ▸ 333333333…  0.2 s
+              ▸ 444444444…  0.2 s
+              … 5 more             1 failed, 4 stil…
+        """)
+
+
+async def test_markup_and_control_characters_do_nothing():
+    async with LiveTree(console=terminal(), interval=0.25) as tree:
+        await settle(
+            raises(0.125, OSError("\x1b[31mone\n[bold]two"), id="[red]a\x07b"), returns(0.5, "c"), observers=[tree]
+        )
+        assert "  ✗ [red]a b  125 ms  OSError: [31mone [bold]two\n" in shown(tree)
+    assert "[red]a b" in shown(tree)
+
+
+async def test_colours_tell_nothing_more():
+    async def picture(color):
+        async with LiveTree(console=terminal(color=color), interval=0.25) as tree:
+            await race(returns(0.875, "a"), never, observers=[tree])
+        return tree.console.file.getvalue()
+
+    colored = await picture("standard")
+    assert set(re.findall(r"\x1b\[(\d+)m", colored)) == {"0", "2", "32", "33", "36"}
+    assert re.sub(r"\x1b\[\d+m", "", colored) == await picture(None)
+
+
+# The summary
+
+
+async def test_summary_says_how_each_step_ended():
+    async with LiveTree(console=terminal(), interval=60) as tree:
+        flaky = step(raises(0.5, OSError("busy")), retry=Retry(3, delay=1), id="flaky")
+        inner = fork("fastest", mode="race", paths=[returns(0.75, "a"), never, returns(1, "b")], concurrency=2)
+        await settle(flaky, inner, raises(0.5, OSError("down")), observers=[tree])
+    assert shown(tree) == text("""
+        step          status           took  share  attempts
+        ✓ settle      succeeded       3.5 s   100%         1
+          ✗ flaky     failed          3.5 s   100%         3  OSError: busy
+          ✓ fastest   succeeded      750 ms    21%         1
+            ★ a       won            750 ms    21%         1
+            ⊘ never   cancelled      750 ms    21%         1  path 'a' won
+            · b       never started                           path 'a' won
+          ✗ bad       failed         500 ms    14%         1  OSError: down
+
+        slowest: settle/flaky, 3.5 s; fastest: settle/fastest/a, 750 ms
+    """)
+
+
+async def test_summary_of_a_wide_fork_has_the_slowest_paths_and_counts():
+    tree = LiveTree(console=terminal())
+    await settle([returns(n / 4, n) for n in range(1, 2001)], concurrency=100, observers=[tree])
+    tree.console.print(tree.summary())
+    assert shown(tree) == text("""
+        step            status       took  share  attempts
+        ✓ settle        succeeded  5250 s   100%         1  2,000 succeeded, in 250 ms to 500 s
+          ✓ 1990        succeeded   498 s     9%         1
+          ✓ 1991        succeeded   498 s     9%         1
+          ✓ 1992        succeeded   498 s     9%         1
+          ✓ 1993        succeeded   498 s     9%         1
+          ✓ 1994        succeeded   498 s     9%         1
+          ✓ 1995        succeeded   499 s    10%         1
+          ✓ 1996        succeeded   499 s    10%         1
+          ✓ 1997        succeeded   499 s    10%         1
+          ✓ 1998        succeeded   500 s    10%         1
+          ✓ 1999        succeeded   500 s    10%         1
+          ✓ 2000        succeeded   500 s    10%         1
+          … 1,989 more                                      1,989 succeeded
+
+        slowest: settle/2000, 500 s; fastest: settle/1, 250 ms
+    """)
+
+
+async def test_summary_of_runs_one_after_another_has_the_share_of_all():
+    async with LiveTree(console=terminal(), interval=60) as tree:
+        await step(returns(1, "a"), id="a").run(observers=[tree])
+        await step(returns(3, "b"), id="b").run(observers=[tree])
+    assert shown(tree) == text("""
+        step          status     took  share  attempts
+        ✓ a           succeeded   1 s    25%         1
+        ✓ b           succeeded   3 s    75%         1
+
+        slowest: b, 3 s; fastest: a, 1 s
+    """)
+
+
+async def test_summary_before_the_end_says_what_is_still_running():
+    tree = LiveTree(console=terminal())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: gather(returns(1, "a"), returns(2, "b"), observers=[tree]))
+        await trio.sleep(1.5)
+        tree.console.print(tree.summary())
+        assert shown(tree) == text("""
+            step          status         took  share  attempts
+            ▸ gather      still running   1 s   100%         1
+              ✓ a         succeeded       1 s   100%         1
+              ▸ b         still running   1 s   100%         1
+        """)
+
+
+async def test_summary_of_one_step_has_no_slowest_one():
+    async with LiveTree(console=terminal(), interval=60) as tree:
+        await step(returns(0, "a"), id="a").run(observers=[tree])
+    assert shown(tree) == text("""
+        step          status     took  share  attempts
+        ✓ a           succeeded  0 ms                1
+    """)
+
+
+async def test_summary_of_failures_has_a_slowest_step_only():
+    async with LiveTree(console=terminal(), interval=60) as tree:
+        await settle(raises(1, OSError("down")), observers=[tree])
+    assert shown(tree).splitlines()[-1] == "slowest: settle/bad, 1 s"
+
+
+async def test_summary_wraps_messages_unless_the_terminal_is_narrow():
+    tree = LiveTree(console=terminal(80))
+    await settle(raises(1, OSError("long " * 12), id="long" * 9), observers=[tree])
+    tree.console.print(tree.summary())
+    assert shown(tree) == text("""
+        step                   status     took  share  attempts
+        ✓ settle               succeeded   1 s   100%         1
+          ✗ longlonglonglong…  failed      1 s   100%         1  OSError: long long long
+                                                                 long long long long
+                                                                 long long long long
+                                                                 long
+
+        slowest: settle/longlonglonglonglonglonglonglonglong, 1 s
+    """)
+    tree.console.file = io.StringIO()
+    tree.console.width = 60
+    tree.console.print(tree.summary())
+    assert shown(tree) == text("""
+        s…  …
+        s…  1
+        f…  1  OSError: long long long long long long long long lon…
+
+        slowest: settle/longlonglonglonglonglonglonglonglong, 1 s
+    """)
+
+
+async def test_no_summary_is_printed_if_nothing_ran():
+    async with LiveTree(console=terminal(), interval=60) as tree:
+        pass
+    assert shown(tree) == ""
+
+
+async def test_summary_false_leaves_nothing_behind():
+    async with LiveTree(console=terminal(), summary=False, interval=0.25) as tree:
+        await gather(returns(0.875, "a"), observers=[tree])
+        await trio.sleep(0.25)
+        assert shown(tree) == "✓ gather  875 ms\n  ✓ a     875 ms"
+    assert shown(tree) == ""
+
+
+async def test_lines_end_where_their_text_ends():
+    async with LiveTree(console=terminal(), interval=0.25) as tree:
+        await settle(returns(1, "a"), raises(1, OSError("down")), observers=[tree])
+    assert not re.search(r" (?=[\r\n]|$)", tree.console.file.getvalue())
+
+
+async def test_steps_with_log_false_are_left_out():
+    async with LiveTree(console=terminal(), interval=60) as tree:
+        await Pipeline("flow").step("secret", lambda: None, log=False).step("a", lambda: None).run({}, observers=[tree])
+    assert "secret" not in shown(tree)
+    assert "  ✓ a " in shown(tree)
+
+
+# What leaves the block, and how it leaves the terminal
+
+
+def is_restored(tree):
+    return Screen(tree.console.file.getvalue()).has_cursor
+
+
+async def test_error_leaves_the_block_as_it_is_after_the_summary():
+    error = ValueError("boom")
+    with pytest.raises(ValueError, match="boom") as caught:
+        async with LiveTree(console=terminal(), interval=0.25) as tree:
+            await step(raises(1, error), id="a").run(observers=[tree])
+    assert caught.value is error
+    assert error.__context__ is None
+    assert is_restored(tree)
+    assert shown(tree).splitlines()[1] == "✗ a           failed   1 s   100%         1  ValueError: boom"
+
+
+async def test_cancellation_is_shown_until_all_have_cleaned_up():
+    pictures = []
+    with trio.move_on_after(1) as scope:
+        async with LiveTree(console=terminal(), interval=0.5) as tree, trio.open_nursery() as nursery:
+
+            async def look():
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(3.25)
+                    pictures.append(shown(tree))
+
+            nursery.start_soon(look)
+            await gather(cleans_up([], 4), observers=[tree])
+    assert (scope.cancelled_caught, trio.current_time()) == (True, 5.0)
+    assert pictures == ["▸ gather  3.0 s\n  ▸ slow  3.0 s"]
+    assert is_restored(tree)
+    assert [line.split()[:3] for line in shown(tree).splitlines()[1:3]] == [
+        ["⊘", "gather", "cancelled"],
+        ["⊘", "slow", "cancelled"],
+    ]
+
+
+async def test_cancellation_at_the_end_of_the_block_is_left_to_what_comes_next():
+    with trio.CancelScope() as scope:
+        async with LiveTree(console=terminal(), interval=60) as tree:
+            await gather(returns(1, "a"), observers=[tree])
+            scope.cancel()
+        assert "gather" in shown(tree)
+        await trio.sleep(1)
+    assert scope.cancelled_caught
+    assert trio.current_time() == 1
+
+
+def test_keyboard_interrupt_leaves_the_block_bare(run):
+    async def main():
+        async with LiveTree(console=terminal(), interval=60) as main.tree:
+            await gather(interrupted, never, observers=[main.tree])
+
+    async def interrupted():
+        signal.raise_signal(signal.SIGINT)
+        await trio.sleep(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main)
+    assert is_restored(main.tree)
+    assert "gather" in shown(main.tree)
+
+
+def test_keyboard_interrupt_at_the_end_of_the_block_leaves_it_bare(run):
+    @trio.lowlevel.enable_ki_protection
+    def interrupt():
+        signal.raise_signal(signal.SIGINT)  # it is delivered where the main task waits next
+
+    async def main():
+        async with LiveTree(console=terminal(), interval=60) as main.tree:
+            await gather(returns(1, "a"), observers=[main.tree])
+            interrupt()
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main)
+    assert is_restored(main.tree)
+    assert "gather" in shown(main.tree)
+
+
+class Interrupting(io.StringIO):
+    """A terminal whose user presses Ctrl-C just when `what` is written for the first time."""
+
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+
+    def write(self, text):
+        if self.what in text and self.what not in self.getvalue():
+            signal.raise_signal(signal.SIGINT)
+        return super().write(text)
+
+
+def test_keyboard_interrupt_while_it_draws_comes_out_of_the_block(run):
+    async def main():
+        async with LiveTree(console=terminal(file=Interrupting("gather")), interval=0.25) as main.tree:
+            try:
+                await gather(never, observers=[main.tree])
+            finally:
+                main.shown = shown(main.tree), trio.current_time()
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main)
+    assert main.shown == ("▸ gather   0.2 s\n  ▸ never  0.2 s", 0.25)
+    assert is_restored(main.tree)
+
+
+def test_keyboard_interrupt_while_the_summary_is_printed_comes_after_it(run):
+    async def main():
+        async with LiveTree(console=terminal(file=Interrupting("took")), interval=60) as main.tree:
+            await gather(returns(1, "a"), observers=[main.tree])
+        main.shown = shown(main.tree)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main)
+    assert "✓ gather" in main.shown
+
+
+class Failing(io.StringIO):
+    """A terminal that `times` times can't be written to, if `what` is in the text."""
+
+    def __init__(self, times, error, what="gather"):
+        super().__init__()
+        self.times = times
+        self.error = error
+        self.what = what
+
+    def write(self, text):
+        if self.what in text and self.times:
+            self.times -= 1
+            raise self.error
+        return super().write(text)
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), SystemExit(1)], ids=repr)
+@pytest.mark.parametrize("times", [1, 99])
+async def test_terminal_that_fails_is_logged_and_the_run_goes_on(error, times, caplog):
+    before = sys.stdout, sys.stderr
+    async with LiveTree(console=terminal(file=Failing(times, error)), interval=0.25) as tree:
+        assert await gather(returns(1, "a"), observers=[tree]) == ("a",)
+        assert len(caplog.records) == 1  # it is not drawn again
+    assert (sys.stdout, sys.stderr) == before
+    assert [record.exc_info[1] for record in caplog.records] == [error] * min(times, 3)
+    assert {(record.name, record.levelname) for record in caplog.records} == {("trio_steps", "ERROR")}
+    assert {record.getMessage() for record in caplog.records} == {"the live tree can't be shown"}
+    assert is_restored(tree) is (times == 1)
+
+
+async def test_terminal_that_fails_from_the_start_is_logged_and_the_run_goes_on(caplog):
+    before = sys.stdout, sys.stderr
+    async with LiveTree(console=terminal(file=Failing(99, OSError("gone"), "")), interval=0.25) as tree:
+        assert await gather(returns(1, "a"), observers=[tree]) == ("a",)
+    assert (sys.stdout, sys.stderr) == before
+    assert {record.getMessage() for record in caplog.records} == {"the live tree can't be shown"}
+
+
+async def test_block_leaves_no_task_behind():
+    async with trio.open_nursery() as nursery:
+        before = trio.lowlevel.current_statistics().tasks_living
+        async with LiveTree(console=terminal(), interval=60):
+            assert trio.lowlevel.current_statistics().tasks_living == before + 1
+        assert trio.lowlevel.current_statistics().tasks_living == before
+        assert not nursery.child_tasks
+
+
+async def test_tree_can_be_shown_again_but_not_twice_at_once():
+    async with LiveTree(console=terminal(), summary=False, interval=0.25) as tree:
+        with pytest.raises(RuntimeError, match=r"shown already; make another LiveTree\(\)"):
+            async with tree:
+                pass
+        await gather(returns(0.375, "a"), observers=[tree])
+        assert shown(tree) == "▸ gather  0.2 s\n  ▸ a     0.2 s"
+    async with tree:
+        await trio.sleep(0.375)
+        assert shown(tree) == "✓ gather  375 ms\n  ✓ a     375 ms"
+
+
+@pytest.mark.parametrize("interval", [0, -1, float("nan")])
+def test_interval_that_is_not_positive_is_refused(interval):
+    with pytest.raises(ConfigError, match=r"interval=.*: give the seconds from one drawing to the next, such as 0\.1"):
+        LiveTree(interval=interval)
+
+
+# What else is printed
+
+
+class Tty(io.StringIO):
+    def __init__(self, is_a_tty):
+        super().__init__()
+        self.is_a_tty = is_a_tty
+
+    def isatty(self):
+        return self.is_a_tty
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+async def test_what_is_printed_to_the_terminal_goes_above_the_tree(monkeypatch, name):
+    monkeypatch.setattr(sys, name, Tty(is_a_tty=True))
+    before = getattr(sys, name)
+    async with LiveTree(console=terminal(), summary=False, interval=0.25) as tree, trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: gather(returns(1, "a"), observers=[tree]))
+        await trio.sleep(0.625)
+        print("hello", file=getattr(sys, name))
+        assert shown(tree) == "hello\n▸ gather  0.5 s\n  ▸ a     0.5 s"
+    assert getattr(sys, name) is before
+    assert before.getvalue() == ""
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+async def test_what_is_printed_to_a_file_goes_to_the_file(monkeypatch, name):
+    monkeypatch.setattr(sys, name, Tty(is_a_tty=False))
+    async with LiveTree(console=terminal(), interval=60) as tree:
+        print("hello", file=getattr(sys, name))
+    assert getattr(sys, name).getvalue() == "hello\n"
+    assert shown(tree) == ""
+
+
+async def test_nothing_is_shown_and_nothing_runs_if_it_is_no_terminal():
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    async with LiveTree(console=Console(file=io.StringIO(), width=100)) as tree:
+        assert trio.lowlevel.current_statistics().tasks_living == tasks
+        await gather(returns(1, "a"), observers=[tree])
+    assert tree.console.file.getvalue() == ""
+
+
+async def test_summary_is_printed_on_request_if_it_is_no_terminal():
+    async with LiveTree(console=Console(file=io.StringIO(), width=100), summary=True) as tree:
+        await gather(returns(1, "a"), observers=[tree])
+    assert shown(tree).splitlines()[:2] == [
+        "step          status     took  share  attempts",
+        "✓ gather      succeeded   1 s   100%         1",
+    ]
+
+
+async def test_terminal_that_can_not_move_its_cursor_is_none(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    async with LiveTree(console=terminal(), interval=60) as tree:
+        await gather(returns(1, "a"), observers=[tree])
+    assert tree.console.file.getvalue() == ""
+
+
+@pytest.mark.parametrize("variable", ["NO_COLOR", "FORCE_COLOR"])
+async def test_tree_is_shown_on_standard_error_by_default_if_that_is_a_terminal(variable, monkeypatch):
+    monkeypatch.setenv(variable, "1")
+    written = []
+    for is_a_tty in (True, False):
+        monkeypatch.setattr(sys, "stderr", Tty(is_a_tty=is_a_tty))
+        written.append(sys.stderr)
+        async with LiveTree(interval=60) as tree:
+            await gather(returns(1, "a"), observers=[tree])
+    assert ["gather" in file.getvalue() for file in written] == [True, False]
+    assert written[1].getvalue() == ""
+
+
+async def test_program_without_standard_output_is_shown_too(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    async with LiveTree(console=terminal(), interval=60) as tree:
+        await gather(returns(1, "a"), observers=[tree])
+    assert "gather" in shown(tree)

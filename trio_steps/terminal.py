@@ -1,0 +1,284 @@
+"""Runs in a terminal: a live tree of what goes on, and a summary in the end. It needs the extra ``trio_steps[rich]``.
+
+Problem: show what is running, with times that advance while nothing happens; cost next to nothing, with a million paths
+too; and leave the terminal as it was, whatever happens.
+
+Naive answer: draw at each event, and have `rich.live.Live` refresh in between. There can be very many events, and Live
+refreshes in a thread, which would read the tree while the run changes it.
+
+What is done instead. An event changes the tree, and that is all (`trio_steps._tree`). A Trio task draws it some times a
+second. That task has a nursery around the user's block, which is where it belongs; but no error and no
+`KeyboardInterrupt` can leave it, so the nursery finds nothing to wrap or to cancel. It is shielded, so that a cancelled
+run can be watched while it cleans up. What blocks the event loop stops the drawing too.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final, TextIO, final
+
+import attrs
+import trio
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ._errors import ConfigError
+from ._events import logger
+from ._rows import WORDS, clock, plain
+from ._tree import Tree
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterator, Mapping
+    from types import TracebackType
+
+    from rich.console import ConsoleOptions, RenderResult
+
+    from ._events import Event
+    from ._rows import Status
+    from ._tree import LiveRow
+
+__all__ = ["LiveTree"]
+
+_MARKS: Final[dict[Status, str]] = dict(zip(WORDS, "✗▸✓⊘»·", strict=True))
+_STYLES: Final[dict[Status, str]] = dict(zip(WORDS, ("red", "cyan", "green", "yellow", "dim", "dim"), strict=True))
+_WON: Final = "★"
+
+_MOST_LINES: Final = 60  # of a summary
+_BAR: Final = 20  # characters
+_ROOMY: Final = 80  # columns: if there are fewer, no message is wrapped
+
+
+@final
+class LiveTree:
+    """An observer that shows runs in a terminal: what goes on now, and in the end what there was.
+
+    It shows while its block is open. Give it to any runs in there, at the same time or one after another::
+
+        async with LiveTree() as tree:
+            papers = await research.run("quantum error correction", observers=[tree])
+
+    The tree has a line with the time for each step and path, running or over. A fork of more than a dozen paths has a
+    progress bar as soon as it is known how many they are; and of its paths those are shown that run, failed or won,
+    if there is room. What the program prints meanwhile goes above the tree.
+
+    In the end a table takes its place: how each step ended, how long it took, which part of the whole time that is, in
+    how many attempts; and the slowest and the fastest step. So it does after a failure and a cancellation. Exceptions
+    leave the block as they are. If the terminal can't be written to, that is logged, and the runs go on.
+
+    When the console is no terminal, nothing is shown, and nothing runs in the background. Steps with ``log=False`` are
+    left out. A record is kept of each step that is running, and of at most a thousand that are over.
+
+    Attributes:
+      console: where it shows, for what else is to be printed there.
+    """
+
+    def __init__(self, *, console: Console | None = None, summary: bool | None = None, interval: float = 0.1) -> None:
+        """Make a tree in which nothing has run.
+
+        Args:
+          console: where to show it. None: standard error, out of the way of what a program puts out.
+          summary: whether to print the table at the end of the block. None: if the console is a terminal.
+          interval: seconds from one drawing to the next.
+
+        Raises:
+          ConfigError: `interval` is not positive.
+        """
+        if not interval > 0:
+            raise ConfigError(f"interval={interval!r}: give the seconds from one drawing to the next, such as 0.1")
+        if console is None:  # not interactive because of FORCE_COLOR, which is for logs of CI
+            console = Console(stderr=True, force_interactive=None if _is_terminal(sys.stderr) else False)
+        self.console: Console = console
+        self._is_live = console.is_interactive
+        self._prints_summary = self._is_live if summary is None else summary
+        self._interval = interval
+        self._tree = Tree()
+        self._block: AsyncExitStack | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Enter `event` in the tree; it is drawn later."""
+        if not event.quiet:
+            self._tree(event)
+
+    # The block
+
+    @trio.lowlevel.enable_ki_protection
+    async def __aenter__(self) -> LiveTree:
+        if self._block is not None:
+            raise RuntimeError("this LiveTree is shown already; make another LiveTree() for another block")
+        block = AsyncExitStack()
+        if self._prints_summary:
+            block.callback(_try, self._print_summary)
+        if self._is_live:
+            live = Live(
+                console=self.console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=_is_terminal(sys.stdout),  # what goes into a file is not for the terminal
+                redirect_stderr=_is_terminal(sys.stderr),
+                vertical_overflow="crop",
+            )
+            block.callback(_try, live.stop)
+            if _try(live.start):
+                nursery = await block.enter_async_context(trio.open_nursery())
+                scope = trio.CancelScope(shield=True)
+                block.callback(scope.cancel)
+                nursery.start_soon(self._draw, live, scope, name="trio_steps.LiveTree")
+        self._block = block
+        return self
+
+    @trio.lowlevel.enable_ki_protection
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._block is not None
+        block, self._block = self._block, None
+        try:
+            await block.aclose()
+        except BaseExceptionGroup as group:  # of a KeyboardInterrupt that came just now
+            raise group.exceptions[0] from None
+
+    @trio.lowlevel.enable_ki_protection
+    async def _draw(self, live: Live, scope: trio.CancelScope) -> None:
+        drawn = True
+        with scope:
+            while drawn:
+                await trio.sleep(self._interval)
+                drawn = _try(self._refresh, live)
+
+    def _refresh(self, live: Live) -> None:
+        live.update(self._picture(trio.current_time()), refresh=True)
+
+    def _print_summary(self) -> None:
+        if self._tree.count:
+            self.console.print(self.summary())
+
+    # Pictures
+
+    def summary(self) -> Group:
+        """Return the table of what ran so far, to be printed: ``tree.console.print(tree.summary())``."""
+        tree = self._tree
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("step", min_width=12, max_width=self._name_width)
+        table.add_column("status", no_wrap=True)
+        for header in ("took", "share", "attempts"):
+            table.add_column(header, justify="right", no_wrap=True)
+        table.add_column(min_width=16, no_wrap=self.console.width < _ROOMY, overflow="ellipsis")
+        whole = tree.last - tree.first
+        for depth, row, rest in tree.lines(_MOST_LINES, is_live=False):
+            if rest is not None:
+                table.add_row(_more(depth, rest), "", "", "", "", _counts(rest))
+                continue
+            status = Text("won" if row.won else WORDS[row.status], _STYLES[row.status])
+            if row.attempts:
+                took = row.took_by(tree.last)
+                share = f"{took / whole:.0%}" if whole else ""
+                table.add_row(_label(depth, row), status, clock(took), share, str(row.attempts), Text(_note(row)))
+            else:
+                table.add_row(_label(depth, row), status, "", "", "", Text(_note(row)))
+        if tree.slowest == tree.fastest:  # there is but one
+            return Group(_Trimmed(table))
+        ends = {"slowest": tree.slowest, "fastest": tree.fastest}
+        told = (f"{word}: {plain(end[1])}, {clock(end[0])}" for word, end in ends.items() if end is not None)
+        return Group(_Trimmed(table), "", Text("; ".join(told), "dim"))
+
+    def _picture(self, now: float) -> _Trimmed:
+        """Return the tree as it is now."""
+        picture = Table.grid(padding=(0, 2))
+        picture.add_column(max_width=self._name_width)
+        picture.add_column(justify="right", no_wrap=True)
+        picture.add_column()
+        for depth, row, rest in self._tree.lines(max(self.console.height - 1, 1), is_live=True):
+            if rest is not None:
+                picture.add_row(_more(depth, rest), "", _cut(_counts(rest)))
+            elif row.status == "running":
+                picture.add_row(_label(depth, row), f"{now - row.start:.1f} s", _cut(*_progress(row), _note(row)))
+            else:
+                why = "" if row.status in ("succeeded", "failed") else f"{WORDS[row.status]}: "
+                picture.add_row(_label(depth, row), clock(row.took) if row.attempts else "", _cut(why, _note(row)))
+        return _Trimmed(picture)
+
+    @property
+    def _name_width(self) -> int:
+        return self.console.width * 4 // 10
+
+
+@final
+@attrs.frozen
+class _Trimmed:
+    """A table without blanks at the ends of its lines, which would wrap when somebody makes the terminal narrower."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in console.render_lines(self.table, options, pad=False):
+            text = Text.assemble(*((segment.text, segment.style or "") for segment in line), no_wrap=True)
+            text.rstrip()
+            yield text
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()  # None: it was closed when Python started
+
+
+def _try(show: Callable[..., object], *args: object) -> bool:
+    """Call `show`, and return whether that went well; if not, say so in the log."""
+    try:
+        show(*args)
+    except (Exception, SystemExit):  # noqa: BLE001 - it is logged; rich answers a closed pipe with the latter
+        logger.exception("the live tree can't be shown")
+        return False
+    return True
+
+
+def _label(depth: int, row: LiveRow) -> Text:
+    mark = _WON if row.won else _MARKS[row.status]
+    return _cut(" " * 2 * depth, (mark, _STYLES[row.status]), f" {plain(row.label)}")
+
+
+def _more(depth: int, rest: Counter[Status]) -> Text:
+    return Text(f"{'':{2 * depth}}… {rest.total():,} more", "dim")
+
+
+def _counts(ends: Mapping[Status, int]) -> str:
+    return ", ".join(f"{ends[status]:,} {word}" for status, word in WORDS.items() if ends.get(status))
+
+
+def _note(row: LiveRow) -> str:
+    """Return what there is to say about `row` and its paths."""
+    text = row.text
+    if text and row.status in ("running", "succeeded"):
+        text = f"attempt {row.attempts}, after {text}"
+    if row.is_wide and row.status != "running":
+        inside = _counts(row.ended)
+        if row.shortest <= row.longest:  # at least one has run
+            inside += f", in {clock(row.shortest)} to {clock(row.longest)}"
+        text = f"{text}; {inside}" if text else inside
+    return plain(text)
+
+
+def _progress(row: LiveRow) -> Iterator[Text | str]:
+    """Yield how far `row` is, if it has many paths: a bar, and numbers."""
+    if not row.is_wide:
+        return
+    done = sum(row.ended.values())
+    if row.paths:
+        halves = round(min(done / row.paths, 1.0) * 2 * _BAR)
+        bar = "━" * (halves // 2) + "╸" * (halves % 2)
+        yield Text.assemble((bar, "green"), ("─" * (_BAR - len(bar)), "dim"), " ")
+    yield f"{done:,} of {row.paths:,}" if row.paths else f"{done:,} done"
+    if "failed" in row.ended:
+        yield f", {row.ended['failed']:,} failed"
+    if row.text:
+        yield "; "
+
+
+def _cut(*parts: Text | str | tuple[str, str]) -> Text:
+    """Return `parts` as one line, cut off where there is no more room."""
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
