@@ -1,0 +1,156 @@
+"""Runs in a SqliteStore survive SIGKILL: nothing that was told to be done is done again, and the result is right.
+
+The test starts this file as a program, which imports everything once and then forks a child for each attempt at a run.
+A child counts the moments it comes to: before and after each statement of SQLite and each step. At one of them, drawn
+by a seeded generator, it kills itself; or it asks its parent to, and goes on: then the kill hits it a little later,
+wherever it is, such as in the middle of a commit.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import traceback
+from contextlib import closing
+from pathlib import Path
+
+import trio
+
+from trio_steps import Pipeline, otherwise, when
+from trio_steps.store import SqliteStore
+
+KILLS = 300
+RESULT = {"n": 1, "a": 1, "b": [2], "c": (3,), "d": 4, "e": {5}, "items": [1, 2, 3], "f": 6, "out": [1, 4, 9], "end": 4}
+
+
+def test_killed_runs_go_on_and_do_nothing_twice(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", __file__, tmp_path], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    kills, runs, repeated = map(int, done.stdout.split())
+    assert kills == KILLS
+    # it has been hit hard enough: runs have been killed several times each, also between a step and its save
+    assert runs < KILLS / 2
+    assert repeated > 0
+
+
+class Attempt:
+    """What happens in a child, which is hit at its moment number `fatal`."""
+
+    def __init__(self, directory: Path, run_id: str, fatal: int, kill: object) -> None:
+        self.directory = directory
+        self.run_id = run_id
+        self.left = fatal
+        self.kill = kill
+        self.log = os.open(directory / f"{run_id}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def moment(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.kill()
+
+    def write(self, what: str, name: str) -> None:
+        self.moment()
+        os.write(self.log, f"{what} {name}\n".encode())
+        self.moment()
+
+    def run(self) -> None:
+        attempt = self
+
+        class Watched(sqlite3.Connection):
+            def execute(self, *args):
+                attempt.moment()
+                result = super().execute(*args)
+                attempt.moment()
+                return result
+
+        connect = sqlite3.connect
+        sqlite3.connect = lambda *args, **options: connect(*args, factory=Watched, **options)
+        store = SqliteStore(self.directory / "runs.db")
+        pipeline = self.pipeline()
+        hook = {"on_step_complete": lambda event: self.write("told", event.name)}
+        assert trio.run(lambda: pipeline.run({"n": 1}, store=store, run_id=self.run_id, **hook)) == RESULT
+
+    def step(self, name: str, **keys: object):
+        async def step():
+            await trio.lowlevel.checkpoint()
+            self.write("ran", name)
+            await trio.lowlevel.checkpoint()
+            return keys
+
+        return step
+
+    def pipeline(self):
+        def square(item):
+            self.write("ran", f"each/{item}")
+            return item * item
+
+        inner = Pipeline("in").step("c", self.step("g/in/c", c=(3,))).step("d", self.step("g/in/d", d=4))
+        return (
+            Pipeline("p")
+            .step("a", self.step("a", a=1))
+            .step("g", self.step("g/1", b=[2]), inner, self.step("g/3", e={5}))
+            .step("items", self.step("items", items=[1, 2, 3]))
+            .branch_on(
+                "route",
+                when(lambda d: d == 5, lambda p: p.step("no", self.step("route/five/no")), name="five"),
+                otherwise(lambda p: p.step("f", self.step("route/otherwise/f", f=6))),
+            )
+            .for_each("each", square, over="items", each="item", into="out", concurrency=2)
+            .step("end", lambda d: self.write("ran", "end") or {"end": d})
+        )
+
+
+def fork(directory: Path, run_id: str, fatal: int, by_parent: bool) -> int:
+    """Make an attempt at a run; return how it ended, as os.waitpid does."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            asks = lambda: os.write(writer, b"x")  # noqa: E731
+            kills = lambda: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
+            Attempt(directory, run_id, fatal, asks if by_parent else kills).run()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    os.close(writer)
+    if os.read(reader, 1):
+        os.kill(pid, signal.SIGKILL)
+    os.close(reader)
+    return os.waitpid(pid, 0)[1]
+
+
+def main(directory: Path) -> None:
+    generator = random.Random(16)
+    kills = runs = repeated = 0
+    while kills < KILLS:
+        runs += 1
+        run_id = f"run-{runs}"
+        finished = False
+        while not finished and kills < KILLS:
+            status = fork(directory, run_id, generator.randrange(1, 120), generator.random() < 0.5)
+            finished = status == 0
+            if not finished:
+                assert os.WTERMSIG(status) == signal.SIGKILL
+                kills += 1
+            with closing(sqlite3.connect(directory / "runs.db")) as connection:
+                assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            log = (directory / f"{run_id}.log").read_text().splitlines()
+            told: set[str] = set()
+            for line in log:
+                what, name = line.split()
+                assert what != "ran" or name not in told, (run_id, name, log)
+                if what == "told":
+                    told.add(name)
+            repeated += len(log) > len(set(log))
+    sys.stdout.write(f"{kills} {runs} {repeated}\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
