@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from trio_steps import StepStarted, StepSucceeded, race
+from trio_steps import PathsCounted, StepCancelled, StepStarted, StepSucceeded, race
 from trio_steps.testing import FakeStep, RecordingObserver
 
 
@@ -31,4 +31,6 @@ async def test_recording_observer_keeps_events_by_kind() -> None:
     await race(*FakeStep.rows((1, "a"), (2, "b")), observers=[observer])
     assert observer.names(StepStarted) == ["race", "race/fake-0", "race/fake-1"]
     assert [event.name for event in observer.of(StepSucceeded)] == ["race/fake-0", "race"]
-    assert len(observer.events) == len(observer.of(StepStarted)) + len(observer.of(StepSucceeded)) + 1
+    assert observer.names(StepCancelled) == ["race/fake-1"]
+    assert [event.total for event in observer.of(PathsCounted)] == [2]
+    assert len(observer.events) == 7

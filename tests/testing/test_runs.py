@@ -8,6 +8,7 @@ import math
 import sys
 import types
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import outcome
@@ -328,6 +329,7 @@ def test_sockets_are_waited_for_a_while_then_time_goes_on() -> None:
 
     run = run_once(program)
     assert (run.value, run.seconds) == (True, 10)
+    assert "not deterministic" in run.notes[0]
 
 
 def test_abandoned_async_generator_is_closed_and_found() -> None:
@@ -625,6 +627,35 @@ def test_fault_that_becomes_another_error_counts_as_the_fault() -> None:
             raise LookupError from error
 
     assert sweep_faults(program, OSError).ok
+
+
+async def falls_back(probe: Probe) -> str:
+    try:
+        await trio.sleep(1)
+    except OSError:
+        return "fallback"
+    return "value"
+
+
+def test_value_that_only_a_fault_leads_to_is_found_unless_any_may_be_returned() -> None:
+    failure = sweep_faults(falls_back, OSError).failures[0]
+    assert "given a fault, the program returned 'fallback'; undisturbed, it returns 'value'" in str(failure)
+    assert 'say values="any"' in str(failure)
+    assert sweep_faults(falls_back, OSError, values="any").ok
+    assert invariants(replay(falls_back, failure.token, exc=OSError)) == ["outcome"]
+    assert invariants(replay(falls_back, failure.token, exc=OSError, values="any")) == []
+
+
+def test_fault_that_the_program_gets_over_is_no_finding() -> None:
+    async def program(probe: Probe) -> str:
+        for _ in range(2):
+            with suppress(OSError):
+                await trio.sleep(1)
+                return "value"
+        return "gave up"
+
+    report = sweep_faults(program, OSError)
+    assert (report.ok, report.points) == (True, 1)
 
 
 def test_fault_in_a_cancelled_scope_stays_a_cancellation() -> None:

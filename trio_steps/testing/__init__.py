@@ -20,7 +20,7 @@ A module imports only from those below it:
     _run                                 one run, and what is wrong with it
     _conductor                           one step at a time: who goes on, and when time passes
     _probe   _player   _clock            accounts; a task at its gate; virtual time
-    _trace   _token                      stories; how to do it again
+    _trace   _token   _faults            stories; how to do it again; a wait that raises
     _schedules                           who goes on next
     _values  _findings _fakes            values of different runs; what can be wrong; scripted paths
     _source                              lines of source

@@ -7,9 +7,12 @@ import time
 from typing import TYPE_CHECKING, Any, final
 
 import attrs
+import trio
 
+from ._conductor import name_of
 from ._findings import Finding
 from ._run import Run, Settings, perform
+from ._source import short_name
 from ._values import same, show
 
 if TYPE_CHECKING:
@@ -28,9 +31,17 @@ class Bench:
     Attributes:
       runs: how many times it was run.
       schedules: in how many different orders, undisturbed.
+
+    Raises:
+      RuntimeError: this is a Trio program already, and there can't be another inside.
     """
 
     def __init__(self, program: Program, settings: Settings, *, runs: float, seconds: float) -> None:
+        if trio.lowlevel.in_trio_run():
+            raise RuntimeError(
+                f"{short_name(name_of(program))!r} can't be explored inside of a Trio program, for each run is "
+                "a trio.run of its own: call explore and the like from a plain function; `def test_…`, not `async def`"
+            )
         self.program = program
         self.settings = settings
         self.runs = 0
@@ -61,11 +72,12 @@ class Bench:
             gc.collect(1)
         run = perform(self.program, recipe, self.settings, schedule=schedule, keep_log=keep_log)
         self.notes.update(dict.fromkeys(run.notes))
+        ended_well = run.error is None and not run.cancelled and not run.findings
         if recipe.cancel_at is None and recipe.fault_at is None:
             self._orders.add(hash(run.order))
-            if run.error is None and not run.findings:
+            if ended_well:
                 self._learn(run.value)
-        elif run.injected and run.error is None and not run.cancelled and not run.findings:
+        elif ended_well and (run.injected or (run.where is not None and self.settings.values == "undisturbed")):
             finding = self._judge_value(run)
             if finding is not None:
                 run = attrs.evolve(run, findings=(finding,))
@@ -79,14 +91,15 @@ class Bench:
         return any(same(value, known) for known in self._known)
 
     def _judge_value(self, run: Run) -> Finding | None:
-        """Compare what a cancelled program returned with what it returns undisturbed."""
+        """Compare what a program returned that was cancelled or given a fault with what it returns undisturbed."""
         if self._knows(run.value):
             return None
-        undisturbed = self.run(attrs.evolve(run.recipe, cancel_at=None))
+        undisturbed = self.run(attrs.evolve(run.recipe, cancel_at=None, fault_at=None))
         if undisturbed.error is None and same(undisturbed.value, run.value):
             return None
         known = " or ".join(show(value) for value in self._known[:5]) or "nothing"
-        return Finding(
-            invariant="outcome",
-            message=f"cancelled, the program returned {show(run.value)}; undisturbed, it returns {known}",
-        )
+        message = f"the program returned {show(run.value)}; undisturbed, it returns {known}"
+        if run.injected:
+            return Finding(invariant="outcome", message=f"cancelled, {message}")
+        message += '\nif it may return something else after a fault, say values="any"'
+        return Finding(invariant="outcome", message=f"given a fault, {message}")

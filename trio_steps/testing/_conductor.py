@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, final
 import trio
 
 from ._clock import listen, outside
-from ._findings import Finding
+from ._faults import Fault
+from ._findings import FaultInjectedError, Finding
 from ._player import Player
-from ._source import Place, short_name, waits_for
-from ._trace import Where, line_of
+from ._source import Place, short_name
+from ._trace import Story, Where, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -49,8 +50,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         policy: Policy,
         *,
         cancel_at: int | None = None,
-        fault_at: int | None = None,
-        fault: Callable[[], BaseException] | None = None,
+        fault: Fault | None = None,
         max_steps: int,
         max_seconds: float,
         keep_log: bool,
@@ -63,19 +63,16 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self.returned = False  # the root task has ended
         self.points = 0
         self.steps = 0
-        self.traps = 0
         self.choices: list[int] = []
         self.options: list[int] = []
-        self.chosen: list[str] = []
         self.order: list[tuple[int, ...]] = []  # the path of the task of every step; () where time passes
-        self.log: list[str] = []
+        self.story = Story(kept=keep_log)
         self.left_batch = False  # somebody went on who was woken after others who still waited
         self.injected = False
         self.where: Where | None = None  # how the program stood when it was cancelled, or the fault fired
         self.reached: tuple[str, Place | None] | None = None  # who was first to get the cancellation injected
         self.reached_by: trio.Cancelled | None = None
-        self.cancellations: list[tuple[trio.Cancelled, Place | None]] = []  # where each arrived; if there is a log
-        self.fault_error: BaseException | None = None
+        self.fault = Fault(None, FaultInjectedError) if fault is None else fault
         self.notes: dict[str, None] = {}
         self.finding: Finding | None = None  # that the run could not end by itself
         self.crash: BaseException | None = None
@@ -83,11 +80,8 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self._schedule = schedule
         self._policy = policy
         self._cancel_at = cancel_at
-        self._fault_at = fault_at
-        self._fault = fault
         self._max_steps = max_steps
         self._max_seconds = max_seconds
-        self._keep_log = keep_log
         self._host: trio.lowlevel.Task | None = None
         self._host_scope: trio.CancelScope | None = None
         self._by_task: dict[trio.lowlevel.Task, Player] = {}
@@ -97,7 +91,6 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self._left = 0
         self._arrived: list[Player] = []
         self._last: Player | None = None
-        self._unlogged: Player | None = None  # who has just taken a step that the log does not tell yet
         self._injected_at = math.inf
         self._listened = 0
         self._stuck = 0
@@ -114,7 +107,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         maker = trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)  # noqa: ASYNC105
         self._trap = maker.send(None)
         try:
-            trio.run(self._main, clock=self, instruments=[self])
+            trio.run(self._main, clock=self, instruments=[self] if self.fault.at is None else [self, self.fault])
         finally:
             maker.close()
         if self.crash is not None:
@@ -167,9 +160,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
                 self._arrived.sort(key=_path)  # in what order Trio woke them is chance
             self._queue += self._arrived
             self._arrived = []
-        if self._unlogged is not None:
-            self._log_step(self._unlogged)
-            self._unlogged = None
+        self.story.tell_step(self._now)
         if self.finding is not None:
             return self._tear_down(deadline)
         hold = self._left > 0 and self._policy != "any"
@@ -210,30 +201,29 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         choice = self._schedule.choose(len(self.choices), players, options)
         self.choices.append(choice)
         self.options.append(options)
-        if self._keep_log:
-            reversed_ = self._policy == "trio"
-            self.chosen.append(("the batch reversed" if choice else "") if reversed_ else players[choice].label)
+        reverses = self._policy == "trio"
+        self.story.chose(("the batch reversed" if choice else "") if reverses else players[choice])
         return choice
 
     def _release(self, player: Player) -> None:
         self.order.append(player.path)
         self._last = player
-        if self._keep_log:
-            self._unlogged = player
+        self.story.steps(player)
         player.open()
 
     # When nobody can go on
 
     def _idle(self, deadline: float) -> float:
         self._left = 0
+        what = self._outside()  # looked for first: a thread may be done already
+        if what is not None and what != "idle":
+            self.notes["it waited for a thread or for real I/O: such a run is not deterministic"] = None
         if trio.lowlevel.current_statistics().run_sync_soon_queue_size:
             return 0.0
         if self.returned:
             return self._idle_at_the_end(deadline)
-        wait = listen(self._outside(), deadline, self._listened)
+        wait = listen(what, deadline, self._listened)
         if wait is not None:
-            if wait < math.inf:
-                self._note("it waited for a thread or for real I/O: such a run is not deterministic")
             self._listened += 1
             return wait
         self._listened = 0
@@ -244,8 +234,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
             return self._deadlock()
         self.order.append(())
         self._now = deadline
-        if self._keep_log:
-            self.log.append(f"{self._now:>9g}  time passes")
+        self.story.says(self._now, "time passes")
         if self._now > self._injected_at + self._max_seconds:
             return self._livelock(f"the program has not ended {self._max_seconds:g} s after it was cancelled")
         return 0.0
@@ -275,45 +264,24 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self.injected = True
         self._injected_at = self._now
         self._max_steps = min(self._max_steps, 3 * self.steps + _CLEAN_UP)
-        self.where = self._whereabouts()
-        if self._keep_log:
-            self.log.append(f"{self._now:>9g}  THE PROGRAM IS CANCELLED")
+        self.where = self.story.whereabouts(self.players, self._last)
+        self.story.says(self._now, "THE PROGRAM IS CANCELLED")
         self.scope.cancel(reason=INJECTED)
         return 0.0
 
     def delivered(self, player: Player, error: trio.Cancelled) -> None:
         """Take note that `player` got `error`."""
-        if self._keep_log:
-            self.cancellations.append((error, player.place))
+        self.story.delivers(player, error)
         if self.reached is None and error.reason == INJECTED:
             self.reached = player.label, player.place
             self.reached_by = error
 
-    def wants_fault(self) -> bool:
-        """Count a trap; tell whether it is the one to fail."""
-        self.traps += 1
-        return self.traps - 1 == self._fault_at
-
     def fault_fired(self, player: Player) -> BaseException:
         """Return the fault, which `player` is about to get."""
-        assert self._fault is not None
-        self.where = self._whereabouts(player)
-        self.fault_error = self._fault()
-        if self._keep_log:
-            self.log.append(f"{self._now:>9g}  {player.label} IS GIVEN {self.fault_error!r}")
-        return self.fault_error
-
-    def _whereabouts(self, player: Player | None = None) -> Where:
-        if not self._keep_log:
-            return Where()
-        first = player or self._last
-        living = [other for other in self.players if not other.ended]
-        if first is None or first.ended:
-            first = max((other for other in living if other.traps), key=_path, default=None)
-        lines = [line_of(other, about_to_go_on=other is player) for other in living]
-        if first is None:
-            return Where(lines=tuple(lines))
-        return Where(task=first.label, place=first.place, lines=tuple(lines))
+        self.where = self.story.whereabouts(self.players, player, about_to_go_on=True)
+        error = self.fault.fire()
+        self.story.says(self._now, f"{player.label} IS GIVEN {error!r}")
+        return error
 
     # What Trio tells an instrument; an error here would only be logged, so it is kept
 
@@ -394,18 +362,6 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
             self._queue.remove(player)
         player.kill()
         return 0.0
-
-    # The story
-
-    def _log_step(self, player: Player) -> None:
-        if player.ended:
-            self.log.append(f"{self._now:>9g}  {player.label} ends")
-        else:
-            line = f"{self._now:>9g}  {player.label} waits for {waits_for(player.task)}"
-            self.log.append(line if player.place is None else f"{line} at {player.place.story}")
-
-    def _note(self, note: str) -> None:
-        self.notes[note] = None
 
 
 def name_of(function: object) -> str:

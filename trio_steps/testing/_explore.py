@@ -22,7 +22,7 @@ from ._trace import first_difference
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ._run import Program
+    from ._run import Program, Values
     from ._schedules import Policy
 
 BUDGET = 300
@@ -153,6 +153,7 @@ def replay(
     token: str,
     *,
     exc: BaseException | type[BaseException] | Callable[[], BaseException] | None = None,
+    values: Values = "undisturbed",
     allow: Iterable[type[BaseException]] | type[BaseException] = (),
     max_steps: int = 20_000,
     max_seconds: float = 300.0,
@@ -163,15 +164,17 @@ def replay(
       program: an async function of a `Probe`.
       token: from the report of the failure.
       exc: the fault, for a token from `sweep_faults`.
+      values: as it was then, for such a token.
       allow: as it was then.
       max_steps: as it was then.
       max_seconds: as it was then.
 
     Raises:
       TokenError: the token is damaged, or of another version of Trio or of trio_steps.
+      ConfigError: `exc` is a type that can't be called without arguments.
     """
     recipe, mark = parse(token)
-    settings = Settings(allow=types(allow), max_steps=max_steps, max_seconds=max_seconds)
+    settings = Settings(allow=types(allow), max_steps=max_steps, max_seconds=max_seconds, values=values)
     if exc is not None:
         settings = attrs.evolve(settings, fault=maker(exc))
     run = Bench(program, settings, runs=1, seconds=0).run(recipe, keep_log=True)

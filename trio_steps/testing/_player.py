@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import outcome
 import trio
 
+from ._faults import REASON as FAULT
 from ._source import place_of, short_name
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class Player:
     """
 
     __slots__ = (
-        "_base", "_conductor", "_fault", "_held", "_inner", "_number", "_open", "_send", "children", "dead", "ended",
-        "parked", "path", "seen", "task", "traps",
+        "_base", "_conductor", "_held", "_inner", "_meets_trap", "_number", "_open", "_send", "children", "dead",
+        "ended", "parked", "path", "seen", "task", "traps",
     )  # fmt: skip
 
     def __init__(self, conductor: Conductor, task: trio.lowlevel.Task, path: tuple[int, ...], number: int) -> None:
@@ -58,7 +59,7 @@ class Player:
         self._number = number  # the first, second, … of its name there
         self._open = False
         self._held: Any = None
-        self._fault: trio.CancelScope | None = None
+        self._meets_trap = conductor.fault.meets_trap
         self._inner: CoroutineType[Any, Any, Any] = task.coro
         self._send = self._inner.send
         task.coro = self  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
@@ -94,10 +95,12 @@ class Player:
         if self._open:
             self._open = False
             return self._advance()
-        if self._fault is not None:
-            value = self._swap_fault(self._fault, value)
-        if type(value) is outcome.Error and isinstance(value.error, trio.Cancelled):
-            self._conductor.delivered(self, value.error)
+        error = value.error if type(value) is outcome.Error else None
+        if isinstance(error, trio.Cancelled):
+            if error.reason == FAULT:
+                value = outcome.Error(self._conductor.fault_fired(self))
+            else:
+                self._conductor.delivered(self, error)
         self._held = value
         self.parked = True
         return self._conductor.park(self)
@@ -123,22 +126,8 @@ class Player:
             self.ended = True
             raise
         self.traps += 1
-        if self._conductor.wants_fault():
-            # a scope around this one trap: what can be aborted raises Cancelled in it, and nothing else notices
-            self._fault = trio.CancelScope()
-            self._fault.__enter__()
-            self._fault.cancel(reason="a fault is injected")
+        self._meets_trap()
         return trap
-
-    def _swap_fault(self, scope: trio.CancelScope, value: Any) -> Any:
-        """Leave the scope of a fault, and return the fault, if the trap could be aborted for it."""
-        self._fault = None
-        error = value.error if type(value) is outcome.Error else None
-        if error is None:
-            scope.__exit__(None, None, None)
-        elif scope.__exit__(type(error), error, error.__traceback__):
-            return outcome.Error(self._conductor.fault_fired(self))
-        return value
 
     def _close(self) -> None:
         """End the coroutine, whatever it has to say."""

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, final
 
 import attrs
 import trio
@@ -16,6 +16,7 @@ import trio
 from trio_steps._errors import leaves
 
 from ._conductor import Conductor
+from ._faults import Fault
 from ._findings import FaultInjectedError, Finding
 from ._probe import Probe
 from ._schedules import Schedule, Script
@@ -31,6 +32,8 @@ if sys.version_info < (3, 11):
 
 _ORIGIN: Final = re.compile(r'File "(.+)", line (\d+), in (\S+)')
 
+Values: TypeAlias = Literal["undisturbed", "any"]
+
 Program: TypeAlias = Callable[[Probe], Awaitable[Any]]
 """An async function that is called with a new `Probe` for each run."""
 
@@ -45,12 +48,14 @@ class Settings:
       max_steps: how many steps of tasks a run may have; fewer are left to it when it is cancelled.
       max_seconds: how much virtual time it may take after it was cancelled.
       fault: makes what `sweep_faults` raises.
+      values: what the program may return after a fault: what it returns undisturbed, or anything.
     """
 
     allow: tuple[type[BaseException], ...] = ()
     max_steps: int = 20_000
     max_seconds: float = 300.0
     fault: Callable[[], BaseException] = FaultInjectedError
+    values: Values = "undisturbed"
 
 
 @final
@@ -120,8 +125,7 @@ def perform(
         Script(recipe.deviations) if schedule is None else schedule,
         recipe.policy,
         cancel_at=recipe.cancel_at,
-        fault_at=recipe.fault_at,
-        fault=settings.fault,
+        fault=Fault(recipe.fault_at, settings.fault),
         max_steps=settings.max_steps,
         max_seconds=settings.max_seconds,
         keep_log=keep_log,
@@ -151,14 +155,14 @@ def perform(
         points=conductor.points,
         options=tuple(conductor.options),
         choices=tuple(conductor.choices),
-        chosen=tuple(conductor.chosen),
+        chosen=tuple(conductor.story.chosen),
         steps=conductor.steps,
-        traps=conductor.traps,
+        traps=conductor.fault.traps,
         seconds=conductor.current_time(),
         left_batch=conductor.left_batch,
         recipe=done,
         token=done.token(fingerprint(conductor.order)),
-        trace=tuple(conductor.log),
+        trace=tuple(conductor.story.lines),
         notes=tuple(conductor.notes),
         where=conductor.where,
         reached=conductor.reached,
@@ -201,7 +205,7 @@ def _judge_value(conductor: Conductor) -> Iterator[Finding]:
         )
     for item in contents(conductor.value):
         if isinstance(item, trio.Cancelled):
-            places = [place for error, place in conductor.cancellations if error is item]
+            places = [place for error, place in conductor.story.cancellations if error is item]
             yield Finding(
                 invariant="cancellation",
                 message=f"stored: a Cancelled is in what the program returned, {show(conductor.value)}",
@@ -222,7 +226,7 @@ def _judge_error(
                 error=leaf,
             )
             return
-    if _allowed(error, allow, conductor.fault_error):
+    if _allowed(error, allow, conductor.fault.error):
         return
     place = place_of_error(error)
     if conductor.injected and conductor.reached is not None:

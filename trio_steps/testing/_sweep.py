@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trio_steps._errors import ConfigError
+
 from ._bench import Bench
 from ._conductor import name_of
 from ._findings import FaultInjectedError, Finding
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ._report import Failure
-    from ._run import Program
+    from ._run import Program, Values
 
 STRIDE_ABOVE = 500
 """Sweeps are quadratic: with more points than this, only so many are tried, evenly spread."""
@@ -81,6 +83,7 @@ def sweep_faults(
     exc: BaseException | type[BaseException] | Callable[[], BaseException] = FaultInjectedError,
     *,
     allow: Iterable[type[BaseException]] | type[BaseException] = (),
+    values: Values = "undisturbed",
     budget: int = STRIDE_ABOVE,
     max_steps: int = 20_000,
     max_seconds: float = 300.0,
@@ -88,17 +91,23 @@ def sweep_faults(
     """Run `program` once for every checkpoint of its FIFO schedule, and raise `exc` from it.
 
     Only what can be cancelled fails: no result that has come is lost, and a nursery's end does not raise. The
-    program may handle the fault, and may then return something else than undisturbed.
+    program may end with the fault, with an error that comes from it, or get over it and return its value.
 
     Args:
       program: an async function of a `Probe`.
       exc: an exception, a type or a function that makes one; an exception object is raised in every run.
       allow: error types that the program may raise besides.
+      values: ``"any"`` if it may also return something else than it does undisturbed: a fallback, a part.
       budget: how many checkpoints to try at most; if there are more, they are tried evenly spread.
       max_steps: how many steps a run may take.
       max_seconds: how much virtual time a run may take.
+
+    Raises:
+      ConfigError: `exc` is a type that can't be called without arguments.
     """
-    settings = Settings(allow=types(allow), max_steps=max_steps, max_seconds=max_seconds, fault=maker(exc))
+    settings = Settings(
+        allow=types(allow), max_steps=max_steps, max_seconds=max_seconds, fault=maker(exc), values=values
+    )
     bench = Bench(program, settings, runs=float("inf"), seconds=float("inf"))
     found = Findings()
     baseline = bench.run(Recipe(policy="trio"))
@@ -139,5 +148,19 @@ def types(allow: Iterable[type[BaseException]] | type[BaseException]) -> tuple[t
 
 
 def maker(exc: BaseException | type[BaseException] | Callable[[], BaseException]) -> Callable[[], BaseException]:
-    """Return a function that makes the fault."""
-    return (lambda: exc) if isinstance(exc, BaseException) else exc
+    """Return a function that makes the fault.
+
+    Raises:
+      ConfigError: it is a type that can't be called without arguments.
+    """
+    if isinstance(exc, BaseException):
+        return lambda: exc
+    if isinstance(exc, type):
+        try:
+            exc()
+        except TypeError as error:
+            raise ConfigError(
+                f"exc={exc.__name__} needs arguments: give an exception, or a function that makes one, "
+                f"exc=lambda: {exc.__name__}(…)"
+            ) from error
+    return exc
