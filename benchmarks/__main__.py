@@ -9,17 +9,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import fanout, imports, latency, memory, report, svg
+from . import fanout, imports, latency, memory, pipelines, report, svg
 from .measure import ROUNDS, DifferentResultError, Row, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MODULES = (fanout, memory, imports)
+MODULES = (fanout, pipelines, memory, imports)
 KEYS = tuple(sorted({key for module in MODULES for key in module.KEYS}, key=lambda key: int(key[1:])))
 CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
 
-MISSED, DIFFERENT = 1, 3
+MISSED, WRONG_USE, DIFFERENT = 1, 2, 3
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -35,6 +35,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--clock", choices=CLOCKS, default="cpu", help="CPU time (default), or wall time")
     parser.add_argument(
         "--out", type=Path, default=Path("benchmarks/results"), metavar="FOLDER", help="for JSON and SVG"
+    )
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="put the tables into this page of the docs too, and pictures beside it",
     )
     parser.add_argument(
         "--soak", type=float, metavar="SECONDS", help="run forks for so long, and see that nothing grows"
@@ -53,14 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gc=options.gc == "on",
         clock=CLOCKS[options.clock],
     )
+    if options.page is not None and options.only is not None:
+        print("--page takes a run of everything: leave out --only", file=sys.stderr)
+        return WRONG_USE
+    if options.page is not None:  # to be told now that it has no place, not at the end
+        report.fill(options.page.read_text(encoding="utf-8"), {"targets": "", "latency": ""})
     try:
-        return run(options.only or KEYS, settings, options.out, study=options.only is None)
+        return run(options.only or KEYS, settings, options.out, options.page, study=options.only is None)
     except DifferentResultError as error:
         print(f"no figure, for the results differ: {error}", file=sys.stderr)
         return DIFFERENT
 
 
-def run(keys: Sequence[str], settings: Settings, out: Path, *, study: bool) -> int:
+def run(keys: Sequence[str], settings: Settings, out: Path, page: Path | None, *, study: bool) -> int:
     """Measure `keys`, and with `study` latency too; print and write all of it."""
     start = time.perf_counter()
     rows: list[Row] = []
@@ -69,20 +80,29 @@ def run(keys: Sequence[str], settings: Settings, out: Path, *, study: bool) -> i
             rows.append(row)
             print(f"measured {row.key} {row.what}", file=sys.stderr)
     rows.sort(key=lambda row: int(row.key[1:]))
-    studies = []
+    studies: list[latency.Study] = []
     if study:
-        requests = latency.QUICK_REQUESTS if settings.quick else latency.REQUESTS
+        requests = latency.QUICK_REQUESTS if settings.quick and page is None else latency.REQUESTS
         studies = latency.study(max(10, round(requests * settings.scale)), latency.SEED)
     about = report.surroundings(settings, time.perf_counter() - start)
-    print(f"{report.headline(about)}\n\n{report.table(rows)}\n\n{report.summary(rows)}")
-    out.mkdir(parents=True, exist_ok=True)
+    tables = {"targets": f"{report.headline(about)}\n\n{report.table(rows)}\n\n{report.summary(rows)}"}
+    pictures = {"targets": svg.targets(rows)}
     results = {"about": about, "targets": [report.as_json(row) for row in rows]}
+    if {"P1", "P3"} <= set(keys):
+        pictures["fanout"] = svg.fanout(rows)
     if studies:
-        print(f"\n{latency.table(studies, latency.SEED)}")
+        tables["latency"] = latency.table(studies, latency.SEED)
+        pictures["latency"] = svg.latency(studies)
         results["latency"] = latency.as_json(studies, latency.SEED)
-        (out / "latency.svg").write_text(svg.latency(studies), encoding="utf-8")
-    (out / "targets.svg").write_text(svg.targets(rows), encoding="utf-8")
+    print("\n\n".join(tables.values()))
+    out.mkdir(parents=True, exist_ok=True)
+    for name, picture in pictures.items():
+        (out / f"{name}.svg").write_text(picture, encoding="utf-8")
     (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if page is not None:
+        page.write_text(report.fill(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
+        for name in ("fanout", "latency"):
+            (page.parent / f"{page.stem}-{name}.svg").write_text(pictures[name], encoding="utf-8")
     return 0 if all(row.met for row in rows) else MISSED
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from .fanout import is_present
 from .measure import PEERS, Contender, DifferentResultError, Row, Settings, Target, judge, take_turns
 
 if TYPE_CHECKING:
@@ -46,13 +46,15 @@ def contenders() -> list[Contender]:
             check=lambda: None,  # each sample does
         )
         for name, module in modules.items()
-        if importlib.util.find_spec(module) is not None
+        if is_present(name)
     ]
 
 
 def measure(keys: Collection[str], settings: Settings) -> Iterator[Row]:
     """Measure those of `keys` that are measured here."""
     if "P9" in keys:
-        target = Target(key="P9", what="import trio_steps", of="trio_steps", against="bare Trio", limit=1.25)
+        target = Target(
+            key="P9", what="import trio_steps", of="trio_steps", against="bare Trio", limit=1.25, unit="run"
+        )
         all_of_them = contenders()
         yield from judge([target], all_of_them, take_turns(all_of_them, settings), {})

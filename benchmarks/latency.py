@@ -236,7 +236,9 @@ REQUESTS, QUICK_REQUESTS = 10_000, 1_000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.latency", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--requests", type=int, default=REQUESTS, help="of each plan")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")

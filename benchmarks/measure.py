@@ -24,7 +24,7 @@ import attrs
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 ROUNDS = 20
 """Medians are taken of at least as many."""
@@ -84,13 +84,20 @@ class Contender:
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """`of` may cost at most `limit` times what `against` costs, both contenders of the same heat."""
+    """`of` may cost at most `limit` times what `against` costs, both contenders of the same heat.
+
+    Attributes:
+      unit: what the seconds of both are for.
+      beside: other contenders of ours, shown with the peers.
+    """
 
     key: str
     what: str
     of: str
     against: str
     limit: float
+    unit: str = "path"
+    beside: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -110,21 +117,30 @@ class Figure:
 
 @attrs.frozen(kw_only=True)
 class PeerRow:
-    """What a peer took for the work of a target, as a multiple of what the target is measured against."""
+    """What a peer took for the work of a target, as a multiple of what the target is measured against.
+
+    Attributes:
+      figure: None if it can't do the work, and `how` says why.
+      seconds: the median that one unit took, where time was measured.
+    """
 
     name: str
     how: str
-    figure: Figure | None  # None: `how` says why it can't do it
+    figure: Figure | None
+    seconds: float | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """A target, and what was measured."""
+    """A target, and what was measured; see `PeerRow`."""
 
     key: str
     what: str
     limit: float
     figure: Figure
+    against: str = ""
+    unit: str = ""
+    seconds: float | None = None
     peers: tuple[PeerRow, ...] = ()
 
     @property
@@ -156,29 +172,49 @@ def judge(
     targets: Sequence[Target],
     contenders: Sequence[Contender],
     taken: dict[str, list[float]],
-    cannot: dict[str, str],
+    cannot: Mapping[str, str] | None,
 ) -> list[Row]:
-    """Return a row for each of `targets`, with every peer in it."""
+    """Return a row for each of `targets`, with every peer in it.
+
+    Args:
+      targets: what to judge by.
+      contenders: who took part.
+      taken: what `take_turns` gave for them.
+      cannot: why a peer did not take part, if it is not just that it isn't installed; None: no peer has a place in
+        it, for trio_steps is measured against itself.
+    """
     how = {contender.name: contender.how for contender in contenders}
 
-    def figure(of: str, against: str) -> Figure:
-        return figure_of([one / other for one, other in zip(taken[of], taken[against], strict=True)])
+    def measured(name: str, target: Target) -> PeerRow:
+        ratios = [one / other for one, other in zip(taken[name], taken[target.against], strict=True)]
+        return PeerRow(
+            name=name, how=how.get(name, ""), figure=figure_of(ratios), seconds=statistics.median(taken[name])
+        )
 
-    return [
-        Row(
-            key=target.key,
-            what=target.what,
-            limit=target.limit,
-            figure=figure(target.of, target.against),
-            peers=tuple(
-                PeerRow(name=peer, how=how[peer], figure=figure(peer, target.against))
+    rows: list[Row] = []
+    for target in targets:
+        ours = measured(target.of, target)
+        assert ours.figure is not None
+        peers = [measured(name, target) for name in target.beside]
+        if cannot is not None:
+            peers += [
+                measured(peer, target)
                 if peer in taken
                 else PeerRow(name=peer, how=cannot.get(peer, "not installed"), figure=None)
                 for peer in PEERS
-            ),
+            ]
+        row = Row(
+            key=target.key,
+            what=target.what,
+            limit=target.limit,
+            figure=ours.figure,
+            against=target.against,
+            unit=target.unit,
+            seconds=ours.seconds,
+            peers=tuple(peers),
         )
-        for target in targets
-    ]
+        rows.append(row)
+    return rows
 
 
 def run_in(loop: Loop, main: Callable[[], Awaitable[Any]]) -> Any:

@@ -5,7 +5,6 @@ The peak is what `tracemalloc` saw, without what the result holds: exact, and th
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import gc
@@ -18,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
-import trio.testing
 
-from trio_steps import ForkPartialError, fork, gather, race, settle
+from trio_steps import ForkPartialError, Pipeline, fork, gather, race, settle, step
 
-from .fanout import gather_with_semaphore, idiom
+from .fanout import BOUNDED, is_present
 from .measure import (
+    PEERS,
     Contender,
-    DifferentResultError,
     Figure,
     Loop,
     PeerRow,
@@ -37,7 +35,7 @@ from .measure import (
     take_turns,
     timed,
 )
-from .work import Path, brief_paths
+from .work import Path, brief_paths, same
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -71,9 +69,11 @@ async def million(count: int) -> Any:
     return await run()
 
 
-def peak_of(loop: Loop, work: Callable[[], Awaitable[Any]], expected: Collection[Any]) -> float:
-    """Return the MiB that `work` held at its worst, over what its result holds."""
-    held = []
+def peak_of(
+    loop: Loop, work: Callable[[], Awaitable[Any]], expected: Collection[Any], read: Callable[[Any], Any] = list
+) -> float:
+    """Return the MiB that `work` held at its worst, over what its result holds; `read` makes `expected` of that."""
+    held: list[int] = []
 
     async def main() -> None:
         gc.collect()
@@ -83,8 +83,7 @@ def peak_of(loop: Loop, work: Callable[[], Awaitable[Any]], expected: Collection
         _, peak = tracemalloc.get_traced_memory()
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
-        if result != expected:
-            raise DifferentResultError(f"a fork of {len(expected):,} paths gave {result!r:.200}")
+        same("a fork under tracemalloc", "result", read(result), expected)
         held.append((peak - before) - (after - before))
 
     tracemalloc.start()
@@ -96,18 +95,20 @@ def peak_of(loop: Loop, work: Callable[[], Awaitable[Any]], expected: Collection
 
 
 def peak_row(settings: Settings) -> Row:
+    check_is_lazy()
     count, fewer = settings.size(1_000_000, 50_000), settings.size(50_000, 10_000)
     peak = peak_of("trio", functools.partial(million, count), list(range(count)))
-    peers = []
-    name: str
-    how: str
-    loop: Loop
-    for name, how, loop, work in (
-        ("bare Trio", "task per path that waits for a limiter", "trio", _waiting_tasks),
-        ("asyncio", "gather, Semaphore", "asyncio", _waiting_futures),
-    ):
-        theirs = peak_of(loop, functools.partial(work, fewer), list(range(fewer)))
-        peers.append(PeerRow(name=name, how=f"{how}, {fewer:,} paths", figure=_mib(theirs)))
+    peers: list[PeerRow] = []
+    for name in PEERS:
+        figure = None
+        how = BOUNDED.cannot.get(name, "not installed")
+        if name not in BOUNDED.cannot and is_present(name):
+            way = BOUNDED.way(name)
+            paths = brief_paths(fewer, way.loop)  # theirs for nothing: they are there before
+            work = functools.partial(way.run, paths, way.limit())
+            figure = _mib(peak_of(way.loop, work, list(range(fewer)), way.read))
+            how = f"{way.how}: {fewer:,} paths"
+        peers.append(PeerRow(name=name, how=how, figure=figure))
     return Row(
         key="P5",
         what=f"peak of {count:,} paths over their result",
@@ -121,26 +122,42 @@ def _mib(amount: float) -> Figure:
     return Figure(median=amount, low=amount, high=amount, unit="MiB")
 
 
-async def _waiting_tasks(count: int) -> list[Any]:
-    paths = brief_paths(count, "trio")
-    return [result.unwrap() for result in await idiom(paths, trio.CapacityLimiter(CONCURRENCY))]
+def check_is_lazy() -> None:
+    """Assert that a path is taken from the generator only when there is room for it.
 
+    Raises:
+      DifferentResultError: it isn't so.
+    """
+    taken = ended = most = 0
 
-async def _waiting_futures(count: int) -> Any:
-    return await gather_with_semaphore(brief_paths(count, "asyncio"), asyncio.Semaphore(CONCURRENCY))
+    async def path() -> None:
+        nonlocal ended
+        for _ in range(2 * CONCURRENCY):  # long enough for all that there is room for to start
+            await trio.lowlevel.checkpoint()
+        ended += 1
+
+    def paths() -> Iterator[Path]:
+        nonlocal taken, most
+        for _ in range(5 * CONCURRENCY):
+            taken += 1
+            most = max(most, taken - ended)
+            yield path
+
+    trio.run(fork("lazy", mode="all", paths=paths, concurrency=CONCURRENCY))
+    same("trio_steps", "number of paths that were taken and had not ended", most, CONCURRENCY)
 
 
 def time_row(settings: Settings) -> Row:
     """A path of a million costs what one of 2,000 does."""
-    small, large = settings.size(2_000), settings.size(1_000_000, 50_000)
+    small, large = settings.size(2_000), settings.size(1_000_000, 20_000)
     few, many = f"{small:,} paths", f"{large:,} paths"
     contenders = [
         _from_a_generator(few, small, max(1, min(large, 100_000) // small)),
         _from_a_generator(many, large, 1),
     ]
-    target = Target(key="P5", what=f"time per path: {large:,} over {small:,} paths", of=many, against=few, limit=1.3)
-    (row,) = judge([target], contenders, take_turns(contenders, settings), {})
-    return attrs.evolve(row, peers=())
+    target = Target(key="P5", what=f"time per path of {many}", of=many, against=few, limit=1.3)
+    (row,) = judge([target], contenders, take_turns(contenders, settings), None)
+    return row
 
 
 def _from_a_generator(name: str, count: int, forks: int) -> Contender:
@@ -152,11 +169,10 @@ def _from_a_generator(name: str, count: int, forks: int) -> Contender:
                 results[:] = [await million(count)]
 
         seconds, _ = timed("trio", work, settings)
-        if results[0] != list(range(count)):
-            raise DifferentResultError(f"{name}: {results[0]!r:.200}")
+        same(name, "result", results[0], list(range(count)))
         return seconds / count / forks
 
-    return Contender(name=name, how="fork of a generator", sample=sample, check=lambda: None)
+    return Contender(name=name, how="fork of a generator", sample=sample, check=check_is_lazy)
 
 
 def measure(keys: Collection[str], settings: Settings) -> Iterator[Row]:
@@ -206,6 +222,21 @@ def _rss() -> int | None:
     return None
 
 
+async def _count_up(count: int) -> dict[str, Any]:
+    return {"count": count + 1, "many": [{"deep": count}] * 3}
+
+
+async def _twice(one: dict[str, int]) -> list[dict[str, int]]:
+    return [one, one]
+
+
+_PIPELINE: Pipeline[Any, Any] = (
+    Pipeline("soak")
+    .step("both", step(_count_up, id="one"), step(_count_up, id="two"), mode="settle")
+    .for_each("each", _twice, over="many", each="one", into="twos", concurrency=2)
+)
+
+
 async def _assorted_forks(limiter: trio.CapacityLimiter) -> int:
     """Run forks that end in every way there is; return how many."""
 
@@ -230,7 +261,8 @@ async def _assorted_forks(limiter: trio.CapacityLimiter) -> int:
     with trio.CancelScope() as scope:
         scope.cancel()
         await gather(fine)
-    return 9
+    await _PIPELINE.run({"count": 1})
+    return 11
 
 
 def soak(seconds: float) -> Soak:

@@ -13,25 +13,36 @@ import attrs
 from .measure import PEERS, Figure, Row, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 def limit_of(row: Row) -> str:
-    return f"{row.limit:.2f} {row.figure.unit}"
+    return f"{row.limit:.2f} {row.figure.unit}" + (f" {row.against}" if row.against else "")
 
 
 def verdict_of(row: Row) -> str:
     return "met" if row.met else "MISSED"
 
 
+def duration(seconds: float | None) -> str:
+    """Return the seconds as text; nothing for None."""
+    if seconds is None:
+        return ""
+    return f"{seconds * 1e6:.1f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.1f} ms"
+
+
 def table(rows: Iterable[Row]) -> str:
     """Return the rows as text: target, measured with its quartiles, verdict, and the peers below."""
-    lines = [f"{'':<6}{'':<50}{'at most':>10}   {'measured':<25}{'verdict'}"]
+    lines = [f"{'':<5}{'':<52}{'at most':<24}{'measured':<25}{'median':>9} per  verdict"]
     for row in rows:
-        lines.append(f"{row.key:<6}{row.what:<50}{limit_of(row):>10}   {row.figure!s:<25}{verdict_of(row)}")
+        lines.append(
+            f"{row.key:<5}{row.what:<52}{limit_of(row):<24}{row.figure!s:<25}"
+            f"{duration(row.seconds):>9} {row.unit:<6}{verdict_of(row)}"
+        )
         for peer in row.peers:
+            name = f"{'':<7}{peer.name}: {peer.how}"
             figure = "—" if peer.figure is None else str(peer.figure)
-            lines.append(f"{'':<6}  {peer.name + ': ' + peer.how:<58}   {figure}")
+            lines.append(f"{name:<81}{figure:<25}{duration(peer.seconds):>9}".rstrip())
     return "\n".join(lines)
 
 
@@ -66,8 +77,24 @@ def headline(about: dict[str, Any]) -> str:
         f"{about['implementation']} {about['python']}, {about['platform']}, {about['cores']} cores{load}\n"
         f"{versions}\n"
         f"ratios: medians of {about['rounds']} rounds, in brackets their quartiles; {about['clock']}, "
-        f"collector {'on' if about['collector'] else 'off'}"
+        f"collector {'on' if about['collector'] else 'off'}{', --quick' if about['quick'] else ''}"
     )
+
+
+def fill(page: str, tables: Mapping[str, str]) -> str:
+    """Return the page with each table in the place that has its name, between two comments.
+
+    Raises:
+      ValueError: a table has no place.
+    """
+    for name, content in tables.items():
+        begin, end = f"<!-- measured: {name} -->\n", "<!-- end -->\n"
+        before, found, rest = page.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise ValueError(f"the page has no {begin.strip()} … {end.strip()} to put the table into")
+        page = f"{before}{begin}\n```text\n{content}\n```\n\n{end}{after}"
+    return page
 
 
 def as_json(row: Row) -> dict[str, Any]:
@@ -75,10 +102,18 @@ def as_json(row: Row) -> dict[str, Any]:
         "key": row.key,
         "what": row.what,
         "limit": row.limit,
+        "against": row.against,
         "met": row.met,
         "measured": _figure(row.figure),
+        "seconds": row.seconds,
+        "per": row.unit,
         "peers": [
-            {"name": peer.name, "how": peer.how, "measured": None if peer.figure is None else _figure(peer.figure)}
+            {
+                "name": peer.name,
+                "how": peer.how,
+                "measured": None if peer.figure is None else _figure(peer.figure),
+                "seconds": peer.seconds,
+            }
             for peer in row.peers
         ],
     }

@@ -9,6 +9,8 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
+from .measure import PEERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -64,7 +66,7 @@ def picture(width: float, height: float, title: str, parts: Iterable[str]) -> st
 
 # The targets
 
-BAR, GAP, LEFT, RIGHT, SCALE = 14.0, 10.0, 340.0, 110.0, 420.0
+BAR, GAP, LEFT, RIGHT, SCALE = 14.0, 10.0, 390.0, 110.0, 420.0
 
 
 def targets(rows: Sequence[Row]) -> str:
@@ -74,7 +76,11 @@ def targets(rows: Sequence[Row]) -> str:
     parts.append(text(10, 24, "What it costs, as a multiple of what each target is measured against", weight="bold"))
     for row in rows:
         figures = [("trio_steps", row.figure.median, OURS)]
-        figures += [(peer.name, peer.figure.median, PEER) for peer in row.peers if peer.figure is not None]
+        figures += [
+            (peer.name, peer.figure.median, PEER)
+            for peer in row.peers
+            if peer.figure is not None and peer.name in PEERS
+        ]
         most = max(row.limit, *(value for _, value, _ in figures)) or 1.0
         unit = SCALE / most
         parts.append(text(10, y + BAR - 3, f"{row.key}  {row.what}", weight="bold"))
@@ -90,6 +96,30 @@ def targets(rows: Sequence[Row]) -> str:
     parts.append(line([(LEFT, y + 3), (LEFT, y + 15)], LIMIT, width=2))
     parts.append(text(LEFT + 6, y + 13, "at most", colour=LIMIT))
     return picture(LEFT + SCALE + RIGHT, y + 30, "The targets, and what was measured", (part for part in parts if part))
+
+
+# Fan-out
+
+
+def fanout(rows: Sequence[Row]) -> str:
+    """Draw what a path costs, in microseconds of one machine: bounded (P1) and unbounded (P3), the fastest first."""
+    parts: list[str] = []
+    y = 10.0
+    for key, title in (("P1", "2,000 paths, 10 at once: µs per path"), ("P3", "1,000 paths at once: µs per path")):
+        own = [row for row in rows if row.key == key]
+        bars = [(f"trio_steps: {row.what}", row.seconds, OURS) for row in own]
+        bars += [(f"{peer.name}: {peer.how}", peer.seconds, PEER) for row in own[:1] for peer in row.peers]
+        known = sorted((seconds * 1e6, name, colour) for name, seconds, colour in bars if seconds is not None)
+        unit = SCALE / max((cost for cost, _, _ in known), default=1.0)
+        parts.append(text(10, y + BAR, title, weight="bold"))
+        y += BAR + GAP
+        for cost, name, colour in known:
+            parts.append(text(LEFT - 6, y + BAR - 3, name, anchor="end", weight="bold" if colour == OURS else "normal"))
+            parts.append(box(LEFT, y, cost * unit, BAR, colour))
+            parts.append(text(LEFT + cost * unit + 5, y + BAR - 3, f"{cost:.1f}"))
+            y += BAR + 4
+        y += 2 * GAP
+    return picture(LEFT + SCALE + RIGHT, y, "What a path of a fork costs, against peers", parts)
 
 
 # Latency

@@ -12,7 +12,7 @@ import functools
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import trio
@@ -30,7 +30,8 @@ LIMIT = 10
 _LASTS = 5 * LIMIT
 """Checkpoints of a probe: long enough for a slow starter to reach its limit."""
 
-_PAUSE: dict[Loop, Path] = {"trio": trio.lowlevel.checkpoint, "asyncio": functools.partial(asyncio.sleep, 0)}
+PAUSE: dict[Loop, Path] = {"trio": trio.lowlevel.checkpoint, "asyncio": functools.partial(asyncio.sleep, 0)}
+"""What lets others run, once."""
 
 _mark: ContextVar[str] = ContextVar("mark")
 
@@ -60,7 +61,7 @@ class Way:
 
 def brief_paths(count: int, loop: Loop) -> list[Path]:
     """Return paths of one checkpoint each, which return their indexes."""
-    pause = _PAUSE[loop]
+    pause = PAUSE[loop]
 
     def brief(index: int) -> Path:
         async def path() -> int:
@@ -93,7 +94,7 @@ class Probes:
     """Paths that watch what is done with them."""
 
     def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+        self._loop: Loop = loop
         self.running = 0
         self.peak = 0
         self.leaks: list[str] = []
@@ -117,7 +118,7 @@ class Probes:
             self._note_leak(_mark.get(), "the caller's")
             _mark.set(f"path {index}'s")
             for _ in range(_LASTS):
-                await _PAUSE[self._loop]()
+                await PAUSE[self._loop]()
             self._note_leak(_mark.get(), f"path {index}'s")
             if does == "fails":
                 raise ProbeError(index)
@@ -161,20 +162,20 @@ def contender(
                 results[:] = [await way.run(paths, limit)]
 
         seconds, _ = timed(way.loop, work, settings)
-        same(way, "result", way.read(results[0]), expected(size))
+        same(way.name, "result", way.read(results[0]), expected(size))
         return seconds / size / forks
 
     return Contender(name=way.name, how=way.how, sample=sample, check=functools.partial(check, way))
 
 
-def same(way: Way, what: str, got: object, expected: object) -> None:
-    """Assert that `got` is what it has to be.
+def same(name: str, what: str, got: object, expected: object) -> None:
+    """Assert that `got`, which contender `name` came to, is what it has to be.
 
     Raises:
       DifferentResultError: it isn't.
     """
     if got != expected:
-        raise DifferentResultError(f"{way.name}: its {what} is {got!r:.200}, but should be {expected!r:.200}")
+        raise DifferentResultError(f"{name}: its {what} is {got!r:.200}, but should be {expected!r:.200}")
 
 
 def check_settles(way: Way) -> None:
@@ -185,13 +186,13 @@ def check_settles(way: Way) -> None:
     limit = way.limit()
     results = way.read(_run(way, paths, limit))
     told = [("failed", result.args[0]) if isinstance(result, ProbeError) else result for result in results]
-    same(way, "result", told, [("failed", index) if index % 7 == 3 else index for index in range(count)])
-    same(way, "number of paths at once", probes.peak, LIMIT)
+    same(way.name, "result", told, [("failed", index) if index % 7 == 3 else index for index in range(count)])
+    same(way.name, "number of paths at once", probes.peak, LIMIT)
     _check_ended(way, probes)
     if not isinstance(limit, int):
         private = isinstance(limit, asyncio.Semaphore)  # which has no public way to tell
         free = limit._value if private else limit.available_tokens  # noqa: SLF001
-        same(way, "number of tokens that are free again", free, LIMIT)
+        same(way.name, "number of tokens that are free again", free, LIMIT)
 
 
 def check_needs_all(way: Way) -> None:
@@ -199,12 +200,12 @@ def check_needs_all(way: Way) -> None:
     probes = Probes(way.loop)
     count = 3 * LIMIT
     values = way.read(_run(way, [probes.ends(index) for index in range(count)], way.limit()))
-    same(way, "result", values, list(range(count)))
-    same(way, "number of paths at once", probes.peak, count)
+    same(way.name, "result", values, list(range(count)))
+    same(way.name, "number of paths at once", probes.peak, count)
     _check_ended(way, probes)
     probes = Probes(way.loop)
     paths = [probes.fails(index) if index == 7 else probes.never_ends(index) for index in range(count)]
-    same(way, "error", _errors_of(way, paths), [7])
+    same(way.name, "error", _errors_of(way, paths), [7])
     _check_ended(way, probes)
 
 
@@ -212,9 +213,9 @@ def check_races(way: Way) -> None:
     """Assert that the winner's value arrives, that the losers have ended, and that a failure comes out."""
     probes = Probes(way.loop)
     paths = [probes.ends(index) if index == 7 else probes.never_ends(index) for index in range(3 * LIMIT)]
-    same(way, "winner", way.read(_run(way, paths, way.limit())), 7)
+    same(way.name, "winner", way.read(_run(way, paths, way.limit())), 7)
     _check_ended(way, probes)
-    same(way, "error", _errors_of(way, [probes.fails(0)]), [0])
+    same(way.name, "error", _errors_of(way, [probes.fails(0)]), [0])
     _check_ended(way, probes)
 
 
@@ -222,7 +223,7 @@ def _run(way: Way, paths: Sequence[Path], limit: Any) -> Any:
     async def main() -> Any:
         _mark.set("the caller's")
         result = await way.run(paths, limit)
-        same(way, "caller's context variable", _mark.get(), "the caller's")
+        same(way.name, "caller's context variable", _mark.get(), "the caller's")
         return result
 
     return run_in(way.loop, main)
@@ -238,12 +239,12 @@ def _errors_of(way: Way, paths: Sequence[Path]) -> list[object]:
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
+        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
             yield from _leaves(inner)
     else:
         yield error
 
 
 def _check_ended(way: Way, probes: Probes) -> None:
-    same(way, "number of paths that still run", probes.running, 0)
-    same(way, "list of context variables that leaked", probes.leaks, [])
+    same(way.name, "number of paths that still run", probes.running, 0)
+    same(way.name, "list of context variables that leaked", probes.leaks, [])
