@@ -37,6 +37,7 @@ def test_program_prints_what_the_page_says(program: str, output: str | None, tmp
         encoding="utf-8",
         timeout=60,
         check=False,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     if output is not None:
