@@ -8,7 +8,7 @@ import traceback
 import tracemalloc
 from contextvars import ContextVar
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any
 
 import pytest
@@ -122,8 +122,9 @@ async def test_unlimited_paths_all_start_at_once() -> None:
     assert trio.current_time() == 1
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["known", "lazy"])
 @pytest.mark.parametrize("limit", [None, 3])
-async def test_paths_that_never_block_do_not_starve_the_loop(limit: int | None) -> None:
+async def test_paths_that_never_block_do_not_starve_the_loop(limit: int | None, known: bool) -> None:
     """Between any two wake-ups of a bystander, only a few dozen paths run."""
     done = 0
     seen: list[int] = []
@@ -140,7 +141,7 @@ async def test_paths_that_never_block_do_not_starve_the_loop(limit: int | None) 
                 await trio.lowlevel.checkpoint()
 
         nursery.start_soon(bystander)
-        await gather(*[path] * 1000, concurrency=limit)
+        await gather([path] * 1000 if known else repeat(path, 1000), concurrency=limit)
         nursery.cancel_scope.cancel()
     assert max(after - before for before, after in pairwise(seen)) <= 4 * 32
 

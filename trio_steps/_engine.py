@@ -97,6 +97,7 @@ class _Run:
         "_leftovers",
         "_limit",
         "_limiter",
+        "_looked",
         "_members",
         "_mode",
         "_name",
@@ -107,6 +108,7 @@ class _Run:
         "_prefix",
         "_ready",
         "_scope",
+        "_seekers",
         "_seeking",
         "_source",
         "_states",
@@ -114,6 +116,7 @@ class _Run:
         "_stray",
         "_timed_out",
         "_total",
+        "_unseen",
         "_waiting",
     )
 
@@ -138,7 +141,10 @@ class _Run:
         self._ready: deque[tuple[Path, Lease | None]] = deque()  # fed, not yet started
         self._members = 0  # of the crew
         self._seeking = 0  # members who have no path at the moment
-        self._waiting = 0  # those of them who wait for a token
+        self._seekers = 2 if self._limiter is None else 1  # how many there should be
+        self._waiting = 0  # those who wait for a token
+        self._looked = -inf  # when somebody last looked who else waits for a token
+        self._unseen = 0  # paths that have ended since
         self._pace = None if plan.stagger is None else Pace(plan.stagger)
         # how it ends
         self._ended = 0  # paths, before the decision
@@ -197,8 +203,10 @@ class _Run:
 
     async def _start_paths(self) -> None:
         known = self._source.known
-        fed = self._source.is_async or self._plan.stagger is not None
-        if fed or (self._limiter is None and self._limit == inf):
+        unlimited = self._limiter is None and self._limit == inf
+        if unlimited and known is not None and self._pace is None:
+            await self._spread(len(known))
+        elif unlimited or self._source.is_async or self._pace is not None:
             await self._feed()
         else:
             room = self._limit
@@ -255,24 +263,38 @@ class _Run:
         except Exception as error:
             self._leftovers.report(self._name, error)
 
-    # The workers: one task a path, fed by the caller's task
+    # The workers: one task a path
+
+    def _starter(self) -> Callable[..., None]:
+        """Return a ``start_soon`` for the caller's task, whose own context the source may have changed."""
+        if self._source.is_async or self._plan.function is not None:
+            return partial(self._context.run, self._nursery.start_soon)  # type: ignore[arg-type]
+        return self._nursery.start_soon
+
+    async def _spread(self, paths: int) -> None:
+        """Start a task for each path, which takes its path when it begins."""
+        start_soon = self._starter()
+        for number in range(1, paths + 1):
+            start_soon(self._run_paths, name=self._name)
+            if not number % STRETCH:
+                await trio.lowlevel.checkpoint()
 
     async def _feed(self) -> None:
+        """Take the paths, and start a task for each."""
         limiter, outer = self._limiter, self._scope.lease
         if limiter is None and self._limit != inf:
             limiter = trio.CapacityLimiter(self._limit)
-        start_soon: Any = self._nursery.start_soon
+        start_soon = self._starter()
         source = self._source
-        if source.is_async or self._plan.function is not None:  # it has run in the context of this task
-            start_soon = partial(self._context.run, start_soon)
+        fed = 0
         lease: Lease | None = None
         try:
             while not self._decided:
-                if self._pace is not None and source.pulled:
+                if self._pace is not None and fed:
                     await self._pace.wait()
                 if limiter is not None:
                     lease = await hold(limiter, outer)
-                path = await source.pull_async() if source.is_async else source.pull()
+                path = await source.take_async() if source.is_async else source.take()
                 if path is None:
                     return  # how the source ended is taken below
                 self._ready.append((path, lease))
@@ -280,7 +302,8 @@ class _Run:
                 if self._pace is not None:
                     self._pace.start()
                 start_soon(self._run_paths, name=self._name)
-                if not source.pulled % STRETCH:
+                fed += 1
+                if not fed % STRETCH:
                     await trio.lowlevel.checkpoint()
         finally:
             if lease is not None:
@@ -325,7 +348,7 @@ class _Run:
             if not clean:
                 self._replace(lender)
                 return
-            length = min(2 * length, STRETCH)
+            length = min(4 * length, 2 * STRETCH)
             member.ran.clear()
 
     async def _slot(self, member: Member) -> Lease:
@@ -346,12 +369,25 @@ class _Run:
                 self._waiting -= 1
         return lease
 
+    def _is_time_to_look(self) -> bool:
+        """Tell whether it is time to look who else waits for a token.
+
+        To look costs more than the rest of what a token costs. So it is done when the clock shows another
+        millisecond, and at every eighth end of a path within one.
+        """
+        now = trio.current_time()
+        self._unseen += 1
+        if self._unseen < 8 and now - self._looked < 0.001:
+            return False
+        self._looked = now
+        self._unseen = 0
+        return True
+
     def _staff(self) -> None:
         """See to it that somebody looks for the next path; without tokens two, to get a large crew going."""
-        if self._source.dry or self._source.pulled == self._total:
+        if self._source.dry or self._ledger.started == self._total:
             return
-        wanted = 2 if self._limiter is None else 1
-        while self._seeking < wanted and self._members < self._limit:
+        while self._seeking < self._seekers and self._members < self._limit:
             self._hire(None)
 
     def _report_open_scope(self, ran: list[Path], error: RuntimeError) -> None:
@@ -363,7 +399,7 @@ class _Run:
     # Paths
 
     async def _run_paths(self, member: Member | None = None, length: int = 1) -> bool:
-        """Run up to `length` paths that `member` of the crew finds; or one that is ready.
+        """Run up to `length` paths that `member` of the crew finds; or one.
 
         All that a path costs is in this one loop: a coroutine for each would cost more than the rest.
 
@@ -377,24 +413,26 @@ class _Run:
         lease: Lease | None = None
         try:
             for _ in range(length):
-                if member is None:
+                if member is None and self._ready:
                     path, lease = self._ready.popleft()
                     if self._stopped:
                         return True
                 else:
-                    if self._limiter is not None and lease is None:
+                    if member is not None and self._limiter is not None and lease is None:
                         lease = await self._slot(member)
-                    path = self._source.pull()
+                    path = self._source.take()
                     if path is None:
+                        self._source.dry = True
                         self._take_end_of_source()
                         return True
-                    member.ran.append(path)
-                    if self._members < self._limit:  # else nobody need be found
-                        self._seeking -= member.counted
-                        if self._seeking < 2:
-                            self._staff()
-                index, id, call = path
+                    if member is not None:
+                        member.ran.append(path)
                 ledger.started = started = ledger.started + 1
+                if member is not None and self._members < self._limit:  # else nobody need be found
+                    self._seeking -= member.counted
+                    if self._seeking < self._seekers:
+                        self._staff()
+                index, id, call = path
                 task.name = prefix + id
                 scope = Scope()
                 scope.id = id
@@ -435,7 +473,7 @@ class _Run:
                 if self._members < self._limit:
                     self._seeking += member.counted
                 if lease is not None:
-                    lease = lease.pass_on(self._waiting)
+                    lease = lease.pass_on(self._waiting, look=self._is_time_to_look())
                 if not member.is_clean():
                     return False
                 # When others started a path meanwhile, this one has let them. Else it may not have blocked at all.

@@ -66,27 +66,28 @@ class Lease:
             self._lender._users += 1
         return True
 
-    def pass_on(self, waiting: int) -> Lease | None:
+    def pass_on(self, waiting: int, *, look: bool = True) -> Lease | None:
         """End this lease, and return one with the same token for the holder's next path.
 
-        Return None, and give the token back, while it is lent, when its own lender has ended, while anybody waits
-        for it but `waiting` tasks of the holder's (they wait for the limiter, not for a lane), and after
-        ``total_tokens`` was lowered.
+        Return None, and give the token back, while it is lent, when its own lender has ended; and, if this is to
+        `look`, while anybody waits for it but `waiting` tasks of the holder's (they wait for the limiter, not for a
+        lane), and after ``total_tokens`` was lowered.
         """
         self.ended = True
-        seen = self._source.statistics()
-        own = waiting if self._lender is None else 0
         if (
             self._users > 1
-            or seen.tasks_waiting > own
-            or seen.borrowed_tokens > seen.total_tokens
             or (self._lender is not None and self._lender.ended)
+            or (look and self._is_wanted(waiting if self._lender is None else 0))
         ):
             self._drop()
             return None
         successor = Lease(self.limiter, self.outer, self._lender)
         successor._token = self._token
         return successor
+
+    def _is_wanted(self, own: int) -> bool:
+        seen = self._source.statistics()
+        return seen.tasks_waiting > own or seen.borrowed_tokens > seen.total_tokens
 
     def end(self) -> None:
         """The holder has ended: lend no more, and give the token back as soon as nobody uses it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Literal, NoReturn, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast, final
 
 import attrs
 import outcome
@@ -24,6 +24,10 @@ class Fulfilled(Generic[T_co]):
     step_id: str
     value: T_co
 
+    def __init__(self, step_id: str, value: T_co) -> None:  # half the price of the one that attrs would write
+        _set_step_id(self, step_id)
+        _set_value(self, value)
+
     @property
     def status(self) -> Literal["fulfilled"]:
         """``"fulfilled"``, which narrows a `SettleResult`."""
@@ -42,6 +46,10 @@ class Fulfilled(Generic[T_co]):
     def unwrap(self) -> T_co:
         """Return the value."""
         return self.value
+
+
+_set_step_id: Any = cast("Any", Fulfilled).step_id.__set__
+_set_value: Any = cast("Any", Fulfilled).value.__set__
 
 
 @final

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextvars import copy_context
+from functools import partial
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
@@ -26,6 +27,10 @@ COLLECTIONS: Final = (list, tuple, set, frozenset)
 _END: Final = object()
 
 
+def _nothing() -> None:
+    return None
+
+
 @final
 class Source:
     """The paths of one run of a fork.
@@ -35,21 +40,22 @@ class Source:
 
     Attributes:
       known: all paths, where they are all there; else None.
-      is_async: whether `pull_async` is to be used, and `aclose` at the end.
-      pulled: how many paths were taken.
+      take: takes the next path, or returns None if there is none, or none is wanted any more.
+      is_async: whether `take_async` is to be used instead, and `aclose` at the end.
       total: how many there are, as soon as that is known.
       error: what it raised.
       dry: there is no path left, or none is wanted any more.
     """
 
-    __slots__ = ("_context", "_iterator", "_ledger", "_stream", "dry", "error", "known", "pulled", "total")
+    __slots__ = ("_context", "_iterator", "_ledger", "_pulled", "_stream", "dry", "error", "known", "take", "total")
 
     def __init__(self, known: list[Path] | None, ledger: Ledger[Any]) -> None:
         self.known: list[Path] | None = None
-        self.pulled = 0
+        self.take: Callable[[], Path | None] = _nothing
         self.total: int | None = None
         self.error: Exception | None = None
         self.dry = False
+        self._pulled = 0
         self._ledger = ledger
         self._context = copy_context()
         self._iterator: Iterator[object] | None = None
@@ -59,6 +65,7 @@ class Source:
 
     def _know(self, paths: list[Path]) -> None:
         self.known = paths
+        self.take = partial(next, iter(paths), None)  # no method of ours: each path pays for this call
         self.total = len(paths)
         self._ledger.expect([id for _, id, _ in paths])
 
@@ -94,21 +101,13 @@ class Source:
                     self._stream = aiter(cast("AsyncIterable[object]", source))
                 else:
                     self._iterator = self._context.run(iter, cast("Iterable[object]", source))
+                    self.take = self._pull
             except Exception as error:
                 self._fail(error)
 
-    def pull(self) -> Path | None:
-        """Take the next path; None if there is none, or none is wanted any more."""
+    def _pull(self) -> Path | None:
         if self.dry:
             return None
-        known = self.known
-        if known is not None:
-            index = self.pulled
-            if index == len(known):
-                self.dry = True
-                return None
-            self.pulled = index + 1
-            return known[index]
         assert self._iterator is not None
         try:
             return self._enter(self._context.run(next, self._iterator, _END))
@@ -116,8 +115,8 @@ class Source:
             self._fail(error)
             return None
 
-    async def pull_async(self) -> Path | None:
-        """Take the next path of an async source, as `pull` does."""
+    async def take_async(self) -> Path | None:
+        """Take the next path of an async source, as `take` does."""
         if self.dry:
             return None
         assert self._stream is not None
@@ -132,11 +131,11 @@ class Source:
     def _enter(self, path: object) -> Path | None:
         if path is _END:
             self.dry = True
-            self.total = self.pulled
+            self.total = self._pulled
             return None
         base, given, call = describe(path)
-        index = self.pulled
-        self.pulled = index + 1
+        index = self._pulled
+        self._pulled = index + 1
         return index, cast("PathNames", self._ledger.names).add(base, given), call
 
     def _fail(self, error: Exception) -> None:
@@ -154,6 +153,7 @@ class Source:
         """Let no path be taken any more, and close a sync source that has more to give."""
         close = None if self.dry else getattr(self._iterator, "close", None)
         self.dry = True
+        self.take = _nothing
         if close is not None:
             self._context.run(close)
 
@@ -181,23 +181,37 @@ def describe_all(paths: Collection[object]) -> list[Path]:
     Raises:
       ConfigError: one can't be called, or two were given the same id.
     """
+    counts: dict[str, int] = {}
+    known: list[Path] = []
+    plain = True
     try:
-        described = [describe(path) for path in paths]
+        for index, path in enumerate(paths):
+            base, given, call = describe(path)
+            plain = plain and not given
+            counts[base] = number = counts.get(base, 0) + 1
+            known.append((index, base if number == 1 else f"{base}#{number}", call))
     except ConfigError:
         for path in paths:
             if iscoroutine(path):
                 path.close()  # the error says it all; that it was never awaited is no news
         raise
+    if plain and not any("#" in base for base in counts):
+        return known
+    # What was given by hand stays as it is; others make way for it, and for what looks like a number of theirs.
+    return [(index, id, call) for (index, _, call), id in zip(known, _ids(paths), strict=True)]
+
+
+def _ids(paths: Collection[object]) -> list[str]:
+    described = [describe(path) for path in paths]
     taken: set[str] = set()
     for id, given, _ in described:
         if given:
             if id in taken:
                 raise ConfigError(f"two paths of a fork have the id {id!r}: give each its own, step(…, id=…)")
             taken.add(id)
-    numbered_by_hand = any("#" in base for base in {base for base, _, _ in described})  # else no two can be the same
     counts: dict[str, int] = {}
-    known: list[Path] = []
-    for index, (base, given, call) in enumerate(described):
+    ids: list[str] = []
+    for base, given, _ in described:
         id = base
         if not given:
             number = counts.get(base, 0) + 1
@@ -207,7 +221,6 @@ def describe_all(paths: Collection[object]) -> list[Path]:
                 number += 1
                 id = f"{base}#{number}"
             counts[base] = number
-            if numbered_by_hand:
-                taken.add(id)
-        known.append((index, id, call))
-    return known
+            taken.add(id)
+        ids.append(id)
+    return ids
