@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import signal
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+
+# Some runners start their jobs with SIGINT ignored; tests of Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_virtually(main: Any, *, clock: Any = None, **options: Any) -> Any:

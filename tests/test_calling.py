@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Awaitable, Coroutine
 from types import MethodType
 from typing import Any
@@ -264,6 +265,7 @@ def test_signature_of_what_does_not_tell_is_refused(fn) -> None:
     ("fn", "message"),
     [
         pytest.param(5, r"^step 'load': give a function or another callable, not 5$", id="no callable"),
+        pytest.param([plain], r"callable, not \[.*\]; give several one by one, not in a list$", id="a list"),
         pytest.param(lambda a, b, /: None, r"takes 2 positional-only arguments.*def f\(context, /\)", id="two places"),
         pytest.param(
             functools.partial(lambda: None, 1), r"can never be called: 1 positional arguments are bound", id="too many"
@@ -279,6 +281,15 @@ def test_signature_of_what_can_not_be_called_is_refused(fn, message) -> None:
     """What no context can call is refused, and the message says why."""
     with pytest.raises(ConfigError, match=message):
         signature_of(fn, "load")
+
+
+def test_signature_of_a_coroutine_is_refused_and_the_coroutine_closed() -> None:
+    async def fetch() -> None: ...
+
+    coroutine = fetch()
+    with pytest.raises(ConfigError, match=r"^step 'load': give the function fetch, not the coroutine that fetch\(…\) "):
+        signature_of(coroutine, "load")
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,24 @@ def write(path, text):
     path.write_text(textwrap.dedent(text), encoding="utf-8")
 
 
+def test_closed_standard_streams_take_and_give_nothing(monkeypatch, shop) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert main(["run", "shop:checkout", "--input", '{"order": 1}']) == DONE
+    assert main(["run", "shop:checkout", "--input", "-"]) == USAGE
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        stream.close()
+
+
+def test_run_that_is_interrupted_when_nobody_reads_what_it_says_is_interrupted_all_the_same(shop, monkeypatch) -> None:
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    assert main(["run", "shop:stopped", "--quiet"]) == 128 + signal.SIGINT
+
+
 # run
 
 
@@ -190,6 +208,7 @@ def test_run_reads_the_input_from_standard_input(run, monkeypatch) -> None:
         ("{", "--input: Expecting property name"),
         ("@nowhere.json", "--input: [Errno 2]"),
         (" [1]", "--input: give a JSON object, '{\"key\": …}', not '[1]'"),
+        ("[" * 100_000, "--input: maximum recursion depth"),
     ],
 )
 def test_run_with_an_input_that_makes_no_sense_is_misuse(run, text, message) -> None:
@@ -215,6 +234,47 @@ def test_run_says_in_words_what_json_has_no_word_for(run) -> None:
         "other": "1j",
         "type": "<class 'int'>",
     }
+
+
+def test_run_prints_json_of_numbers_and_objects_that_json_can_not_have(run, shop) -> None:
+    write(
+        shop / "broken.py",
+        """
+        from trio_steps import Pipeline
+
+        class Shy:
+            def __repr__(self):
+                raise ValueError
+
+        odd = Pipeline("odd").step("s", lambda: {"nan": float("nan"), "big": 1 << 20_000, "shy": Shy()})
+        """,
+    )
+    status, out, _ = run("run", "broken:odd")
+    odd = json.loads(out, parse_constant=pytest.fail)
+    assert (status, odd["nan"], int(odd["big"], 16)) == (DONE, "nan", 1 << 20_000)
+    assert "Shy" in odd["shy"]
+
+
+def test_run_prints_a_result_that_is_nested_in_itself(run, shop) -> None:
+    write(
+        shop / "broken.py",
+        """
+        from trio_steps import Pipeline
+
+        def endless():
+            ring = []
+            ring.append(ring)
+            return {"ring": ring}
+
+        odd = Pipeline("odd").step("s", endless)
+        """,
+    )
+    status, out, _ = run("run", "broken:odd")
+    assert status == DONE
+    value = json.loads(out)["ring"]
+    while isinstance(value, list):
+        [value] = value
+    assert value.endswith(" (of type list)")
 
 
 def test_run_escapes_what_standard_output_can_not_take(run, monkeypatch) -> None:

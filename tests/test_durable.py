@@ -231,6 +231,16 @@ async def test_failed_run_does_not_run_again_the_siblings_that_were_done(store, 
     assert steps.ran == ["a", "b", "b"]
 
 
+def test_error_in_words_can_be_stored_whatever_it_says() -> None:
+    class Silent(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    assert error_text(ValueError("half \ud800")) == "ValueError: half \\ud800"
+    silent = "test_error_in_words_can_be_stored_whatever_it_says.<locals>.Silent: <str() raised RuntimeError>"
+    assert error_text(Silent()) == silent
+
+
 def test_error_in_words_has_only_the_first_of_very_many() -> None:
     assert error_text(ForkPartialError("many", [OSError(n) for n in range(100)])).count("OSError") == 20
 
@@ -373,6 +383,13 @@ def test_store_without_run_id_is_an_error(store) -> None:
     for run_id in (None, "", 42, "half a \ud800"):
         with pytest.raises(ConfigError, match='give the run a name, run_id="order-42"'):
             Pipeline("p").run({}, store=store, run_id=run_id)
+
+
+def test_store_that_is_none_is_an_error() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^run\(store='runs.db'\): give a store, .*store=SqliteStore\(\"runs.db\"\)$"
+    ):
+        Pipeline("p").run({}, store="runs.db", run_id="r")
 
 
 def test_run_id_without_store_is_an_error() -> None:

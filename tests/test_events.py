@@ -13,9 +13,11 @@ from paths import ANY_SCOPE
 from trio_steps import (
     CircuitBreaker,
     CircuitOpenError,
+    ConfigError,
     ErrorDiscarded,
     Event,
     PathsCounted,
+    Pipeline,
     Retry,
     StepCancelled,
     StepFailed,
@@ -27,6 +29,7 @@ from trio_steps import (
     step,
 )
 from trio_steps._events import KeyOverridden, Observers
+from trio_steps.testing import RecordingObserver
 
 RECORDS = [
     StepStarted(name="a", scope=ANY_SCOPE, time=1.0),
@@ -90,6 +93,57 @@ def test_observers_of_a_run_inside_are_called_after_those_of_the_run_around() ->
     observers(started("b"))
     assert outer == [(started("a"), 0), (started("b"), 1)]
     assert inner == [started("a")]
+
+
+def test_observer_that_is_given_twice_is_told_once() -> None:
+    seen = []
+
+    def observer(event):
+        seen.append(event)
+
+    Observers([observer, observer])(started("a"))
+    assert seen == [started("a")]
+
+
+def test_observer_of_the_run_around_is_not_told_again_by_a_run_inside() -> None:
+    seen, heard = [], []
+
+    def observer(event):
+        seen.append(event)
+
+    around = Observers([], Observers([observer]))
+    Observers([observer, heard.append], around)(started("a"))
+    assert (seen, heard) == ([started("a")], [started("a")])
+
+
+@pytest.mark.parametrize("kind", [RecordingObserver, list])
+def test_method_is_one_observer_however_often_it_is_looked_up(kind) -> None:
+    """Of two equal objects it is two observers."""
+    first, second = kind(), kind()
+    method = {RecordingObserver: "__call__", list: "append"}[kind]
+    Observers([getattr(first, method), getattr(second, method)], Observers([getattr(first, method)]))(started("a"))
+    assert [getattr(each, "events", each) for each in (first, second)] == [[started("a")], [started("a")]]
+
+
+async def test_observer_of_a_pipeline_that_its_run_is_given_too_is_told_once() -> None:
+    seen = RecordingObserver()
+    pipeline = Pipeline("p", observers=[seen]).step("a", lambda: {"a": 1})
+    await pipeline.run({}, observers=[seen])
+    assert seen.names(StepStarted) == ["p", "a"]
+
+
+async def test_observer_around_a_quiet_step_is_told_aloud_by_a_run_inside_that_it_is_given_to() -> None:
+    """Whoever gives it there wants to know; what it is told as the one around is marked."""
+    seen = RecordingObserver()
+
+    async def inner():
+        pass
+
+    async def work():
+        await step(inner).run(observers=[seen])
+
+    await Pipeline("p").step("work", work, provides="work", log=False).run({}, observers=[seen])
+    assert [event.quiet for event in seen.of(StepStarted) if event.name == "work/inner"] == [True, False]
 
 
 def test_observer_that_raises_is_logged_with_its_traceback_and_dropped(caplog) -> None:
@@ -501,3 +555,21 @@ async def test_no_event_is_made_when_nobody_listens(monkeypatch) -> None:
         scope.cancel()
         await step(trio.lowlevel.checkpoint)()
     assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize(
+    ("observers", "message"),
+    [
+        (print, "observers=<built-in function print>: give them in a list, observers=[…]"),
+        (["log"], "observers=['log']: an observer is a function of an event, and 'log' is none"),
+    ],
+)
+async def test_observers_that_are_none_are_refused(observers, message) -> None:
+    """Whatever takes them: a step, the run of a pipeline, and a pipeline for all its runs."""
+    with pytest.raises(ConfigError) as of_step:
+        await step(print).run(observers=observers)
+    with pytest.raises(ConfigError) as of_run:
+        Pipeline("p").run({}, observers=observers)
+    with pytest.raises(ConfigError) as of_pipeline:
+        Pipeline("p", observers=observers)
+    assert [str(caught.value) for caught in (of_step, of_run, of_pipeline)] == [message] * 3

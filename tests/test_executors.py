@@ -304,12 +304,28 @@ async def test_pipeline_gives_it_the_keys_that_its_function_names(pool: ThreadPo
     assert (await pipeline({"width": 2, "height": 3, "depth": 4}))["area"] == 6
 
 
+async def test_object_that_can_be_called_may_have_attributes_of_any_name(pool: ThreadPoolExecutor) -> None:
+    class Work:
+        def __init__(self) -> None:
+            self._executor = self._fn = None
+
+        def __call__(self) -> str:
+            return "done"
+
+    assert await on_executor(pool, Work())() == "done"
+
+
 # Mistakes
 
 
 def test_async_function_is_refused(pool: ThreadPoolExecutor) -> None:
     with pytest.raises(ConfigError, match="can't run an async function"):
         on_executor(pool, trio.sleep)
+
+
+def test_async_function_that_is_an_object_is_refused(pool: ThreadPoolExecutor) -> None:
+    with pytest.raises(ConfigError, match="can't run an async function"):
+        on_executor(pool, on_executor(pool, print))
 
 
 def test_what_is_no_function_is_refused(pool: ThreadPoolExecutor) -> None:

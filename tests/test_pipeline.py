@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import logging
 import sys
 from typing import TypedDict
@@ -154,6 +155,57 @@ async def test_missing_key_is_told_with_a_close_match_if_there_is_one() -> None:
         "'use' needs 'user_id', which the context does not have (did you mean 'userid'?); there is 'userid', 'b'. "
         "A parameter with a default may be missing"
     )
+
+
+async def test_missing_key_is_told_of_an_empty_context() -> None:
+    with pytest.raises(StepInputError, match=r"does not have; the context is empty\. A parameter with"):
+        await Pipeline().step("use", lambda user_id: None).run()
+
+
+async def test_missing_key_that_is_meant_to_be_the_context_is_told_the_right_form() -> None:
+    p = Pipeline("p").step("use", lambda ctx: None)
+    with pytest.raises(StepInputError, match=r"The whole context goes to a positional-only .*: lambda ctx, /: …"):
+        await p.run({"user_id": 1})
+
+    def typed() -> Given:
+        return {"a": 1}
+
+    with pytest.raises(ConfigError, match=r"the whole context goes to a positional-only .*: lambda ctx, /: …$"):
+        Pipeline("p").transform("t", typed).step("use", lambda ctx: None)
+
+
+def test_option_that_there_is_not_is_told_with_a_close_match_if_there_is_one() -> None:
+    with pytest.raises(
+        TypeError, match=r"^step 'a' got an unexpected keyword argument 'retries'; did you mean 'retry'\?"
+    ):
+        Pipeline("p").step("a", dict, retries=3)
+    with pytest.raises(TypeError, match=r"'colour'; it takes 'condition', 'on_error', 'timeout', 'total_timeout', "):
+        Pipeline("p").transform("a", dict, colour="red")
+
+
+@pytest.mark.parametrize("kind", [dict, attrs.make_class("Page", ["page"])])
+async def test_coroutine_that_is_returned_under_a_key_is_refused(kind) -> None:
+    """Nobody would await it, for functions that are given it have no reason to; it is closed, not reported again."""
+
+    async def fetch():
+        return "page"
+
+    coroutine = fetch()
+    with pytest.raises(StepOutputError, match=r"^'a' returned under 'page' a coroutine .*: write await fetch\(…\), "):
+        await Pipeline("p").step("a", lambda: kind(page=coroutine)).run()
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+
+def test_case_that_is_a_function_of_a_step_is_refused_with_the_right_form() -> None:
+    async def post(p):
+        return {}
+
+    with pytest.raises(ConfigError, match=r"the case 'case-1' is an async function; .*, lambda p: p\.step\(post\)$"):
+        Pipeline("p").branch_on("route", when(lambda: True, post))
+    with pytest.raises(
+        ConfigError, match=r"returns {}; it has to return the pipeline, .* lambda p: p\.step\(function\)$"
+    ):
+        Pipeline("p").branch_on("route", when(lambda: True, lambda p: {}))
 
 
 async def test_missing_key_is_never_retried() -> None:
@@ -501,6 +553,18 @@ async def test_step_timeout_stops_the_step_and_retry_gives_each_attempt_fresh_co
 async def test_step_timeout_names_the_step() -> None:
     with pytest.raises(StepTimeoutError, match=r"^'slow' timed out after 1 s"):
         await Pipeline().step("slow", trio.sleep_forever, timeout=1).run({})
+
+
+async def test_sync_step_that_fails_and_is_forgiven_is_followed_by_a_checkpoint_too() -> None:
+    def fail():
+        scope.cancel()
+        raise OSError
+
+    ran = []
+    with trio.CancelScope() as scope:
+        await Pipeline().step("a", fail, on_error="continue").step("b", lambda: ran.append("b")).run({})
+    assert scope.cancelled_caught
+    assert ran == []
 
 
 async def test_sync_step_with_policies_is_followed_by_a_checkpoint_too() -> None:

@@ -8,8 +8,10 @@ import pytest
 import trio
 
 from trio_steps import (
+    ConfigError,
     ErrorDiscarded,
     ForkPartialError,
+    Fulfilled,
     PathsCounted,
     Pipeline,
     Recorder,
@@ -22,6 +24,7 @@ from trio_steps import (
     StepTimeoutError,
     fork,
     otherwise,
+    step,
     when,
 )
 
@@ -280,10 +283,28 @@ async def test_error_hook_sees_every_failure_once_where_it_happened() -> None:
     with pytest.raises(OSError, match="late"):
         await p.run({}, on_error=lambda name, error: told.append((name, error)))
     assert told[0] == ("nest/deep", inner)
-    assert sorted(told[1:2] + told[2:-2]) == [("g/1", member)]
+    assert sorted(told[1:-2], key=lambda each: each[0]) == [("g/1", member), ("g/sub/deep", inner)]
     assert told[-2][0] == "g/3"
     assert isinstance(told[-2][1], StepTimeoutError)
     assert told[-1] == ("last", late)
+
+
+async def test_error_hook_sees_an_error_that_is_raised_again_by_another_step() -> None:
+    same = OSError()
+    told = []
+    p = Pipeline().step("a", fails(1, same), on_error="continue").step("b", fails(1, same), on_error="continue")
+    p = p.step("g", fails(1, same), fails(2, same), mode="settle")
+    await p.run({}, on_error=lambda name, error: told.append((name, error)))
+    assert told == [("a", same), ("b", same), ("g/1", same), ("g/2", same)]
+
+
+async def test_error_hook_sees_an_error_that_is_raised_again_by_the_next_attempt() -> None:
+    same = OSError()
+    told = []
+    sub = Pipeline("sub").step("deep", fails(1, same))
+    p = Pipeline().step("a", gives(1)).step("nest", sub, retry=Retry(attempts=2), on_error="continue")
+    await p.run({}, on_error=lambda name, error: told.append((name, trio.current_time())))
+    assert told == [("nest/deep", 2), ("nest/deep", 3)]
 
 
 async def test_error_hook_sees_what_a_group_raises_only_if_it_is_new() -> None:
@@ -365,6 +386,27 @@ async def test_stop_in_a_for_each_stores_nothing_incomplete(mode) -> None:
     assert log == ["e/1", "e/2"]
 
 
+@pytest.mark.parametrize("each", [False, True])
+async def test_what_the_stop_cut_short_has_not_succeeded_when_a_sibling_fails(each) -> None:
+    async def late_failure(n=2):
+        await trio.sleep(n)
+        if n == 2:
+            raise OSError
+        return {"n": n}
+
+    two = Pipeline("1").step("x", gives(1)).step("y", gives(1))
+    p = Pipeline().step("g", two, late_failure)
+    if each:
+        p = Pipeline().for_each("g", late_failure, over="ns", each="n", into="out", concurrency=2)
+    with pytest.raises(ForkPartialError) as caught:
+        await p.run({"ns": [0, 2, 3]}, on_step_complete=lambda event: event.stop())
+    assert caught.value.succeeded == ((Fulfilled("1", {"n": 0}),) if each else ())
+    [cut_short] = [end for end in caught.value.failed if not isinstance(end.error, OSError)]
+    number = "3" if each else "1"
+    assert cut_short.step_id == number
+    assert str(cut_short.error) == f"'g/{number}' was cancelled: the run was stopped"
+
+
 async def test_stop_in_a_branch() -> None:
     log = []
     p = Pipeline().branch_on(
@@ -419,3 +461,31 @@ async def test_condition_that_is_cancelled_tells_of_no_start() -> None:
     with trio.move_on_after(1):
         await Pipeline().step("s", lambda: None, condition=trio.sleep_forever).run({}, observers=[events.append])
     assert [event.name for event in events] == ["pipeline", "pipeline"]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"on_step_complete": 5}, r"^on_step_complete=5: give a function of a StepCompletion$"),
+        ({"on_error": "continue"}, r"^on_error='continue': give a function .*: \.step\(…, on_error=\"continue\"\)$"),
+    ],
+)
+def test_hook_that_is_no_function_is_refused(option, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Pipeline("p").run({}, **option)
+    with pytest.raises(ConfigError, match=message):
+        Pipeline("p", **option)
+
+
+async def test_observer_of_a_run_with_hooks_is_not_told_twice_of_a_run_inside_it() -> None:
+    events = []
+
+    async def inner() -> None:
+        pass
+
+    async def outer() -> None:
+        await step(inner).run(observers=[events.append])
+
+    p = Pipeline("p", on_step_complete=lambda _event: None).step("o", outer, provides="x")
+    await p.run({}, observers=[events.append])
+    assert [type(e) for e in events if e.name == "o/inner"] == [StepStarted, StepSucceeded]

@@ -79,6 +79,7 @@ async def test_all_is_broken_by_one_failure_which_cancels_the_others() -> None:
     assert trio.current_time() == 1
     assert caught.value.exceptions == (error,)
     assert caught.value.step_id == "g"
+    assert caught.value.succeeded == (Fulfilled("3", {"b": 1}),)
     assert error.__notes__ == ["in step 'g/1'"]
     assert isinstance(caught.value.failed[1].error, PathCancelledError)
 

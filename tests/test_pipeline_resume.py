@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 import trio
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from trio_steps import (
     Checkpoint,
     CheckpointError,
+    ConfigError,
     ForkPartialError,
     Fulfilled,
     Pipeline,
@@ -51,6 +54,28 @@ async def checkpoints_of(p, inputs=None):
     found = {event.name: Checkpoint.from_json(event.checkpoint.to_json()) for event in events}
     del ran[:]
     return result, found
+
+
+async def test_resume_knows_a_value_that_was_passed_on_unchanged() -> None:
+    def passes_on(at, error):
+        return {"at": at, "error": error, "odd": [at, error]}
+
+    error = Rejected("x", OSError(1, "no"))
+    inner = Pipeline("inner").step("same", passes_on).transform("only", passes_on)
+    p = Pipeline().step("odd", lambda at, error: {"odd": [at, error]}).step("n", inner, merge_policy="error")
+    result, at = await checkpoints_of(p, {"at": datetime(2026, 1, 2), "error": error})  # noqa: DTZ001
+    for checkpoint in at.values():
+        again = await p.resume(checkpoint)
+        assert (again["at"], repr(again["odd"])) == (result["at"], repr(result["odd"]))
+
+
+async def test_resume_with_an_error_of_a_parallel_step_that_somebody_has_succeeded_in() -> None:
+    inner = Pipeline("inner").step("g", gives(0, a=1), fails(1, OSError("no")))
+    p = Pipeline().step("s", inner, gives(2, b=1), mode="settle").step("end", gives(1, c=1))
+    result, at = await checkpoints_of(p)
+    [rejected] = [entry for entry in at["s/2"].entries if entry.kind == "rejected"]
+    assert rejected.error.succeeded == (Fulfilled("1", {"a": 1}),)
+    assert await p.resume(at["s/2"]) == result == {"b": 1, "c": 1}
 
 
 async def test_resume_goes_on_after_the_step() -> None:
@@ -628,3 +653,11 @@ async def test_what_a_forgiven_container_did_is_forgotten_when_it_is_over() -> N
     p = Pipeline("p").step("container", inner, on_error="continue").step("last", lambda: None)
     await p.run({}, on_step_complete=events.append)
     assert [entry.step for entry in events[-1].checkpoint.entries[1:]] == ["container", "last"]
+
+
+async def test_overrides_that_are_no_mapping_are_refused() -> None:
+    p = Pipeline("p").step("a", gives(0, a=1))
+    at = {}
+    await p.run({}, on_step_complete=lambda event: at.update({event.name: event.checkpoint}))
+    with pytest.raises(ConfigError, match=r"^resume\(overrides=\['a'\]\): give a mapping of keys and their values$"):
+        p.resume(at["a"], overrides=["a"])

@@ -269,6 +269,17 @@ async def test_step_that_its_breaker_skips_has_started_and_one_whose_condition_f
     assert only(pipeline.children).said() == "its condition does not hold"
 
 
+async def test_error_without_a_message_of_its_own_is_told():
+    class MuteError(Exception):
+        def __str__(self):
+            raise RuntimeError("no message")
+
+    recorder = Recorder()
+    with pytest.raises(MuteError):
+        await step(raises(1, MuteError()), id="mute").run(observers=[recorder])
+    assert only(read(recorder.events)).said() == "MuteError: its message could not be read"
+
+
 # Stories with a piece missing
 
 

@@ -163,7 +163,8 @@ def test_ctrl_c_cancels_and_says_what_was_unfinished():
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     flow, _, last = stdout.split("\n\n")
-    assert flow.splitlines() == ["⊘ open-account: Ctrl-C", "⊘ signup: Ctrl-C"]
+    # The reason is Trio's own if the interrupt comes in the moment in which it has found a socket.
+    assert [line.partition(":")[0] for line in flow.splitlines()] == ["⊘ open-account", "⊘ signup"]
     assert (last, stderr, process.returncode) == ("interrupted\n", "", 130)
 
 

@@ -15,6 +15,7 @@ from paths import ANY_SCOPE
 from trio_steps import (
     CircuitBreaker,
     ConfigError,
+    Pipeline,
     Retry,
     Step,
     StepStarted,
@@ -161,7 +162,9 @@ def test_step_is_a_step_whatever_made_it() -> None:
 def test_step_refuses_what_can_not_be_called(fn) -> None:
     with pytest.raises(ConfigError) as caught:
         step(fn)
-    assert str(caught.value) == f"a step is a function or another callable, not {fn!r}"
+    assert str(caught.value) == (
+        f"a step is a function or another callable, not {fn!r}; functools.partial gives a function its arguments"
+    )
     with pytest.raises(ConfigError):
         step(timeout=1)(fn)
 
@@ -632,3 +635,19 @@ async def test_path_that_is_a_partial_of_a_step_is_called_without_the_input_it_h
 
     doubled = functools.partial(step(double, **policies), 4)
     assert await fork("f", mode="all", paths=[doubled])("input") == (8,)
+
+
+def test_step_that_nobody_awaits_is_warned_of_by_its_id() -> None:
+    slow = step(fetch, id="slow")
+    for run in (slow(), slow.run(), Pipeline("slow").run()):
+        assert inspect.iscoroutine(run)
+        assert run.__name__ == run.__qualname__ == "slow"  # what the warning quotes
+        run.close()
+
+
+def test_step_outside_of_trio_says_which_one_and_what_to_do() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        step(fetch, id="slow")().send(None)
+    assert str(caught.value) == (
+        "step 'slow' runs in a Trio program only, and this is none: start it with trio.run(main)"
+    )

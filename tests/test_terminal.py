@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import signal
@@ -502,6 +503,24 @@ def test_keyboard_interrupt_while_the_summary_is_printed_comes_after_it(run):
     with pytest.raises(KeyboardInterrupt):
         run(main)
     assert "✓ gather" in main.shown
+
+
+def test_keyboard_interrupt_while_an_event_is_entered_waits_until_it_is(run):
+    class Interrupting(Exception):
+        def __str__(self):
+            signal.raise_signal(signal.SIGINT)
+            return "down"
+
+    async def main():
+        with contextlib.suppress(Interrupting):
+            await step(raises(1, Interrupting()), id="bad").run(observers=[tree])
+        await trio.sleep(1)
+
+    tree = LiveTree(console=terminal())
+    with pytest.raises(KeyboardInterrupt):
+        run(main)
+    [line] = tree._tree.lines(60, is_live=False)
+    assert (line.row.status, line.row.text) == ("failed", "Interrupting: down")
 
 
 class Failing(io.StringIO):

@@ -190,11 +190,34 @@ async def test_step_that_its_open_breaker_skips_is_over():
     assert drawn(tree) == ["guarded failed", "guarded skipped"]
 
 
+async def test_event_that_comes_twice_counts_once(caplog):
+    tree = Tree()
+    await gather(returns(1, "a"), observers=[tree, lambda event: tree(event)])
+    assert drawn(tree) == ["gather succeeded", "  a succeeded"]
+    assert (tree.count, tree.fastest) == (2, (1.0, "gather/a"))
+    assert not caplog.records  # else it was dropped
+
+
 async def test_observer_that_is_given_twice_counts_once(caplog):
     tree = Tree()
     await step(lambda: gather(returns(1, "a"), observers=[tree]), id="outer").run(observers=[tree])
     assert drawn(tree) == ["outer succeeded", "  gather succeeded", "    a succeeded"]
     assert (tree.count, tree.fastest) == (3, (1.0, "outer/gather/a"))
+    assert not caplog.records  # else it was dropped
+
+
+async def test_step_that_starts_the_next_one_may_do_so_thousands_of_times(caplog):
+    tree, before = Tree(), kept_rows()
+
+    @step
+    async def again(left):
+        if left:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(again, left - 1)
+
+    await again.run(2000, observers=[tree])
+    assert tree.count == 2001
+    assert kept_rows() - before <= 1000
     assert not caplog.records  # else it was dropped
 
 

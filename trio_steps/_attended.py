@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias, final
 
 import attrs
@@ -130,7 +130,7 @@ def attended(run: Runner, observers: list[Observer], file: TextIO, *, quiet: boo
     except BaseException as error:
         if not any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves(error)):
             raise
-        file.write("interrupted again: the clean-up is cut short\n")
+        _say(file, "interrupted again: the clean-up is cut short")
         return End(signal=signal.SIGINT, unfinished=unfinished.names())
 
 
@@ -150,8 +150,7 @@ async def _watched(run: Runner, observers: list[Observer], unfinished: Unfinishe
 
     def take(number: int) -> None:
         taken.append(number)
-        file.write("interrupted: cleaning up …\n")
-        file.flush()
+        _say(file, "interrupted: cleaning up …")
         unfinished.notes = True
         scope.cancel()
 
@@ -163,6 +162,12 @@ async def _watched(run: Runner, observers: list[Observer], unfinished: Unfinishe
         except Exception as caught:  # noqa: BLE001 - whatever it is, the run has come to that
             error = caught
     return End(error=error, signal=taken[0] if taken else None, unfinished=unfinished.names())
+
+
+def _say(file: TextIO, line: str) -> None:
+    with suppress(OSError):  # nobody listens any more
+        file.write(f"{line}\n")
+        file.flush()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, final
 import attrs
 
 from ._errors import ConfigError, StepInputError
-from ._step import FunctionStep, Step
+from ._step import FunctionStep, Step, close_unawaited
 from ._types import UNKNOWN, awaited, resolve
 
 if TYPE_CHECKING:
@@ -98,8 +98,12 @@ def signature_of(fn: object, step: str) -> Signature:
     Raises:
       ConfigError: it can't be called, does not tell what it takes, or takes what a context can't give.
     """
+    if inspect.iscoroutine(fn):
+        name = close_unawaited(fn)
+        raise ConfigError(f"step {step!r}: give the function {name}, not the coroutine that {name}(…) returned")
     if not callable(fn):
-        raise ConfigError(f"step {step!r}: give a function or another callable, not {fn!r}")
+        several = "; give several one by one, not in a list" if isinstance(fn, (list, tuple)) else ""
+        raise ConfigError(f"step {step!r}: give a function or another callable, not {fn!r}{several}")
     try:
         layer = _read(fn)
     except _BindError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
-from ._context import as_output
+from ._context import as_output, unawaited
 from ._errors import StepOutputError
 from ._step import type_of
 from ._values import copy_value
@@ -39,6 +39,8 @@ def output_of(function: Function, result: object, name: str) -> dict[str, object
         for key, value in cast("dict[object, object]", result).items():
             if type(key) is not str:
                 break
+            if type(value) is CoroutineType:
+                raise unawaited(cast("Any", value), key, name)
             values[key] = copy_value(value)
         else:
             return values

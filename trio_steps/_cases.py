@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import attrs
@@ -12,6 +13,7 @@ from ._nodes import Branch, Case, sharing
 from ._parts import added, check_name, function_of, name_for, numbered, settings, split_name
 from ._program import Program
 from ._run import program_of
+from ._step import close_unawaited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -162,6 +164,12 @@ def _built(then: Any, id: str, around: Program, branch: str, start: Callable[[Pr
             add_note(error, f"in the case '{inside}'")
         raise
     built = program_of(result)
+    if inspect.iscoroutine(result):
+        name = close_unawaited(result)
+        raise ConfigError(f"{what} is an async function; give one that adds it to a pipeline, lambda p: p.step({name})")
     if built is None:
-        raise ConfigError(f"{what} has a function that returns {result!r}; it has to return the pipeline, p.step(…)")
+        raise ConfigError(
+            f"{what} has a function that returns {result!r}; it has to return the pipeline, p.step(…): "
+            "to run it as a step, lambda p: p.step(function)"
+        )
     return built

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ._events import Event
+    from ._rows import Look
 
-_RANK: Final = {status: rank for rank, status in enumerate(WORDS)}
+_RANK: Final[dict[Look, int]] = {look: rank for rank, look in enumerate(WORDS)}
 
 
 @final
@@ -104,7 +105,7 @@ def _pick(top: Sequence[Row], most: int) -> Iterator[Row]:
 
 
 def _siblings(rows: Sequence[Row], most: int) -> Iterator[Row]:
-    by_rank = sorted(rows, key=lambda row: (_RANK[row.status], not row.won))
+    by_rank = sorted(rows, key=lambda row: _RANK[row.look])
     telling = set(by_rank if len(rows) <= most else by_rank[: most - 1])
     yield from (row for row in rows if row in telling)
     crowd = [row for row in rows if row not in telling]

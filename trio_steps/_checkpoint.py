@@ -30,7 +30,7 @@ from ._forms import is_plain
 from ._values import described
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from ._named import JSON
 
@@ -93,7 +93,7 @@ class Checkpoint:
     Attributes:
       pipeline: the name of the pipeline.
       steps: the full names of its steps, in the order in which they were built, each before the steps inside it.
-      codec: how the values are written; None for the JSON described at the top of `_codec`.
+      codec: how the values are written; None for JSON that keeps their exact types.
     """
 
     pipeline: str
@@ -136,15 +136,8 @@ class Checkpoint:
         Raises:
           CheckpointError: `text` is no checkpoint, or damaged, or holds something that is not there any more.
         """
-        body = _load(text)
-        if body["codec"] is not (codec is not None):
-            raise CheckpointError(
-                "the checkpoint was written with a codec: pass codec=…"
-                if body["codec"]
-                else "the checkpoint was written without a codec: leave out codec=…"
-            )
-        journal = [_read_entry(entry, codec) for entry in body["journal"]]
-        return cls(body["pipeline"], tuple(body["steps"]), journal, len(journal), codec)
+        [checkpoint] = read([text], codec)
+        return checkpoint
 
     def check(self, pipeline: str, steps: Sequence[str]) -> None:
         """Refuse to be resumed by another pipeline, or by one that changed up to the point of resumption.
@@ -180,6 +173,28 @@ class Checkpoint:
                     f"the step was {'inserted' if inserted else 'moved'} before {name!r}, which the checkpoint is past",
                     steps[number],
                 )
+
+
+def read(texts: Iterable[str], codec: Codec | None) -> list[Checkpoint]:
+    """Return the checkpoints that `texts` were made of, which are of one run.
+
+    Raises:
+      CheckpointError: see `Checkpoint.from_json`.
+    """
+    known: dict[str, object] = {}
+    return [_read(text, codec, known) for text in texts]
+
+
+def _read(text: str, codec: Codec | None, known: dict[str, object]) -> Checkpoint:
+    body = _load(text)
+    if body["codec"] is not (codec is not None):
+        raise CheckpointError(
+            "the checkpoint was written with a codec: pass codec=…"
+            if body["codec"]
+            else "the checkpoint was written without a codec: leave out codec=…"
+        )
+    journal = [_read_entry(entry, codec, known) for entry in body["journal"]]
+    return Checkpoint(body["pipeline"], tuple(body["steps"]), journal, len(journal), codec)
 
 
 def _of_any_element(name: str, rows: Collection[str]) -> str:
@@ -245,7 +260,7 @@ def _load(text: str) -> dict[str, JSON]:
         checksum = body.pop("checksum", None) if is_object(body) else None
         is_whole = checksum == _checksum(body)
     except Exception as error:
-        raise CheckpointError(f"the text is damaged, or no checkpoint at all: {described(error)}") from error
+        raise CheckpointError(f"the text is damaged, or no checkpoint at all: {error}") from error
     if not is_object(body) or not isinstance(body.get("format"), int):
         raise CheckpointError("the text is no checkpoint")
     if body["format"] != _FORMAT:
@@ -258,17 +273,19 @@ def _load(text: str) -> dict[str, JSON]:
     return body
 
 
-def _read_entry(written: JSON, codec: Codec | None) -> Entry:
+def _read_entry(written: JSON, codec: Codec | None, known: dict[str, object]) -> Entry:
     try:
         step, kind = written["step"], written["kind"]
         return Entry(
             kind=_KINDS[kind],
             step=step,
-            changes={key: _read_value(tree, codec, step, key) for key, tree in written["changes"].items()},
+            changes={key: _read_value(tree, codec, step, key, known) for key, tree in written["changes"].items()},
             sources=dict(written.get("sources", {})),
             is_patch=written.get("is_patch", False),
             case=written.get("case"),
-            error=cast("Exception", _read_value(written["error"], codec, step, None)) if "error" in written else None,
+            error=cast("Exception", _read_value(written["error"], codec, step, None, known))
+            if "error" in written
+            else None,
         )
     except CheckpointError:
         raise
@@ -276,9 +293,9 @@ def _read_entry(written: JSON, codec: Codec | None) -> Entry:
         raise CheckpointError(f"the text is damaged: {described(error)}") from error
 
 
-def _read_value(tree: JSON, codec: Codec | None, step: str, key: str | None) -> object:
+def _read_value(tree: JSON, codec: Codec | None, step: str, key: str | None, known: dict[str, object]) -> object:
     if codec is None:
-        return decode(tree, step=step, key=key)
+        return decode(tree, step=step, key=key, known=known)
     try:
         return codec.loads(tree)
     except Exception as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 import attrs
 
-from ._rows import WORDS, Row, clock, describe, plain, read
+from ._rows import WORDS, Row, clock, describe, plain, read, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ _Entry: TypeAlias = "dict[str, object]"
 
 def chrome_trace(events: Sequence[Event]) -> str:
     """Return the trace as JSON. Times count from the start of the first run."""
-    rows = sorted(_walk(read(events)), key=lambda row: row.start)  # stable: what is inside comes after
+    rows = sorted(walk(read(events)), key=lambda row: row.start)  # stable: what is inside comes after
     lanes = _Lanes()
     entries: list[_Entry] = []
     if rows:
@@ -114,18 +114,9 @@ class _Lanes:
             order += 1
 
 
-def _walk(rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield `rows` and all inside them, each before what is inside it."""
-    ahead = list(rows[::-1])
-    while ahead:
-        row = ahead.pop()
-        yield row
-        ahead += row.children[::-1]
-
-
 def _entries(row: Row, times: _Times, lane: int) -> Iterator[_Entry]:
     """Yield the trace events of `row`."""
-    status = "won" if row.won else WORDS[row.status]
+    status = WORDS[row.look]
     args: dict[str, object] = {"step": plain(row.name), "status": status}
     if said := row.said():
         args["reason"] = said

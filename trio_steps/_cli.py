@@ -17,9 +17,11 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
+from math import isfinite
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID, uuid4
@@ -35,6 +37,7 @@ from ._recorder import Recorder
 from ._rows import plain
 from ._run import program_of
 from ._step import type_of
+from ._values import described
 from .store import SqliteStore, StoreError
 
 if TYPE_CHECKING:
@@ -51,6 +54,9 @@ FAILED: Final = 1
 USAGE: Final = 2
 CLAIMED: Final = 3
 SIGNALLED: Final = 128  # and the number of the signal, as shells have it: 130 for Ctrl-C, 143 for SIGTERM
+
+_BITS: Final = 2_000  # of an int that Python surely writes in decimal, whatever its limit is set to
+_LEVELS: Final = 100  # of nesting in a result
 
 _EPILOG: Final = """\
 PIPELINE is module:name, such as shop.orders:checkout, where `name` is a Pipeline at the top of the module. Modules are
@@ -85,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
     except SystemExit as error:  # argparse has said what there is to say
         return cast("int", error.code)
+    _open_streams()
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -102,9 +109,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
 
 
+def _open_streams() -> None:
+    """Let the standard streams that were closed when the process began take, or give, nothing."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - it stays open, like the others
+
+
 def _say(text: object) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # nobody listens any more
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def _print(text: str) -> None:
@@ -244,7 +259,7 @@ def _input(text: str) -> dict[str, object]:
         elif text.startswith("@"):
             text = Path(text[1:]).read_text(encoding="utf-8")
         value: object = json.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last one: it is nested too deep
         raise _UsageError(f"--input: {error}") from error
     if not isinstance(value, dict):
         raise _UsageError(f"--input: give a JSON object, '{{\"key\": …}}', not {text.strip()[:40]!r}")
@@ -292,17 +307,24 @@ def _json(value: object) -> str:
     return text
 
 
-def _plain(value: Any) -> Any:
-    """Return `value` as JSON has it; what JSON has no word for, as text."""
+def _plain(value: Any, level: int = 0) -> Any:
+    """Return `value` as JSON has it; what it has no word for, as text, and what is nested too deep, or in itself."""
     if isinstance(value, Enum):
         return value.name
+    if isinstance(value, float) and not isfinite(value):
+        return repr(value)
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        return hex(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if level == _LEVELS:
+        return described(value)
+    level += 1
     if isinstance(value, Mapping):
         items = cast("Mapping[object, object]", value).items()
-        return {key if isinstance(key, str) else str(_plain(key)): _plain(part) for key, part in items}
+        return {key if isinstance(key, str) else str(_plain(key, level)): _plain(part, level) for key, part in items}
     if isinstance(value, (list, tuple, set, frozenset, deque)):
-        return [_plain(part) for part in cast("Iterable[object]", value)]
+        return [_plain(part, level) for part in cast("Iterable[object]", value)]
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, (PurePath, UUID, Decimal)):
@@ -313,7 +335,12 @@ def _plain(value: Any) -> Any:
         fields = attrs.fields(kind)
     elif dataclasses.is_dataclass(kind):
         fields = dataclasses.fields(kind)
-    return repr(value) if fields is None else {field.name: _plain(getattr(value, field.name)) for field in fields}
+    if fields is not None:
+        return {field.name: _plain(getattr(value, field.name), level) for field in fields}
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - the rest of the result matters more
+        return described(value)
 
 
 # Looking

@@ -21,6 +21,7 @@ The text may be hostile. To read it imports nothing, and calls nothing but the c
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 
 from ._errors import CheckpointError
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
     from ._forms import Form
 
 _TAG: Final = "$"
+# What is equal to itself only. What is written alike is read as one, for it may have been passed on from step to step,
+# and that is no change.
+_OPAQUE: Final = frozenset(
+    {"date", "time", "datetime", "timedelta", "timezone", "Decimal", "UUID", "error", "rejected"}
+    | {"PosixPath", "PurePosixPath", "PureWindowsPath", "WindowsPath"}
+)
 _LEVELS: Final = 40  # of nesting; what is deeper is written apart, since the json module recurses
 
 
@@ -115,9 +122,10 @@ class _Writer:
 class _Frame:
     """Something that is being read, and waits for its parts."""
 
-    __slots__ = ("form", "head", "parts", "ref", "rest")
+    __slots__ = ("form", "head", "node", "parts", "ref", "rest")
 
-    def __init__(self, form: Form, head: JSON, rest: Iterator[JSON], ref: int | None) -> None:
+    def __init__(self, node: JSON, form: Form, head: JSON, rest: Iterator[JSON], ref: int | None) -> None:
+        self.node = node
         self.form = form
         self.head = head
         self.rest = rest
@@ -128,10 +136,11 @@ class _Frame:
 class _Reader:
     """Reads one value; what can change is made at once and filled later, like in a copy."""
 
-    __slots__ = ("_built", "_nodes", "_open", "_pending")
+    __slots__ = ("_built", "_known", "_nodes", "_open", "_pending")
 
-    def __init__(self, nodes: list[JSON]) -> None:
+    def __init__(self, nodes: list[JSON], known: dict[str, object]) -> None:
         self._nodes = nodes
+        self._known = known
         self._built: dict[int, object] = {}
         self._open: set[int] = set()
         self._pending: list[tuple[Callable[[Any, list[Any]], object], object, list[JSON]]] = []
@@ -154,7 +163,7 @@ class _Reader:
                 try:
                     node = next(frame.rest)
                 except StopIteration:
-                    value = frame.form.make(frame.head, frame.parts)
+                    value = self._made(frame.node, frame.form, frame.head, frame.parts)
                     frames.pop()
                     if frame.ref is not None:
                         self._built[frame.ref] = value
@@ -190,13 +199,21 @@ class _Reader:
             if form.fill is None and parts:
                 if ref is not None:
                     self._open.add(ref)
-                frames.append(_Frame(form, head, iter(parts), ref))
+                frames.append(_Frame(node, form, head, iter(parts), ref))
                 return frames[-1]
-            value = form.make(head, [])
+            value = self._made(node, form, head, [])
             if form.fill is not None:
                 self._pending.append((form.fill, value, parts))
         if ref is not None:
             self._built[ref] = value
+        return value
+
+    def _made(self, node: JSON, form: Form, head: JSON, parts: list[object]) -> object:
+        value = form.make(head, parts)
+        if form.tag in _OPAQUE:
+            text = json.dumps(node)
+            if '"ref"' not in text:  # which would mean something else elsewhere
+                return self._known.setdefault(text, value)
         return value
 
 
@@ -222,27 +239,35 @@ def encode(value: object, *, step: str | None = None, key: str | None = None) ->
     try:
         tree = _Writer().write(value)
         if is_object(tree) and tree.get(_TAG) == "graph":
-            _read(tree)  # the one thing that only shows when it is read: an exception that is part of itself
+            _read(tree, {})  # the one thing that only shows when it is read: an exception that is part of itself
     except ProblemError as problem:
         raise CheckpointError(str(problem), step, key) from problem.__cause__
     return tree
 
 
-def decode(tree: JSON, *, step: str | None = None, key: str | None = None) -> object:
+def decode(
+    tree: JSON, *, step: str | None = None, key: str | None = None, known: dict[str, object] | None = None
+) -> object:
     """Return the value that `encode` made `tree` of.
+
+    Args:
+      tree: what `encode` returned.
+      step: the full name of the step it comes from, for the error.
+      key: the key it has in the context, for the error.
+      known: what was read before, by its text, to be used for what is written alike; this adds to it.
 
     Raises:
       CheckpointError: `tree` makes no sense, or names a class that is not there.
     """
     try:
-        return _read(tree)
+        return _read(tree, {} if known is None else known)
     except ProblemError as problem:
         raise CheckpointError(str(problem), step, key) from problem.__cause__
     except Exception as error:
         raise CheckpointError(f"the text is damaged: {described(error)}", step, key) from error
 
 
-def _read(tree: JSON) -> object:
+def _read(tree: JSON, known: dict[str, object]) -> object:
     if is_object(tree) and tree.get(_TAG) == "graph":
-        return _Reader(tree["nodes"]).read(tree["root"])
-    return _Reader([]).read(tree)
+        return _Reader(tree["nodes"], known).read(tree["root"])
+    return _Reader([], known).read(tree)

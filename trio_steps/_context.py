@@ -14,6 +14,7 @@ import dataclasses
 import weakref
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import CoroutineType
 from typing import Any, Literal, TypeAlias, cast, final
 
 import attrs
@@ -324,10 +325,22 @@ def as_output(result: object, step: str, share: Collection[str] = ()) -> dict[st
     )
 
 
+def unawaited(coroutine: CoroutineType[Any, Any, Any], key: str, step: str) -> StepOutputError:
+    """Return the error of a step that returned `coroutine` under `key`; close it, so that nobody reports it as well."""
+    coroutine.close()
+    return StepOutputError(
+        step,
+        f"returned under {key!r} a coroutine that was never awaited: write await {coroutine.__name__}(…), in an async "
+        f"function; or return that alone, with provides={key!r}",
+    )
+
+
 def _copy_items(result: Mapping[Any, object], step: str, share: Collection[str]) -> dict[str, object]:
     values: dict[str, object] = {}
     for key, value in result.items():
         if type(key) is str and key not in share and key not in values:
+            if type(value) is CoroutineType:
+                raise unawaited(cast("Any", value), key, step)
             values[key] = copy_value(value)
             continue
         if not isinstance(key, str):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, final, get_origin
 
 import attrs
 
-from ._errors import ConfigError
+from ._errors import WHOLE, ConfigError
 from ._fit import fits
 from ._results import Fulfilled, Rejected
 from ._shape import ANYTHING, NOTHING, Key, Shape, Source, alternatives, merge
@@ -365,9 +365,10 @@ def _is_from_outside(context: Shape, need: Need) -> bool:
                 f"; if the function has {need.key!r} from a decorator, the decorator has to tell which parameters "
                 "are left: it has just *args, **kwargs"
             )
+            whole = f"; the whole context goes to a positional-only parameter: lambda {need.key}, /: …"
             raise ConfigError(
                 f"step {need.step!r} needs {need.key!r}, which nothing provides{_among(need.key, context)}"
-                + (hint if need.wrapped else "")
+                + (hint if need.wrapped else whole if need.key in WHOLE else "")
             )
         return False
     if need.required and not key.definite and not context.anything:

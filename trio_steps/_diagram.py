@@ -13,10 +13,10 @@ import trio
 
 from ._engine import run as run_fork
 from ._errors import ConfigError
-from ._graph import Fate, Graph, Node, Row, to_dot, to_mermaid
+from ._graph import Draft, Fate, Graph, Node, to_dot, to_mermaid
 from ._modes import All, Quorum, Race, Settle
 from ._nodes import Branch, Each, Function, Group
-from ._rows import WORDS, counts, read
+from ._rows import WORDS, counts, read, walk
 from ._run import program_of
 from ._step import FunctionStep, Step
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ._nodes import Case, Member, Nodes
     from ._nodes import Node as PipelineStep
     from ._policies import Policies
-    from ._rows import Row as RunRow
+    from ._rows import Row
 
 _MODES: Final[tuple[tuple[object, str], ...]] = ((Race, "race"), (All, "all"), (Settle, "settle"))
 _MOST_PATHS: Final = 20
@@ -74,22 +74,22 @@ class _Sketch:
         program = program_of(step)
         if program is None:
             return Graph((self._call(step.entry, step.id, ""),))
-        row = Row()
-        row.then(Node(kind="start", label=program.name, name=""))
-        self._add_all(row, program.nodes, "")
-        return row.graph()
+        draft = Draft()
+        draft.then(Node(kind="start", label=program.name, name=""))
+        self._add_all(draft, program.nodes, "")
+        return draft.graph()
 
-    def _add_all(self, row: Row, steps: Nodes, around: str) -> None:
+    def _add_all(self, draft: Draft, steps: Nodes, around: str) -> None:
         for step in steps:
             if step.log or self._whole:
-                self._add(row, step, _within(around, step.id))
+                self._add(draft, step, _within(around, step.id))
 
-    def _add(self, row: Row, step: PipelineStep, name: str) -> None:
+    def _add(self, draft: Draft, step: PipelineStep, name: str) -> None:
         body, notes, maybe = step.body, tuple(_step_notes(step)), step.condition is not None
         if not isinstance(body, Branch):
             node = self._body(body, step.id, name)
             kind = "transform" if step.transforms and node.inside is None else node.kind
-            row.then(attrs.evolve(node, kind=kind, notes=(*notes, *node.notes), maybe=maybe))
+            draft.then(attrs.evolve(node, kind=kind, notes=(*notes, *node.notes), maybe=maybe))
             return
         cases = [
             (_case(case), functools.partial(self._add_all, steps=case.nodes, around=_within(name, case.id)))
@@ -97,29 +97,29 @@ class _Sketch:
         ]
         if body.cases[-1].condition is not None:
             cases.append(("otherwise", functools.partial(self._add_all, steps=(), around=name)))
-        row.choose(Node(kind="decision", label=step.id, name=name, notes=notes, maybe=maybe), cases)
+        draft.choose(Node(kind="decision", label=step.id, name=name, notes=notes, maybe=maybe), cases)
 
     def _body(self, body: Function | Nodes | Group | Each, label: str, name: str) -> Node:
         if isinstance(body, Function):
             return self._call(body.call, label, name)
         if isinstance(body, Each):
             if body.nodes is not None:
-                return attrs.evolve(self._row(body.nodes, label, name, _within(name, _ANY)), many=True)
+                return attrs.evolve(self._frame(body.nodes, label, name, _within(name, _ANY)), many=True)
             policies, _ = _opened(body.function.call)
             return Node(kind="step", label=label, name=name, notes=policies, many=True)
         if isinstance(body, Group):
             members = tuple(map(functools.partial(self._member, name), body.ids, body.members))
             return Node(kind="frame", label=label, name=name, inside=Graph(members))
-        return self._row(body, label, name, name)
+        return self._frame(body, label, name, name)
 
     def _member(self, group: str, id: str, member: Member) -> Node:
         label = _function(member) if id.isdigit() and isinstance(member, Function) else id
         return self._body(member, label, _within(group, id))
 
-    def _row(self, steps: Nodes, label: str, name: str, around: str) -> Node:
-        row = Row()
-        self._add_all(row, steps, around)
-        inside = row.graph()
+    def _frame(self, steps: Nodes, label: str, name: str, around: str) -> Node:
+        draft = Draft()
+        self._add_all(draft, steps, around)
+        inside = draft.graph()
         if not inside.nodes:
             return Node(kind="step", label=label, name=name)
         return Node(kind="frame", label=label, name=name, inside=inside)
@@ -129,7 +129,7 @@ class _Sketch:
         notes, call = _opened(call)
         program = program_of(call)
         if program is not None:
-            node = self._row(program.nodes, label, name, name)
+            node = self._frame(program.nodes, label, name, name)
             return attrs.evolve(node, notes=notes)
         if not _is_partial(call):
             return Node(kind="step", label=label, name=name, notes=notes)
@@ -264,22 +264,16 @@ def _paths(fork: Plan) -> str:
 # From a run to the fates of nodes
 
 
-def _last_run(id: str, rows: list[RunRow]) -> RunRow | None:
+def _last_run(id: str, rows: list[Row]) -> Row | None:
     """Return the run of the step `id` that began last, wherever it is."""
-    found: RunRow | None = None
-    ahead = rows[::-1]
-    while ahead:
-        row = ahead.pop()
-        if row.id == id and (found is None or row.start >= found.start):
-            found = row
-        ahead += row.children[::-1]
-    return found
+    # of those that began at the same time it is the last, too
+    return max(reversed([row for row in walk(rows) if row.id == id]), key=lambda row: row.start, default=None)
 
 
-def _run_of(graph: Graph, root: RunRow | None) -> Run:
+def _run_of(graph: Graph, root: Row | None) -> Run:
     """Return what the run `root` has left of each node."""
     nodes = {node.name: node for node in graph.walk()}
-    rows: defaultdict[str, list[RunRow]] = defaultdict(list)
+    rows: defaultdict[str, list[Row]] = defaultdict(list)
     ahead = [] if root is None else [("", root)]
     while ahead:
         name, row = ahead.pop()
@@ -295,21 +289,19 @@ def _run_of(graph: Graph, root: RunRow | None) -> Run:
     return {node: _fate(rows[name], node) for name, node in nodes.items() if name in rows}
 
 
-def _fate(rows: list[RunRow], node: Node) -> Fate:
+def _fate(rows: list[Row], node: Node) -> Fate:
     if len(rows) > 1:
         return Fate(next(status for status in WORDS if any(row.status == status for row in rows)), (counts(rows),))
     [row] = rows
     notes: list[str] = []
-    if row.won:
-        notes.append("won")
-    elif row.status == "failed":
+    if row.status == "failed":
         notes.append(f"failed: {type(row.error).__name__}")
     elif row.status == "cancelled":
         notes.append(f"cancelled: {row.text}")
-    elif row.status != "succeeded":
-        notes.append(WORDS[row.status])
+    elif row.look != "succeeded":
+        notes.append(WORDS[row.look])
     if row.retries:
-        notes.append("1 retry" if len(row.retries) == 1 else f"{len(row.retries)} retries")
+        notes.append(row.retried)
     if node.many and row.children:
         notes.append(counts(row.children))
-    return Fate("won" if row.won else row.status, tuple(notes))
+    return Fate(row.look, tuple(notes))

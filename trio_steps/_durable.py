@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, fina
 import attrs
 import trio
 
-from ._checkpoint import Checkpoint, Entry
+from ._checkpoint import Checkpoint, Entry, read
 from ._errors import CheckpointError, ConfigError, add_note, leaves
 from ._events import logger
 from ._forms import is_plain
@@ -152,6 +152,8 @@ def durably(
     """
     if store is None:
         raise ConfigError(f'run(run_id={run_id!r}): give also where the run is kept, store=SqliteStore("runs.db")')
+    if not callable(getattr(store, "claim", None)):
+        raise ConfigError(f'run(store={store!r}): give a store, such as store=SqliteStore("runs.db")')
     if not isinstance(run_id, str) or not is_plain(run_id) or not run_id:
         raise ConfigError(f'run(store=…, run_id={run_id!r}): give the run a name, run_id="order-42"')
     return functools.partial(_run, store, run_id, program, hooks, *args)
@@ -228,7 +230,7 @@ def checkpoint_of(parts: Mapping[int, str], codec: Codec | None) -> Checkpoint:
     Raises:
       CheckpointError: one of them is damaged, or was written with another codec.
     """
-    head, *rest = (Checkpoint.from_json(parts[number], codec=codec) for number in sorted(parts))
+    head, *rest = read((parts[number] for number in sorted(parts)), codec)
     entries = [entry for part in rest for entry in part.entries]
     return Checkpoint(head.pipeline, head.steps, entries, len(entries), codec)
 
@@ -237,8 +239,16 @@ def error_text(error: BaseException) -> str:
     """Return `error` in words, with its notes, and if it is a group, with the first errors in it."""
     lines: list[str] = []
     for part in (error, *islice((leaf for leaf in leaves(error) if leaf is not error), _MOST_ERRORS)):
-        lines += [f"{type(part).__qualname__}: {part}", *map(str, getattr(part, "__notes__", ()))]
+        lines += [f"{type(part).__qualname__}: {_text(part)}", *map(_text, getattr(part, "__notes__", ()))]
     return "\n".join(lines)
+
+
+def _text(value: object) -> str:
+    """Return ``str(value)``, whatever that does, as text that can be stored."""
+    try:
+        return str(value).encode("utf-8", "backslashreplace").decode()
+    except Exception as error:  # noqa: BLE001 - what the words are about matters more
+        return f"<str() raised {type(error).__qualname__}>"
 
 
 @final

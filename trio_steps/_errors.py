@@ -35,11 +35,16 @@ NewExceptionT = TypeVar("NewExceptionT", bound=Exception)
 
 
 class ConfigError(ValueError):
-    """Something can't work as it is written. Raised when it is built, where that can be seen then."""
+    """Something can't work as it is written. Raised when it is built, where that can be seen then.
+
+    It is a `ValueError`.
+    """
 
 
 class StepTimeoutError(trio.TooSlowError):
     """A step, or a whole fork, was not done in time. Its work has stopped by the time this is raised.
+
+    It is a `trio.TooSlowError`.
 
     Attributes:
       step: the full name of what was too slow.
@@ -212,7 +217,12 @@ class StepInputError(Exception):
         return (
             f"{self.step!r} needs {self.key!r}, which the context does not have"
             + (f" (did you mean {close[0]!r}?)" if close else "")
-            + f"; there is {listed(self.available)}. A parameter with a default may be missing"
+            + (f"; there is {listed(self.available)}. " if self.available else "; the context is empty. ")
+            + (
+                f"The whole context goes to a positional-only parameter: lambda {self.key}, /: …"
+                if self.key in WHOLE
+                else "A parameter with a default may be missing"
+            )
         )
 
 
@@ -252,6 +262,9 @@ class CheckpointError(ValueError):
         where = [f"{what} {name!r}" for what, name in (("step", self.step), ("key", self.key)) if name is not None]
         return f"{', '.join(where)}: {self.problem}" if where else self.problem
 
+
+WHOLE = ("ctx", "context")
+"""What people call a parameter that they expect the whole context in."""
 
 _LISTED = 20
 

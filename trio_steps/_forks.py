@@ -16,7 +16,7 @@ from ._calls import awaitable, output_of
 from ._checkpoint import Entry
 from ._context import Output
 from ._engine import run as run_fork
-from ._errors import StepInputError, name_step
+from ._errors import ForkPartialError, PathCancelledError, StepInputError, name_step
 from ._nodes import Function, Partial, element_path
 from ._results import Fulfilled, Rejected
 from ._scope import current, current_scope
@@ -24,15 +24,39 @@ from ._step import type_of
 from ._values import copy_value, described
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ._context import Store
+    from ._engine import Plan
     from ._nodes import Each, Group
     from ._run import Run
     from ._source import Path
 
 _STOPPED: Final = object()
 """What an element comes to that was not begun when the run was stopped."""
+
+
+async def _run_fork(plan: Plan, run: GroupRun | EachRun, name: str, public: Callable[[Any], object]) -> Any:
+    """Run `plan`, of the step `name`; if it fails, the error shows what `public` makes of the values of its paths.
+
+    A path that ended because the run was stopped has not succeeded.
+    """
+    try:
+        return await run_fork(plan, run)
+    except ForkPartialError as error:
+        succeeded: list[Fulfilled[object]] = []
+        failed = {end.step_id: end for end in error.failed}
+        for end in error.succeeded:
+            value = public(end.value)
+            if value is _STOPPED:
+                reason = "the run was stopped"
+                stopped = PathCancelledError(f"{name}/{end.step_id}", reason, started=True)
+                failed[end.step_id] = Rejected(end.step_id, stopped)
+            else:
+                succeeded.append(Fulfilled(end.step_id, value))
+        order = [id for _, id, _ in plan.known or ()]
+        error.succeeded, error.failed = tuple(succeeded), tuple(failed[id] for id in order if id in failed)
+        raise
 
 
 @final
@@ -60,7 +84,7 @@ class GroupRun:
             left = [index for index, _, _ in rest]
         else:
             left = list(range(len(group.ids)))
-        found: Any = await run_fork(plan, self)
+        found: Any = await _run_fork(plan, self, self._name, self._public)
         if group.mode == "race":
             return ([], False) if found is None else ([found], True)
         ends: dict[int, Output | Partial | None] = dict(before)
@@ -81,6 +105,13 @@ class GroupRun:
             if end is not None:
                 outputs.append(end)
         return outputs, complete
+
+    def _public(self, end: Any) -> object:
+        """Return what a user may see of a member that is done: its output, as if it was that of a run."""
+        if type_of(end) is Partial:
+            return _STOPPED
+        share = self._run.program.share
+        return {key: value if key in share else copy_value(value) for key, value in end.values.items()}
 
     def _before(self) -> dict[int, Output | None]:
         """Return what members that are done came to; None for one that had failed."""
@@ -169,7 +200,8 @@ class EachRun:
         ids = [str(number) for number in range(1, len(self._elements) + 1)]
         left = [id for id in ids if id not in before]
         paths: list[Path] = [(number, id, element_path) for number, id in enumerate(left)]
-        found = dict(zip(left, await run_fork(attrs.evolve(each.plan, known=paths), self)))  # noqa: B905
+        plan = attrs.evolve(each.plan, known=paths)
+        found = dict(zip(left, await _run_fork(plan, self, self._name, self._public)))  # noqa: B905
         results: list[object] = []
         complete = True
         for id in ids:
@@ -190,6 +222,9 @@ class EachRun:
             return [], False
         collected = results if self._keys is None else dict(zip(self._keys, results))  # noqa: B905
         return [Output(self._name, {each.into: collected})], True
+
+    def _public(self, end: object) -> object:
+        return end if self._each.into in self._each.function.share else copy_value(end)
 
     async def element(self) -> object:
         """Run the element that the scope is named after."""

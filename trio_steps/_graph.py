@@ -15,23 +15,17 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final
 
 import attrs
 
+from ._rows import MARKS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from ._rows import Look
+
 Direction: TypeAlias = Literal["down", "right"]
 Kind: TypeAlias = Literal["start", "step", "decision", "transform", "frame"]
-Status: TypeAlias = Literal["succeeded", "won", "failed", "cancelled", "skipped", "queued", "running"]
 
 _DIRECTIONS: Final[dict[Direction, str]] = {"down": "TB", "right": "LR"}
-_MARKS: Final[dict[Status, str]] = {
-    "succeeded": "✓",
-    "won": "★",
-    "failed": "✗",
-    "cancelled": "⊘",
-    "skipped": "»",
-    "queued": "·",
-    "running": "▸",
-}
 _COLORS: Final[dict[str, tuple[str, str, str]]] = {  # of the area, the border and the text
     "succeeded": ("#e6f4ea", "#1e8e3e", "#0d3b1e"),
     "won": ("#b7e1c1", "#0b6b2c", "#06290f"),
@@ -109,7 +103,7 @@ class Graph:
 
 
 @final
-class Row:
+class Draft:
     """A graph in the making: nodes one after the other."""
 
     def __init__(self) -> None:
@@ -123,8 +117,8 @@ class Row:
         self._edges += [Edge(tail, node, label) for tail, label in self._loose]
         self._loose = [(node, "")]
 
-    def choose(self, decision: Node, cases: Iterable[tuple[str, Callable[[Row], object]]]) -> None:
-        """Add `decision`, and after it what each case adds, side by side: its label, and a function of this row."""
+    def choose(self, decision: Node, cases: Iterable[tuple[str, Callable[[Draft], object]]]) -> None:
+        """Add `decision`, and after it what each case adds, side by side: its label, and a function of this draft."""
         self.then(decision)
         ends: list[tuple[Node, str]] = []
         for label, add in cases:
@@ -143,7 +137,7 @@ class Row:
 class Fate:
     """What became of a node in a run, and what else there is to say about that."""
 
-    status: Status
+    look: Look
     notes: tuple[str, ...] = ()
 
 
@@ -180,7 +174,7 @@ def _texts(node: Node, run: Run | None) -> list[str]:
     fate = None if run is None else run.get(node)
     if fate is None:
         return [_plain(node.label), *map(_plain, node.notes)]
-    return [f"{_MARKS[fate.status]} {_plain(node.label)}", *map(_plain, (*node.notes, *fate.notes))]
+    return [f"{MARKS[fate.look]} {_plain(node.label)}", *map(_plain, (*node.notes, *fate.notes))]
 
 
 def _plain(text: str) -> str:
@@ -188,8 +182,8 @@ def _plain(text: str) -> str:
     return " ".join("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in text).split()) or "␣"
 
 
-def _status(node: Node, run: Run) -> str:
-    return run[node].status if node in run else "unreached"
+def _class(node: Node, run: Run) -> str:
+    return run[node].look if node in run else "unreached"
 
 
 # Mermaid
@@ -220,7 +214,7 @@ def _mermaid(graph: Graph, direction: str, run: Run | None) -> Iterator[str]:
     classes: dict[str, list[str]] = {}
     for node, id in ids.items():
         if run is not None:
-            classes.setdefault(_status(node, run), []).append(id)
+            classes.setdefault(_class(node, run), []).append(id)
         elif node.inside is not None:
             classes.setdefault("frame", []).append(id)
         if node.maybe:
@@ -261,7 +255,7 @@ def _dot(graph: Graph, direction: str, run: Run | None) -> Iterator[str]:
             style = ",".join(["filled", *["rounded"] * (node.kind in ("step", "frame")), *["dashed"] * node.maybe])
             look = f'style="{style}"'
             if run is not None:
-                look += ' fillcolor="{}" color="{}" fontcolor="{}"'.format(*_COLORS[_status(node, run)])
+                look += ' fillcolor="{}" color="{}" fontcolor="{}"'.format(*_COLORS[_class(node, run)])
             if node.inside is None:
                 small = "".join(f'<br/><font point-size="10">{note}</font>' for note in notes)
                 shape = _DOT_SHAPES[node.kind] + " peripheries=2" * node.many

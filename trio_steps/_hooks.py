@@ -9,6 +9,7 @@ import attrs
 from ._calls import awaitable
 from ._checkpoint import Checkpoint
 from ._context import Context
+from ._errors import ConfigError
 from ._events import ErrorDiscarded, Observers, StepFailed
 
 if TYPE_CHECKING:
@@ -34,7 +35,18 @@ class Hooks:
     error: tuple[ErrorHook, ...] = ()
 
     def plus(self, complete: CompleteHook | None, error: ErrorHook | None) -> Hooks:
-        """Return these and, after them, what is not None."""
+        """Return these and, after them, what is not None.
+
+        Raises:
+          ConfigError: it is no function.
+        """
+        if complete is not None and not callable(complete):
+            raise ConfigError(f"on_step_complete={complete!r}: give a function of a StepCompletion")
+        if error is not None and not callable(error):
+            raise ConfigError(
+                f"on_error={error!r}: give a function of a step's name and its error; "
+                'what is to be done then, such as "continue", is said at the step: .step(…, on_error="continue")'
+            )
         return Hooks(
             complete=self.complete if complete is None else (*self.complete, complete),
             error=self.error if error is None else (*self.error, error),
@@ -101,14 +113,13 @@ class HookFailedError(BaseException):
 
 def without_carriers(observers: Observers | None) -> Observers | None:
     """Return `observers` for a run with hooks: if one fails, they see its own error, and not what carries that."""
+    return None if observers is None else Observers((), observers, _without_carrier)
 
-    def observe(event: Event) -> None:
-        assert observers is not None
-        if isinstance(event, (StepFailed, ErrorDiscarded)) and isinstance(event.error, HookFailedError):
-            event = attrs.evolve(event, error=event.error.error)
-        observers(event)
 
-    return None if observers is None else Observers((observe,))
+def _without_carrier(event: Event) -> Event:
+    if isinstance(event, (StepFailed, ErrorDiscarded)) and isinstance(event.error, HookFailedError):
+        return attrs.evolve(event, error=event.error.error)
+    return event
 
 
 async def tell(hook: Callable[..., object], *args: object) -> None:

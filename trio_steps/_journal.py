@@ -43,7 +43,7 @@ class Journal:
     def __init__(self, entries: Sequence[Entry]) -> None:
         """Begin with `entries`; the first tells what the input is."""
         self.entries: list[Entry] = list(entries)
-        self.forgotten = 0
+        self.forgotten: int = 0
         self.resumes: bool = len(entries) > 1
         self.done: dict[str, Entry] = {}
         self.passed: dict[str, set[str]] = {}

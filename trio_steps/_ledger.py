@@ -101,7 +101,7 @@ class Ledger(Generic[T]):
       fork_id: the id of the fork.
       name: the full name of the fork.
       names: the ids of the paths so far, by index.
-      values: the values by index, ``MISSING`` where there is none; may be shorter than `names`.
+      values: the values by index, a marker where there is none; may be shorter than `names`. `in_order` is without.
       errors: the errors by index, those that came after the decision included.
       late_values: values by index that came after the decision.
       late_errors: indexes of errors that came after the decision.

@@ -22,7 +22,7 @@ from ._events import (
     ValueDiscarded,
     logger,
 )
-from ._rows import plain
+from ._rows import headline, plain
 
 if TYPE_CHECKING:
     from ._events import Event
@@ -96,6 +96,5 @@ def _log(level: int, text: str, event: Event, status: str, **fields: object) -> 
 
 
 def _one_line(text: object) -> str:
-    if isinstance(text, BaseException):
-        text = f"{type(text).__name__}: {text}".removesuffix(": ")
-    return plain(str(text)[:_MOST_TEXT])
+    said = headline(text) if isinstance(text, BaseException) else str(text)
+    return plain(said[:_MOST_TEXT])

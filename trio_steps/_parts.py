@@ -6,6 +6,7 @@ Everything here is called by the methods of `Pipeline`, and raises the ConfigErr
 from __future__ import annotations
 
 import functools
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, cast, final
 
 import attrs
@@ -13,7 +14,7 @@ import attrs
 from ._calling import signature_of
 from ._checkpoint import ANY
 from ._contract import ADMITTED, CONDITION, SUCCEEDS, for_each, needs_of, provided_by
-from ._errors import ConfigError, StepInputError, leaves
+from ._errors import ConfigError, StepInputError, leaves, listed
 from ._fork_steps import call_of, needs_of_paths
 from ._nodes import Each, Function, Group, Node, WholeRace, member_path, sharing, takes
 from ._plan import plan
@@ -126,8 +127,14 @@ def settings(
     circuit_breaker: CircuitBreaker | None = None,
     limiter: trio.CapacityLimiter | None = None,
     log: bool = True,
+    **unknown: object,
 ) -> tuple[Settings, Flow]:
     """Check what every kind of step takes; return also the flow in which its condition is asked."""
+    for option in unknown:
+        known = tuple(settings.__kwdefaults__ or ())
+        close = get_close_matches(option, known, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it takes {listed(known)}"
+        raise TypeError(f"step {name!r} got an unexpected keyword argument {option!r}; {hint}")
     if on_error not in _ON_ERROR:
         raise ConfigError(f'step {name!r}: on_error={on_error!r}: use "raise", "continue" or "skip-remaining"')
     flow = program.flow

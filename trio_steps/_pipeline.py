@@ -7,6 +7,7 @@ the step needs and provides into the `Flow`: a mistake is an error at the very l
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, final, overload
 
 import attrs
@@ -15,16 +16,17 @@ from ._cases import branch_of
 from ._context import as_output
 from ._contract import Flow, together
 from ._errors import ConfigError, listed
+from ._events import observers_of
 from ._hooks import Hooks
 from ._journal import resumed
 from ._nodes import find, lines_of
 from ._parts import added, check_name, check_policy, each_of, group_of, name_for, part_of, settings, split_name
 from ._program import Program
 from ._run import enter, execute, program_of
-from ._step import NO_INPUT, NoInput, Step
+from ._step import NO_INPUT, NoInput, Step, named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Iterable
 
     import trio
     from typing_extensions import Unpack
@@ -56,7 +58,7 @@ class _Launch(Step[Any, Any]):
     def start(
         self, input: object, observers: Iterable[Observer], state: dict[str, object] | None
     ) -> Coroutine[Any, Any, Any]:
-        return self._run(input, observers, state)
+        return named(self._run(input, observers, state), self.id)
 
 
 @final
@@ -65,6 +67,8 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
 
     A pipeline is a step: call it, nest it, use it as a path of a fork. The context is a mapping of keys; each step
     is called with those it names as its parameters, and returns those it adds.
+
+    It is immutable: `step` and the other methods return a new pipeline, and leave this one as it is.
 
     ``Pipeline[In, Out]`` says what `run` takes and returns. `inputs` and `outputs` set them.
     """
@@ -115,7 +119,8 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
         Args:
           name: what it is called; full names of its own steps don't have it.
           inputs: a TypedDict, attrs class or dataclass whose fields are the keys of the input. By default anything
-            can be in it.
+            can be in it. It is for the checks of later steps and for type checkers; what a run is given is not
+            validated.
           share: keys whose values are handed to functions as they are, not copied.
           observers: called with every event of every run.
           on_step_complete: sync or async function, called with a `StepCompletion` after each step of each run.
@@ -133,7 +138,7 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
                 name_given=name is not None,
                 flow=Flow.start(inputs),
                 share=frozenset(share),
-                observers=tuple(observers),
+                observers=observers_of(observers),
                 hooks=Hooks().plus(on_step_complete, on_error),
                 codec=codec,
             )
@@ -491,8 +496,11 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
 
         Raises:
           CheckpointError: it is of another pipeline, or the pipeline has changed before the point of resumption.
+          ConfigError: `overrides` is no mapping.
         """
         program = self._program
+        if overrides is not None and not isinstance(cast("object", overrides), Mapping):
+            raise ConfigError(f"resume(overrides={overrides!r}): give a mapping of keys and their values")
         entries = resumed(program, checkpoint, as_output(overrides, "overrides", program.share))
         hooks = program.hooks.plus(on_step_complete, on_error)
         return self._start(functools.partial(execute, program, hooks, entries), observers, state)
@@ -501,7 +509,7 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
         self, entry: Callable[..., Any], observers: Iterable[Observer], state: dict[str, object] | None
     ) -> Coroutine[Any, Any, Any]:
         launch = _Launch(self.id, self.id_given, entry)
-        return launch.start(NO_INPUT, (*self._program.observers, *observers), state)
+        return launch.start(NO_INPUT, (*self._program.observers, *observers_of(observers)), state)
 
     def _run(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, input: I_contra | NoInput, observers: Iterable[Observer], state: dict[str, object] | None

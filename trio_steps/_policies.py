@@ -50,7 +50,7 @@ class Retry:
       delay: seconds before the second attempt.
       max_delay: no delay is longer than this many seconds.
       jitter: the part of each delay that is random, 0 to 1: with 0.25 a delay is 75 % to 100 % of its length.
-      on: which errors are worth another attempt: exception type(s), or a function of the error.
+      on: which errors are worth another attempt: exception type(s), or a function of the error. By default all.
 
     Raises:
       ConfigError: an argument makes no sense.

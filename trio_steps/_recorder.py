@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import attrs
 
 from ._charts import Chart, pick, round_times
-from ._rows import WORDS, Row, Status, clock, counts, plain
+from ._rows import MARKS, WORDS, Look, Row, clock, counts, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from ._graph import Direction
     from ._step import Step
 
-_MARKS: Final[dict[Status, str]] = dict(zip(WORDS, "✗▸✓⊘»·", strict=True))
-_WON: Final = "★"
 _RETRIED: Final = "↻"
-_COLORS: Final[dict[Status, str]] = dict(zip(WORDS, ("31", "36", "32", "33", "2", "2"), strict=True))
+_COLORS: Final[dict[Look, str]] = dict(zip(WORDS, ("31", "36", "32", "32", "33", "2", "2"), strict=True))
 _DIM: Final = "2"
 
 _NOTHING, _LIGHT, _HEAVY = 0, 1, 2
@@ -142,9 +140,7 @@ def _draw(chart: Chart, width: int, color: bool) -> Iterator[str]:
         return f"\x1b[{code}m{text}\x1b[0m" if color and text.strip() else text
 
     rows = chart.rows
-    marks = [_WON if row.won else _MARKS[row.status] for row in rows]
-    labels = [plain(row.label if row.crowd else f"{mark} {row.label}") for row, mark in zip(rows, marks, strict=True)]
-    labels = [f"{'':{2 * row.depth}}{label}" for row, label in zip(rows, labels, strict=True)]
+    labels = [f"{'':{2 * row.depth}}{'' if row.crowd else f'{MARKS[row.look]} '}{plain(row.label)}" for row in rows]
     starts = [chart.moment(row.start) if row.ran else "" for row in rows]
     tooks = [clock(row.end_by(chart.now) - row.start) if row.ran else "" for row in rows]
     notes = [_note(row, chart) for row in rows]
@@ -156,7 +152,7 @@ def _draw(chart: Chart, width: int, color: bool) -> Iterator[str]:
 
     yield paint(f"{'':{for_label}}  {axis.ticks():{for_bar}}  {'start':>{for_start}}  {'took':>{for_took}}", _DIM)
     for row, label, start, took, note in zip(rows, labels, starts, tooks, notes, strict=True):
-        code = _DIM if row.crowd else _COLORS[row.status]
+        code = _DIM if row.crowd else _COLORS[row.look]
         first, *more = textwrap.wrap(note, for_rest - for_bar, max_lines=3, placeholder=" …") or [""]
         name = label if len(label) <= for_label else f"{label[: for_label - 1]}…"
         line = f"{name:{for_label}}  {paint(axis.bar(row), code)}  {start:>{for_start}}  {took:>{for_took}}"
@@ -219,7 +215,7 @@ class _Axis:
         for retry in row.retries:
             bar[min(self.half(retry.time), last - 1) // 2] = _RETRIED
         if row.status != "succeeded":
-            bar[(last - 1) // 2] = _MARKS[row.status]
+            bar[(last - 1) // 2] = MARKS[row.status]
         return "".join(bar)
 
     def _crowd(self, rows: Iterable[Row]) -> str:

@@ -19,7 +19,12 @@ T_co = TypeVar("T_co", covariant=True)
 @final
 @attrs.frozen
 class Fulfilled(Generic[T_co]):
-    """A path that returned `value`."""
+    """A path that returned `value`.
+
+    Attributes:
+      step_id: the id of the path, without that of the fork.
+      value: what it returned.
+    """
 
     step_id: str
     value: T_co
@@ -55,7 +60,13 @@ _set_value: Any = cast("Any", Fulfilled).value.__set__
 @final
 @attrs.frozen
 class Rejected:
-    """A path that raised `error`: the very exception, not wrapped."""
+    """A path that raised `error`, was cancelled, or was not done in time.
+
+    Attributes:
+      step_id: the id of the path, without that of the fork.
+      error: the very exception that it raised, not wrapped; a `PathCancelledError` or `StepTimeoutError` stands for one
+        that was stopped.
+    """
 
     step_id: str
     error: Exception

@@ -28,20 +28,24 @@ if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ._scope import Scope
 
 Status: TypeAlias = Literal["failed", "running", "succeeded", "cancelled", "skipped", "queued"]
+Look: TypeAlias = Literal[Status, "won"]
+"""How a run is drawn: its status, but that one which succeeded may have won a race by that."""
 
-WORDS: Final[dict[Status, str]] = {  # the most telling first
+WORDS: Final[dict[Look, str]] = {  # the most telling first
     "failed": "failed",
     "running": "still running",
+    "won": "won",
     "succeeded": "succeeded",
     "cancelled": "cancelled",
     "skipped": "skipped",
     "queued": "never started",
 }
+MARKS: Final[dict[Look, str]] = dict(zip(WORDS, "✗▸★✓⊘»·", strict=True))
 
 
 @final
@@ -76,6 +80,11 @@ class Row:
             self.depth = self.parent.depth + 1
 
     @property
+    def look(self) -> Look:
+        """How it is drawn."""
+        return "won" if self.won else self.status
+
+    @property
     def waited(self) -> float:
         """For how many seconds it waited for its turn to start; 0 if tasks merely had to be switched."""
         waited = 0.0 if self.queued is None else self.start - self.queued
@@ -85,13 +94,16 @@ class Row:
         """Return when it ended, or `now` if it goes on."""
         return now if self.end is None else self.end
 
+    @property
+    def retried(self) -> str:
+        """How many retries there were, in words; nothing if there were none."""
+        return "1 retry" if len(self.retries) == 1 else f"{len(self.retries)} retries" if self.retries else ""
+
     def said(self) -> str:
         """Return what there is to say about it beyond its status, on one line."""
-        again = ""
-        if self.retries:
-            again = "1 retry" if len(self.retries) == 1 else f"{len(self.retries)} retries"
-            if self.status != "failed":
-                again += f" after {describe(self.retries[-1].error)}"
+        again = self.retried
+        if again and self.status != "failed":
+            again += f" after {describe(self.retries[-1].error)}"
         return plain("; ".join(filter(None, (self.text, again, *map(self.discard, self.discards)))))
 
     def discard(self, event: ValueDiscarded | ErrorDiscarded) -> str:
@@ -109,6 +121,15 @@ def read(events: Iterable[Event]) -> list[Row]:
     for event in events:
         reader.read(event)
     return reader.top
+
+
+def walk(rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield `rows` and all inside them, each before what is inside it."""
+    ahead = list(rows[::-1])  # no recursion: a step that starts the next one may nest thousands
+    while ahead:
+        row = ahead.pop()
+        yield row
+        ahead += row.children[::-1]
 
 
 @final
@@ -212,7 +233,7 @@ def _because(reason: str, parent: Row | None) -> str:
 
 def describe(error: BaseException, name: str = "", told: Iterable[BaseException] = ()) -> str:
     """Return the type and message of `error`, without what its row says (`name`) or others do (`told`)."""
-    kind, text = type(error).__name__, str(error)
+    kind, text = type(error).__name__, message(error)
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
         known = set(map(id, told))
@@ -223,6 +244,19 @@ def describe(error: BaseException, name: str = "", told: Iterable[BaseException]
 
 
 # In words
+
+
+def headline(error: BaseException) -> str:
+    """Return the type and message of `error` as they stand, however long; for a line that others will cut."""
+    return f"{type(error).__name__}: {message(error)}".removesuffix(": ")
+
+
+def message(error: BaseException) -> str:
+    """Return the message of `error`, whatever its own ``__str__`` does."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an error of any kind, in what is there to tell of an error
+        return "its message could not be read"
 
 
 def counts(rows: Iterable[Row]) -> str:

@@ -126,14 +126,15 @@ class Run:
     """
 
     def __init__(self, program: Program, hooks: Hooks, entries: Sequence[Entry]) -> None:
-        self.program = program
-        self.journal = Journal(entries)
-        self.stopped = False
+        self.program: Program = program
+        self.journal: Journal = Journal(entries)
+        self.stopped: bool = False
         self.tells: bool = bool(hooks.complete)
         self._hooks = hooks
         self._failed_inside: set[str] = set()  # containers
         self._done = self.journal.done
-        self._reported: dict[int, Exception] = {}  # by id; this keeps what an id stands for alive
+        # by id, and this keeps what an id stands for alive: where each came out of, and what is around that
+        self._reported: dict[int, tuple[Exception, set[str]]] = {}
 
     # The loop
 
@@ -255,6 +256,7 @@ class Run:
         if name in self._failed_inside:
             self._failed_inside.remove(name)
             self.journal.forget(name, since)
+            self._forget_reports(name + "/")
         try:
             if isinstance(body, Group):
                 return await GroupRun(self, body, store, name, record).outputs()
@@ -348,6 +350,7 @@ class Run:
         await self.report(name, error)
         if node.on_error == "raise":
             return _Then.RAISE
+        await trio.lowlevel.checkpoint()  # like after a sync step that went well
         if node.on_error == "skip-remaining":
             return _Then.END
         if record:
@@ -383,14 +386,25 @@ class Run:
             await tell(hook, event)
 
     async def report(self, name: str, error: Exception) -> None:
-        """Tell that `error` happened in the step `name`, unless it has been told from further inside."""
-        if self._hooks.error and not self._is_reported(error):
-            self._reported[id(error)] = error
+        """Tell that `error` happened in the step `name`, unless it has been told from there or further inside."""
+        if self._hooks.error and not self._is_reported(name, error):
+            # an error can come out of more than one step: one that is raised again and again, say
+            _, names = self._reported.setdefault(id(error), (error, set()))
+            around = name
+            while around:
+                names.add(around)
+                around = around.rpartition("/")[0]
             for hook in self._hooks.error:
                 await tell(hook, name, error)
 
-    def _is_reported(self, error: Exception) -> bool:
-        return id(error) in self._reported or (
-            isinstance(error, ForkPartialError)
-            and all(map(self._is_reported, cast("ForkPartialError[Exception]", error).exceptions))
+    def _is_reported(self, name: str, error: Exception) -> bool:
+        if id(error) in self._reported and name in self._reported[id(error)][1]:
+            return True
+        return isinstance(error, ForkPartialError) and all(
+            self._is_reported(name, inner) for inner in cast("ForkPartialError[Exception]", error).exceptions
         )
+
+    def _forget_reports(self, prefix: str) -> None:
+        """Let steps whose names begin with `prefix` fail anew, with the same errors too: they are tried again."""
+        for _, names in self._reported.values():
+            names.difference_update([name for name in names if name.startswith(prefix)])

@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 class Scope:
     """A step that is running, as `current_scope` shows it to the code of that step.
 
-    It has no ``__init__``: a call of that would be the dearest of all that a path costs. `scope_of` makes one.
-
     Attributes:
       id: the step's id, unique among its siblings.
       parent: the scope it runs in, or None at the top.
       state: what ``run(state=…)`` was given: each path has a deep copy of its own. None if nothing was given.
     """
 
+    # There is no __init__: a call of that would be the dearest of all that a path costs. `scope_of` makes one.
     __slots__ = ("__weakref__", "id", "lease", "observers", "parent", "state", "unnamed_inside")
 
     id: str

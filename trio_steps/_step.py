@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeV
 import trio
 
 from ._errors import CircuitOpenError, ConfigError, leaves, name_step
-from ._events import Observers, StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded
+from ._events import Observers, StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
 from ._policies import Policies
 from ._scope import Scope, current, current_scope, scope_of
 
@@ -99,7 +99,7 @@ class Step(Generic[I_contra, O_co]):
 
     def __call__(self, input: I_contra | NoInput = NO_INPUT, /) -> Coroutine[Any, Any, Any]:
         """Run the step once, with `input` if there is one."""
-        return self._run(input, (), None)
+        return named(self._run(input, (), None), self.id)
 
     @overload
     def run(
@@ -131,15 +131,24 @@ class Step(Generic[I_contra, O_co]):
           input: what the step is called with; leave it out to call with no input.
           observers: called with every event of this run, and of all that runs inside it.
           state: handed to the steps as ``current_scope().state``; each path of a fork gets a deep copy.
+
+        Raises:
+          ConfigError: `observers` are no functions.
+          RuntimeError: this is no Trio program.
         """
-        return self._run(input, observers, state)
+        return named(self._run(input, observers, state), self.id)
 
     async def _run(
         self, input: I_contra | NoInput, observers: Iterable[Observer], state: dict[str, object] | None
     ) -> O_co:
-        scope = _inner_scope(self.id, tuple(observers), state, self._unnamed_inside)
+        scope = _inner_scope(self.id, observers_of(observers), state, self._unnamed_inside)
         observe = scope.observers
-        start = trio.current_time()
+        try:
+            start = trio.current_time()
+        except RuntimeError:  # which says no more than "must be called from async context": in asyncio, it is
+            raise RuntimeError(
+                f"step {self.id!r} runs in a Trio program only, and this is none: start it with trio.run(main)"
+            ) from None
         token = current.set(scope)
         try:
             if observe is not None:
@@ -190,6 +199,13 @@ class FunctionStep(Step[I_contra, O_co]):
     async def _guarded(self, *args: Any, **kwargs: Any) -> Any:
         call = functools.partial(self.call, **kwargs) if kwargs else self.call
         return await self.policies.apply(current_scope(), functools.partial(called, call, args))
+
+
+def named(run: Coroutine[Any, Any, OutputT], id: str) -> Coroutine[Any, Any, OutputT]:
+    """Return `run`, called as its step is: so Python's warning says which step it is that was never awaited."""
+    coroutine = cast("Any", run)
+    coroutine.__name__ = coroutine.__qualname__ = id
+    return run
 
 
 async def called(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
@@ -252,13 +268,23 @@ def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
         name = getattr(fn, "__name__", None)
         return (name if isinstance(name, str) and name else type(fn).__name__), False, fn
     if inspect.iscoroutine(fn):
-        name = fn.__name__
-        fn.close()  # it would be reported as never awaited, which is true but no help
+        name = close_unawaited(fn)
         raise ConfigError(
             f"a step is a function, not the coroutine that calling it returned: "
             f"write partial({name}, …) or {name}, not {name}(…)"
         )
-    raise ConfigError(f"a step is a function or another callable, not {fn!r}")
+    raise ConfigError(
+        f"a step is a function or another callable, not {fn!r}; functools.partial gives a function its arguments"
+    )
+
+
+def close_unawaited(coroutine: CoroutineType[Any, Any, Any]) -> str:
+    """Close a coroutine that is refused, and return its name.
+
+    It would be reported as never awaited, which is true but no help.
+    """
+    coroutine.close()
+    return coroutine.__name__
 
 
 def takes_input(fn: Callable[..., Any]) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
 from ._charts import Chart, pick, round_times
-from ._rows import WORDS, Row, clock, counts, describe, plain
+from ._rows import WORDS, Row, clock, counts, describe, plain, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,14 +38,14 @@ _MARKS: Final[dict[str, str]] = {  # around (0, 0)
     "retried": "M4.6-2A5 5 0 1 0 5 1.5M5.4-5.6 4.8-1.6 1-2.6",
     "discarded": "M0-5 5 0 0 5-5 0z",
 }
-_LEGEND: Final[list[tuple[str, str]]] = [
-    ("won", "won the race"),
-    *WORDS.items(),
-    ("waiting", "waiting for its turn"),
-    ("retried", "failed attempt, then a wait"),
-    ("discarded", "value or error discarded"),
-    ("crowd", "how many ran"),
-]
+_LEGEND: Final[dict[str, str]] = {
+    "won": "won the race",
+    **{look: word for look, word in WORDS.items() if look != "won"},
+    "waiting": "waiting for its turn",
+    "retried": "failed attempt, then a wait",
+    "discarded": "value or error discarded",
+    "crowd": "how many ran",
+}
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1a2130; --dim: #5c6779; --rule: #e6e9ef; --hover: #f4f6fa;
@@ -164,7 +164,7 @@ def page(events: Sequence[Event], title: str | None) -> ET.Element:
 
 def _draw_chart(body: ET.Element, chart: Chart) -> None:
     tops = [top for row in chart.rows if not row.depth for top in row.crowd or (row,)]
-    _add(body, "p", f"{clock(chart.span)}: {counts(_innermost(tops))}")
+    _add(body, "p", f"{clock(chart.span)}: {counts(row for row in walk(tops) if not row.children)}")
     section = _add(body, "section", class_="chart")
     rules = _add(section, "div", class_="row rules", aria_hidden="true")
     _add(rules, "span")
@@ -195,7 +195,7 @@ def _draw_chart(body: ET.Element, chart: Chart) -> None:
 
 
 def _draw_row(line: ET.Element, chart: Chart, row: Row, folds: bool) -> None:
-    kind = _kind(row)
+    kind = row.look
     name = _add(line, "span", class_="name", style=f"--depth: {min(row.depth, _DEEPEST)}")
     if folds:
         fold = _add(name, "svg", class_="fold", viewBox="0 0 8 8", aria_hidden="true")
@@ -220,7 +220,7 @@ def _draw_row(line: ET.Element, chart: Chart, row: Row, folds: bool) -> None:
     if row.crowd:
         words.text = said
     else:
-        _add(words, "b" if said or kind != "succeeded" else "span", _word(row), class_=kind).tail = f" {said}"
+        _add(words, "b" if said or kind != "succeeded" else "span", WORDS[kind], class_=kind).tail = f" {said}"
 
 
 def _draw_bar(track: ET.Element, chart: Chart, row: Row, kind: str) -> None:
@@ -259,11 +259,11 @@ def _draw_legend(body: ET.Element, rows: Iterable[Row]) -> None:
     """Explain what is on the page."""
     kinds: set[str] = set()
     for row in rows:
-        kinds.add("crowd" if row.crowd else _kind(row))
+        kinds.add("crowd" if row.crowd else row.look)
         there = {"waiting": row.waited, "retried": row.retries, "discarded": row.discards}
         kinds.update(kind for kind, is_there in there.items() if is_there)
     legend = _add(body, "ul", class_="legend")
-    for kind, words in _LEGEND:
+    for kind, words in _LEGEND.items():
         if kind in kinds:
             item = _add(legend, "li")
             _draw_sample(item, kind)
@@ -337,21 +337,14 @@ def _brief(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _kind(row: Row) -> str:
-    return "won" if row.won else row.status
-
-
-def _word(row: Row) -> str:
-    return "won" if row.won else WORDS[row.status]
-
-
 def _story(chart: Chart, row: Row, said: str) -> Iterator[str]:
     """Yield the lines of what is shown on hover and read to those who can't see the bar."""
     yield _brief(row.name)
     if row.crowd:
         yield said
     else:
-        yield f"{_word(row)}: {said}" if said else _word(row)
+        word = WORDS[row.look]
+        yield f"{word}: {said}" if said else word
     start, end = chart.moment(row.start), row.end_by(chart.now)
     if row.ran:
         until = "now" if row.end is None else chart.moment(end)
@@ -360,13 +353,3 @@ def _story(chart: Chart, row: Row, said: str) -> Iterator[str]:
         yield f"waited for its turn for {clock(row.waited)}"
     for retry in row.retries[-_MOST_RETRIES:]:
         yield _brief(f"attempt {retry.attempt} failed at {chart.moment(retry.time)}: {describe(retry.error)}")
-
-
-def _innermost(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield the runs inside `rows` that have no others inside."""
-    ahead = list(rows)
-    while ahead:
-        row = ahead.pop()
-        ahead += row.children
-        if not row.children:
-            yield row

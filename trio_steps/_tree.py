@@ -21,12 +21,13 @@ from ._events import (
     StepStarted,
     StepSucceeded,
 )
+from ._rows import headline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ._events import Event
-    from ._rows import Status
+    from ._rows import Look, Status
     from ._scope import Scope
 
 _SIBLINGS: Final = (50, 24, 12, 6, 3, 2)  # rows in a row to be drawn: the most for which there is room
@@ -91,7 +92,7 @@ class LiveRow:
         self.paths: int | None = None
         self.running: dict[Scope, LiveRow] = {}
         self.kept: list[tuple[_Rank, LiveRow]] = []
-        self.ended: dict[Status, int] = {}
+        self.ended: dict[Look, int] = {}
         self.shortest = inf
         self.longest = 0.0
 
@@ -99,6 +100,11 @@ class LiveRow:
     def label(self) -> str:
         """The name without that of the row around it."""
         return self.name if self.parent is None else self.name.removeprefix(f"{self.parent.name}/")
+
+    @property
+    def look(self) -> Look:
+        """How it is drawn."""
+        return "won" if self.won else self.status
 
     @property
     def is_wide(self) -> bool:
@@ -118,7 +124,10 @@ class LiveRow:
     @property
     def size(self) -> int:
         """How many rows that are over it stands for, itself included."""
-        return 1 + sum(row.size for _, row in self.kept) if self.kept else 1
+        rows = [self]  # no recursion: a step that starts the next one may nest thousands
+        for row in rows:
+            rows += [inside for _, inside in row.kept]
+        return len(rows)
 
 
 class Line(NamedTuple):
@@ -126,7 +135,7 @@ class Line(NamedTuple):
 
     depth: int
     row: LiveRow
-    rest: Counter[Status] | None
+    rest: Counter[Look] | None
 
 
 @final
@@ -166,16 +175,16 @@ class Tree:
                 skipped.attempts = 0
                 self._end(skipped, parent, "skipped" if row is None else "queued", 0.0, reason)
             case _ if row is None:
-                pass  # a second time: the observer was given twice
+                pass  # a second time: whoever passes events on may do so twice
             case StepRetrying(attempt=attempt, error=error):
-                row.attempts, row.text = attempt + 1, _described(error)
+                row.attempts, row.text = attempt + 1, headline(error)
             case PathsCounted(total=total):
                 row.paths = (row.paths or 0) + total  # another attempt has them once more
             case StepSucceeded(duration=duration, won=won):
                 row.won = won
                 self._leave(scope, row, "succeeded", duration, row.text)
             case StepFailed(duration=duration, error=error):
-                self._leave(scope, row, "failed", duration, _described(error))
+                self._leave(scope, row, "failed", duration, headline(error))
             case StepCancelled(duration=duration, reason=reason):
                 self._leave(scope, row, "cancelled", duration, reason)
             case StepSkipped(time=time, reason=reason):
@@ -263,7 +272,3 @@ def _pick(row: LiveRow, depth: int, most: int, is_live: bool) -> Iterator[Line]:
         rest[inside.status] -= 1
     if rest.total():
         yield Line(depth, row, rest)
-
-
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".removesuffix(": ")

@@ -60,7 +60,7 @@ def on_executor(executor: Executor, fn: Callable[ParametersT, T], /) -> Callable
     """
     if not isinstance(executor, Executor):
         raise ConfigError(f"on_executor({executor!r}, …): give a concurrent.futures.Executor")
-    if inspect.iscoroutinefunction(fn):
+    if inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None)):  # noqa: B004
         raise ConfigError(f"on_executor(…, {fn!r}): an executor can't run an async function; give a sync one")
     return _OnExecutor(executor, fn)
 
@@ -70,9 +70,9 @@ class _OnExecutor(Generic[ParametersT, T]):
     """An async function; an object, so that whoever asks for its signature is told that of the function inside."""
 
     def __init__(self, executor: Executor, fn: Callable[ParametersT, T]) -> None:
+        functools.update_wrapper(self, fn)  # which copies the attributes of an object that can be called, too
         self._executor = executor
         self._fn = fn
-        functools.update_wrapper(self, fn)
         self.__name__ = describe(fn)[0]
 
     def __repr__(self) -> str:

@@ -43,6 +43,7 @@ from ._events import (
     ValueDiscarded,
     logger,
 )
+from ._rows import message
 
 if TYPE_CHECKING:
     from contextvars import Token
@@ -166,7 +167,7 @@ class Tracing:
         elif isinstance(event, StepFailed):
             outcome = "failed"
             span.set_attribute("error.type", _type_name(event.error))
-            span.set_status(trace.StatusCode.ERROR, _message(event.error))
+            span.set_status(trace.StatusCode.ERROR, message(event.error))
             with suppress(Exception):  # the error's own __str__ may raise; then the status says what there is to say
                 span.record_exception(event.error, timestamp=now)
         else:
@@ -182,7 +183,7 @@ def _add_event(event: Event, span: trace.Span, now: int) -> None:
     attributes: dict[str, str | int | float] = {"trio_steps.step.name": event.name}
     if isinstance(event, (StepRetrying, ErrorDiscarded)):
         attributes["exception.type"] = _type_name(event.error)
-        attributes["exception.message"] = _message(event.error)
+        attributes["exception.message"] = message(event.error)
     if isinstance(event, StepRetrying):
         name = "trio_steps.step.retrying"
         attributes["trio_steps.retry.attempt"] = event.attempt
@@ -222,10 +223,3 @@ def _type_name(value: object) -> str:
     """Return the name of a value's type, as the SDK writes those of exceptions."""
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - an error of any kind, in what is there to tell of an error
-        return "its message could not be read"

@@ -27,7 +27,7 @@ from rich.text import Text
 
 from ._errors import ConfigError
 from ._events import logger
-from ._rows import WORDS, clock, plain
+from ._rows import MARKS, WORDS, clock, plain
 from ._tree import Tree
 
 if sys.version_info < (3, 11):
@@ -41,14 +41,13 @@ if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderResult
 
     from ._events import Event
-    from ._rows import Status
+    from ._rows import Look
     from ._tree import LiveRow
 
 __all__ = ["LiveTree"]
 
-_MARKS: Final[dict[Status, str]] = dict(zip(WORDS, "✗▸✓⊘»·", strict=True))
-_STYLES: Final[dict[Status, str]] = dict(zip(WORDS, ("red", "cyan", "green", "yellow", "dim", "dim"), strict=True))
-_WON: Final = "★"
+_COLORS: Final = ("red", "cyan", "green", "green", "yellow", "dim", "dim")
+_STYLES: Final[dict[Look, str]] = dict(zip(WORDS, _COLORS, strict=True))
 
 _MOST_LINES: Final = 60  # of a summary
 _BAR: Final = 20  # characters
@@ -101,6 +100,7 @@ class LiveTree:
         self._tree = Tree()
         self._block: AsyncExitStack | None = None
 
+    @trio.lowlevel.enable_ki_protection  # or Ctrl-C could leave an event half entered
     def __call__(self, event: Event) -> None:
         """Enter `event` in the tree; it is drawn later."""
         if not event.quiet:
@@ -175,7 +175,7 @@ class LiveTree:
             if rest is not None:
                 table.add_row(_more(depth, rest), "", "", "", "", _counts(rest))
                 continue
-            status = Text("won" if row.won else WORDS[row.status], _STYLES[row.status])
+            status = Text(WORDS[row.look], _STYLES[row.look])
             if row.attempts:
                 took = row.took_by(tree.last)
                 share = f"{took / whole:.0%}" if whole else ""
@@ -238,16 +238,15 @@ def _try(show: Callable[..., object], *args: object) -> bool:
 
 
 def _label(depth: int, row: LiveRow) -> Text:
-    mark = _WON if row.won else _MARKS[row.status]
-    return _cut(" " * 2 * depth, (mark, _STYLES[row.status]), f" {plain(row.label)}")
+    return _cut(" " * 2 * depth, (MARKS[row.look], _STYLES[row.look]), f" {plain(row.label)}")
 
 
-def _more(depth: int, rest: Counter[Status]) -> Text:
+def _more(depth: int, rest: Counter[Look]) -> Text:
     return Text(f"{'':{2 * depth}}… {rest.total():,} more", "dim")
 
 
-def _counts(ends: Mapping[Status, int]) -> str:
-    return ", ".join(f"{ends[status]:,} {word}" for status, word in WORDS.items() if ends.get(status))
+def _counts(ends: Mapping[Look, int]) -> str:
+    return ", ".join(f"{ends[look]:,} {word}" for look, word in WORDS.items() if ends.get(look))
 
 
 def _note(row: LiveRow) -> str:

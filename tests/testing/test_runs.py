@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import inspect
 import math
 import sys
 import types
@@ -16,6 +17,7 @@ import pytest
 import trio
 import trio.testing
 
+from trio_steps import ConfigError
 from trio_steps.testing import (
     DeadlockError,
     ExplorationError,
@@ -1118,3 +1120,35 @@ async def test_virtual_clock_crashes_the_run_if_a_deadlock_refuses_to_end() -> N
     clock._deadlocked = True  # it has reported one already
     with pytest.raises(DeadlockError, match="nothing can wake one"):
         clock.deadline_to_sleep_time(math.inf)
+
+
+def test_program_that_is_no_function_is_refused() -> None:
+    async def program(probe: Probe) -> None: ...
+
+    coroutine: Any = program(Probe())
+    with pytest.raises(ConfigError, match=r"^give the function program, not the coroutine that program\(…\) returned$"):
+        explore(coroutine)
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+    with pytest.raises(ConfigError, match=r"^5 can't be run: give an async function of one argument, the probe$"):
+        explore(5)
+
+
+@pytest.mark.parametrize("budget", [0, -1, math.nan, "60s"])
+def test_budget_that_allows_no_run_is_refused(budget) -> None:
+    with pytest.raises(ConfigError, match=r"^budget=.*: give the number of runs, 1 or more$"):
+        explore(trio.sleep, budget=budget)
+
+
+@pytest.mark.parametrize("allow", ["OSError", OSError(), [5], int])
+def test_allow_of_what_are_no_error_types_is_refused(allow) -> None:
+    with pytest.raises(ConfigError, match=r"give error types, allow=OSError or allow=\(OSError, ValueError\)$"):
+        explore(trio.sleep, allow=allow)
+
+
+def test_invariant_without_a_name_is_told_by_its_place() -> None:
+    async def program(probe: Probe) -> None:
+        probe.invariant(lambda: False)
+
+    [finding] = run_once(program).findings
+    assert finding.place is not None
+    assert finding.place.line == program.__code__.co_firstlineno + 1

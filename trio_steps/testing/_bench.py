@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import time
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import attrs
 import trio
 
+from trio_steps._errors import ConfigError
+
 from ._conductor import name_of
 from ._findings import Finding
 from ._run import Run, Settings, perform
-from ._source import short_name
 from ._values import same, show
 
 if TYPE_CHECKING:
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from ._schedules import Schedule
     from ._token import Recipe
 
-_KNOWN: int = 100
-_FORGET: int = 64
+_KNOWN: Final = 100  # values, each compared with what a disturbed run returns
+_FORGET: Final = 64  # runs from one garbage collection to the next
 
 
 @final
@@ -33,13 +35,23 @@ class Bench:
       schedules: in how many different orders, undisturbed.
 
     Raises:
+      ConfigError: the program is no function, or it may not run even once.
       RuntimeError: this is a Trio program already, and there can't be another inside.
     """
 
     def __init__(self, program: Program, settings: Settings, *, runs: float, seconds: float) -> None:
+        given = cast("object", program)
+        if inspect.iscoroutine(given):
+            name = given.__name__
+            given.close()  # it would be reported as never awaited, which is true but no help
+            raise ConfigError(f"give the function {name}, not the coroutine that {name}(…) returned")
+        if not callable(given):
+            raise ConfigError(f"{given!r} can't be run: give an async function of one argument, the probe")
+        if not isinstance(cast("object", runs), (int, float)) or not runs >= 1:
+            raise ConfigError(f"budget={runs!r}: give the number of runs, 1 or more")
         if trio.lowlevel.in_trio_run():
             raise RuntimeError(
-                f"{short_name(name_of(program))!r} can't be explored inside of a Trio program, for each run is "
+                f"{name_of(program)!r} can't be explored inside of a Trio program, for each run is "
                 "a trio.run of its own: call explore and the like from a plain function; `def test_…`, not `async def`"
             )
         self.program = program

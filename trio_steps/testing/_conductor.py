@@ -119,7 +119,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         async with trio.open_nursery() as nursery:
             self._host = trio.lowlevel.current_task()
             self._host_scope = nursery.cancel_scope
-            nursery.start_soon(self._root, name=short_name(name_of(self.program)))
+            nursery.start_soon(self._root, name=name_of(self.program))
         gc.collect(0)  # what a run leaves to the collector shall come to light in that run
 
     async def _root(self) -> None:
@@ -365,10 +365,10 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
 
 
 def name_of(function: object) -> str:
-    """Return the qualified name of a function, through `functools.partial`."""
+    """Return the short name of a function, through `functools.partial`."""
     function = getattr(function, "func", function)
     name: object = getattr(function, "__qualname__", None)
-    return name if isinstance(name, str) else type(function).__qualname__
+    return short_name(name if isinstance(name, str) else type(function).__qualname__)
 
 
 def _path(player: Player) -> tuple[int, ...]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._bench import Bench
-from ._conductor import name_of
-from ._report import Report
+from ._report import Findings
 from ._run import Settings
-from ._source import short_name
-from ._sweep import Findings, types
+from ._sweep import types
 from ._token import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ._report import Report
     from ._run import Program
     from ._schedules import Policy
 
@@ -40,6 +39,10 @@ def enumerate_schedules(
       budget: how many runs at most.
       max_steps: how many steps a run may take.
       keep_going: don't stop at the first failure.
+
+    Raises:
+      ConfigError: an argument makes no sense.
+      RuntimeError: it is called inside of a Trio program.
     """
     bench = Bench(program, Settings(allow=types(allow), max_steps=max_steps), runs=budget, seconds=float("inf"))
     found = Findings()
@@ -51,17 +54,13 @@ def enumerate_schedules(
         found.add(run)
         prefix = _next(run.choices, run.options)
     exhausted = prefix is None
-    runs = bench.runs
-    return Report(
-        program=short_name(name_of(program)),
+    return found.report(
+        bench,
         what=f"all interleavings of policy {policy!r}" if exhausted else f"interleavings of policy {policy!r}",
-        runs=runs,
         points=0,
         schedules=schedules,
         exhausted=exhausted,
         stopped="having tried them all" if exhausted else bench.stopped or "a failure",
-        failures=found.explain(bench),
-        notes=tuple(bench.notes),
     )
 
 

@@ -11,17 +11,17 @@ import attrs
 from ._bench import Bench
 from ._conductor import name_of
 from ._findings import ExplorationError, Finding
-from ._report import Report, failure_of
+from ._report import Findings, failure_of
 from ._run import Run, Settings
 from ._schedules import Delays, Schedule, Shuffled
-from ._source import short_name
-from ._sweep import Findings, maker, spread, types
+from ._sweep import maker, spread, types
 from ._token import Recipe, fingerprint, parse
 from ._trace import first_difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from ._report import Report
     from ._run import Program, Values
     from ._schedules import Policy
 
@@ -52,6 +52,10 @@ def explore(
       allow: error types that the program may raise.
       max_steps: how many steps a run may take.
       max_seconds: how much virtual time a run may take after it was cancelled.
+
+    Raises:
+      ConfigError: an argument makes no sense.
+      RuntimeError: it is called inside of a Trio program.
     """
     settings = Settings(allow=types(allow), max_steps=max_steps, max_seconds=max_seconds)
     bench = Bench(program, settings, runs=budget, seconds=seconds)
@@ -80,18 +84,14 @@ def explore(
             break
         if not decisions and len(points) == baseline.points:
             break  # there is only one order, and it has been cancelled everywhere
-    runs = bench.runs
     exhausted = not decisions and len(points) == baseline.points and not found
-    return Report(
-        program=short_name(name_of(program)),
+    return found.report(
+        bench,
         what=f"{bench.schedules} orders undisturbed, cancelled at {len(points)} of {baseline.points} points of FIFO",
-        runs=runs,
         points=len(points),
         schedules=bench.schedules,
         exhausted=exhausted,
         stopped=stopped or "having tried everything",
-        failures=found.explain(bench),
-        notes=tuple(bench.notes),
     )
 
 
@@ -141,6 +141,10 @@ def run_once(
       allow: error types that the program may raise.
       max_steps: how many steps it may take.
       max_seconds: how much virtual time it may take after it was cancelled.
+
+    Raises:
+      ConfigError: an argument makes no sense.
+      RuntimeError: it is called inside of a Trio program.
     """
     settings = Settings(allow=types(allow), max_steps=max_steps, max_seconds=max_seconds)
     bench = Bench(program, settings, runs=1, seconds=0)
@@ -201,7 +205,7 @@ def check_determinism(
         compared = _compared(first, run_once(program, seed=seed, allow=allow))
         for finding in compared.findings:
             if finding.invariant == "determinism":
-                raise ExplorationError(str(failure_of(compared, finding, short_name(name_of(program)))))
+                raise ExplorationError(str(failure_of(compared, finding, name_of(program))))
 
 
 def _compared(first: Run, second: Run) -> Run:

@@ -99,7 +99,7 @@ class Probe:
 
     def __init__(self) -> None:
         self._resources: list[Resource[Any]] = []
-        self._invariants: list[tuple[str, Callable[[], object]]] = []
+        self._invariants: list[tuple[str, Callable[[], object], Place | None]] = []
         self._watched: dict[int, _Watched] = {}
         self.findings: list[Finding] = []
 
@@ -121,7 +121,9 @@ class Probe:
 
         It is broken if `check` returns False or raises an `Exception`.
         """
-        self._invariants.append((short_name(getattr(check, "__qualname__", repr(check))), check))
+        name = short_name(getattr(check, "__qualname__", repr(check)))
+        place = place_of_caller() if name == "<lambda>" else None  # the name does not say which
+        self._invariants.append((name, check, place))
         return check
 
     def watch(self, lock: LockT) -> LockT:
@@ -156,8 +158,8 @@ class Probe:
         for watched in self._watched.values():
             if id(watched.lock) not in owned:
                 self._check_lock(watched)
-        for name, check in self._invariants:
-            self._check_invariant(name, check)
+        for name, check, place in self._invariants:
+            self._check_invariant(name, check, place)
 
     def _check_lock(self, watched: _Watched) -> None:
         end = _state(watched.lock)
@@ -173,7 +175,7 @@ class Probe:
             what = f"a {name} is still held"
         self.findings.append(Finding(invariant="lock", message=what, place=watched.place))
 
-    def _check_invariant(self, name: str, check: Callable[[], object]) -> None:
+    def _check_invariant(self, name: str, check: Callable[[], object], place: Place | None) -> None:
         try:
             answer = check()
         except Exception as error:  # noqa: BLE001 - an assert, as a rule
@@ -182,7 +184,7 @@ class Probe:
             self.findings.append(Finding(invariant="invariant", message=f"{name}: {text}", place=place, error=error))
         else:
             if answer is False:
-                self.findings.append(Finding(invariant="invariant", message=f"{name} does not hold"))
+                self.findings.append(Finding(invariant="invariant", message=f"{name} does not hold", place=place))
 
 
 def _state(lock: Lockish) -> tuple[float, ...]:

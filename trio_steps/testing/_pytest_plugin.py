@@ -15,7 +15,6 @@ from ._conductor import name_of
 from ._explore import BUDGET, explore, replay
 from ._findings import ExplorationError
 from ._report import failure_of
-from ._source import short_name
 
 if TYPE_CHECKING:
     from ._report import Report
@@ -62,7 +61,7 @@ class Explore:
         for name in ("budget", "seconds", "seed"):
             options.pop(name, None)
         run = replay(program, self._token, **options)
-        name = short_name(name_of(program))
+        name = name_of(program)
         for finding in run.findings:
             raise ExplorationError(str(failure_of(run, finding, name, "; ".join(run.notes))))
         return run

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import attrs
 
+from ._conductor import name_of
 from ._findings import ExplorationError, Finding, Invariant
 from ._minimise import minimise
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from ._schedules import Policy
     from ._source import Place
 
-_TRACE = 30
-_WORDS: dict[Policy, str] = {
+_TRACE: Final = 30  # lines
+_MOST_FAILURES: Final = 5
+_WORDS: Final[dict[Policy, str]] = {
     "trio": "Trio itself runs tasks in this order, or could",
     "batch": "any order of the tasks that are woken together",
     "any": "any order of the tasks that are woken; Trio's own order differs, another version's may not",
@@ -104,8 +106,41 @@ class Report:
         return "\n\n".join(["\n".join(lines), *map(str, self.failures)])
 
 
-def explain(bench: Bench, run: Run, finding: Finding, name: str) -> Failure:
+@final
+class Findings:
+    """What was found so far, each thing once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], tuple[Run, Finding]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, run: Run) -> None:
+        """Keep what is new."""
+        for finding in run.findings:
+            self._found.setdefault(finding.key, (run, finding))
+
+    def report(self, bench: Bench, *, what: str, points: int, schedules: int, exhausted: bool, stopped: str) -> Report:
+        """Return the report of what `bench` has tried, with the first findings explained."""
+        runs = bench.runs  # not those that it takes to explain
+        found = list(self._found.values())[:_MOST_FAILURES]
+        return Report(
+            program=name_of(bench.program),
+            what=what,
+            runs=runs,
+            points=points,
+            schedules=schedules,
+            exhausted=exhausted,
+            stopped=stopped,
+            failures=tuple(_explain(bench, run, finding) for run, finding in found),
+            notes=tuple(bench.notes),
+        )
+
+
+def _explain(bench: Bench, run: Run, finding: Finding) -> Failure:
     """Find the least that shows `finding`, and put it in words."""
+    name = name_of(bench.program)
     least = minimise(bench, run, finding)
     told = bench.run(least.recipe, keep_log=True)
     same = [found for found in told.findings if found.invariant == finding.invariant]

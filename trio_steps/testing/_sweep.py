@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from trio_steps._errors import ConfigError
 
 from ._bench import Bench
-from ._conductor import name_of
-from ._findings import FaultInjectedError, Finding
-from ._report import Report, explain
-from ._run import Run, Settings
-from ._source import short_name
+from ._findings import FaultInjectedError
+from ._report import Findings
+from ._run import Settings
 from ._token import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ._report import Failure
+    from ._report import Report
     from ._run import Program, Values
 
 STRIDE_ABOVE = 500
@@ -27,26 +25,6 @@ STRIDE_ABOVE = 500
 def spread(total: int, most: int) -> range:
     """Return `most` of the numbers below `total` at most, evenly spread, the first among them."""
     return range(0, total, max(1, -(-total // max(1, most))))
-
-
-class Findings:
-    """What was found so far, each thing once."""
-
-    def __init__(self) -> None:
-        self._found: dict[tuple[str, str], tuple[Run, Finding]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._found)
-
-    def add(self, run: Run) -> None:
-        """Keep what is new."""
-        for finding in run.findings:
-            self._found.setdefault(finding.key, (run, finding))
-
-    def explain(self, bench: Bench, most: int = 5) -> tuple[Failure, ...]:
-        """Put the first ones in words."""
-        name = short_name(name_of(bench.program))
-        return tuple(explain(bench, run, finding, name) for run, finding in list(self._found.values())[:most])
 
 
 def sweep_cancellation(
@@ -65,6 +43,10 @@ def sweep_cancellation(
       budget: how many points to try at most; if there are more, they are tried evenly spread.
       max_steps: how many steps a run may take.
       max_seconds: how much virtual time a run may take after it was cancelled.
+
+    Raises:
+      ConfigError: an argument makes no sense.
+      RuntimeError: it is called inside of a Trio program.
     """
     settings = Settings(allow=types(allow), max_steps=max_steps, max_seconds=max_seconds)
     bench = Bench(program, settings, runs=float("inf"), seconds=float("inf"))
@@ -125,26 +107,29 @@ def sweep_faults(
 def _report(
     bench: Bench, found: Findings, total: int, planned: int, what: str, swept: bool, tried: int | None = None
 ) -> Report:
-    runs = bench.runs
     every = f"every {what} of this schedule" if planned == total else f"{planned} of {total} {what}s"
     if tried is not None:
         every += f"; {tried} could fail"
-    return Report(
-        program=short_name(name_of(bench.program)),
+    return found.report(
+        bench,
         what=every if swept else "undisturbed",
-        runs=runs,
         points=planned if tried is None else tried,
         schedules=bench.schedules,
         exhausted=swept and planned == total,
         stopped="the end of the sweep" if swept else "its very first run",
-        failures=found.explain(bench),
-        notes=tuple(bench.notes),
     )
 
 
 def types(allow: Iterable[type[BaseException]] | type[BaseException]) -> tuple[type[BaseException], ...]:
-    """Return `allow` as a tuple."""
-    return (allow,) if isinstance(allow, type) else tuple(allow)
+    """Return `allow` as a tuple.
+
+    Raises:
+      ConfigError: something else than error types is in it.
+    """
+    allowed = (allow,) if isinstance(allow, (type, BaseException)) else tuple(allow)
+    if not all(isinstance(cast("object", kind), type) and issubclass(kind, BaseException) for kind in allowed):
+        raise ConfigError(f"allow={allow!r}: give error types, allow=OSError or allow=(OSError, ValueError)")
+    return allowed
 
 
 def maker(exc: BaseException | type[BaseException] | Callable[[], BaseException]) -> Callable[[], BaseException]:
