@@ -116,6 +116,9 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
     ) -> None:
         """Make a pipeline without steps.
 
+        Observers and hooks are those of its own runs. When it is nested in another pipeline, its steps are steps of
+        that one's runs, and are told to that one's observers and hooks.
+
         Args:
           name: what it is called; full names of its own steps don't have it.
           inputs: a TypedDict, attrs class or dataclass whose fields are the keys of the input. By default anything
