@@ -289,7 +289,7 @@ class _Run:
         fed = 0
         lease: Lease | None = None
         try:
-            while not self._decided:
+            while True:  # a fork that is decided has a source that gives no more
                 if self._pace is not None and fed:
                     await self._pace.wait()
                 if limiter is not None:
