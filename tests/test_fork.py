@@ -587,21 +587,16 @@ class FirstTwo:
 
     def __init__(self) -> None:
         self.got: list[Any] = []
-        self.ended = 0
-        self.total: int | None = None
 
     def succeeded(self, index: int, value: Any) -> bool:
         self.got.append(value)
-        self.ended += 1
-        return len(self.got) == 2 or self.ended == self.total
+        return len(self.got) == 2
 
     def failed(self, index: int, error: Exception) -> bool:
-        self.ended += 1
-        return self.ended == self.total
+        return False
 
     def exhausted(self, total: int) -> bool:
-        self.total = total
-        return self.ended == total
+        return False
 
     def result(self) -> list[Any]:
         if not self.got:
@@ -646,8 +641,7 @@ async def test_mode_that_requires_an_argument_gets_the_ledger() -> None:
             self.ledger = ledger
 
         def succeeded(self, index: int, value: Any) -> bool:
-            self.ended += 1
-            return self.ended == self.total
+            return False
 
         def result(self) -> Any:
             return max(self.ledger.in_order(), key=len)
@@ -655,27 +649,32 @@ async def test_mode_that_requires_an_argument_gets_the_ledger() -> None:
     assert await fork("f", mode=Longest, paths=[returns(1, "a"), returns(2, "long"), returns(3, "b")])() == "long"
 
 
-class Undecided(FirstTwo):
-    """Breaks the contract of modes."""
+class Patient(FirstTwo):
+    """Never decides anything."""
 
     def succeeded(self, index: int, value: Any) -> bool:
+        self.got.append(value)
         return False
 
     def failed(self, index: int, error: Exception) -> bool:
+        self.got.append(error)
         return False
 
-    def exhausted(self, total: int) -> bool:
-        return False
+
+@pytest.mark.parametrize("lazy", [False, True])
+async def test_mode_that_never_decides_is_asked_when_every_path_has_ended(lazy: bool) -> None:
+    lost = OSError()
+    paths = [returns(2, "a"), raises(1, lost), returns(3, "b")]
+    patient = fork("f", mode=Patient, paths=(lambda: iter(paths)) if lazy else paths)
+    assert await patient() == [lost, "a", "b"]
+    assert trio.current_time() == 3
 
 
-async def test_mode_that_never_decides_is_an_error() -> None:
-    disposed: list[str] = []
-    with pytest.raises(RuntimeError, match="did not decide"):
-        await fork("f", mode=Undecided, paths=[returns(1, "a")], dispose=disposed.append)()
-    assert disposed == ["a"]
-    for paths in ([raises(1, OSError())], [], lambda: iter([returns(1, "a")])):
-        with pytest.raises(RuntimeError, match="did not decide"):
-            await fork("f", mode=Undecided, paths=paths, concurrency=1)()
+@pytest.mark.parametrize("lazy", [False, True])
+async def test_mode_that_never_decides_is_asked_at_once_if_there_is_no_path(lazy: bool) -> None:
+    with pytest.raises(LookupError, match="nothing"):
+        await fork("f", mode=Patient, paths=(lambda: iter([])) if lazy else [])()
+    assert trio.current_time() == 0
 
 
 async def test_mode_that_raises_twice_in_one_tick_ends_the_fork_with_the_first_error(

@@ -703,8 +703,7 @@ def named(name: str, given_by_hand: bool) -> Any:
 def test_ids_are_unique_and_in_path_order(paths: list[tuple[str, bool]]) -> None:
     """Given ids are kept, functions are called after their name, and numbers rise."""
     assume(max(Counter(name for name, given_by_hand in paths if given_by_hand).values(), default=1) == 1)
-    known = describe_all([named(*path) for path in paths])
-    ids = [id for *_, id, _ in known]
+    ids = describe_all([named(*path) for path in paths]).ids
     assert len(ids) == len(set(ids)) == len(paths)
     numbers: dict[str, int] = {}
     for id, (name, given_by_hand) in zip(ids, paths, strict=True):
@@ -716,7 +715,7 @@ def test_ids_are_unique_and_in_path_order(paths: list[tuple[str, bool]]) -> None
             number = int(found[1] or 1)
             assert number > numbers.get(name, 0)
             numbers[name] = number
-    assert [id for *_, id, _ in describe_all([named(*path) for path in paths])] == ids
+    assert describe_all([named(*path) for path in paths]).ids == ids
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=8), st.sampled_from("ab"))

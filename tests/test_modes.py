@@ -15,26 +15,38 @@ IDS = ["race", "all", "settle", "quorum-1", "quorum-2"]
 
 
 class Table:
-    """Tells a mode what happens, as the engine does."""
+    """Tells a mode what happens, as the engine does.
+
+    A fork is over when its mode says so, or when every path has ended: that is `over`.
+    """
 
     def __init__(self, factory, *names):
         self.ledger = Ledger("f", "f")
         self.ledger.names = list(names)
         self.ledger.started = len(names)
         self.mode = factory(self.ledger)
+        self.ended = 0
+        self.total = None
+
+    @property
+    def over(self):
+        return self.ended == self.total
 
     def succeeds(self, index):
         value = f"value {index}"
         self.ledger.put(index, value)
-        return self.mode.succeeded(index, value)
+        self.ended += 1
+        return self.mode.succeeded(index, value) or self.over
 
     def fails(self, index):
         error = ValueError(index)
         self.ledger.errors[index] = error
-        return self.mode.failed(index, error)
+        self.ended += 1
+        return self.mode.failed(index, error) or self.over
 
     def exhausted(self):
-        return self.mode.exhausted(len(self.ledger.names))
+        self.total = len(self.ledger.names)
+        return self.mode.exhausted(self.total) or self.over
 
     def partial(self):
         """Return the error that the mode's result is."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, final
 import attrs
 
 from ._errors import ConfigError, StepInputError
-from ._step import FunctionStep, Step, close_unawaited
+from ._step import FunctionStep, Guarded, Step, close_unawaited
 from ._types import UNKNOWN, awaited, resolve
 
 if TYPE_CHECKING:
@@ -157,6 +157,8 @@ def _read(fn: Callable[..., Any]) -> _Layer | None:
         if isinstance(fn, FunctionStep):
             return _read(fn.fn)
         return _Layer([inspect.Parameter("input", inspect.Parameter.POSITIONAL_ONLY)], UNKNOWN)
+    if isinstance(fn, Guarded):
+        return _read(fn.call)
     if isinstance(fn, functools.partial):
         inner = _read(fn.func)
         return inner and _bound(inner, len(fn.args), fn.keywords)

@@ -18,7 +18,7 @@ from ._modes import All, Quorum, Race, Settle
 from ._nodes import Branch, Each, Function, Group
 from ._rows import WORDS, counts, read, walk
 from ._run import program_of
-from ._step import FunctionStep, Step
+from ._step import Guarded, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -137,7 +137,7 @@ class _Sketch:
         notes = (*notes, *_fork_notes(fork))
         if not fork.known or len(fork.known) > _MOST_PATHS:
             return Node(kind="step", label=label, name=name, notes=(*notes, _paths(fork)), many=True)
-        paths = tuple(self._call(path, id, _within(name, id)) for _, id, path in fork.known)
+        paths = tuple(self._call(path, id, _within(name, id)) for id, path in zip(fork.known.ids, fork.known.calls))  # noqa: B905
         return Node(kind="frame", label=label, name=name, notes=notes, inside=Graph(paths))
 
 
@@ -149,10 +149,9 @@ def _opened(call: Any) -> tuple[tuple[str, ...], Any]:
     """Return the policies of the steps around what is called, and that: the entry of a fork or pipeline, or another."""
     notes: list[str] = []
     while True:
-        step: object = getattr(call, "__self__", None)
-        if isinstance(step, FunctionStep):
-            notes += _policy_notes(step.policies)
-            call = step.call
+        if isinstance(call, Guarded):
+            notes += _policy_notes(call.policies)
+            call = call.call
         elif _is_partial(call) and call.func is not run_fork and program_of(call) is None:
             call = call.func
         elif _unwrapped(call) is not call:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 
     from ._modes import Mode
-    from ._source import Call, Path
+    from ._source import Call, Known, Path
 
 STRETCH: Final = 32
 """How many paths are run or started without a checkpoint in between, at most."""
@@ -63,7 +63,7 @@ class Plan:
 
     id: str
     mode: Callable[[Ledger[Any]], Mode[Any, Any]]
-    known: list[Path] | None  # all of them
+    known: Known | None  # all of them
     source: Iterable[object] | AsyncIterable[object] | None  # pulled one by one
     function: Call | None  # gives the paths for an input
     function_wants_scope: bool
@@ -93,6 +93,7 @@ class _Run:
         "_decided",
         "_ended",
         "_fatal",
+        "_in_time",
         "_ledger",
         "_leftovers",
         "_limit",
@@ -111,6 +112,7 @@ class _Run:
         "_seekers",
         "_seeking",
         "_source",
+        "_staffed",
         "_states",
         "_stopped",
         "_stray",
@@ -140,6 +142,7 @@ class _Run:
         self._limit: float = plan.concurrency if isinstance(plan.concurrency, int) else inf
         self._ready: deque[tuple[Path, Lease | None]] = deque()  # fed, not yet started
         self._members = 0  # of the crew
+        self._staffed = False  # there are as many as there may be: nobody need be found
         self._seeking = 0  # members who have no path at the moment
         self._seekers = 2 if self._limiter is None else 1  # how many there should be
         self._waiting = 0  # those who wait for a token
@@ -152,6 +155,7 @@ class _Run:
         self._decided = False
         self._timed_out = False
         self._deadline = inf
+        self._in_time = plan.timeout is None  # what is reported now; True as long as that is sure without a look
         self._states: dict[int, dict[str, object]] = {}
         self._stray: trio.Cancelled | None = None
         self._fatal: BaseException | None = None
@@ -162,33 +166,42 @@ class _Run:
 
     async def result(self) -> Any:
         await trio.lowlevel.checkpoint_if_cancelled()  # in a cancelled scope not even the source is asked
+        bare: BaseException | None = None
+        error: BaseException | None = None
         try:
-            async with trio.open_nursery(strict_exception_groups=True) as self._nursery:
-                if self._plan.timeout is not None:
-                    self._deadline = trio.current_time() + self._plan.timeout
-                    self._nursery.cancel_scope.deadline = self._deadline
-                await self._start()
-        except BaseExceptionGroup as group:
-            self._sort_out(group)
-        bare = self._fatal if self._fatal is not None else self._crash
-        if bare is not None:
-            self._leftovers.skip_queued()
-            await self._leftovers.drop_everything()
-            raise bare
-        answer, error = self._answer()
-        self._leftovers.skip_queued()
-        try:
-            await self._leftovers.drop_late(error, timed_out=self._timed_out)
-            await trio.lowlevel.checkpoint_if_cancelled()
-        except BaseException:
-            await self._leftovers.drop_everything()
-            raise
-        if error is not None:
-            if not isinstance(error, ForkPartialError):
+            try:
+                async with trio.open_nursery(strict_exception_groups=True) as self._nursery:
+                    if self._plan.timeout is not None:
+                        self._deadline = trio.current_time() + self._plan.timeout
+                        self._nursery.cancel_scope.deadline = self._deadline
+                    await self._start()
+            except BaseExceptionGroup as group:
+                self._sort_out(group)
+            bare = self._fatal if self._fatal is not None else self._crash
+            if bare is not None:
+                self._leftovers.skip_queued()
                 await self._leftovers.drop_everything()
-            raise error
-        self._adopt_state()
-        return await self._merge(answer)
+                raise bare
+            answer, error = self._answer()
+            self._leftovers.skip_queued()
+            try:
+                await self._leftovers.drop_late(error, timed_out=self._timed_out)
+                await trio.lowlevel.checkpoint_if_cancelled()
+            except BaseException:
+                await self._leftovers.drop_everything()
+                raise
+            if error is not None:
+                if not isinstance(error, ForkPartialError):
+                    await self._leftovers.drop_everything()
+                raise error
+            self._adopt_state()
+            return await self._merge(answer)
+        finally:
+            # An error keeps the frames that it went through, and so must not be kept by what they know.
+            self._ledger.forget_errors()
+            self._stray = self._fatal = self._crash = None
+            self._answered_for.clear()
+            del bare, error
 
     async def _start(self) -> None:
         """Open the source, set the paths going, and wait until the fork is decided or cancelled."""
@@ -244,10 +257,8 @@ class _Run:
         if self._observe is not None:
             now = trio.current_time()
             self._observe(PathsCounted(name=self._name, time=now, scope=self._scope, total=total))
-        if self._mode.exhausted(total):
+        if self._mode.exhausted(total) or self._ended == total:
             self._decide("no path is left")
-        elif self._ended == total:
-            self._decide_in_vain()
 
     def _source_failed(self, error: Exception) -> None:
         if self._over():
@@ -273,9 +284,9 @@ class _Run:
 
     async def _spread(self, paths: int) -> None:
         """Start a task for each path, which takes its path when it begins."""
-        start_soon = self._starter()
+        start_soon, run, name = self._starter(), self._run_paths, self._name
         for number in range(1, paths + 1):
-            start_soon(self._run_paths, name=self._name)
+            start_soon(run, name=name)
             if not number % STRETCH:
                 await trio.lowlevel.checkpoint()
 
@@ -301,7 +312,7 @@ class _Run:
                 lease = None
                 if self._pace is not None:
                     self._pace.start()
-                start_soon(self._run_paths, name=self._name)
+                start_soon(self._run_fed, name=self._name)
                 fed += 1
                 if not fed % STRETCH:
                     await trio.lowlevel.checkpoint()
@@ -313,6 +324,16 @@ class _Run:
             finally:
                 self._take_end_of_source()
 
+    async def _run_fed(self) -> None:
+        """Run the path that waits the longest, if any may still be started."""
+        path, lease = self._ready.popleft()
+        try:
+            if not self._stopped:
+                await self._run_paths(fed=path, lease=lease)
+        finally:
+            if lease is not None:
+                lease.end()
+
     # The workers: a crew
 
     def _hire(self, lender: Lease | None) -> None:
@@ -320,6 +341,7 @@ class _Run:
         if lender is None:
             self._members += 1
             self._seeking += 1
+            self._staffed = self._members >= self._limit
         self._context.run(self._nursery.start_soon, self._member, lender, name=self._name)  # type: ignore[arg-type]
 
     def _replace(self, lender: Lease | None) -> None:
@@ -331,8 +353,8 @@ class _Run:
     async def _member(self, lender: Lease | None) -> None:
         """Run paths one after another, until there is none, or one leaves something behind."""
         member = Member(trio.lowlevel.current_task(), lender)
-        length = 1
-        while True:
+        length, clean = 1, True
+        while clean and not self._source.dry:
             fenced = clean = False
             try:
                 with trio.CancelScope():  # to notice a cancel scope that a path leaves open
@@ -343,13 +365,12 @@ class _Run:
                     raise
                 self._report_open_scope(member.ran, error)
                 clean = False
-            if self._source.dry:
-                return
-            if not clean:
-                self._replace(lender)
-                return
-            length = min(4 * length, 2 * STRETCH)
+            finally:
+                member.end_lease()
+            length = min(16 * length, 8 * STRETCH)
             member.ran.clear()
+        if not self._source.dry:
+            self._replace(lender)
 
     async def _slot(self, member: Member) -> Lease:
         """Wait for the lane of the member's lender, or else for a token."""
@@ -387,114 +408,126 @@ class _Run:
         """See to it that somebody looks for the next path; without tokens two, to get a large crew going."""
         if self._source.dry or self._ledger.started == self._total:
             return
-        while self._seeking < self._seekers and self._members < self._limit:
+        while self._seeking < self._seekers and not self._staffed:
             self._hire(None)
 
-    def _report_open_scope(self, ran: list[Path], error: RuntimeError) -> None:
-        suspects = " or ".join(repr(id) for _, id, _ in ran)
+    def _report_open_scope(self, ran: list[str], error: RuntimeError) -> None:
+        suspects = (
+            " or ".join(map(repr, ran)) if len(ran) <= 16 else f"{ran[0]!r} or … or {ran[-1]!r} ({len(ran)} paths)"
+        )
         bug = RuntimeError(f"path {suspects} of fork {self._name!r} returned with a cancel scope of its own still open")
         bug.__cause__ = error
         self._leftovers.report(self._name, bug)
 
     # Paths
 
-    async def _run_paths(self, member: Member | None = None, length: int = 1) -> bool:
-        """Run up to `length` paths that `member` of the crew finds; or one.
+    async def _run_paths(
+        self, member: Member | None = None, length: int = 1, fed: Path | None = None, lease: Lease | None = None
+    ) -> bool:
+        """Run up to `length` paths that `member` of the crew finds; or one: that which was `fed`, under its `lease`.
 
-        All that a path costs is in this one loop: a coroutine for each would cost more than the rest.
+        All that a path costs is in this one loop: a coroutine for each would cost more than the rest. There is no
+        ``finally`` around it, which each of a thousand losers would pay for: leases are ended by the caller.
 
         Return False if the last one left a context variable behind; never return if it left a nursery open.
         """
         task = trio.lowlevel.current_task()
         ledger, observe, args, parent, prefix = self._ledger, self._observe, self._args, self._scope, self._prefix
+        limited = member is not None and self._limiter is not None
         unblocked = 0
         start = 0.0
-        path: Path | None
-        lease: Lease | None = None
-        try:
-            for _ in range(length):
-                if member is None and self._ready:
-                    path, lease = self._ready.popleft()
-                    if self._stopped:
-                        return True
-                else:
-                    if member is not None and self._limiter is not None and lease is None:
-                        lease = await self._slot(member)
-                    path = self._source.take()
-                    if path is None:
-                        self._source.dry = True
-                        self._take_end_of_source()
-                        return True
-                    if member is not None:
-                        member.ran.append(path)
-                ledger.started = started = ledger.started + 1
-                if member is not None and self._members < self._limit:  # else nobody need be found
+        while True:
+            if limited and member is not None:
+                lease = member.lease
+                if lease is None:
+                    lease = member.lease = await self._slot(member)
+            path = self._source.take() if fed is None else fed
+            if path is None:
+                self._source.dry = True
+                self._take_end_of_source()
+                return True
+            ledger.started = started = ledger.started + 1
+            if member is not None:
+                member.ran.append(path[1])
+                if not self._staffed:
                     self._seeking -= member.counted
                     if self._seeking < self._seekers:
                         self._staff()
-                index, id, call = path
-                task.name = prefix + id
-                scope = Scope()
-                scope.id = id
-                scope.parent = parent
-                scope.state = None
-                scope.observers = observe
-                scope.lease = parent.lease if lease is None else lease
-                scope.unnamed_inside = False
-                current.set(scope)
-                if observe is not None:
-                    start = trio.current_time()
-                    observe(StepStarted(name=task.name, time=start, scope=scope))
+            index, id, call = path
+            del path  # a tuple that nobody has is used again for the next path
+            task.name = prefix + id
+            scope = Scope()
+            scope.id = id
+            scope.parent = parent
+            scope.state = None
+            scope.observers = observe
+            scope.lease = parent.lease if lease is None else lease
+            scope.unnamed_inside = False
+            current.set(scope)
+            if observe is not None:
+                start = trio.current_time()
+                observe(StepStarted(name=task.name, time=start, scope=scope))
+            try:
+                if parent.state is not None:
+                    scope.state = deepcopy(parent.state)
+                value = call(*args) if args and takes_input(call) else call()
+                if type_of(value) is CoroutineType or hasattr(type_of(value), "__await__"):
+                    value = await value
+                if task.child_nurseries:
+                    self._leftovers.add(task.name, value)
+                    raise RuntimeError(f"path {task.name!r} returned with a nursery of its own still open")
+            except trio.Cancelled:
+                cancelled = cast("trio.Cancelled", sys.exc_info()[1])  # `as` would unwind the stack once more
+                if observe is not None or not self._decided:
+                    self._interrupted(index, scope, start, cancelled)
+                else:  # one of many losers, with nothing to tell: its traceback would keep a dozen objects till the end
+                    cancelled.with_traceback(None)
+                del cancelled
+                raise
+            except Exception as error:
+                self._failed(index, scope, start, error)
+                if task.child_nurseries:
+                    break
+            except BaseException as error:
+                rest = self._interrupted(index, scope, start, error)
+                if rest is None:
+                    raise
                 try:
-                    if parent.state is not None:
-                        scope.state = deepcopy(parent.state)
-                    value = call(*args) if args and takes_input(call) else call()
-                    if type_of(value) is CoroutineType or hasattr(type_of(value), "__await__"):
-                        value = await value
-                    if task.child_nurseries:
-                        self._leftovers.add(task.name, value)
-                        raise RuntimeError(f"path {task.name!r} returned with a nursery of its own still open")
-                except Exception as error:
-                    self._failed(index, scope, start, error)
-                    if task.child_nurseries:
-                        if member is not None and self._members < self._limit:
-                            self._seeking += member.counted
-                        break
-                except BaseException as error:
-                    rest = self._interrupted(index, scope, start, error)
-                    if rest is error:
-                        raise
                     raise rest from None
-                else:
-                    self._returned(index, scope, start, value)
-                    del value  # the ledger has it now
-                if member is None:
-                    return True
-                if self._members < self._limit:
-                    self._seeking += member.counted
-                if lease is not None:
-                    lease = lease.pass_on(self._waiting, look=self._is_time_to_look())
-                if not member.is_clean():
-                    return False
-                # When others started a path meanwhile, this one has let them. Else it may not have blocked at all.
-                if ledger.started != started:
-                    unblocked = 0
-                else:
-                    unblocked += 1
-                    if unblocked * max(self._members, 1) >= STRETCH:
-                        unblocked = 0
-                        await trio.lowlevel.checkpoint()
+                finally:
+                    del rest  # or else it would keep this frame, which keeps it
             else:
+                self._returned(index, scope, start, value)
+                del value  # the ledger has it now
+            if member is None:
                 return True
-        finally:
+            if not self._staffed:
+                self._seeking += member.counted
             if lease is not None:
-                lease.end()
+                member.lease = lease.pass_on(self._waiting, look=self._is_time_to_look())
+            if len(task.context) != member.variables or (member.others and not member.is_clean()):
+                return False
+            length -= 1
+            if not length:
+                return True
+            # When others started a path meanwhile, this one has let them. Else it may not have blocked at all.
+            if ledger.started != started:
+                unblocked = 0
+            else:
+                unblocked += 1
+                if unblocked * max(self._members, 1) >= STRETCH:
+                    unblocked = 0
+                    await trio.lowlevel.checkpoint()
+        if lease is not None:
+            lease.end()
         if member is not None:
+            if not self._staffed:
+                self._seeking += member.counted
             self._replace(member.lender)
         return await self._park()
 
     def _returned(self, index: int, scope: Scope, start: float, value: Any) -> None:
-        if self._decided or (self._deadline != inf and self._over()):
+        if not self._in_time and self._over():
             self._ledger.late_values[index] = value
             if self._observe is not None:
                 observe_end(self._observe, scope, start, None)
@@ -507,19 +540,23 @@ class _Run:
         if scope.state is not None and hasattr(self._mode, "winner"):
             self._states[index] = scope.state
         self._ended += 1
-        decided = False
-        try:
+        if self._observe is None:
             decided = self._mode.succeeded(index, value)
-        finally:
-            if self._observe is not None:  # also if the mode has a bug: each start has an end
+        else:
+            decided = False
+            try:
+                decided = self._mode.succeeded(index, value)
+            finally:  # also if the mode has a bug: each start has an end
                 won = decided and getattr(self._mode, "winner", None) == index
                 observe_end(self._observe, scope, start, None, won=won)
         if decided:
             self._decide(f"path {scope.id!r} won")
         elif self._ended == self._total:
-            self._decide_in_vain()
+            self._decide("every path has ended")
 
     def _failed(self, index: int, scope: Scope, start: float, error: Exception) -> None:
+        # Its traceback begins with a frame of ours, which tells nothing, and keeps all that there is.
+        error.with_traceback(getattr(error.__traceback__, "tb_next", None))
         name = scope.name
         name_step(error, name)
         if self._observe is not None:
@@ -534,10 +571,10 @@ class _Run:
         if self._mode.failed(index, error):
             self._decide(f"path {scope.id!r} failed: {error!r}")
         elif self._ended == self._total:
-            self._decide_in_vain()
+            self._decide("every path has ended")
 
-    def _interrupted(self, index: int, scope: Scope, start: float, error: BaseException) -> BaseException:
-        """Take the errors out of what ended a path, and return the rest, which no path can answer for."""
+    def _interrupted(self, index: int, scope: Scope, start: float, error: BaseException) -> BaseException | None:
+        """Take the errors out of what ended a path; return the rest, for which no path can answer, if it is another."""
         errors: BaseException | None = None
         rest: BaseException | None = error
         group = error
@@ -556,7 +593,7 @@ class _Run:
             else:
                 name_step(leaf, scope.name)
                 self._take_fatal(leaf)
-        return rest
+        return None if rest is error else rest
 
     async def _park(self) -> NoReturn:
         """Keep a task that has a nursery of a path's open, until the fork is over.
@@ -582,16 +619,10 @@ class _Run:
 
     def _decide(self, why: str) -> None:
         self._decided = self._stopped = True
+        self._in_time = False
         self._ledger.reason = reason = f"fork {self._plan.id!r}: {why}"
         self._nursery.cancel_scope.cancel(reason)
         self._close_source()
-
-    def _decide_in_vain(self) -> None:
-        self._crash = RuntimeError(
-            f"fork {self._name!r}: every path has ended, but its mode {self._mode!r} did not decide; "
-            "one of succeeded(), failed() and exhausted() has to return True"
-        )
-        self._decide("its mode did not decide")
 
     def _take_fatal(self, error: BaseException) -> None:
         self._answered_for.append(error)

@@ -9,7 +9,6 @@ or a lazy source gives is done when it comes, path by path.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast, final
@@ -24,8 +23,8 @@ from ._fork import Fork
 from ._nodes import Function
 from ._run import program_of
 from ._scope import current_scope
-from ._source import COLLECTIONS
-from ._step import FunctionStep, Step, describe, type_of
+from ._source import COLLECTIONS, Known
+from ._step import Step, describe, type_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -52,12 +51,13 @@ def needs_of_paths(fn: object, step: str) -> tuple[Need, ...]:
     pending = [(step, _plan_of(fn.entry))]
     while pending:
         around, fork = pending.pop()
-        for _, id, call in fork.known or ():
+        known = fork.known
+        for id, call in () if known is None else zip(known.ids, known.calls):  # noqa: B905
             name = f"{around}/{id}"
             if _is_fork(call):
                 pending.append((name, _plan_of(call)))
             elif program_of(call) is None:
-                needs += needs_of(signature_of(_function_of(call), name), name)
+                needs += needs_of(signature_of(call, name), name)
     return tuple(needs)
 
 
@@ -72,18 +72,12 @@ def _plan_of(entry: Callable[..., Any]) -> Plan:
     return cast("Plan", cast("functools.partial[Any]", entry).args[0])
 
 
-def _function_of(call: Callable[..., Any]) -> object:
-    """Return what tells how the path `call` is called: a step with policies takes what its function takes."""
-    step: object = getattr(call, "__self__", None)
-    return cast("object", step) if inspect.ismethod(call) and isinstance(step, FunctionStep) else call
-
-
 def _plan_with_context(fork: Plan, share: AbstractSet[str]) -> Plan:
     """Return `fork` as a step of a pipeline."""
     paths = _Paths(share)
     if fork.known is not None:
-        known = [(index, id, paths.with_context(call, _function_of(call))) for index, id, call in fork.known]
-        return attrs.evolve(fork, known=known)
+        calls = [paths.with_context(call, call) for call in fork.known.calls]
+        return attrs.evolve(fork, known=Known(fork.known.ids, calls))
     if fork.function is not None:
         return attrs.evolve(fork, function=functools.partial(paths.given_by, fork.function))
     return attrs.evolve(fork, source=paths.of(fork.source))

@@ -20,6 +20,7 @@ from ._errors import ForkPartialError, PathCancelledError, StepInputError, name_
 from ._nodes import Function, Partial, element_path
 from ._results import Fulfilled, Rejected
 from ._scope import current, current_scope
+from ._source import Known
 from ._step import type_of
 from ._values import copy_value, described
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from ._engine import Plan
     from ._nodes import Each, Group
     from ._run import Run
-    from ._source import Path
 
 _STOPPED: Final = object()
 """What an element comes to that was not begun when the run was stopped."""
@@ -54,7 +54,7 @@ async def _run_fork(plan: Plan, run: GroupRun | EachRun, name: str, public: Call
                 failed[end.step_id] = Rejected(end.step_id, stopped)
             else:
                 succeeded.append(Fulfilled(end.step_id, value))
-        order = [id for _, id, _ in plan.known or ()]
+        order = [] if plan.known is None else plan.known.ids
         error.succeeded, error.failed = tuple(succeeded), tuple(failed[id] for id in order if id in failed)
         raise
 
@@ -79,9 +79,9 @@ class GroupRun:
         plan = group.plan
         if before:
             assert plan.known is not None
-            rest = [path for path in plan.known if path[0] not in before]
-            plan = attrs.evolve(plan, known=[(number, id, call) for number, (_, id, call) in enumerate(rest)])
-            left = [index for index, _, _ in rest]
+            ids, calls = plan.known.ids, plan.known.calls
+            left = [index for index in range(len(ids)) if index not in before]
+            plan = attrs.evolve(plan, known=Known([ids[index] for index in left], [calls[index] for index in left]))
         else:
             left = list(range(len(group.ids)))
         found: Any = await _run_fork(plan, self, self._name, self._public)
@@ -199,8 +199,7 @@ class EachRun:
         before = run.journal.elements.get(self._name, {})
         ids = [str(number) for number in range(1, len(self._elements) + 1)]
         left = [id for id in ids if id not in before]
-        paths: list[Path] = [(number, id, element_path) for number, id in enumerate(left)]
-        plan = attrs.evolve(each.plan, known=paths)
+        plan = attrs.evolve(each.plan, known=Known(left, [element_path] * len(left)))
         found = dict(zip(left, await _run_fork(plan, self, self._name, self._public)))  # noqa: B905
         results: list[object] = []
         complete = True

@@ -9,7 +9,7 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
 from ._errors import ForkPartialError, PathCancelledError, StepTimeoutError
-from ._results import Fulfilled, Rejected
+from ._results import Fulfilled, Rejected, all_fulfilled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ class Ledger(Generic[T]):
       name: the full name of the fork.
       names: the ids of the paths so far, by index.
       values: the values by index, a marker where there is none; may be shorter than `names`. `in_order` is without.
-      errors: the errors by index, those that came after the decision included.
+      errors: the errors by index, those that came after the decision included; none any more when the run is over.
       late_values: values by index that came after the decision.
       late_errors: indexes of errors that came after the decision.
       started: how many paths were started; they start in order.
@@ -153,6 +153,11 @@ class Ledger(Generic[T]):
                 values.extend([MISSING] * missing)
             values.append(value)
 
+    def forget_errors(self) -> None:
+        """The run is over, and its errors are where they belong. To keep them would be a cycle by their tracebacks."""
+        self.errors = {}
+        self.own_errors = []
+
     def in_order(self) -> list[T]:
         """Return the values that count, in path order."""
         return [value for value in self.values if value is not MISSING]
@@ -167,7 +172,7 @@ class Ledger(Generic[T]):
         if len(values) < len(self.names):
             values = [*values, *[MISSING] * (len(self.names) - len(values))]
         if not any(map(is_, values, repeat(MISSING))):
-            return list(map(Fulfilled, self.names, cast("list[T]", values)))
+            return [*all_fulfilled(self.names, cast("list[T]", values))]
         return [
             self._rejected_or_late(index) if value is MISSING else Fulfilled(name, value)
             for index, (name, value) in enumerate(zip(self.names, values))  # noqa: B905 - as long as each other

@@ -91,8 +91,9 @@ class Lease:
 
     def end(self) -> None:
         """The holder has ended: lend no more, and give the token back as soon as nobody uses it."""
-        self.ended = True
-        self._drop()
+        if not self.ended:
+            self.ended = True
+            self._drop()
 
     def _drop(self) -> None:
         lease: Lease | None = self

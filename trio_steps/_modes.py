@@ -1,8 +1,8 @@
 """How a fork decides: race, all, settle, quorum. Pure and synchronous.
 
 The engine tells a mode what happens, in the order in which it happens, and asks after each call whether the
-fork is decided. From that moment on the mode is told nothing more; when every path has ended, the engine
-asks for the result.
+fork is decided. From that moment on the mode is told nothing more. When every path has ended, decided or not, the
+engine asks for the result.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ R_co = TypeVar("R_co", covariant=True)
 
 class Mode(Protocol[T_contra, R_co]):
     """Decides one run of a fork. Each method but `result` returns True when the fork is decided by it.
+
+    Without that, the fork goes on until every path has ended.
 
     Two attributes are optional: ``winner``, the index of the one path whose state the fork's scope takes
     over (None, or no such attribute: of no path), and ``settles_deadline``, True if `result` can be asked for
@@ -54,31 +56,24 @@ ModeFactory: TypeAlias = Callable[[], Mode[T, R_co]] | Callable[["Ledger[T]"], M
 """Makes a mode for one run. A factory that requires an argument gets the run's `Ledger`."""
 
 
-class _Counting(Generic[T]):
-    """What the four modes have in common: the ledger, how many paths there are, and how many have ended."""
+class _Patient(Generic[T]):
+    """Lets every path end. The four modes differ in what they do not wait for."""
 
     def __init__(self, ledger: Ledger[T]) -> None:
         self._ledger = ledger
-        self._total: int | None = None
-        self._ended = 0
 
-    def succeeded(self, index: int, value: T, /) -> bool:
-        del index, value
-        self._ended += 1
-        return self._ended == self._total
+    def succeeded(self, _index: int, _value: T, /) -> bool:
+        return False
 
-    def failed(self, index: int, error: Exception, /) -> bool:
-        del index, error
-        self._ended += 1
-        return self._ended == self._total
+    def failed(self, _index: int, _error: Exception, /) -> bool:
+        return False
 
-    def exhausted(self, total: int, /) -> bool:
-        self._total = total
-        return self._ended == total
+    def exhausted(self, _total: int, /) -> bool:
+        return False
 
 
 @final
-class Race(_Counting[T]):
+class Race(_Patient[T]):
     """The first path that succeeds decides; if none does, every failure is raised."""
 
     winner: int | None = None
@@ -91,13 +86,13 @@ class Race(_Counting[T]):
     def result(self) -> T:
         if self.winner is not None:
             return self._ledger.values[self.winner]  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
-        if self._total == 0:
+        if not self._ledger.names:
             raise self._ledger.partial(NoPathsError(f"race {self._ledger.name!r} has no paths"))
         raise self._ledger.partial()
 
 
 @final
-class All(_Counting[T]):
+class All(_Patient[T]):
     """Every path has to succeed; the first that fails decides."""
 
     _broken = False
@@ -114,7 +109,7 @@ class All(_Counting[T]):
 
 
 @final
-class Settle(_Counting[T]):
+class Settle(_Patient[T]):
     """Every path ends in its own way, and none decides."""
 
     settles_deadline = True
@@ -124,25 +119,28 @@ class Settle(_Counting[T]):
 
 
 @final
-class Quorum(_Counting[T]):
+class Quorum(_Patient[T]):
     """`need` paths have to succeed; decided as soon as they have, or can't any more."""
 
     def __init__(self, ledger: Ledger[T], need: int) -> None:
         super().__init__(ledger)
         self._need = need
         self._wins = 0
+        self._failures = 0
+        self._total: int | None = None
 
     def succeeded(self, index: int, value: T, /) -> bool:
-        super().succeeded(index, value)
+        del index, value
         self._wins += 1
         return self._wins == self._need
 
     def failed(self, index: int, error: Exception, /) -> bool:
-        super().failed(index, error)
+        del index, error
+        self._failures += 1
         return self._impossible()
 
     def exhausted(self, total: int, /) -> bool:
-        super().exhausted(total)
+        self._total = total
         return self._impossible()
 
     def result(self) -> list[T]:
@@ -154,5 +152,5 @@ class Quorum(_Counting[T]):
         raise self._ledger.partial()
 
     def _impossible(self) -> bool:
-        """Tell whether too few paths are left, all that may still succeed included."""
-        return self._total is not None and self._total - self._ended + self._wins < self._need
+        """Tell whether too few paths are left that have not failed."""
+        return self._total is not None and self._total - self._failures < self._need

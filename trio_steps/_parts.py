@@ -20,6 +20,7 @@ from ._nodes import Each, Function, Group, Node, WholeRace, member_path, sharing
 from ._plan import plan
 from ._policies import Policies, Retry
 from ._run import program_of
+from ._source import Known
 from ._step import FunctionStep, Step, describe
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def group_of(
         parts.append(part_of(cast("object", fn), f"{name}/{id}", share))
     own = name.rpartition("/")[2]
     fork = plan(own, WholeRace if mode == "race" else mode, (), concurrency=concurrency, timeout=timeout)
-    known = [(index, id, member_path(index)) for index, id in enumerate(ids)]
+    known = Known(list(ids), [member_path(index) for index in range(len(ids))])
     members = tuple(part.member for part in parts)
     body = Group(mode=cast("Any", mode), ids=tuple(ids), members=members, plan=attrs.evolve(fork, known=known))
     return body, parts

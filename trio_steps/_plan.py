@@ -19,7 +19,7 @@ from ._step import check_id
 if TYPE_CHECKING:
     from ._ledger import Ledger
     from ._modes import Mode
-    from ._source import Path
+    from ._source import Known
 
 _MODES: Mapping[str, Callable[[Ledger[Any]], Mode[Any, Any]]] = {"race": Race, "all": All, "settle": Settle}
 
@@ -53,7 +53,7 @@ def plan(
     for name, given in (("merge", merge), ("dispose", dispose)):
         if given is not None and not callable(given):
             raise ConfigError(f"{name}={given!r}: give a function")
-    known: list[Path] | None = None
+    known: Known | None = None
     source: Iterable[object] | AsyncIterable[object] | None = None
     function: Callable[..., Any] | None = None
     if isinstance(paths, COLLECTIONS):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast, final
 
 import attrs
@@ -10,6 +12,8 @@ import outcome
 from ._errors import kind_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from ._errors import Kind
 
 T = TypeVar("T")
@@ -53,8 +57,16 @@ class Fulfilled(Generic[T_co]):
         return self.value
 
 
-_set_step_id: Any = cast("Any", Fulfilled).step_id.__set__
-_set_value: Any = cast("Any", Fulfilled).value.__set__
+_set_step_id: Callable[[object, str], None] = cast("Any", Fulfilled).step_id.__set__
+_set_value: Callable[[object, object], None] = cast("Any", Fulfilled).value.__set__
+
+
+def all_fulfilled(step_ids: Iterable[str], values: Sequence[T]) -> list[Fulfilled[T]]:
+    """Make a `Fulfilled` of each step's id and value, column by column: that spares a call for each."""
+    made: list[Fulfilled[T]] = list(map(object.__new__, repeat(Fulfilled, len(values))))
+    deque(map(_set_step_id, made, step_ids), maxlen=0)
+    deque(map(_set_value, made, values), maxlen=0)
+    return made
 
 
 @final

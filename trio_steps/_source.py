@@ -7,7 +7,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, 
 from contextvars import copy_context
 from functools import partial
 from inspect import iscoroutine
+from itertools import count
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, cast, final
+
+import attrs
 
 from ._errors import ConfigError
 from ._step import called, describe
@@ -20,6 +24,19 @@ if TYPE_CHECKING:
 
 Call = Callable[..., Any]
 Path = tuple[int, str, Call]  # its index, its id, and what to call in its scope
+
+
+@final
+@attrs.frozen(eq=False)
+class Known:
+    """Paths that are all there, by index: the id of each, and what to call in its scope."""
+
+    ids: list[str]
+    calls: list[Call]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
 
 COLLECTIONS: Final = (list, tuple, set, frozenset)
 """Sources that are all there: their paths are known when the fork begins."""
@@ -49,8 +66,8 @@ class Source:
 
     __slots__ = ("_context", "_iterator", "_ledger", "_pulled", "_stream", "dry", "error", "known", "take", "total")
 
-    def __init__(self, known: list[Path] | None, ledger: Ledger[Any]) -> None:
-        self.known: list[Path] | None = None
+    def __init__(self, known: Known | None, ledger: Ledger[Any]) -> None:
+        self.known: Known | None = None
         self.take: Callable[[], Path | None] = _nothing
         self.total: int | None = None
         self.error: Exception | None = None
@@ -63,11 +80,12 @@ class Source:
         if known is not None:
             self._know(known)
 
-    def _know(self, paths: list[Path]) -> None:
+    def _know(self, paths: Known) -> None:
         self.known = paths
-        self.take = partial(next, iter(paths), None)  # no method of ours: each path pays for this call
+        # no method of ours: each path pays for this call
+        self.take = partial(next, zip(count(), paths.ids, paths.calls), None)
         self.total = len(paths)
-        self._ledger.expect([id for _, id, _ in paths])
+        self._ledger.expect(paths.ids)
 
     @property
     def is_async(self) -> bool:
@@ -175,30 +193,40 @@ class Source:
                 self._fail_mixed(rest)
 
 
-def describe_all(paths: Collection[object]) -> list[Path]:
-    """Return the paths of a source that is all there, each with an id of its own.
+def describe_all(paths: Collection[object]) -> Known:
+    """Give each path of a source that is all there an id of its own.
 
     Raises:
       ConfigError: one can't be called, or two were given the same id.
     """
     counts: dict[str, int] = {}
-    known: list[Path] = []
-    plain = True
+    ids: list[str] = []
+    calls: list[Call] = []
+    plain, last, number = True, "", 0
     try:
-        for index, path in enumerate(paths):
-            base, given, call = describe(path)
-            plain = plain and not given
-            counts[base] = number = counts.get(base, 0) + 1
-            known.append((index, base if number == 1 else f"{base}#{number}", call))
+        for path in paths:
+            if type(path) is FunctionType:  # as `describe` has it, but without a call: most paths are functions
+                base = path.__name__
+                calls.append(path)
+            else:
+                base, given, call = describe(path)
+                plain = plain and not given
+                calls.append(call)
+            if base is not last:  # as a rule it is: many paths have the name of one function
+                counts[last] = number
+                last, number = base, counts.get(base, 0)
+            number += 1
+            ids.append(base if number == 1 else f"{base}#{number}")
     except ConfigError:
         for path in paths:
             if iscoroutine(path):
                 path.close()  # the error says it all; that it was never awaited is no news
         raise
+    counts[last] = number
     if plain and not any("#" in base for base in counts):
-        return known
+        return Known(ids, calls)
     # What was given by hand stays as it is; others make way for it, and for what looks like a number of theirs.
-    return [(index, id, call) for (index, _, call), id in zip(known, _ids(paths), strict=True)]
+    return Known(_ids(paths), calls)
 
 
 def _ids(paths: Collection[object]) -> list[str]:

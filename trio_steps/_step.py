@@ -182,21 +182,29 @@ class Step(Generic[I_contra, O_co]):
 class FunctionStep(Step[I_contra, O_co]):
     """A function, with policies."""
 
-    __slots__ = ("call", "fn", "policies", "provides")
+    __slots__ = ("fn", "policies", "provides")
 
     def __init__(self, fn: Callable[..., Any], id: str | None, policies: Policies, provides: str | None) -> None:
         derived, given, call = describe(fn)
-        self.call: Callable[..., Any] = call
         self.policies = policies
-        super().__init__(
-            derived if id is None else check_id(id),
-            given or id is not None,
-            self.call if policies == Policies() else self._guarded,
-        )
+        own = derived if id is None else check_id(id)
+        super().__init__(own, given or id is not None, call if policies == Policies() else Guarded(call, policies, own))
         self.fn: Callable[..., Any] = fn
         self.provides: str | None = provides
 
-    async def _guarded(self, *args: Any, **kwargs: Any) -> Any:
+
+@final
+class Guarded:
+    """What enters a function with policies. It is no method of the step, which would have to hold itself for that."""
+
+    __slots__ = ("__name__", "call", "policies")
+
+    def __init__(self, call: Callable[..., Any], policies: Policies, name: str) -> None:
+        self.call: Callable[..., Any] = call
+        self.policies = policies
+        self.__name__: str = name
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         call = functools.partial(self.call, **kwargs) if kwargs else self.call
         return await self.policies.apply(current_scope(), functools.partial(called, call, args))
 
@@ -295,11 +303,10 @@ def takes_input(fn: Callable[..., Any]) -> bool:
     if type(fn) is FunctionType:
         code = fn.__code__
         return code.co_argcount > 0 or bool(code.co_flags & inspect.CO_VARARGS)
-    own = getattr(fn.func if isinstance(fn, functools.partial) else fn, "__self__", None)
-    if isinstance(own, FunctionStep):  # its policies change nothing about how it is called
-        if isinstance(fn, functools.partial):
-            return takes_input(functools.partial(own.call, *fn.args, **fn.keywords))
-        return takes_input(own.call)
+    if isinstance(fn, Guarded):  # its policies change nothing about how it is called
+        return takes_input(fn.call)
+    if isinstance(fn, functools.partial) and isinstance(fn.func, Guarded):
+        return takes_input(functools.partial(fn.func.call, *fn.args, **fn.keywords))
     try:
         parameters = inspect.signature(fn).parameters.values()  # pyright: ignore[reportUnknownArgumentType]
     except (TypeError, ValueError):
