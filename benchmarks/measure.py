@@ -10,6 +10,8 @@ both are the same on an idle machine, and on a busy one a neighbour that takes t
 The garbage collector: a full collection comes before each sample, outside of what is timed, so that no contender
 pays for the garbage of another. During a sample it runs as it does in a user's program (``--gc off`` to see the
 difference).
+
+Context variables: a sample runs in a context that has none. See `docs/performance.md` for what one costs.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import asyncio
 import gc
 import statistics
 import time
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -218,14 +221,15 @@ def judge(
 
 
 def run_in(loop: Loop, main: Callable[[], Awaitable[Any]]) -> Any:
-    """Run `main` in an event loop of its own."""
+    """Run `main` in an event loop of its own, in a context without variables: what measures has some (decimal's)."""
+    context = Context()
     if loop == "trio":
-        return trio.run(main)
+        return context.run(trio.run, main)
 
     async def started() -> Any:
         return await main()
 
-    return asyncio.run(started())
+    return context.run(asyncio.run, started())
 
 
 def timed(loop: Loop, work: Callable[[], Awaitable[Any]], settings: Settings) -> tuple[float, Any]:

@@ -477,7 +477,7 @@ class _Run:
                     self._leftovers.add(task.name, value)
                     raise RuntimeError(f"path {task.name!r} returned with a nursery of its own still open")
             except trio.Cancelled:
-                cancelled = cast("trio.Cancelled", sys.exc_info()[1])  # `as` would unwind the stack once more
+                cancelled: Any = sys.exc_info()[1]  # `as` would unwind the stack once more
                 if observe is not None or not self._decided:
                     self._interrupted(index, scope, start, cancelled)
                 else:  # one of many losers, with nothing to tell: its traceback would keep a dozen objects till the end
@@ -497,7 +497,20 @@ class _Run:
                 finally:
                     del rest  # or else it would keep this frame, which keeps it
             else:
-                self._returned(index, scope, start, value)
+                if not self._in_time and self._over():
+                    self._came_late(index, scope, start, value)
+                else:
+                    if index < len(ledger.values):
+                        ledger.values[index] = value
+                    else:
+                        ledger.put(index, value)
+                    if scope.state is not None and hasattr(self._mode, "winner"):
+                        self._states[index] = scope.state
+                    self._ended += 1
+                    if self._mode.succeeded(index, value) if observe is None else self._won(index, scope, start, value):
+                        self._decide(f"path {id!r} won")
+                    elif self._ended == self._total:
+                        self._decide("every path has ended")
                 del value  # the ledger has it now
             if member is None:
                 return True
@@ -526,33 +539,21 @@ class _Run:
             self._replace(member.lender)
         return await self._park()
 
-    def _returned(self, index: int, scope: Scope, start: float, value: Any) -> None:
-        if not self._in_time and self._over():
-            self._ledger.late_values[index] = value
-            if self._observe is not None:
-                observe_end(self._observe, scope, start, None)
-            return
-        values = self._ledger.values
-        if index < len(values):
-            values[index] = value
-        else:
-            self._ledger.put(index, value)
-        if scope.state is not None and hasattr(self._mode, "winner"):
-            self._states[index] = scope.state
-        self._ended += 1
-        if self._observe is None:
-            decided = self._mode.succeeded(index, value)
-        else:
-            decided = False
-            try:
-                decided = self._mode.succeeded(index, value)
-            finally:  # also if the mode has a bug: each start has an end
-                won = decided and getattr(self._mode, "winner", None) == index
-                observe_end(self._observe, scope, start, None, won=won)
-        if decided:
-            self._decide(f"path {scope.id!r} won")
-        elif self._ended == self._total:
-            self._decide("every path has ended")
+    def _came_late(self, index: int, scope: Scope, start: float, value: Any) -> None:
+        self._ledger.late_values[index] = value
+        if self._observe is not None:
+            observe_end(self._observe, scope, start, None)
+
+    def _won(self, index: int, scope: Scope, start: float, value: Any) -> bool:
+        """Tell the mode, and then the observers."""
+        assert self._observe is not None
+        won = False
+        try:
+            won = self._mode.succeeded(index, value)
+        finally:  # also if the mode has a bug: each start has an end
+            is_winner = won and getattr(self._mode, "winner", None) == index
+            observe_end(self._observe, scope, start, None, won=is_winner)
+        return won
 
     def _failed(self, index: int, scope: Scope, start: float, error: Exception) -> None:
         # Its traceback begins with a frame of ours, which tells nothing, and keeps all that there is.
