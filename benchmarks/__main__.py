@@ -27,7 +27,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks",
         description="Measure what forks cost against bare Trio and peers; exit with 1 when a target is missed.",
     )
-    parser.add_argument("--quick", action="store_true", help="smaller P5, P10 and latency study: within two minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller P5 to P7, P10 and latency study: within two minutes"
+    )
     parser.add_argument("--only", choices=KEYS, action="append", help="this target; can be given more than once")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}; fewer are no measurement")
     parser.add_argument("--scale", type=float, default=1.0, help="of all sizes, to try things out; default 1")

@@ -104,8 +104,8 @@ ONE_IN_SMALL, ONE_IN_LARGE = "trio_steps, a run of one step, 5 keys", "trio_step
 
 def of_steps(settings: Settings) -> list[Contender]:
     """Return the contenders of P6 and P7: they share the row of steps, which takes long to build."""
-    steps = settings.size(STEPS)
-    few = settings.size(STEPS // 10)
+    steps = settings.size(STEPS, STEPS // 2)
+    few = steps // 10
     row, naming, one = row_of(steps), row_of(few, advance_and_look), row_of(1)
 
     def ours(

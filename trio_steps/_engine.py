@@ -367,7 +367,7 @@ class _Run:
                 clean = False
             finally:
                 member.end_lease()
-            length = min(16 * length, 8 * STRETCH)
+            length = min(16 * length, 4 * STRETCH)
             member.ran.clear()
         if not self._source.dry:
             self._replace(lender)
