@@ -172,7 +172,7 @@ class Ledger(Generic[T]):
         if len(values) < len(self.names):
             values = [*values, *[MISSING] * (len(self.names) - len(values))]
         if not any(map(is_, values, repeat(MISSING))):
-            return [*all_fulfilled(self.names, cast("list[T]", values))]
+            return all_fulfilled(self.names, cast("list[T]", values))
         return [
             self._rejected_or_late(index) if value is MISSING else Fulfilled(name, value)
             for index, (name, value) in enumerate(zip(self.names, values))  # noqa: B905 - as long as each other

@@ -61,9 +61,9 @@ _set_step_id: Callable[[object, str], None] = cast("Any", Fulfilled).step_id.__s
 _set_value: Callable[[object, object], None] = cast("Any", Fulfilled).value.__set__
 
 
-def all_fulfilled(step_ids: Iterable[str], values: Sequence[T]) -> list[Fulfilled[T]]:
+def all_fulfilled(step_ids: Iterable[str], values: Sequence[T]) -> list[SettleResult[T]]:
     """Make a `Fulfilled` of each step's id and value, column by column: that spares a call for each."""
-    made: list[Fulfilled[T]] = list(map(object.__new__, repeat(Fulfilled, len(values))))
+    made: list[Any] = list(map(object.__new__, repeat(Fulfilled, len(values))))
     deque(map(_set_step_id, made, step_ids), maxlen=0)
     deque(map(_set_value, made, values), maxlen=0)
     return made
