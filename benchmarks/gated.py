@@ -10,8 +10,8 @@ import time
 import trio
 
 from trio_steps.testing import Probe, sweep_cancellation
-from trio_steps.testing._run import Settings, perform
-from trio_steps.testing._token import Recipe
+from trio_steps.testing._machine.run import Settings, perform
+from trio_steps.testing._machine.token import Recipe
 
 
 async def ticks(count: int) -> None:

@@ -37,7 +37,7 @@ extensions = [
 exclude_patterns = ["_build"]
 nitpicky = True
 # types of attributes that nobody has to name, and a type variable
-nitpick_ignore = [("py:class", "Recipe"), ("py:class", "Where"), ("py:class", "trio_steps._results.T_co")]
+nitpick_ignore = [("py:class", "Recipe"), ("py:class", "Where"), ("py:class", "trio_steps._core.results.T_co")]
 
 html_theme = "furo"
 html_title = f"trio_steps {version}"

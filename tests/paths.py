@@ -7,7 +7,7 @@ from typing import Any
 import trio
 
 from trio_steps import step
-from trio_steps._scope import scope_of
+from trio_steps._core.scope import scope_of
 
 ANY_SCOPE = scope_of("a", None, None, None, None)
 """For events that are compared or drawn: their scope counts for neither."""

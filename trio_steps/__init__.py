@@ -1,42 +1,21 @@
 """Structured fan-out for Trio: fork several steps at once, and decide between them.
 
-The floors of the house; a module imports only from floors below it:
+The packages; each imports only from those below it:
 
-    testing  terminal  otel         what a user imports by itself: tests of cancellation; a live tree; spans;
-    store  executors                durable runs in SQLite; functions that run in an executor
-    _pipeline                       Pipeline: the immutable builder
-    _durable                        runs that are kept in a store as they go
-    _cases                          what a branch makes of when and otherwise
-    _parts                          what a builder makes of names, options and functions
-    _fork_steps  _faces  _recorder  forks as steps of a pipeline, and on the spot; an observer that keeps a run's story
-    _fork                           fork
-    _diagram                        what is drawn of a step, and of its run
-    _run                            the one loop that executes a pipeline
-    _forks  _program                its parallel steps and for_each; what a pipeline is
-    _hooks  _journal                who is told; what is done already
-    _calls  _nodes                  functions called, results understood; the plan of a pipeline
-    _timeline  _chrome_trace        a run as a page, and as a trace
-    _logging  _tree                 an observer that logs; what a live display draws
-    _charts  _rows                  the rows of a timeline; the story of a run, read from its events
-    _plan                           what a fork was given, checked and put in form
-    _engine  _contract              the one nursery that runs paths; what a pipeline needs and provides
-    _calling                        functions that are called with the keys of a context
-    _source  _leftovers  _workers   where paths come from; what a fork neither returns nor raises; what workers go by
-    _step                           steps, and how they are called
-    _policies  _checkpoint          timeouts, retries, circuit breakers, limiters; what a run is resumed from
-    _modes  _context  _codec        how a fork decides; what flows through a pipeline; values as JSON: pure, synchronous
-    _forms                          how each type is taken apart, and put together
-    _ledger  _lending  _named       what became of each path; tokens that can be lent; classes found by name
-    _scope  _values                 where we are; copies and equality
-    _results  _events               Fulfilled, Rejected; event records and who gets them
-    _fit  _shape                    whether types fit; what is known of a context
-    _errors  _types                 every exception; what annotations say
+    _cli                        the command line, on top of everything
+    _pipeline                   a context that flows through named steps
+    _durable                    stores, in which runs are kept
+    _fork  _observers  _values  several steps at once; what is seen of a run; copies, equality, text
+    _core                       what a step is
+    _drawing                    diagrams, as text
+
+Beside them are the modules that a user imports by name: testing, store, terminal, otel, executors.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ._errors import (
+from ._core.errors import (
     CheckpointError,
     CircuitOpenError,
     ConfigError,
@@ -49,7 +28,7 @@ from ._errors import (
     StepOutputError,
     StepTimeoutError,
 )
-from ._events import (
+from ._core.events import (
     ErrorDiscarded,
     Event,
     KeyOverridden,
@@ -63,42 +42,42 @@ from ._events import (
     StepSucceeded,
     ValueDiscarded,
 )
-from ._faces import gather, race, settle
-from ._fork import Fork, fork
-from ._ledger import Ledger
-from ._modes import Mode, ModeFactory
-from ._policies import CircuitBreaker, Retry
-from ._results import Fulfilled, Rejected, SettleResult
-from ._scope import Scope, current_scope
-from ._step import Step, StepDecorator, step
+from ._core.policies import CircuitBreaker, Retry
+from ._core.results import Fulfilled, Rejected, SettleResult
+from ._core.scope import Scope, current_scope
+from ._core.step import Step, StepDecorator, step
+from ._fork.fork import Fork, fork
+from ._fork.ledger import Ledger
+from ._fork.modes import Mode, ModeFactory
+from ._fork.race import gather, race, settle
 
 if TYPE_CHECKING:
-    from ._cases import BranchCase, otherwise, when
-    from ._checkpoint import Checkpoint, Codec
-    from ._context import Context, MergePolicy
-    from ._hooks import CompleteHook, ErrorHook, StepCompletion
-    from ._logging import LogObserver
-    from ._nodes import OnError
-    from ._pipeline import Pipeline
-    from ._recorder import Recorder
+    from ._observers.log import LogObserver
+    from ._observers.recorder import Recorder
+    from ._pipeline.builder.branches import BranchCase, otherwise, when
+    from ._pipeline.context import Context, MergePolicy
+    from ._pipeline.definition import OnError
+    from ._pipeline.pipeline import Pipeline
+    from ._pipeline.run.checkpoint import Checkpoint, Codec
+    from ._pipeline.run.hooks import CompleteHook, ErrorHook, StepCompletion
 else:
     # Pipelines, the recorder and the like double the time that `import trio_steps` takes. So who wants forks only
     # does not pay for them: they are imported when somebody asks for one of their names.
     _ON_DEMAND = {
-        "BranchCase": "_cases",
-        "otherwise": "_cases",
-        "when": "_cases",
-        "Checkpoint": "_checkpoint",
-        "Codec": "_checkpoint",
-        "Context": "_context",
-        "MergePolicy": "_context",
-        "CompleteHook": "_hooks",
-        "ErrorHook": "_hooks",
-        "StepCompletion": "_hooks",
-        "LogObserver": "_logging",
-        "OnError": "_nodes",
-        "Pipeline": "_pipeline",
-        "Recorder": "_recorder",
+        "BranchCase": "_pipeline.builder.branches",
+        "otherwise": "_pipeline.builder.branches",
+        "when": "_pipeline.builder.branches",
+        "Checkpoint": "_pipeline.run.checkpoint",
+        "Codec": "_pipeline.run.checkpoint",
+        "Context": "_pipeline.context",
+        "MergePolicy": "_pipeline.context",
+        "CompleteHook": "_pipeline.run.hooks",
+        "ErrorHook": "_pipeline.run.hooks",
+        "StepCompletion": "_pipeline.run.hooks",
+        "LogObserver": "_observers.log",
+        "OnError": "_pipeline.definition",
+        "Pipeline": "_pipeline.pipeline",
+        "Recorder": "_observers.recorder",
     }
 
     def __getattr__(name: str) -> object:

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, final
 
 import trio
 
-from ._errors import ConfigError
-from ._step import describe
+from ._core.errors import ConfigError
+from ._core.step import describe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -29,7 +29,7 @@ import trio
 from opentelemetry import context as contexts
 from opentelemetry import trace
 
-from ._events import (
+from ._core.events import (
     ErrorDiscarded,
     Event,
     KeyOverridden,
@@ -43,12 +43,12 @@ from ._events import (
     ValueDiscarded,
     logger,
 )
-from ._rows import message
+from ._observers.rows import message
 
 if TYPE_CHECKING:
     from contextvars import Token
 
-    from ._scope import Scope
+    from ._core.scope import Scope
 
 __all__ = ["Tracing"]
 

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, final
 import attrs
 import trio
 
-from ._durable import RunChange, RunClaim, RunClaimedError, RunStatus, RunStore, StoredRun, checkpoint_of
-from ._errors import ConfigError, add_note
-from ._sqlite import Claimed, Database, RecordStatus, RunRecord, StoreError
+from ._core.errors import ConfigError, add_note
+from ._durable.runs import RunChange, RunClaim, RunClaimedError, RunStatus, RunStore, StoredRun, checkpoint_of
+from ._durable.sqlite import Claimed, Database, RecordStatus, RunRecord, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection
     from datetime import timedelta
 
-    from ._checkpoint import Checkpoint, Codec
+    from ._pipeline.run.checkpoint import Checkpoint, Codec
 
 __all__ = [
     "RecordStatus",

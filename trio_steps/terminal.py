@@ -25,10 +25,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ._errors import ConfigError
-from ._events import logger
-from ._rows import MARKS, WORDS, clock, plain
-from ._tree import Tree
+from ._core.errors import ConfigError
+from ._core.events import logger
+from ._observers.live import Tree
+from ._observers.rows import MARKS, WORDS, clock, plain
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderResult
 
-    from ._events import Event
-    from ._rows import Look
-    from ._tree import LiveRow
+    from ._core.events import Event
+    from ._observers.live import LiveRow
+    from ._observers.rows import Look
 
 __all__ = ["LiveTree"]
 

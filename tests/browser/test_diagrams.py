@@ -17,7 +17,7 @@ import pytest
 from paths import never, raises, returns
 
 from trio_steps import Pipeline, Recorder, Retry, fork, otherwise, step, when
-from trio_steps._graph import Edge, Graph, Node, to_dot, to_mermaid
+from trio_steps._drawing.graph import Edge, Graph, Node, to_dot, to_mermaid
 
 pytestmark = pytest.mark.browser
 

@@ -17,7 +17,7 @@ from trio_steps import (
     race,
     settle,
 )
-from trio_steps._scope import scope_of
+from trio_steps._core.scope import scope_of
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,7 @@ import pytest
 from plain import found_in
 
 from trio_steps.testing import explore, replay
-from trio_steps.testing._token import TRIO
+from trio_steps.testing._machine.token import TRIO
 
 FILES = sorted((Path(__file__).parent / "corpus").glob("*.py"))
 NAMES = [file.stem for file in FILES]

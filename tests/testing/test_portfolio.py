@@ -23,7 +23,7 @@ from trio_steps.testing import (
     sweep_cancellation,
     sweep_faults,
 )
-from trio_steps.testing._bench import Bench
+from trio_steps.testing._search.bench import Bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable

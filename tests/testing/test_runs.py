@@ -34,15 +34,15 @@ from trio_steps.testing import (
     sweep_cancellation,
     sweep_faults,
 )
-from trio_steps.testing import _conductor as conductor_module
-from trio_steps.testing import _minimise as minimise
-from trio_steps.testing import _values as values
-from trio_steps.testing._bench import Bench
-from trio_steps.testing._conductor import Conductor
+from trio_steps.testing import _compare as values
+from trio_steps.testing._machine import conductor as conductor_module
+from trio_steps.testing._machine.conductor import Conductor
+from trio_steps.testing._machine.run import Settings, perform
+from trio_steps.testing._machine.schedules import Script
+from trio_steps.testing._machine.token import Recipe
 from trio_steps.testing._report import schedule_in_words
-from trio_steps.testing._run import Settings, perform
-from trio_steps.testing._schedules import Script
-from trio_steps.testing._token import Recipe
+from trio_steps.testing._search import minimise as minimise
+from trio_steps.testing._search.bench import Bench
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 import trio
 
-from trio_steps.testing._run import Settings, perform
-from trio_steps.testing._token import Recipe
+from trio_steps.testing._machine.run import Settings, perform
+from trio_steps.testing._machine.token import Recipe
 
 MODULES = (
     "trio._tests.test_sync",

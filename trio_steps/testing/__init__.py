@@ -26,17 +26,17 @@ A module imports only from those below it:
     _source                              lines of source
 """
 
-from ._clock import VirtualClock
-from ._enumerate import enumerate_schedules
-from ._explore import check_determinism, explore, replay, run_once
 from ._fakes import FakeStep, RecordingObserver
 from ._findings import DeadlockError, ExplorationError, FaultInjectedError, Finding, Invariant, TokenError
+from ._machine.clock import VirtualClock
+from ._machine.run import Program, Run
+from ._machine.schedules import Policy
+from ._places import Place
 from ._probe import Probe, Resource
 from ._report import Failure, Report
-from ._run import Program, Run
-from ._schedules import Policy
-from ._source import Place
-from ._sweep import sweep_cancellation, sweep_faults
+from ._search.enumerate import enumerate_schedules
+from ._search.explore import check_determinism, explore, replay, run_once
+from ._search.sweep import sweep_cancellation, sweep_faults
 
 __all__ = [
     "DeadlockError",

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, final
 
 import attrs
 
-from trio_steps._errors import ConfigError
+from trio_steps._core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ._source import Place
+    from ._places import Place
 
 Invariant: TypeAlias = Literal[
     "cancellation", "deadlock", "determinism", "internal", "invariant", "livelock", "lock", "outcome", "resource",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, final
 import attrs
 import trio
 
+from ._compare import contents
 from ._findings import Finding
-from ._source import Place, place_of_caller, place_of_error, short_name
-from ._values import contents
+from ._places import Place, place_of_caller, place_of_error, short_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import pytest
 
-from ._conductor import name_of
-from ._explore import BUDGET, explore, replay
 from ._findings import ExplorationError
+from ._machine.conductor import name_of
 from ._report import failure_of
+from ._search.explore import BUDGET, explore, replay
 
 if TYPE_CHECKING:
+    from ._machine.run import Program, Run
     from ._report import Report
-    from ._run import Program, Run
 
 _BUDGET: Final = re.compile(r"(\d+)(s?)")
 

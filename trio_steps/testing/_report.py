@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final, final
 
 import attrs
 
-from ._conductor import name_of
 from ._findings import ExplorationError, Finding, Invariant
-from ._minimise import minimise
+from ._machine.conductor import name_of
+from ._search.minimise import minimise
 
 if TYPE_CHECKING:
-    from ._bench import Bench
-    from ._run import Run
-    from ._schedules import Policy
-    from ._source import Place
+    from ._machine.run import Run
+    from ._machine.schedules import Policy
+    from ._places import Place
+    from ._search.bench import Bench
 
 _TRACE: Final = 30  # lines
 _MOST_FAILURES: Final = 5

@@ -1,0 +1,872 @@
+"""Tokens that are lent: who holds one, who may use it, and when it goes back."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import trio
+import trio.testing
+
+from trio_steps import Retry, StepTimeoutError, current_scope, fork, step
+from trio_steps._core.errors import leaves
+from trio_steps._core.limiter import Lease, find_lender, hold
+
+
+class BoomError(Exception):
+    """What a body raises in these tests."""
+
+
+@pytest.fixture
+def limiter():
+    return trio.CapacityLimiter(1)
+
+
+def held(limiter, outer=None):
+    """Return a lease that holds a token."""
+    lease = Lease(limiter, outer)
+    assert lease.take_nowait()
+    return lease
+
+
+def lent(lender):
+    """Return a lease on the lane of `lender`."""
+    borrowed = Lease(lender.limiter, lender, lender)
+    assert borrowed.take_nowait()
+    return borrowed
+
+
+# A lease
+
+
+def test_lease_holds_a_token_on_its_own_behalf() -> None:
+    """Several leases of one task hold a token each."""
+    limiter = trio.CapacityLimiter(2)
+    first, second = held(limiter), held(limiter)
+    assert limiter.borrowed_tokens == 2
+    first.end()
+    assert limiter.borrowed_tokens == 1
+    second.end()
+    assert limiter.borrowed_tokens == 0
+
+
+def test_lease_without_a_free_token_is_not_taken(limiter) -> None:
+    first = held(limiter)
+    assert Lease(limiter, None).take_nowait() is False
+    first.end()
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_lease_waits_for_a_token(limiter, autojump_clock) -> None:
+    first, second = held(limiter), Lease(limiter, None)
+    took = []
+
+    async def takes():
+        took.append((await second.take(), trio.current_time()))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(takes)
+        await trio.sleep(3)
+        assert limiter.statistics().tasks_waiting == 1
+        first.end()
+    assert took == [(True, 3)]
+    assert limiter.borrowed_tokens == 1
+    second.end()
+    assert limiter.borrowed_tokens == 0
+
+
+def test_lease_lends_without_another_token(limiter) -> None:
+    lent(held(limiter))
+    assert limiter.borrowed_tokens == 1
+
+
+def test_lease_lends_to_one_borrower_at_a_time(limiter) -> None:
+    lease = held(limiter)
+    borrowed = lent(lease)
+    assert Lease(limiter, lease, lease).take_nowait() is False
+    borrowed.end()
+    assert Lease(limiter, lease, lease).take_nowait() is True
+
+
+def test_lease_goes_on_after_its_borrower_has_ended(limiter) -> None:
+    lease = held(limiter)
+    lent(lease).end()
+    assert limiter.borrowed_tokens == 1
+    lease.end()
+    assert limiter.borrowed_tokens == 0
+
+
+def test_lease_that_ended_first_keeps_the_token_until_its_borrower_has_ended(limiter) -> None:
+    lease = held(limiter)
+    borrowed = lent(lease)
+    lease.end()
+    assert limiter.borrowed_tokens == 1
+    borrowed.end()
+    assert limiter.borrowed_tokens == 0
+
+
+def test_lease_of_a_borrower_lends_in_turn_and_the_last_one_gives_the_token_back(limiter) -> None:
+    lease = held(limiter)
+    borrowed = lent(lease)
+    again = lent(borrowed)
+    lease.end()
+    borrowed.end()
+    assert limiter.borrowed_tokens == 1
+    again.end()
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_lease_has_one_lane_for_all_its_borrowers(limiter, autojump_clock) -> None:
+    lease = held(limiter)
+    times = []
+
+    async def borrower():
+        borrowed = Lease(limiter, lease, lease)
+        assert await borrowed.take() is True
+        begin = trio.current_time()
+        await trio.sleep(2)
+        times.append((begin, trio.current_time()))
+        borrowed.end()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(borrower)
+    assert times == [(0, 2), (2, 4), (4, 6)]
+    assert limiter.borrowed_tokens == 1
+
+
+async def test_lease_that_has_ended_lends_no_more_and_keeps_its_lane_free(limiter) -> None:
+    lease = held(limiter)
+    lease.end()
+    for _ in range(2):
+        assert Lease(limiter, None, lease).take_nowait() is False
+        assert await Lease(limiter, None, lease).take() is False
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_lease_that_ends_while_somebody_waits_for_its_lane_lends_no_more(limiter, autojump_clock) -> None:
+    lease = held(limiter)
+    borrowed = lent(lease)
+    took = []
+
+    async def late():
+        took.append(await Lease(limiter, lease, lease).take())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(late)
+        await trio.sleep(1)
+        lease.end()
+        await trio.sleep(1)
+        assert took == []
+        borrowed.end()
+    assert took == [False]
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_lease_is_as_before_when_a_borrower_was_cancelled_on_its_way_to_the_lane(limiter, autojump_clock) -> None:
+    lease = held(limiter)
+    borrowed = lent(lease)
+    with trio.move_on_after(1) as scope:
+        await Lease(limiter, lease, lease).take()
+    assert scope.cancelled_caught
+    borrowed.end()
+    lent(lease).end()
+    lease.end()
+    assert limiter.borrowed_tokens == 0
+
+
+# Passing a lease on
+
+
+async def test_lease_is_passed_on_with_its_token(limiter) -> None:
+    lease = held(limiter)
+    successor = lease.pass_on(0)
+    assert successor is not lease
+    assert lease.ended
+    assert not successor.ended
+    assert limiter.borrowed_tokens == 1
+    successor.end()
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_lease_that_was_passed_on_lends_no_more_but_its_successor_does(limiter) -> None:
+    lease = held(limiter)
+    successor = lease.pass_on(0)
+    assert Lease(limiter, None, lease).take_nowait() is False
+    borrowed = lent(successor)
+    successor.end()
+    assert limiter.borrowed_tokens == 1
+    borrowed.end()
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_lease_is_not_passed_on_while_it_is_lent(limiter) -> None:
+    """The borrower keeps the token: whoever passed it on has to wait for another."""
+    lease = held(limiter)
+    borrowed = lent(lease)
+    assert lease.pass_on(0) is None
+    assert lease.ended
+    assert limiter.borrowed_tokens == 1
+    borrowed.end()
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_lease_is_not_passed_on_while_a_stranger_waits(limiter, autojump_clock) -> None:
+    lease = held(limiter)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(limiter.acquire_on_behalf_of, "stranger")
+        await trio.testing.wait_all_tasks_blocked()
+        assert lease.pass_on(0) is None
+    assert limiter.statistics().borrowers == ["stranger"]
+
+
+async def test_lease_is_passed_on_when_nobody_waits_but_the_holders_own_tasks(limiter, autojump_clock) -> None:
+    lease = held(limiter)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(limiter.acquire_on_behalf_of, "own")
+        await trio.testing.wait_all_tasks_blocked()
+        successor = lease.pass_on(1)
+        assert successor is not None
+        assert limiter.statistics().tasks_waiting == 1
+        successor.end()
+
+
+def test_lease_is_not_passed_on_after_the_number_of_tokens_was_lowered() -> None:
+    limiter = trio.CapacityLimiter(2)
+    first, second = held(limiter), held(limiter)
+    limiter.total_tokens = 1
+    assert first.pass_on(0) is None
+    assert limiter.borrowed_tokens == 1
+    assert second.pass_on(0) is not None
+
+
+async def test_lease_on_a_lane_is_passed_on_while_the_lender_runs(limiter) -> None:
+    lease = held(limiter)
+    borrowed = lent(lease)
+    successor = borrowed.pass_on(0)
+    assert successor.outer is borrowed.outer
+    successor.end()
+    assert limiter.borrowed_tokens == 1
+    lease.end()
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_lease_on_a_lane_is_not_passed_on_after_the_lender_has_ended(limiter) -> None:
+    lease = held(limiter)
+    borrowed = lent(lease)
+    lease.end()
+    assert borrowed.pass_on(0) is None
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_lease_on_a_lane_is_not_passed_on_while_anybody_waits_for_the_lane(limiter, autojump_clock) -> None:
+    """The holder's own tasks wait for tokens, never for the lane."""
+    lease = held(limiter)
+    borrowed = lent(lease)
+    other = Lease(limiter, lease, lease)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other.take)
+        await trio.testing.wait_all_tasks_blocked()
+        assert borrowed.pass_on(5) is None
+    other.end()
+    lease.end()
+    assert limiter.borrowed_tokens == 0
+
+
+# Who lends
+
+
+def test_lender_is_the_innermost_lease_of_the_limiter(limiter) -> None:
+    other = trio.CapacityLimiter(1)
+    outermost = held(limiter)
+    inner = Lease(limiter, outermost)
+    foreign = held(other, inner)
+    assert find_lender(limiter, foreign) is inner
+    assert find_lender(other, foreign) is foreign
+
+
+def test_lender_is_none_without_a_lease_of_the_limiter(limiter) -> None:
+    assert find_lender(limiter, None) is None
+    assert find_lender(limiter, held(trio.CapacityLimiter(1))) is None
+
+
+def test_lender_is_never_a_lease_that_has_ended(limiter) -> None:
+    limiter.total_tokens = 2
+    outermost = held(limiter)
+    inner = held(limiter, outermost)
+    inner.end()
+    assert find_lender(limiter, inner) is outermost
+    outermost.end()
+    assert find_lender(limiter, inner) is None
+
+
+async def test_hold_takes_a_token(limiter) -> None:
+    lease = await hold(limiter, None)
+    assert limiter.borrowed_tokens == 1
+    lease.end()
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_hold_borrows_rather_than_to_take_another_token() -> None:
+    limiter = trio.CapacityLimiter(2)
+    lease = held(limiter)
+    borrowed = await hold(limiter, lease)
+    assert borrowed.outer is lease
+    assert limiter.borrowed_tokens == 1
+
+
+async def test_hold_takes_a_token_when_the_lane_is_taken() -> None:
+    limiter = trio.CapacityLimiter(2)
+    lease = held(limiter)
+    lent(lease)
+    other = await hold(limiter, lease)
+    assert other.outer is lease
+    assert limiter.borrowed_tokens == 2
+    other.end()
+    assert limiter.borrowed_tokens == 1
+
+
+async def test_hold_waits_for_a_token_when_nobody_lends(limiter, autojump_clock) -> None:
+    stranger = held(limiter)
+    times = []
+
+    async def waits():
+        await hold(limiter, None)
+        times.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waits)
+        await trio.sleep(2)
+        stranger.end()
+    assert times == [2]
+
+
+@pytest.mark.parametrize("first", ["lane", "token", "both"])
+async def test_hold_takes_the_lane_or_a_token_whichever_is_free_first(first, autojump_clock) -> None:
+    limiter = trio.CapacityLimiter(2)
+    lease, stranger = held(limiter), held(limiter)
+    busy = lent(lease)
+    got = []
+
+    async def waits():
+        got.append((await hold(limiter, lease), trio.current_time()))
+
+    with trio.fail_after(100):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(waits)
+            await trio.sleep(2)
+            if first != "token":
+                busy.end()
+            if first != "lane":
+                stranger.end()
+    [(taken, time)] = got
+    assert time == 2
+    assert taken.outer is lease
+    if first == "lane":
+        stranger.end()
+    if first == "token":
+        busy.end()
+    lease.end()
+    assert limiter.borrowed_tokens == 1
+    taken.end()
+    assert limiter.borrowed_tokens == 0
+    assert limiter.statistics().tasks_waiting == 0
+
+
+async def test_hold_turns_to_the_next_lender_when_the_first_has_ended_in_the_meantime(limiter, autojump_clock) -> None:
+    """The token is the outermost lease's, and that one may wait for us."""
+    outermost = held(limiter)
+    inner = lent(outermost)
+    busy = lent(inner)
+    times = []
+
+    async def waits():
+        borrowed = await hold(limiter, inner)
+        times.append(trio.current_time())
+        borrowed.end()
+
+    with trio.fail_after(100):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(waits)
+            await trio.sleep(1)
+            inner.end()
+            await trio.sleep(1)
+            busy.end()
+    assert times == [2]
+    assert limiter.borrowed_tokens == 1
+    outermost.end()
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_hold_waits_for_a_token_when_the_only_lender_has_ended_in_the_meantime(limiter, autojump_clock) -> None:
+    lease = held(limiter)
+    busy = lent(lease)
+    times = []
+
+    async def waits():
+        await hold(limiter, lease)
+        times.append(trio.current_time())
+
+    with trio.fail_after(100):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(waits)
+            await trio.sleep(1)
+            lease.end()
+            await trio.sleep(1)
+            busy.end()
+    assert times == [2]
+    assert limiter.borrowed_tokens == 1
+
+
+@pytest.mark.parametrize("lends", [True, False])
+async def test_hold_that_is_cancelled_leaves_nothing_behind(lends, limiter, autojump_clock) -> None:
+    lease = held(limiter)
+    busy = lent(lease)
+    with trio.move_on_after(1) as scope:
+        await hold(limiter, lease if lends else None)
+    assert scope.cancelled_caught
+    busy.end()
+    lease.end()
+    assert limiter.borrowed_tokens == 0
+    assert limiter.statistics().tasks_waiting == 0
+
+
+async def test_hold_that_is_cancelled_raises_a_bare_cancelled(limiter, autojump_clock) -> None:
+    """Not a group of them: it may wait for the lane and for a token at the same time, but that is its own affair."""
+    lease = held(limiter)
+    lent(lease)
+    caught = []
+
+    async def waits():
+        try:
+            await hold(limiter, lease)
+        except BaseException as error:
+            caught.append(type(error))
+            raise
+
+    with trio.move_on_after(1):
+        await waits()
+    assert caught == [trio.Cancelled]
+
+
+@pytest.mark.parametrize("comes", ["lane", "token", "both"])
+async def test_hold_that_is_cancelled_in_the_moment_in_which_it_would_go_on_leaves_nothing_behind(
+    comes, autojump_clock
+) -> None:
+    limiter = trio.CapacityLimiter(2)
+    lease, stranger = held(limiter), held(limiter)
+    busy = lent(lease)
+    leases = []
+
+    async def waits():
+        leases.append(await hold(limiter, lease))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waits)
+        await trio.sleep(1)
+        if comes != "token":
+            busy.end()
+        if comes != "lane":
+            stranger.end()
+        nursery.cancel_scope.cancel()
+    for got in leases:  # or it was faster than the cancellation
+        got.end()
+    if comes == "token":
+        busy.end()
+    if comes == "lane":
+        stranger.end()
+    lent(lease).end()
+    lease.end()
+    assert limiter.borrowed_tokens == 0
+    assert limiter.statistics().tasks_waiting == 0
+
+
+async def test_hold_that_is_interrupted_leaves_nothing_behind(limiter, monkeypatch) -> None:
+    lease = held(limiter)
+    busy = lent(lease)
+
+    async def take(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Lease, "take", take)
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - alone or in a group
+        await hold(limiter, lease)
+    assert {type(leaf) for leaf in leaves(caught.value)} == {KeyboardInterrupt}
+    busy.end()
+    lease.end()
+    assert limiter.borrowed_tokens == 0
+
+
+# The policy limiter=
+
+
+async def test_limiter_of_a_step_is_held_while_it_runs(limiter) -> None:
+    @step(limiter=limiter)
+    async def work():
+        return limiter.borrowed_tokens
+
+    assert await work() == 1
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_bounds_how_many_run_at_once(autojump_clock) -> None:
+    limiter = trio.CapacityLimiter(2)
+    times = []
+
+    @step(limiter=limiter)
+    async def work():
+        begin = trio.current_time()
+        await trio.sleep(1)
+        times.append((begin, trio.current_time()))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(work)
+    assert times == [(0, 1), (0, 1), (1, 2), (1, 2), (2, 3)]
+
+
+async def test_limiter_of_steps_within_steps_never_deadlocks(limiter, autojump_clock) -> None:
+    @step(limiter=limiter)
+    async def innermost():
+        await trio.sleep(1)
+        return current_scope().name
+
+    @step(limiter=limiter)
+    async def inner():
+        return await innermost()
+
+    @step(limiter=limiter)
+    async def outer():
+        return [await inner(), await innermost(), await inner()]
+
+    assert await outer() == ["outer/inner/innermost", "outer/innermost", "outer/inner/innermost"]
+    assert trio.current_time() == 3
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_lends_to_one_step_inside_after_the_other(limiter, autojump_clock) -> None:
+    times = []
+
+    @step(limiter=limiter)
+    async def inner():
+        begin = trio.current_time()
+        await trio.sleep(1)
+        times.append((begin, trio.current_time(), limiter.borrowed_tokens))
+
+    @step(limiter=limiter)
+    async def outer():
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(inner)
+
+    await outer()
+    assert times == [(0, 1, 1), (1, 2, 1), (2, 3, 1)]
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_lends_across_a_step_with_another_limiter(limiter, autojump_clock) -> None:
+    other = trio.CapacityLimiter(1)
+
+    @step(limiter=limiter)
+    async def innermost():
+        return limiter.borrowed_tokens, other.borrowed_tokens
+
+    @step(limiter=other)
+    async def inner():
+        return await innermost()
+
+    @step(limiter=limiter)
+    async def outer():
+        return await inner()
+
+    assert await outer() == (1, 1)
+    assert (limiter.borrowed_tokens, other.borrowed_tokens) == (0, 0)
+
+
+async def test_limiter_keeps_its_token_until_a_borrower_in_the_background_has_ended(limiter, autojump_clock) -> None:
+    borrowed = trio.Event()
+
+    @step(limiter=limiter)
+    async def background():
+        borrowed.set()
+        await trio.sleep(5)
+
+    async with trio.open_nursery() as nursery:
+
+        @step(limiter=limiter)
+        async def outer():
+            nursery.start_soon(background)
+            await borrowed.wait()
+
+        await outer()
+        assert trio.current_time() == 0
+        assert limiter.borrowed_tokens == 1
+        await trio.sleep(4)
+        assert limiter.borrowed_tokens == 1
+        await trio.sleep(2)
+        assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_lends_no_more_once_the_step_has_ended(limiter, autojump_clock) -> None:
+    """A task that the step left in the background has to get a token like anybody else."""
+    times = []
+
+    @step(limiter=limiter)
+    async def inner():
+        times.append(trio.current_time())
+
+    async def background():
+        await trio.sleep(1)
+        await inner()
+
+    async with trio.open_nursery() as nursery:
+
+        @step(limiter=limiter)
+        async def outer():
+            nursery.start_soon(background)
+
+        await outer()
+        async with limiter:
+            await trio.sleep(3)
+    assert times == [3]
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_token_goes_back_on_error(limiter) -> None:
+    @step(limiter=limiter)
+    async def work():
+        raise BoomError
+
+    with pytest.raises(BoomError):
+        await work()
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_token_goes_back_on_cancellation(limiter, autojump_clock) -> None:
+    @step(limiter=limiter)
+    async def work():
+        await trio.sleep_forever()
+
+    with trio.move_on_after(1) as scope:
+        await work()
+    assert scope.cancelled_caught
+    assert limiter.borrowed_tokens == 0
+
+
+@pytest.mark.parametrize("policy", ["timeout", "total_timeout"])
+async def test_limiter_token_goes_back_on_timeout_when_the_body_has_stopped(policy, limiter, autojump_clock) -> None:
+    held_at = []
+
+    async def work():
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(2)
+                held_at.append((trio.current_time(), limiter.borrowed_tokens))
+
+    with pytest.raises(StepTimeoutError):
+        await step(work, limiter=limiter, **{policy: 1})()
+    assert held_at == [(3, 1)]
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_token_goes_back_on_interrupt(limiter) -> None:
+    @step(limiter=limiter)
+    async def work():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await work()
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_token_goes_back_when_a_borrower_fails(limiter) -> None:
+    @step(limiter=limiter)
+    async def inner():
+        raise BoomError
+
+    @step(limiter=limiter)
+    async def outer():
+        with pytest.raises(BoomError):
+            await inner()
+        return limiter.borrowed_tokens
+
+    assert await outer() == 1
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_token_goes_back_when_a_borrower_is_cancelled(limiter, autojump_clock) -> None:
+    @step(limiter=limiter)
+    async def inner():
+        await trio.sleep_forever()
+
+    @step(limiter=limiter)
+    async def outer():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(inner)
+            nursery.start_soon(inner)  # waits for the lane
+            await trio.sleep(1)
+            nursery.cancel_scope.cancel()
+        await step(trio.lowlevel.checkpoint, limiter=limiter)()
+        return limiter.borrowed_tokens
+
+    assert await outer() == 1
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_is_waited_for_without_a_token(limiter, autojump_clock) -> None:
+    ran = []
+
+    @step(limiter=limiter)
+    async def work():
+        ran.append(True)
+
+    async with limiter:
+        with trio.move_on_after(1) as scope:
+            await work()
+    assert scope.cancelled_caught
+    assert ran == []
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_lends_to_a_step_around_a_step_with_the_same_limiter(limiter, autojump_clock) -> None:
+    """Two limiter policies in one scope: the inner one borrows, and what the scope lends is restored."""
+    inner = step(trio.sleep, limiter=limiter)
+    await step(inner, id="outer", limiter=limiter)(1)
+    assert trio.current_time() == 1
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_lends_to_a_fork_inside_the_step(limiter, autojump_clock) -> None:
+    @step(limiter=limiter)
+    async def outer():
+        return await fork("f", mode="all", paths=[path] * 3, concurrency=limiter)()
+
+    async def path():
+        await trio.sleep(1)
+        return trio.current_time(), limiter.borrowed_tokens
+
+    assert await outer() == ((1, 1), (2, 1), (3, 1))
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_of_a_fork_lends_to_a_step_inside_a_path(limiter, autojump_clock) -> None:
+    @step(limiter=limiter)
+    async def inner():
+        await trio.sleep(1)
+        return trio.current_time(), limiter.borrowed_tokens
+
+    async def path():
+        return await inner()
+
+    assert await fork("f", mode="all", paths=[path] * 3, concurrency=limiter)() == ((1, 1), (2, 1), (3, 1))
+    assert limiter.borrowed_tokens == 0
+
+
+@pytest.mark.parametrize("inside", ["as the path", "in the path"])
+async def test_limiter_of_a_step_uses_the_token_that_is_already_held_around_it(inside, autojump_clock) -> None:
+    """A path holds one token, also when it runs a step under the same limiter: four tokens, four paths at once."""
+    limiter = trio.CapacityLimiter(4)
+    most = []
+
+    @step(limiter=limiter)
+    async def work():
+        await trio.sleep(1)
+        most.append(limiter.borrowed_tokens)
+
+    async def path():
+        await work()
+
+    path = work if inside == "as the path" else path
+    await fork("f", mode="all", paths=[path, path, path, path], concurrency=limiter)()
+    assert trio.current_time() == 1
+    assert max(most) == 4
+
+
+async def test_limiter_of_a_step_leaves_the_other_tokens_to_others_while_it_can_borrow(autojump_clock) -> None:
+    limiter = trio.CapacityLimiter(2)
+
+    @step(limiter=limiter)
+    async def inner():
+        return limiter.borrowed_tokens
+
+    @step(limiter=limiter)
+    async def outer():
+        return await inner()
+
+    assert await outer() == 1
+
+
+async def test_limiter_gives_a_step_that_waits_for_the_lane_a_token_that_comes_free(autojump_clock) -> None:
+    """As in a fork: one borrower runs on the lane, the others on tokens of their own."""
+    limiter = trio.CapacityLimiter(2)
+    starts = []
+
+    @step(limiter=limiter)
+    async def inner(seconds):
+        starts.append(trio.current_time())
+        await trio.sleep(seconds)
+
+    @step(limiter=limiter)
+    async def outer():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(inner, 10)
+            nursery.start_soon(inner, 10)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(step(trio.sleep, limiter=limiter), 1)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(outer)
+    assert starts == [0, 1]
+
+
+async def test_limiter_lets_steps_inside_that_wait_for_each_other_go_on_once_there_are_tokens(autojump_clock) -> None:
+    """The first one holds the lane until the second has run; a stranger frees a token at 1."""
+    limiter = trio.CapacityLimiter(2)
+    arrived = trio.Event()
+
+    @step(limiter=limiter)
+    async def outer():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(step(arrived.wait, limiter=limiter))
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(step(arrived.set, limiter=limiter))
+
+    with trio.move_on_after(100) as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(step(trio.sleep, limiter=limiter), 1)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(outer)
+    assert not scope.cancelled_caught
+    assert trio.current_time() == 1
+
+
+async def test_limiter_lends_to_an_attempt_after_another(limiter, autojump_clock) -> None:
+    """The token is held across the attempts of a retry, and lent again in each."""
+    seen = []
+
+    @step(limiter=limiter)
+    async def inner():
+        seen.append((trio.current_time(), limiter.borrowed_tokens))
+        raise BoomError
+
+    @step(limiter=limiter, retry=Retry(3, delay=1))
+    async def outer():
+        await inner()
+
+    with pytest.raises(BoomError):
+        await outer()
+    assert seen == [(0, 1), (1, 1), (2, 1)]
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_token_is_found_by_a_step_called_through_partial(limiter, autojump_clock) -> None:
+    async def inner(value):
+        return value, limiter.borrowed_tokens
+
+    @step(limiter=limiter)
+    async def outer():
+        return await step(functools.partial(inner, 7), limiter=limiter)()
+
+    assert await outer() == (7, 1)

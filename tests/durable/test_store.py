@@ -1,0 +1,401 @@
+"""`SqliteStore`: claims, records, retention, and what is in the file. Runs themselves: see test_durable.py."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+
+import pytest
+import trio
+
+from trio_steps import CheckpointError, ConfigError, Pipeline
+from trio_steps._durable.sqlite import Claimed, Database
+from trio_steps.store import RunChange, RunClaimedError, SqliteStore, StoreError
+
+CODE = """
+import sys
+import trio
+from trio_steps import Pipeline
+from trio_steps.store import SqliteStore
+
+async def wait():
+    print("runs", flush=True)
+    await trio.to_thread.run_sync(sys.stdin.readline)
+
+p = Pipeline("p").step("a", lambda: {"a": 1}).step("b", wait)
+print(trio.run(lambda: p.run({}, store=SqliteStore(sys.argv[1]), run_id="r")))
+"""
+
+LIST = """
+import sys
+import trio
+from trio_steps.store import SqliteStore
+
+print([record.status for record in trio.run(SqliteStore(sys.argv[1]).runs)])
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "runs.db"
+
+
+@pytest.fixture
+def store(path):
+    return SqliteStore(path)
+
+
+@pytest.fixture
+def other_process(path):
+    """A process that runs the run "r", and waits in step 'b' for a line, or its death."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CODE, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "runs\n"
+        yield process
+        process.kill()
+
+
+def fails():
+    raise OSError("no")
+
+
+ok = Pipeline("p").step("a", lambda: {"a": 1})
+failing = ok.step("b", fails)
+
+
+def sql(path, statement, *values):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def files(path):
+    return sorted(file.name for file in path.parent.iterdir())
+
+
+def age(path, run_id, days):
+    now = datetime.now(timezone.utc)
+    sql(path, "UPDATE runs SET updated = ? WHERE run_id = ?", (now - timedelta(days=days)).timestamp(), run_id)
+
+
+# Claims
+
+
+async def test_claim_is_refused_to_a_second_task_of_the_process_and_free_afterwards(store, path) -> None:
+    async with store.claim("r") as claim:
+        await claim.write(RunChange(pipeline="p", status="running"))
+        with pytest.raises(RunClaimedError) as caught:
+            async with SqliteStore(path).claim("r"):
+                pass
+        assert (caught.value.run_id, caught.value.pid) == ("r", os.getpid())
+        async with store.claim("other"):
+            pass
+        # that somebody has tried has not taken the lock from who has it, for other processes neither
+        listed = subprocess.run([sys.executable, "-c", LIST, path], stdout=subprocess.PIPE)  # noqa: ASYNC221
+        assert listed.stdout == b"['running']\n"
+    async with store.claim("r"):
+        pass
+    assert files(path) == ["runs.db"]
+
+
+async def test_claim_of_a_run_that_is_not_written_yet_is_refused_too(store) -> None:
+    async with store.claim("r"):
+        with pytest.raises(RunClaimedError, match="the run 'r' is running already; wait"):
+            await ok.run({}, store=store, run_id="r")
+
+
+async def test_claim_knows_the_file_by_all_its_names(store, path) -> None:
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    async with store.claim("r"):
+        with pytest.raises(RunClaimedError):
+            await ok.run({}, store=SqliteStore(link), run_id="r")
+
+
+async def test_claim_of_another_process_is_respected_until_it_ends(store, other_process) -> None:
+    with pytest.raises(RunClaimedError) as caught:
+        await ok.run({}, store=store, run_id="r")
+    assert caught.value.pid == other_process.pid
+    assert (await store.runs())[0].status == "running"
+    assert other_process.communicate("\n")[0] == "{'a': 1}\n"
+    assert (await store.runs())[0].status == "finished"
+
+
+async def test_claim_of_a_process_that_was_killed_is_free_at_once(store, path, other_process) -> None:
+    other_process.kill()
+    other_process.wait()
+    assert len([name for name in files(path) if "-lock-" in name]) == 1
+    assert (await store.runs())[0].status == "interrupted"
+    assert not [name for name in files(path) if "-lock-" in name]
+    assert await ok.step("b", lambda: {"b": 2}).run({}, store=store, run_id="r") == {"a": 1, "b": 2}
+
+
+async def test_claim_is_released_when_it_is_cancelled(store) -> None:
+    with trio.CancelScope() as scope:
+        async with store.claim("r"):
+            scope.cancel()
+            await trio.lowlevel.checkpoint()
+    async with store.claim("r"):
+        pass
+
+
+async def test_claim_is_released_though_its_file_can_not_be_removed(store, path, monkeypatch) -> None:
+    def unlink(*_):
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "unlock", unlink)
+        await ok.run({}, store=store, run_id="r")
+    assert len(files(path)) == 2
+    async with store.claim("r"):
+        pass
+    assert files(path) == ["runs.db"]
+
+
+async def test_claim_in_a_directory_that_is_not_there_is_an_error_with_the_name_of_the_file(tmp_path) -> None:
+    store = SqliteStore(tmp_path / "nowhere" / "runs.db")
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        await ok.run({}, store=store, run_id="r")
+    assert f"in the store {str(store.path)!r}" in caught.value.__notes__
+
+
+async def test_claim_passes_on_what_is_wrong_with_the_file_of_its_lock(store, path) -> None:
+    await store.runs()
+    Database(path, "full")._lock_path("r").write_text("something else entirely\n" * 100)
+    with pytest.raises(sqlite3.DatabaseError, match="file is not a database"):
+        await ok.run({}, store=store, run_id="r")
+
+
+# Saves
+
+
+async def test_save_is_whole_or_not_at_all(store, path) -> None:
+    async with store.claim("r") as claim:
+        await claim.write(RunChange(pipeline="p", status="running", parts={0: "a", 1: "b"}))
+        with pytest.raises(sqlite3.Error):
+            await claim.write(RunChange(pipeline="p", status="failed", parts={2: "c", 3: None}, dropped=[0]))
+        stored = await claim.read()
+        assert (stored.status, stored.parts) == ("running", {0: "a", 1: "b"})
+
+
+async def test_save_that_is_cancelled_half_way_is_made_whole(store, monkeypatch) -> None:
+    write = Claimed.write
+    token = trio.lowlevel.current_trio_token()
+
+    def slow_write(self, change):
+        if change.step == "a" and change.status == "running":
+            trio.from_thread.run_sync(scope.cancel, trio_token=token)
+        write(self, change)
+
+    monkeypatch.setattr(Claimed, "write", slow_write)
+    with trio.CancelScope() as scope:
+        await ok.step("b", trio.sleep_forever).run({}, store=store, run_id="r")
+    saved = await store.load("r")
+    assert (saved.record.status, saved.record.step) == ("cancelled", "a")
+    assert saved.checkpoint.entries[-1].changes == {"a": 1}
+
+
+async def test_save_happens_in_a_worker_thread_one_at_a_time(store, monkeypatch) -> None:
+    threads = set()
+    running = []
+    write = Claimed.write
+
+    def watched_write(self, change):
+        running.append(1)
+        threads.add(threading.current_thread())
+        assert len(running) == 1
+        write(self, change)
+        running.pop()
+
+    monkeypatch.setattr(Claimed, "write", watched_write)
+    async with trio.open_nursery() as nursery:
+        for number in range(4):
+            nursery.start_soon(lambda number=number: ok.run({}, store=store, run_id=str(number)))
+    assert threading.main_thread() not in threads
+    assert [record.status for record in await store.runs()] == ["finished"] * 4
+
+
+def test_store_can_be_used_by_one_run_of_trio_after_another(path) -> None:
+    store = SqliteStore(path)
+    for _ in range(2):
+        assert trio.run(lambda: ok.run({}, store=store, run_id="r")) == {"a": 1}
+
+
+@pytest.mark.parametrize(("synchronous", "level"), [("full", 2), ("normal", 1)])
+def test_synchronous_is_the_level_of_the_database(path, synchronous, level) -> None:
+    with closing(Database(path, synchronous)._open()) as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+# Records
+
+
+async def test_runs_tells_of_each_run_the_last_one_first(store) -> None:
+    before = datetime.now(timezone.utc)
+    await ok.run({}, store=store, run_id="one")
+    with pytest.raises(OSError, match="no"):
+        await failing.run({}, store=store, run_id="two")
+    two, one = await store.runs()
+    assert (one.run_id, one.pipeline, one.status, one.step, one.error) == ("one", "p", "finished", "a", None)
+    assert (two.run_id, two.pipeline, two.status, two.step) == ("two", "p", "failed", "a")
+    assert two.error == "OSError: no\nin step 'b'"
+    assert before <= one.started <= one.updated <= two.started <= two.updated <= datetime.now(timezone.utc)
+
+
+async def test_load_tells_what_a_run_goes_on_from(store) -> None:
+    with pytest.raises(OSError, match="no"):
+        await failing.run({"x": (1,)}, store=store, run_id="r")
+    saved = await store.load("r")
+    assert (saved.record, saved.inputs, saved.result) == ((await store.runs())[0], {"x": (1,)}, None)
+    assert await ok.resume(saved.checkpoint, overrides={"x": 2}) == {"x": 2, "a": 1}
+
+
+async def test_load_tells_the_result_of_a_finished_run(store) -> None:
+    await ok.run({"x": (1,)}, store=store, run_id="r")
+    saved = await store.load("r")
+    assert (saved.inputs, saved.checkpoint, saved.result) == ({"x": (1,)}, None, {"x": (1,), "a": 1})
+
+
+async def test_load_of_a_run_that_is_not_there_is_an_error(store, path) -> None:
+    with pytest.raises(KeyError, match="there is no run 'r' in the store"):
+        await store.load("r")
+
+
+async def test_load_of_damaged_text_is_an_error(store, path) -> None:
+    await ok.run({"x": 1}, store=store, run_id="r")
+    sql(path, """UPDATE parts SET text = replace(text, '"x": 1', '"x": 2') WHERE number = 1""")
+    with pytest.raises(CheckpointError, match="the text is damaged: its checksum is wrong"):
+        await store.load("r")
+
+
+# Retention
+
+
+async def test_delete_frees_the_id(store) -> None:
+    await ok.run({"x": 1}, store=store, run_id="r")
+    await store.delete("r")
+    assert await store.runs() == ()
+    assert await ok.run({"x": 2}, store=store, run_id="r") == {"x": 2, "a": 1}
+
+
+async def test_delete_takes_the_parts_too(store, path) -> None:
+    await ok.run({}, store=store, run_id="r")
+    await store.delete("r")
+    assert sql(path, "SELECT count(*) FROM parts") == [(0,)]
+
+
+async def test_delete_of_a_run_that_is_not_there_is_an_error(store) -> None:
+    with pytest.raises(KeyError, match="there is no run 'r' in the store"):
+        await store.delete("r")
+
+
+async def test_delete_of_a_run_that_is_running_is_an_error(store, other_process) -> None:
+    with pytest.raises(RunClaimedError) as caught:
+        await store.delete("r")
+    assert caught.value.pid == other_process.pid
+    assert [record.run_id for record in await store.runs()] == ["r"]
+
+
+async def test_prune_deletes_finished_runs_by_age(store, path) -> None:
+    for days in (1, 2, 3):
+        await ok.run({}, store=store, run_id=str(days))
+        age(path, str(days), days)
+    with pytest.raises(OSError, match="no"):
+        await failing.run({}, store=store, run_id="failed")
+    age(path, "failed", 9)
+    assert await store.prune(older_than=timedelta(days=1.5)) == ("2", "3")
+    assert [record.run_id for record in await store.runs()] == ["failed", "1"]
+
+
+async def test_prune_keeps_those_updated_last(store, path) -> None:
+    for days in (1, 2, 3):
+        await ok.run({}, store=store, run_id=str(days))
+        age(path, str(days), days)
+    assert await store.prune(keep=3) == ()
+    assert await store.prune(keep=2) == ("3",)
+    assert await store.prune(keep=1, older_than=timedelta(days=30)) == ("2",)
+    assert await store.prune(keep=0) == ("1",)
+
+
+async def test_prune_can_delete_other_runs_but_none_that_is_running(store, path, other_process) -> None:
+    with pytest.raises(OSError, match="no"):
+        await failing.run({}, store=store, run_id="failed")
+    await ok.run({}, store=store, run_id="finished")
+    assert await store.prune(keep=0, status=("failed", "running")) == ("failed",)
+    assert {record.run_id for record in await store.runs()} == {"finished", "r"}
+    other_process.kill()
+    other_process.wait()
+    assert await store.prune(keep=0, status=("interrupted",)) == ("r",)
+
+
+async def test_prune_without_a_rule_is_an_error(store) -> None:
+    with pytest.raises(ConfigError, match=r"prune\(older_than=timedelta\(days=30\)\) or prune\(keep=100\)"):
+        await store.prune()
+    with pytest.raises(ConfigError, match=r"prune\(keep=-1\): keep 0 or more"):
+        await store.prune(keep=-1)
+    with pytest.raises(ConfigError, match=r"give a tuple, status=\('failed',\)"):
+        await store.prune(keep=1, status="failed")
+
+
+# The file
+
+
+@pytest.mark.parametrize("path", ["", ":memory:", b"runs.db"])
+def test_store_without_the_name_of_a_file_is_an_error(path) -> None:
+    with pytest.raises(ConfigError, match="give the name of a file"):
+        SqliteStore(path)
+
+
+def test_store_with_another_synchronous_is_an_error(path) -> None:
+    with pytest.raises(ConfigError, match='use "full" or "normal"'):
+        SqliteStore(path, synchronous="off")
+
+
+def test_store_shows_its_file(store, path) -> None:
+    assert repr(store) == f"SqliteStore({str(path)!r})"
+
+
+async def test_store_in_a_file_that_is_no_database_is_an_error(store, path) -> None:
+    path.write_text("something else entirely\n" * 100)
+    with pytest.raises(StoreError, match="is no database, or a damaged one"):
+        await store.runs()
+
+
+async def test_store_in_a_database_of_something_else_is_an_error_and_leaves_it_alone(store, path) -> None:
+    sql(path, "CREATE TABLE mine (x)")
+    content = path.read_bytes()
+    with pytest.raises(StoreError, match="is a database of something else; give the store a file of its own"):
+        await store.runs()
+    assert path.read_bytes() == content
+
+
+async def test_store_of_a_newer_version_is_an_error(store, path) -> None:
+    await store.runs()
+    sql(path, "PRAGMA user_version = 2")
+    with pytest.raises(StoreError, match="is a store of version 2; this version uses 1"):
+        await store.runs()
+
+
+async def test_store_that_somebody_else_makes_meanwhile_is_used(store, path, monkeypatch) -> None:
+    is_store = Database._is_store
+    answers = [False]
+    await SqliteStore(path).runs()
+    monkeypatch.setattr(Database, "_is_store", lambda self, *args: answers.pop() if answers else is_store(self, *args))
+    assert await store.runs() == ()
+    assert answers == []
+
+
+async def test_store_that_is_locked_is_an_error(store, path, monkeypatch) -> None:
+    await store.runs()
+    monkeypatch.setattr("trio_steps._durable.sqlite._WAIT", 0.0)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            await store.runs()

@@ -1,0 +1,429 @@
+"""The bookkeeping of a fork: names, values, errors, and the results made of them."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trio_steps import (
+    ForkPartialError,
+    Fulfilled,
+    Ledger,
+    NoPathsError,
+    PathCancelledError,
+    Rejected,
+    StepTimeoutError,
+    fork,
+)
+from trio_steps._fork.ledger import MISSING, PathNames
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
+
+
+def ledger_of(*names, started=None):
+    """Return the ledger of fork ``top/f`` with these paths, all started."""
+    ledger = Ledger("f", "top/f")
+    ledger.names = list(names)
+    ledger.started = len(names) if started is None else started
+    ledger.reason = "fork 'f': because"
+    return ledger
+
+
+def told(rejected):
+    """Return a `Rejected` in a form that can be compared."""
+    return rejected.step_id, type(rejected.error), rejected.error.args
+
+
+# Names
+
+
+def test_path_names_are_numbered_when_they_repeat() -> None:
+    names = PathNames()
+    assert [names.add("fetch", False) for _ in range(3)] == ["fetch", "fetch#2", "fetch#3"]
+
+
+def test_path_names_are_numbered_each_for_itself() -> None:
+    names = PathNames()
+    added = [names.add(base, False) for base in ("a", "b", "a", "a", "b")]
+    assert added == ["a", "b", "a#2", "a#3", "b#2"]
+    assert list(names) == added
+
+
+def test_path_names_that_were_given_are_never_numbered() -> None:
+    names = PathNames()
+    assert [names.add("a", True), names.add("b", True)] == ["a", "b"]
+    assert list(names) == ["a", "b"]
+
+
+def test_path_names_of_functions_differ_from_one_that_was_given() -> None:
+    """In a list they do, and a lazy source is no different."""
+    names = PathNames()
+    added = [names.add("a", True), names.add("a", False), names.add("a", False)]
+    assert len(set(added)) == 3
+    assert list(names) == added
+
+
+def test_path_names_of_functions_leave_out_a_number_that_was_given() -> None:
+    names = PathNames()
+    added = [names.add("a#2", True), names.add("a", False), names.add("a", False), names.add("a", False)]
+    assert added == ["a#2", "a", "a#3", "a#4"]
+    assert list(names) == added
+
+
+def test_path_name_of_a_function_that_looks_like_the_number_of_another_is_numbered_too() -> None:
+    names = PathNames()
+    added = [names.add("a", False), names.add("a", False), names.add("a#2", False), names.add("b#2", False)]
+    assert added == ["a", "a#2", "a#2#2", "b#2"]
+    assert list(names) == added
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "a#2", "a#3", "a#2#2", "b", "b#x", "#2"]), st.booleans()),
+        max_size=15,
+    )
+)
+def test_path_name_of_a_function_is_never_one_there_was_before(paths) -> None:
+    """An id that was given is used as it is, and may be wrong; the rest is ours to keep apart."""
+    names, taken = PathNames(), []
+    for base, was_given in paths:
+        id = names.add(base, was_given)
+        assert id == base if was_given else id not in taken
+        taken.append(id)
+    assert list(names) == taken
+
+
+def test_path_names_have_a_length_and_are_found_by_index() -> None:
+    names = PathNames()
+    assert (len(names), list(names)) == (0, [])
+    for _ in range(3):
+        names.add("a", False)
+    assert (len(names), names[0], names[2]) == (3, "a", "a#3")
+
+
+@pytest.mark.parametrize("index", [-1, 2])
+def test_path_names_have_none_outside_of_the_paths_so_far(index) -> None:
+    names = PathNames()
+    names.add("a", False)
+    names.add("a", False)
+    with pytest.raises(IndexError):
+        names[index]
+
+
+def test_path_names_of_one_function_take_no_memory_each() -> None:
+    names = PathNames()
+
+    def size():
+        return sum(sys.getsizeof(getattr(names, slot)) for slot in PathNames.__slots__)
+
+    for _ in range(10):
+        names.add("fetch", False)
+    before = size()
+    for _ in range(10_000):
+        names.add("fetch", False)
+    assert size() < before + 100
+    assert names[10_009] == "fetch#10010"
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([("a", False), ("b", False), ("x", True), ("y", True)]), max_size=30))
+def test_path_names_found_by_index_are_those_that_were_added(paths) -> None:
+    names, counts, expected = PathNames(), {}, []
+    for base, was_given in paths:
+        counts[base] = counts.get(base, 0) + 1
+        expected.append(base if was_given or counts[base] == 1 else f"{base}#{counts[base]}")
+        assert names.add(base, was_given) == expected[-1]
+    assert list(names) == expected
+    assert len(names) == len(expected)
+
+
+# Values
+
+
+def test_ledger_starts_empty() -> None:
+    ledger = Ledger("f")
+    assert (ledger.fork_id, ledger.name) == ("f", "f")
+    assert (list(ledger.names), ledger.values, ledger.errors) == ([], [], {})
+    assert (ledger.late_values, ledger.late_errors, ledger.own_errors) == ({}, set(), [])
+    assert (ledger.started, ledger.timeout, ledger.reason) == (0, None, "the fork ended")
+
+
+def test_ledger_has_the_full_names_of_its_paths() -> None:
+    assert ledger_of("a", "b").full_name(1) == "top/f/b"
+
+
+def test_ledger_puts_values_in_path_order_however_they_arrive() -> None:
+    ledger = ledger_of("a", "b", "c", "d")
+    for index in (2, 0, 3, 1):
+        ledger.put(index, index * 10)
+    assert ledger.in_order() == [0, 10, 20, 30]
+
+
+def test_ledger_that_knows_its_paths_beforehand_puts_values_in_path_order_too() -> None:
+    ledger = Ledger("f")
+    ledger.expect(["a", "b", "c"])
+    assert list(ledger.names) == ["a", "b", "c"]
+    assert ledger.in_order() == []
+    ledger.put(2, 20)
+    ledger.put(0, 0)
+    assert ledger.in_order() == [0, 20]
+    ledger.put(1, 10)
+    assert ledger.in_order() == [0, 10, 20]
+    assert ledger.settled() == [Fulfilled("a", 0), Fulfilled("b", 10), Fulfilled("c", 20)]
+
+
+def test_ledger_leaves_out_paths_without_a_value() -> None:
+    ledger = ledger_of("a", "b", "c", "d", "e")
+    ledger.put(3, "d")
+    ledger.put(1, "b")
+    assert ledger.in_order() == ["b", "d"]
+    assert ledger.values == [MISSING, "b", MISSING, "d"]
+
+
+def test_ledger_takes_none_and_false_for_values() -> None:
+    ledger = ledger_of("a", "b", "c")
+    ledger.put(2, None)
+    ledger.put(0, False)
+    assert ledger.in_order() == [False, None]
+
+
+def test_ledger_never_compares_values() -> None:
+    """Values may be arrays, whose ``==`` is no bool."""
+
+    class Odd:
+        __hash__ = None
+
+        def __eq__(self, other):
+            raise AssertionError
+
+    first, second = Odd(), Odd()
+    ledger = ledger_of("a", "b", "c")
+    ledger.put(2, second)
+    ledger.put(0, first)
+    assert [value is expected for value, expected in zip(ledger.in_order(), (first, second), strict=True)] == [
+        True,
+        True,
+    ]
+    assert [result.step_id for result in ledger.settled() if result.status == "fulfilled"] == ["a", "c"]
+    assert len(ledger.partial(ValueError()).succeeded) == 2
+
+
+@settings(deadline=None)
+@given(st.permutations(range(8)), st.integers(0, 8))
+def test_ledger_gives_the_values_so_far_in_path_order(order, count) -> None:
+    ledger = ledger_of(*"abcdefgh")
+    for index in order[:count]:
+        ledger.put(index, index)
+    assert ledger.in_order() == sorted(order[:count])
+
+
+def test_ledger_gives_the_same_values_after_it_was_asked_for_results() -> None:
+    """A mode of the user's may want both."""
+    ledger = ledger_of("a", "b", "c")
+    ledger.put(0, 1)
+    ledger.errors[1] = ValueError()
+    ledger.settled()
+    assert ledger.in_order() == [1]
+
+
+def test_missing_value_says_so() -> None:
+    assert repr(MISSING) == "<missing>"
+
+
+async def test_ledger_keeps_its_values_whatever_merge_does_to_the_list_it_gets() -> None:
+    """A ``merge`` that empties its list and fails must not keep the values from ``dispose``."""
+    disposed = []
+
+    async def one():
+        return 1
+
+    async def two():
+        return 2
+
+    def merge(values):
+        values.clear()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fork("f", mode="all", paths=[one, two], merge=merge, dispose=disposed.append)()
+    assert disposed == [1, 2]
+
+
+# Results of a settle
+
+
+def test_settled_has_a_result_for_each_path_in_order() -> None:
+    ledger = ledger_of("a", "b", "c")
+    error = ValueError()
+    ledger.put(2, 30)
+    ledger.errors[1] = error
+    ledger.put(0, 10)
+    assert ledger.settled() == [Fulfilled("a", 10), Rejected("b", error), Fulfilled("c", 30)]
+
+
+def test_settled_with_no_paths_is_empty() -> None:
+    assert Ledger("f").settled() == []
+
+
+def test_settled_can_be_asked_twice() -> None:
+    ledger = ledger_of("a", "b")
+    error = ValueError()
+    ledger.put(0, 1)
+    ledger.errors[1] = error
+    assert ledger.settled() == ledger.settled() == [Fulfilled("a", 1), Rejected("b", error)]
+
+
+def test_settled_takes_names_of_a_lazy_source() -> None:
+    ledger = Ledger("f")
+    for _ in range(2):
+        ledger.names.add("a", False)
+    ledger.put(0, 1)
+    ledger.put(1, 2)
+    assert ledger.settled() == [Fulfilled("a", 1), Fulfilled("a#2", 2)]
+
+
+def test_settled_after_the_deadline_has_timeouts_for_what_was_not_done() -> None:
+    """Finished paths keep their values and errors; a late error is none of the result."""
+    ledger = ledger_of("won", "lost", "running", "late", "failed late", "queued", started=5)
+    error = ValueError()
+    ledger.put(0, 1)
+    ledger.errors[1] = error
+    ledger.timeout = 2.5
+    ledger.late_values[3] = 4
+    ledger.errors[4] = KeyError()
+    ledger.late_errors.add(4)
+    won, lost, *rest = ledger.settled()
+    assert (won, lost) == (Fulfilled("won", 1), Rejected("lost", error))
+    assert [told(result) for result in rest] == [
+        (id, StepTimeoutError, (f"top/f/{id}", 2.5)) for id in ("running", "late", "failed late", "queued")
+    ]
+    assert {result.kind for result in rest} == {"timed_out"}
+
+
+def test_settled_by_a_mode_that_decided_early_has_cancelled_paths() -> None:
+    ledger = ledger_of("won", "running", "queued", started=2)
+    ledger.put(0, 1)
+    won, *rest = ledger.settled()
+    assert won == Fulfilled("won", 1)
+    assert [told(result) for result in rest] == [
+        ("running", PathCancelledError, ("top/f/running", "fork 'f': because", True)),
+        ("queued", PathCancelledError, ("top/f/queued", "fork 'f': because", False)),
+    ]
+
+
+# The error of a fork that failed
+
+
+def test_partial_is_a_group_of_the_failures_in_path_order() -> None:
+    ledger = ledger_of("a", "b", "c")
+    second, first = KeyError("c"), ValueError("a")
+    ledger.errors[2] = second
+    ledger.errors[0] = first
+    ledger.put(1, 20)
+    error = ledger.partial()
+    assert type(error) is ForkPartialError
+    assert error.exceptions == (first, second)
+    assert error.message == "fork 'top/f': 2 of 3 paths failed"
+    assert error.step_id == "f"
+    assert error.succeeded == (Fulfilled("b", 20),)
+    assert error.failed == (Rejected("a", first), Rejected("c", second))
+
+
+def test_partial_lists_cancelled_siblings_as_failed_but_not_in_the_group() -> None:
+    ledger = ledger_of("a", "b", "c", "d", started=3)
+    first = ValueError()
+    ledger.errors[1] = first
+    error = ledger.partial()
+    assert error.exceptions == (first,)
+    assert error.message == "fork 'top/f': 1 of 4 paths failed"
+    assert [told(result) for result in error.failed] == [
+        ("a", PathCancelledError, ("top/f/a", "fork 'f': because", True)),
+        ("b", ValueError, ()),
+        ("c", PathCancelledError, ("top/f/c", "fork 'f': because", True)),
+        ("d", PathCancelledError, ("top/f/d", "fork 'f': because", False)),
+    ]
+    assert [result.kind for result in error.failed] == ["cancelled", "step_failed", "cancelled", "cancelled"]
+
+
+def test_partial_keeps_the_error_of_a_loser_that_failed_while_it_was_cancelled() -> None:
+    ledger = ledger_of("a", "b")
+    first, late = ValueError(), KeyError()
+    ledger.errors[1] = first
+    ledger.errors[0] = late
+    ledger.late_errors.add(0)
+    error = ledger.partial()
+    assert error.exceptions == (late, first)
+    assert error.failed == (Rejected("a", late), Rejected("b", first))
+
+
+def test_partial_keeps_values_that_came_after_the_decision() -> None:
+    ledger = ledger_of("a", "b", "c")
+    first = ValueError()
+    ledger.put(0, 1)
+    ledger.errors[1] = first
+    ledger.late_values[2] = 3
+    error = ledger.partial()
+    assert error.succeeded == (Fulfilled("a", 1), Fulfilled("c", 3))
+    assert error.failed == (Rejected("b", first),)
+
+
+def test_partial_after_the_deadline_takes_no_late_values() -> None:
+    """What a shielded path still returns then changes nothing."""
+    ledger = ledger_of("a", "b")
+    ledger.put(0, 1)
+    ledger.late_values[1] = 2
+    ledger.timeout = 3.0
+    own = StepTimeoutError("top/f", 3.0)
+    error = ledger.partial(own)
+    assert error.exceptions == (own,)
+    assert error.succeeded == (Fulfilled("a", 1),)
+    assert [told(result) for result in error.failed] == [
+        ("b", PathCancelledError, ("top/f/b", "fork 'f': because", True))
+    ]
+
+
+def test_partial_has_the_errors_of_the_fork_itself_after_those_of_its_paths() -> None:
+    ledger = ledger_of("a")
+    of_path, of_source, of_mode = ValueError(), OSError(), NoPathsError()
+    ledger.errors[0] = of_path
+    ledger.own_errors.append(of_source)
+    error = ledger.partial(of_mode)
+    assert error.exceptions == (of_path, of_source, of_mode)
+    assert error.failed == (Rejected("a", of_path),)
+    assert error.message == "fork 'top/f': 1 of 1 paths failed"
+
+
+def test_partial_of_a_fork_whose_paths_did_not_fail_says_so() -> None:
+    ledger = ledger_of("a")
+    ledger.put(0, 1)
+    error = ledger.partial(OSError())
+    assert error.message == "fork 'top/f': no path failed, the fork did"
+    assert error.succeeded == (Fulfilled("a", 1),)
+    assert error.failed == ()
+
+
+def test_partial_does_not_flatten_the_group_of_a_path() -> None:
+    ledger = ledger_of("a")
+    group = ExceptionGroup("the path's own", [ValueError(), KeyError()])
+    ledger.errors[0] = group
+    error = ledger.partial()
+    assert error.exceptions == (group,)
+    assert error.exceptions[0] is group
+    assert error.failed == (Rejected("a", group),)
+
+
+def test_partial_takes_names_of_a_lazy_source() -> None:
+    ledger = Ledger("f")
+    for _ in range(3):
+        ledger.names.add("a", False)
+    ledger.started = 2
+    error = ValueError()
+    ledger.errors[1] = error
+    failed = ledger.partial().failed
+    assert [result.step_id for result in failed] == ["a", "a#2", "a#3"]
+    assert [result.kind for result in failed] == ["cancelled", "step_failed", "cancelled"]

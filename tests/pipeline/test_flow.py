@@ -1,0 +1,845 @@
+"""What a pipeline needs and provides, folded while it is built: what is refused, and what is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Literal, NewType, Protocol, TypedDict, TypeVar
+
+import attrs
+import pytest
+from typing_extensions import NotRequired, Required
+
+from trio_steps import CircuitBreaker, ConfigError, Fulfilled, Pipeline, Rejected, fork, otherwise, step, when
+from trio_steps._core.policies import Policies
+from trio_steps._core.step import FunctionStep
+from trio_steps._pipeline.contract.annotations import UNKNOWN
+from trio_steps._pipeline.contract.flow import (
+    Flow,
+    Need,
+    provided_by,
+)
+from trio_steps._pipeline.contract.shape import ANYTHING, NOTHING, Key, Shape, Source
+from trio_steps._pipeline.signature import signature_of
+
+T = TypeVar("T")
+UserId = NewType("UserId", str)
+
+
+class In(TypedDict):
+    user_id: str
+    limit: int
+    trial: NotRequired[bool]
+
+
+class PartialIn(TypedDict, total=False):
+    user_id: Required[str]
+    limit: int
+
+
+class UserOut(TypedDict):
+    user: User
+
+
+class OrdersOut(TypedDict):
+    orders: list[Order]
+    alerts: NotRequired[list[str]]
+
+
+class UserText(TypedDict):
+    user: str
+
+
+class Unresolved(TypedDict):
+    user: NoSuchType  # noqa: F821 - that is what is tested
+
+
+class Sized(Protocol):
+    size: int
+
+
+class User:
+    pass
+
+
+class Premium(User):
+    pass
+
+
+class Order:
+    pass
+
+
+@attrs.frozen
+class Totals:
+    total: int
+    currency: str = "EUR"
+
+
+@dataclasses.dataclass
+class Stats:
+    count: float
+
+
+@attrs.frozen
+class Row(Mapping):
+    """A mapping, and nothing else, although it is an attrs class too."""
+
+    value: dict
+
+    def __getitem__(self, key): ...
+
+    def __iter__(self): ...
+
+    def __len__(self): ...
+
+
+# Steps: what they need stands in their parameters, what they provide behind the arrow.
+
+
+def fetch_user(user_id: str) -> UserOut: ...
+
+
+def fetch_premium(user_id: str) -> PremiumOut: ...
+
+
+class PremiumOut(TypedDict):
+    user: Premium
+
+
+async def fetch_orders(user: User) -> OrdersOut: ...
+
+
+def count(orders: list[Order]) -> Totals: ...
+
+
+def stats(orders: Sequence[Order], alerts: list[str] = ()) -> Stats: ...
+
+
+def no_output(user: User) -> None: ...
+
+
+def user_as_text(user_id: str) -> UserText: ...
+
+
+def unresolved(user_id: str) -> Unresolved: ...
+
+
+def anything(user_id: str): ...
+
+
+def any_mapping(user_id: str) -> Mapping[str, int]: ...
+
+
+def maybe_user(user_id: str) -> UserOut | None: ...
+
+
+def either_user(user_id: str) -> UserOut | PremiumOut: ...
+
+
+def either_record(user_id: str) -> UserOut | OrdersOut: ...
+
+
+def one_user(user_id: str) -> User: ...
+
+
+def one_text(user_id: str) -> str: ...
+
+
+def row(user_id: str) -> Row: ...
+
+
+def later(user_id: str) -> Awaitable[UserOut]: ...
+
+
+def done(total: int) -> Literal["done"]: ...
+
+
+# A pipeline is built by a chain of these, each of which is one line of the builder.
+
+
+def run(
+    name,
+    fn,
+    *,
+    provides=None,
+    policy="override",
+    condition=None,
+    on_error="raise",
+    breaker=False,
+    transform=False,
+):
+    """Return what adds a step of one function."""
+    options = {
+        "condition": condition,
+        "on_error": on_error,
+        "circuit_breaker": CircuitBreaker(failure_threshold=1, cooldown=1, on_open="skip") if breaker else None,
+    }
+    if transform:
+        return lambda p: p.transform(name, fn, **options)
+    return lambda p: p.step(name, fn, provides=provides, merge_policy=policy, **options)
+
+
+def parallel(name, *fns, mode="all", policy="override"):
+    return lambda p: p.step(name, *fns, mode=mode, merge_policy=policy)
+
+
+def nest(name, inner, *, policy="override", condition=None):
+    """Return what adds a pipeline that was built apart."""
+    return lambda p: p.step(name, inner, merge_policy=policy, condition=condition)
+
+
+def branch(name, otherwise_too=True, **cases):
+    """Return what adds a branch whose cases are built in place; the last is ``otherwise``."""
+
+    def add(p):
+        made = [when(lambda: True, functools.partial(adding, steps=steps), name=case) for case, steps in cases.items()]
+        if otherwise_too:
+            *_, (case, steps) = cases.items()
+            made[-1] = otherwise(functools.partial(adding, steps=steps), name=case)
+        return p.branch_on(name, *made)
+
+    return add
+
+
+def adding(p, steps):
+    for add in steps:
+        p = add(p)
+    return p
+
+
+def each(name, fn, *, over, each, into="results", settle=False):
+    mode = "settle" if settle else "all"
+    return lambda p: p.for_each(name, fn, over=over, each=each, into=into, mode=mode)
+
+
+def outputs(record):
+    return lambda p: p.outputs(record)
+
+
+def make(*steps, inputs=In):
+    return adding(Pipeline(inputs=inputs), steps)
+
+
+def build(*steps, inputs=In):
+    """Return what is known after `steps`."""
+    return make(*steps, inputs=inputs)._program.flow
+
+
+def start(inputs=In):
+    return Flow.start(inputs)
+
+
+class Done(TypedDict):
+    user: User
+    total: NotRequired[int]
+
+
+class Inner(TypedDict):
+    user: User
+
+
+def ship(order: Order, user_id: str) -> bool: ...
+
+
+def ship_text(order: str) -> bool: ...
+
+
+def by_name(**rest): ...
+
+
+def giving_session(fn):
+    @functools.wraps(fn)
+    def wrapper(user_id):
+        return fn(user_id, session=1)
+
+    return wrapper
+
+
+def passing_session(fn):
+    @functools.wraps(fn)
+    def wrapper(*args, **kwargs):
+        return fn(*args, session=1, **kwargs)
+
+    return wrapper
+
+
+def with_session(user_id: str, session: object) -> UserOut: ...
+
+
+def provider(fn, provides):
+    return FunctionStep(fn, None, Policies(), provides)
+
+
+def takes_number(user_id: int): ...
+
+
+def texts(orders: list[str]): ...
+
+
+def text_or_bytes(user_id: str) -> str | bytes: ...
+
+
+def takes_text(limit: str = ""): ...
+
+
+def takes_float(limit: float): ...
+
+
+USER = run("user", fetch_user)
+ORDERS = run("orders", fetch_orders)
+MAYBE_USER = run("user", fetch_user, condition=lambda: True)
+
+ACCEPTED = {
+    "every key is there": [USER, ORDERS, run("count", count)],
+    "a default may be missing": [USER, run("stats", lambda nowhere=1: None)],
+    "a maybe key with a default": [USER, ORDERS, run("stats", stats)],
+    "**rest needs nothing": [run("rest", lambda **rest: None)],
+    "the whole context needs nothing": [run("whole", lambda ctx, /: None)],
+    "an unannotated function": [USER, run("bare", lambda user, user_id: None)],
+    "a key that an unknown output may have": [run("any", anything), run("use", lambda whatever: None)],
+    "a key that an open mapping may have": [run("any", any_mapping), run("use", lambda whatever: None)],
+    "a key that a fork may have": [
+        run("any", fork("f", mode="all", paths=[anything])),
+        run("use", lambda whatever: None),
+    ],
+    "a maybe key that an unknown output may have": [MAYBE_USER, run("any", anything), run("use", no_output)],
+    "a type that an unknown output may have changed": [
+        run("text", user_as_text),
+        run("any", anything),
+        run("use", no_output),
+    ],
+    "a type that can't be resolved": [run("user", unresolved), run("use", no_output)],
+    "an int where a float is wanted": [run("float", takes_float)],
+    "a subclass": [run("user", fetch_premium), run("use", no_output)],
+    "a union of which one member fits": [run("user", either_user), run("use", lambda user: None)],
+    "a coroutine function by what it is annotated with": [USER, ORDERS, run("count", count)],
+    "an awaitable by what it gives": [run("user", later), run("use", no_output)],
+    "a result under a key": [run("user", one_user, provides="user"), run("use", no_output)],
+    "a result under a step's own key": [run("user", provider(one_user, "user")), run("use", no_output)],
+    "None as a result": [USER, run("nothing", no_output), run("use", no_output)],
+    "a partial needs less": [run("user", functools.partial(with_session, session=1)), run("use", no_output)],
+    "a decorator that gives an argument": [run("user", giving_session(with_session)), run("use", no_output)],
+    "a decorator that passes one on": [run("user", step(fetch_user)), run("use", no_output)],
+    "parallel outputs": [USER, parallel("both", fetch_orders, fetch_premium), run("count", count)],
+    "a race of which every path has the key": [
+        parallel("race", fetch_user, fetch_premium, mode="race"),
+        run("use", no_output),
+    ],
+    "a branch of which every case has the key": [
+        branch("route", premium=[run("user", fetch_premium)], otherwise=[USER]),
+        run("use", no_output),
+    ],
+    "a branch of which one case overrides the key": [
+        USER,
+        branch("route", premium=[run("user", fetch_premium)], otherwise=[]),
+        run("use", no_output),
+    ],
+    "a case that uses what it provides itself": [branch("route", all=[USER, ORDERS, run("count", count)])],
+    "a nested pipeline whose needs are met": [USER, nest("inner", make(ORDERS, inputs=Inner)), run("count", count)],
+    "a nested pipeline of which nothing is declared": [
+        USER,
+        nest("inner", make(ORDERS, inputs=None)),
+        run("count", count),
+    ],
+    "a transform provides the context": [
+        USER,
+        ORDERS,
+        run("t", count, transform=True),
+        run("done", lambda total: None),
+    ],
+    "the parent's keys survive a nested transform": [
+        USER,
+        ORDERS,
+        nest("inner", make(run("t", count, transform=True), inputs=None)),
+        run("use", no_output),
+        run("done", lambda total: None),
+    ],
+    "a conditional transform with a key on both sides": [
+        USER,
+        run("t", fetch_premium, transform=True, condition=lambda: True),
+        run("use", no_output),
+    ],
+    "after skip-remaining later steps may rely on the key": [
+        run("user", fetch_user, on_error="skip-remaining"),
+        run("use", no_output),
+    ],
+    "a definite key stays when a maybe step changes it": [
+        USER,
+        run("again", fetch_premium, on_error="continue"),
+        run("use", no_output),
+    ],
+    "skip keeps the first type": [USER, run("text", user_as_text, policy="skip"), run("use", no_output)],
+    "for_each over a list": [USER, ORDERS, each("ship", ship, over="orders", each="order")],
+    "for_each over what is unknown": [run("any", anything), each("ship", ship, over="orders", each="order")],
+    "for_each passes the element by **rest": [USER, ORDERS, each("ship", by_name, over="orders", each="order")],
+    "the proof of what is there": [USER, outputs(Done)],
+    "the proof of what may be there": [run("any", anything), outputs(Done)],
+    "the proof of a maybe key in an open context": [MAYBE_USER, run("any", anything), outputs(Done)],
+    "a row is a mapping": [run("row", row), run("use", lambda whatever: None)],
+    "the pipeline of an element": [
+        USER,
+        ORDERS,
+        each("ship", make(run("s", ship, provides="shipped"), inputs=None), over="orders", each="order"),
+        run("use", lambda results: None),
+    ],
+    "a literal is some output": [USER, ORDERS, run("count", count), run("done", done, provides="done")],
+}
+
+
+@pytest.mark.parametrize("steps", ACCEPTED.values(), ids=ACCEPTED.keys())
+def test_accepted(steps) -> None:
+    """What may work is built."""
+    make(*steps)
+
+
+class TextIn(TypedDict):
+    user_id: int
+
+
+class OpenDone(TypedDict):
+    user: str
+
+
+REJECTED = {
+    "a key that nothing provides": (
+        [run("orders", fetch_orders)],
+        ["step 'orders' needs 'user'", "nothing provides", "There is {user_id: str, limit: int, trial?: bool}"],
+    ),
+    "a key that is misspelt": ([run("bad", lambda user_ld: None)], ["needs 'user_ld'", "did you mean 'user_id'?"]),
+    "a key of a condition": (
+        [run("user", fetch_user, condition=lambda plan: True)],
+        ["step 'user' needs 'plan'"],
+    ),
+    "an input that may be missing": (
+        [run("use", lambda trial: None)],
+        ["'use' needs 'trial'", "the input provides it only if it is given", "trial=None"],
+    ),
+    "a key behind a condition": (
+        [MAYBE_USER, run("use", no_output)],
+        [
+            "step 'use' needs 'user'",
+            "step 'user' provides it only if its condition holds",
+            "give the parameter a default",
+        ],
+    ),
+    "a key of a step that continues": (
+        [run("user", fetch_user, on_error="continue"), run("use", no_output)],
+        ["step 'user' provides it only if it succeeds"],
+    ),
+    "a key of a step whose breaker skips": (
+        [run("user", fetch_user, breaker=True), run("use", no_output)],
+        ["only if its circuit breaker lets it run"],
+    ),
+    "a key with two reasons": (
+        [run("user", fetch_user, condition=lambda: True, on_error="continue"), run("use", no_output)],
+        ["only if its condition holds and it succeeds"],
+    ),
+    "a key that two steps may provide": (
+        [MAYBE_USER, run("premium", fetch_premium, condition=lambda: True), run("use", no_output)],
+        ["step 'premium' provides it only if its condition holds, and step 'user' provides it only if"],
+    ),
+    "a key that is not required in an output": (
+        [USER, ORDERS, run("use", lambda alerts: None)],
+        ["needs 'alerts'", "step 'orders' provides it only if it returns it"],
+    ),
+    "a key of a settled step": (
+        [parallel("both", fetch_user, fetch_user, mode="settle"), run("use", no_output)],
+        ["step 'both/2' provides it only if it succeeds, and step 'both/1' provides it only if it succeeds"],
+    ),
+    "a key of one path of a race": (
+        [USER, parallel("race", fetch_orders, fetch_premium, mode="race"), run("count", count)],
+        ["step 'count' needs 'orders'", "step 'race/1' provides it only if it wins"],
+    ),
+    "a key of one case": (
+        [branch("route", premium=[USER], basic=[]), run("use", no_output)],
+        ["step 'route/premium/user' provides it only if case 'premium' is taken"],
+    ),
+    "a branch without otherwise": (
+        [branch("route", otherwise_too=False, premium=[USER]), run("use", no_output)],
+        ["only if case 'premium' is taken"],
+    ),
+    "a key that a case needs": ([branch("route", premium=[ORDERS])], ["step 'route/premium/orders' needs 'user'"]),
+    "a key that a case of a case needs": (
+        [branch("route", premium=[branch("again", gold=[ORDERS])])],
+        ["step 'route/premium/again/gold/orders' needs 'user'"],
+    ),
+    "a key that a case may provide to itself": (
+        [branch("route", premium=[MAYBE_USER, run("use", no_output)])],
+        ["step 'route/premium/use' needs 'user'", "step 'route/premium/user' provides it only if its condition holds"],
+    ),
+    "a key that the pipeline of an element needs": (
+        [
+            USER,
+            ORDERS,
+            each("ship", make(run("s", lambda order, gone: None), inputs=None), over="orders", each="order"),
+        ],
+        ["step 'ship/*/s' needs 'gone'"],
+    ),
+    "an element of another type for a pipeline": (
+        [
+            USER,
+            ORDERS,
+            each("ship", make(run("s", ship_text, provides="ok"), inputs=None), over="orders", each="order"),
+        ],
+        ["for_each 'ship/*/s' takes 'order' as str, but 'orders' is list[Order]"],
+    ),
+    "a key that only one member of a group may have when it is settled": (
+        [USER, parallel("both", fetch_orders, no_output, mode="settle"), run("count", count)],
+        ["step 'count' needs 'orders'", "step 'both/1' provides it only if it succeeds"],
+    ),
+    "a key that a fork's path needs": (
+        [run("views", fork("views", mode="all", paths=[step(fetch_orders, id="pro")]), provides="views")],
+        ["step 'views/pro' needs 'user'"],
+    ),
+    "a result that may be None": (
+        [run("user", maybe_user), run("use", no_output)],
+        ["step 'user' provides it only if it returns UserOut"],
+    ),
+    "a result of one of two records": (
+        [run("user", either_record), run("use", no_output)],
+        ["only if it returns UserOut"],
+    ),
+    "a key that a nested pipeline declares": (
+        [nest("inner", make(ORDERS, inputs=Inner))],
+        ["step 'inner' needs 'user'"],
+    ),
+    "a key that a nested pipeline needs": (
+        [nest("inner", make(ORDERS, inputs=None))],
+        ["step 'inner/orders' needs 'user'"],
+    ),
+    "a maybe key that a nested pipeline needs": (
+        [MAYBE_USER, nest("inner", make(ORDERS, inputs=None))],
+        ["step 'inner/orders' needs 'user'", "only if its condition holds"],
+    ),
+    "a key two levels down": (
+        [nest("outer", make(nest("inner", make(ORDERS, inputs=None)), inputs=None))],
+        ["step 'outer/inner/orders' needs 'user'"],
+    ),
+    "a key that a nested step may provide, and nobody else": (
+        [nest("inner", make(MAYBE_USER, run("use", no_output), inputs=None))],
+        ["step 'inner/use' needs 'user'"],
+    ),
+    "a key of a conditional nested pipeline": (
+        [nest("inner", make(USER), condition=lambda: True), run("use", no_output)],
+        ["step 'inner/user' provides it only if its condition holds"],
+    ),
+    "a type for a nested pipeline": (
+        [run("text", user_as_text), nest("inner", make(ORDERS, inputs=None))],
+        ["step 'inner/orders' takes 'user' as User, but it is str", "step 'text' provides it"],
+    ),
+    "a key that a transform dropped": (
+        [USER, ORDERS, run("t", count, transform=True), run("use", no_output)],
+        ["step 'use' needs 'user'", "{total: int, currency: str}"],
+    ),
+    "a key on one side of a conditional transform": (
+        [USER, ORDERS, run("t", count, transform=True, condition=lambda: True), run("use", lambda total: None)],
+        ["step 't' provides it only if its condition holds"],
+    ),
+    "a key on the other side of it": (
+        [USER, ORDERS, run("t", count, transform=True, condition=lambda: True), run("use", no_output)],
+        ["step 'user' provides it only if transform 't' does not replace it"],
+    ),
+    "a transform that returns None": (
+        [USER, run("t", no_output, transform=True)],
+        ["transform 't' returns None", "replaces the context", "use .step(…)"],
+    ),
+    "a transform that returns no mapping": ([run("t", one_text, transform=True)], ["transform 't' returns str"]),
+    "a result without keys": ([run("text", one_text)], ["step 'text' returns str", 'provides="key"']),
+    "a type that can't fit": (
+        [run("text", user_as_text), run("use", no_output)],
+        ["step 'use' takes 'user' as User, but it is str: step 'text' provides it"],
+    ),
+    "a type of the input": ([run("use", takes_number)], ["takes 'user_id' as int, but it is str: the input"]),
+    "a type under a key": (
+        [run("user", one_text, provides="user"), run("use", no_output)],
+        ["takes 'user' as User, but it is str"],
+    ),
+    "a type of an optional parameter": (
+        [USER, ORDERS, run("alerts", one_text, provides="alerts"), run("stats", stats)],
+        ["step 'stats' takes 'alerts' as list[str], but it is str"],
+    ),
+    "generics": (
+        [USER, ORDERS, run("texts", texts)],
+        ["step 'texts' takes 'orders' as list[str], but it is list[Order]: step 'orders' provides it"],
+    ),
+    "unions": (
+        [run("text", text_or_bytes, provides="user"), run("use", no_output)],
+        ["takes 'user' as User, but it is str | bytes"],
+    ),
+    "skip keeps a type that does not fit": (
+        [run("text", user_as_text), run("user", fetch_user, policy="skip"), run("use", no_output)],
+        ["takes 'user' as User, but it is str: step 'text' provides it"],
+    ),
+    "override brings one that does not fit": (
+        [USER, run("text", user_as_text), run("use", no_output)],
+        ["takes 'user' as User, but it is str: step 'text' provides it"],
+    ),
+    "an element that hides a key": (
+        [USER, ORDERS, each("ship", lambda user: None, over="orders", each="user")],
+        ["each='user' would hide the key 'user'", "step 'user' provides it", "another name"],
+    ),
+    "an element that is no parameter": (
+        [USER, ORDERS, each("ship", ship, over="orders", each="parcel")],
+        ["each='parcel', but its function has no parameter of that name"],
+    ),
+    "a collection that is missing": (
+        [USER, each("ship", ship, over="orders", each="order")],
+        ["step 'ship' needs 'orders'"],
+    ),
+    "a collection that is none": (
+        [USER, each("ship", lambda x: None, over="user_id", each="x")],
+        ["over='user_id' has to hold a list, a tuple or a mapping, not str: the input provides it"],
+    ),
+    "an element of another type": (
+        [USER, ORDERS, each("ship", ship_text, over="orders", each="order")],
+        ["for_each 'ship' takes 'order' as str, but 'orders' is list[Order]"],
+    ),
+    "what for_each needs besides": (
+        [USER, ORDERS, each("ship", lambda order, nowhere: None, over="orders", each="order")],
+        ["step 'ship' needs 'nowhere'"],
+    ),
+    "a proof of what is missing": ([outputs(Done)], ["outputs(Done): the result has no 'user'", "There is"]),
+    "a proof of a maybe key": (
+        [MAYBE_USER, outputs(Done)],
+        ["outputs(Done): the result may have no 'user'", "only if its condition holds", "NotRequired"],
+    ),
+    "a proof of another type": (
+        [USER, outputs(OpenDone)],
+        ["outputs(OpenDone): the result has 'user' as User, not str: step 'user' provides it"],
+    ),
+    "a proof after skip-remaining": (
+        [run("user", fetch_user, on_error="skip-remaining"), outputs(Done)],
+        ["may have no 'user'", "only if step 'user' does not fail"],
+    ),
+    "a proof of what comes after skip-remaining": (
+        [run("text", one_text, provides="text", on_error="skip-remaining"), USER, outputs(Done)],
+        ["step 'user' provides it only if step 'text' does not fail"],
+    ),
+    "a proof by what tells no keys": ([outputs(dict)], ["outputs(dict): give a TypedDict"]),
+    "a decorator that lies": (
+        [run("user", passing_session(with_session))],
+        ["step 'user' needs 'session'", "from a decorator"],
+    ),
+    "a builtin": ([run("print", print)], ["step 'print'", "lambda key: print(key)"]),
+}
+
+
+@pytest.mark.parametrize(("steps", "words"), REJECTED.values(), ids=REJECTED.keys())
+def test_rejected(steps, words) -> None:
+    """What can't work is refused by the last of the steps, with words that tell what to do."""
+    p = make(*steps[:-1])
+    with pytest.raises(ConfigError) as info:
+        steps[-1](p)
+    for word in words:
+        assert word in str(info.value)
+
+
+def test_type_that_is_defined_where_the_pipeline_is_built_is_known() -> None:
+    """Although its name is a string, which no module knows."""
+
+    class Local:
+        pass
+
+    def make_local() -> Local: ...
+
+    def use_local(local: Local): ...
+
+    make(run("make", make_local, provides="local"), run("use", use_local))
+    p = make(run("text", one_text, provides="local"))
+    with pytest.raises(ConfigError, match="step 'use' takes 'local' as Local, but it is str: step 'text' provides it"):
+        p.step("use", use_local)
+
+
+def key(type, *sources, definite=True):
+    return Key(type, tuple(Source(*source) for source in sources), definite)
+
+
+def test_inputs_are_folded_with_what_may_be_missing() -> None:
+    """``NotRequired`` and ``Required`` are seen although the annotations are strings."""
+    given = (None, ("it is given",))
+    assert start(In).context == Shape(
+        {"user_id": key(str, (None,)), "limit": key(int, (None,)), "trial": key(bool, given, definite=False)}
+    )
+    assert start(PartialIn).context == Shape({"user_id": key(str, (None,)), "limit": key(int, given, definite=False)})
+
+
+@pytest.mark.parametrize("inputs", [None, Any, object, dict, Mapping[str, int], dict[str, object]])
+def test_inputs_that_tell_no_keys_may_have_any(inputs) -> None:
+    """Then what is needed has to come from there."""
+    flow = build(run("use", no_output), run("again", no_output), inputs=inputs)
+    assert flow.context == Shape(outside=True)
+    assert flow.needs == (Need("user", "use", User), Need("user", "again", User))
+    assert flow.require(flow.needs) is flow
+
+
+@pytest.mark.parametrize("inputs", [int, "In", list[str]])
+def test_inputs_that_are_no_mapping_are_refused(inputs) -> None:
+    """The message says what to give."""
+    with pytest.raises(ConfigError, match=r"inputs=.*: give a TypedDict, an attrs class or a dataclass"):
+        start(inputs)
+
+
+def test_inputs_can_be_attrs_classes_and_dataclasses() -> None:
+    """All their fields are there."""
+    assert start(Totals).context == Shape({"total": key(int, (None,)), "currency": key(str, (None,))})
+    assert start(Stats).needs == (Need("count", "", float),)
+
+
+@pytest.mark.parametrize(
+    ("fn", "provided"),
+    [
+        (fetch_user, Shape({"user": key(User, ("s",))})),
+        (
+            fetch_orders,
+            Shape(
+                {
+                    "orders": key(list[Order], ("s",)),
+                    "alerts": key(list[str], ("s", ("it returns it",)), definite=False),
+                }
+            ),
+        ),
+        (count, Shape({"total": key(int, ("s",)), "currency": key(str, ("s",))})),
+        (stats, Shape({"count": key(float, ("s",))})),
+        (Totals, Shape({"total": key(int, ("s",)), "currency": key(str, ("s",))})),
+        (no_output, NOTHING),
+        (maybe_user, Shape({"user": key(User, ("s", ("it returns UserOut",)), definite=False)})),
+        (either_user, Shape({"user": key(User | Premium, ("s",))})),
+        (later, Shape({"user": key(User, ("s",))})),
+        (anything, ANYTHING),
+        (any_mapping, ANYTHING),
+        (one_user, ANYTHING),
+        (row, ANYTHING),
+        (done, ANYTHING),
+        (provider(one_user, "user"), Shape({"user": key(User, ("s",))})),
+        (provider(anything, "user"), Shape({"user": key(UNKNOWN, ("s",))})),
+        (provider(no_output, "user"), Shape({"user": key(type(None), ("s",))})),
+    ],
+)
+def test_provided_by_what_a_function_returns(fn, provided) -> None:
+    """The return annotation tells; a class that is no record may have subclasses that are."""
+    assert provided_by(signature_of(fn, "s"), "s") == provided
+
+
+def test_provides_of_the_step_comes_before_that_of_its_function() -> None:
+    """The pipeline's line has the last word."""
+    assert list(provided_by(signature_of(provider(one_user, "user"), "s"), "s", "other").keys) == ["other"]
+
+
+def test_a_transform_that_may_return_none_provides_its_keys_all_the_same() -> None:
+    """If it returns None it fails, and nothing comes after."""
+    assert provided_by(signature_of(maybe_user, "s"), "s", transform=True) == Shape({"user": key(User, ("s",))})
+
+
+def make_results(over, fn, *, settle=False):
+    flow = build(run("over", over, provides="things"), each("each", fn, over="things", each="thing", settle=settle))
+    return flow.context.keys["results"].type
+
+
+def things_list() -> list[int]: ...
+
+
+def things_tuple() -> tuple[int, ...]: ...
+
+
+def things_mapping() -> dict[str, int]: ...
+
+
+def things_unknown(): ...
+
+
+def to_text(thing: int) -> str: ...
+
+
+@pytest.mark.parametrize(
+    ("over", "settle", "result"),
+    [
+        (things_list, False, list[str]),
+        (things_tuple, False, list[str]),
+        (things_mapping, False, dict[Any, str]),
+        (things_unknown, False, list[str] | dict[Any, str]),
+        (things_list, True, list[Fulfilled[str] | Rejected]),
+    ],
+)
+def test_for_each_collects_results(over, settle, result) -> None:
+    """A list for a list or a tuple, a mapping for a mapping; settled ones are wrapped."""
+    assert make_results(over, to_text, settle=settle) == result
+
+
+def test_for_each_of_a_key_that_is_not_known_collects_a_list_or_a_mapping() -> None:
+    """Nobody knows what an undeclared input holds."""
+    flow = build(each("each", to_text, over="things", each="thing"), inputs=None)
+    assert flow.context.keys["results"].type == list[str] | dict[Any, str]
+    assert flow.needs == (Need("things", "each"),)
+
+
+def test_the_output_of_a_nested_pipeline_is_what_it_provides() -> None:
+    """What it was given is not among it."""
+    assert list(build(USER, ORDERS).output.keys) == ["user", "orders", "alerts"]
+    assert list(build(USER, ORDERS).result.keys) == ["user_id", "limit", "trial", "user", "orders", "alerts"]
+
+
+def test_the_output_with_skip_leaves_out_what_was_there() -> None:
+    """The first one wins, and that is the parent's."""
+    flow = build(run("limit", one_text, provides="limit", policy="skip"))
+    assert flow.output == NOTHING
+    assert flow.result.types["limit"] is int
+
+
+def test_the_output_with_skip_has_an_unknown_type_where_the_key_may_have_been_there() -> None:
+    """Of what the parent has nothing is known here."""
+    for inputs, name in ((None, "limit"), (In, "trial")):
+        flow = build(run("s", one_text, provides=name, policy="skip"), inputs=inputs)
+        assert flow.output.keys == {name: key(UNKNOWN, ("s",))}
+
+
+def test_the_output_with_skip_keeps_what_the_pipeline_itself_provided_first() -> None:
+    """Inside one pipeline the first one wins too."""
+    flow = build(USER, run("text", user_as_text, policy="skip"))
+    assert flow.output == Shape({"user": key(User, ("user",))})
+    assert build(run("user", fetch_user, policy="skip")).output == Shape({"user": key(User, ("user",))})
+
+
+def test_the_result_after_two_exits_names_both() -> None:
+    """Each ``skip-remaining`` may have ended the pipeline."""
+    flow = build(
+        run("one", one_text, provides="a", on_error="skip-remaining"),
+        run("two", one_text, provides="b", on_error="skip-remaining"),
+    )
+    assert flow.context.keys["a"].definite
+    assert flow.result.keys["a"].sources == (Source("one", ("step 'one' does not fail",)),)
+    assert flow.result.keys["b"].sources == (Source("two", ("step 'two' does not fail", "step 'one' does not fail")),)
+    assert not flow.output.keys["a"].definite
+    assert flow.result.keys["user_id"].definite
+
+
+def test_a_transform_after_skip_remaining_leaves_the_earlier_keys_maybe() -> None:
+    """The pipeline may have ended before."""
+    flow = build(run("one", one_text, provides="a", on_error="skip-remaining"), run("t", user_as_text, transform=True))
+    assert str(flow.context) == "{user: str}"
+    assert str(flow.result) == "{user?: str, user_id?: str, limit?: int, trial?: bool}"
+
+
+def test_an_optional_need_reaches_the_input_of_a_nested_pipeline() -> None:
+    """If the parent has the key, its type has to fit."""
+    inner = make(run("stats", takes_text), inputs=None)
+    assert inner._program.flow.needs == (Need("limit", "stats", str, required=False),)
+    with pytest.raises(ConfigError, match="step 'inner/stats' takes 'limit' as str, but it is int"):
+        make(nest("inner", inner))
+    make(nest("inner", inner), inputs=Inner)
+
+
+def test_a_need_that_an_unknown_step_may_meet_is_none_of_the_input() -> None:
+    """Only certainties are reported."""
+    assert build(run("any", lambda: {"a": 1}), run("use", no_output), inputs=None).needs == ()
+    flow = build(MAYBE_USER, run("any", lambda: {"a": 1}), run("use", no_output), inputs=None)
+    assert flow.needs == (Need("user_id", "user", str),)
+
+
+def test_a_flow_is_not_changed_by_what_is_built_on_it() -> None:
+    """A prefix can be shared."""
+    prefix = make(USER)
+    before = prefix.output_of()
+    ORDERS(prefix)
+    assert prefix.output_of() == before

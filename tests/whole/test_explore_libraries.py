@@ -1,0 +1,54 @@
+"""The example that explores other people's libraries."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+FOUND = {
+    "wait_for_any_of_two": None,
+    "wait_for_a_value": None,
+    "leave_a_loop_over_events": "Async generator 'trio_util._repeated_event.RepeatedEvent.events' was garbage",
+    "leave_a_loop_over_events_and_close": "'trio_util._async_value.AsyncValue.eventual_values' was garbage",
+    "zip_with_a_timeout": "INVARIANT: no_item_is_lost: ['quick0'] were taken and never handed on",
+    "capture_results": None,
+    "send_results_to_a_channel": None,
+    "read_and_write": None,
+    "writer_gives_up": "DEADLOCK: nothing can run",
+    "serve_a_client": None,
+}
+
+
+@pytest.fixture(scope="module")
+def reports() -> dict[str, str]:
+    """What the example printed, by the name of the program."""
+    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONWARNINGS": "error"}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "explore_libraries.py"), "60"],
+        capture_output=True,
+        encoding="utf-8",
+        env=environment,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    _, *parts = re.split(r"^(\w+): (?=nothing found|\d+ found)", done.stdout, flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+@pytest.mark.parametrize(("name", "text"), FOUND.items())
+def test_library_is_found_to_be_as_the_docs_say(reports: dict[str, str], name: str, text: str | None) -> None:
+    report = reports[name]
+    assert report.startswith("nothing found") if text is None else text in report, report
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if f"| `{name}` |" in line)
+    assert row.endswith("| nothing |") is (text is None), row
+
+
+def test_example_explores_every_program_that_the_table_tells_of(reports: dict[str, str]) -> None:
+    assert reports.keys() == FOUND.keys()

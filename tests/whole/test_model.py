@@ -1,0 +1,725 @@
+"""Random forks against a plain model of the contract, and what holds for every one of them."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections import Counter
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from model import CANCELLED, Around, CleanUp, Fork, Leaf, Model, PathSpec, Plain, Scenario, Seen, Story, ids_of
+
+import trio_steps
+from trio_steps import (
+    ErrorDiscarded,
+    Event,
+    ForkPartialError,
+    Fulfilled,
+    NoPathsError,
+    PathCancelledError,
+    PathsCounted,
+    Rejected,
+    StepCancelled,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+    StepSucceeded,
+    StepTimeoutError,
+    ValueDiscarded,
+    step,
+)
+from trio_steps._fork.engine.source import describe_all
+from trio_steps._fork.ledger import PathNames
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+ENDS = {StepSucceeded: "value", StepFailed: "error", StepCancelled: "cancelled"}
+
+NEVER = 100_000.0
+"""Seconds after which a run that hangs is stopped; every scenario takes far less."""
+
+
+# Scenarios, run for real
+
+
+class Value(tuple):
+    """What a path returns: ``("value", key)``."""
+
+    __slots__ = ()
+
+
+class Boom(Exception):
+    """What a path raises."""
+
+
+class SourceError(Exception):
+    """What a source of paths raises."""
+
+
+class DisposeError(Exception):
+    """What a ``dispose`` raises."""
+
+
+class Lab(trio.abc.Instrument):
+    """Runs a scenario, and writes down what can be seen."""
+
+    def __init__(self, scenario: Scenario, *, observed: bool = True) -> None:
+        self.scenario = scenario
+        self.limiter = trio.CapacityLimiter(scenario.tokens)
+        self.observers = (self.observe,) if observed else ()
+        self.story = Story()
+        self.seen: Seen = {}
+        self.closed: dict[str, float] = {}
+        self.events: list[Event] = []
+        self.counted: dict[str, int] = {}
+        self.logged: list[logging.LogRecord] = []
+        self.returned: list[Plain] = []  # by paths, those that are forks left out
+        self.disposed: list[Plain] = []
+        self.sources: list[Any] = []
+        self.result: Any = None
+        self.error: Exception | None = None
+
+    def run(self, play: Callable[[], Awaitable[None]] | None = None) -> Lab:
+        async def main() -> None:
+            tasks = tasks_in(trio.lowlevel.current_root_task())
+            await (play or self.play)()
+            assert tasks_in(trio.lowlevel.current_root_task()) == tasks
+            assert self.limiter.borrowed_tokens == 0
+            assert self.limiter.statistics().tasks_waiting == 0
+            for source in self.sources:
+                assert getattr(source, "gi_frame", None) is None
+                assert getattr(source, "ag_frame", None) is None
+
+        logger = logging.getLogger("trio_steps")
+        handler = logging.Handler()
+        handler.emit = self.logged.append
+        logger.addHandler(handler)
+        logger.propagate = False  # pytest would render every traceback
+        try:
+            trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0), instruments=[self])
+        finally:
+            logger.propagate = True
+            logger.removeHandler(handler)
+        return self
+
+    async def play(self) -> None:
+        scope = trio.fail_after if self.scenario.outer == "fail" else trio.move_on_after
+        outcome = CANCELLED
+        try:
+            with scope(min(self.scenario.outer_seconds, NEVER)):
+                self.result = await self.fork(self.scenario.fork).run(observers=self.observers)
+                outcome = ("value", plain(self.result))
+        except Exception as error:
+            self.error = error
+            outcome = ("error", plain(error))
+        self.story.outcome = outcome
+        self.story.time = trio.current_time()
+
+    async def play_cancelled(self, seconds: float, checkpoints: int) -> None:
+        """Play the scenario, and cancel it after so many `seconds`, and then so many `checkpoints`."""
+
+        async def cancel(scope: trio.CancelScope) -> None:
+            await trio.sleep(seconds)
+            for _ in range(checkpoints):
+                await trio.lowlevel.checkpoint()
+            scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as scope:
+                nursery.start_soon(cancel, scope)
+                await self.play()
+            nursery.cancel_scope.cancel()
+
+    # Its parts
+
+    def fork(self, spec: Fork) -> trio_steps.Fork[Any, Any]:
+        paths = [self.path(path) for path in spec.paths]
+        sources: dict[str, Any] = {
+            "list": paths,
+            "function": lambda: paths,
+            "generator": lambda: self.opened(self.generator(spec, paths)),
+            "async": lambda: self.opened(self.async_generator(spec, paths)),
+        }
+        disposals = {None: None, "sync": self.dispose, "slow": self.dispose_slowly, "fails": self.dispose_badly}
+        return trio_steps.fork(
+            spec.name,
+            mode=spec.mode,
+            paths=sources[spec.source],
+            need=spec.need or None,
+            concurrency=self.limiter if spec.limit == "shared" else spec.limit,
+            stagger=spec.stagger,
+            timeout=spec.timeout,
+            dispose=disposals[spec.dispose],
+        )
+
+    def path(self, spec: PathSpec) -> Any:
+        if isinstance(spec, Fork):
+            return self.fork(spec)
+        if isinstance(spec, Around):
+            return partial(around, spec.seconds, self.fork(spec.fork))
+        return partial(now if spec.seconds is None else leaf, self, spec)
+
+    def end(self, spec: Leaf, how: str) -> Value:
+        if how == "raises":
+            raise Boom(spec.key)
+        value = Value(("value", spec.key))
+        self.returned.append(plain(value))
+        return value
+
+    def opened(self, source: Any) -> Any:
+        self.sources.append(source)
+        return source
+
+    def generator(self, spec: Fork, paths: list[Any]) -> Iterator[Any]:
+        try:
+            for index, path in enumerate(paths):
+                self.note_pull(spec, index)
+                yield path
+            self.note_pull(spec, len(paths))
+            if spec.source_fails:
+                raise SourceError(spec.name)
+        finally:
+            self.closed[spec.name] = trio.current_time()
+
+    async def async_generator(self, spec: Fork, paths: list[Any]) -> AsyncIterator[Any]:
+        try:
+            for index, path in enumerate([*paths, None]):
+                self.note_pull(spec, index)
+                seconds = spec.source_seconds[index]
+                if seconds is not None:
+                    await trio.sleep(seconds)
+                if index < len(paths):
+                    yield path
+            if spec.source_fails:
+                raise SourceError(spec.name)
+        finally:
+            self.closed[spec.name] = trio.current_time()
+
+    def dispose(self, value: Any) -> None:
+        self.disposed.append(plain(value))
+
+    async def dispose_slowly(self, value: Any) -> None:
+        self.disposed.append(plain(value))
+        await trio.sleep(self.scenario.dispose_seconds)
+
+    def dispose_badly(self, value: Any) -> None:
+        self.disposed.append(plain(value))
+        raise DisposeError(value)
+
+    # What is seen
+
+    def note(self, *key: Any) -> None:
+        assert key not in self.seen
+        self.seen[key] = (len(self.seen), trio.current_time())
+
+    def note_pull(self, fork: Fork, index: int) -> None:
+        self.story.pulls[fork.name, index] = trio.current_time()
+        self.note("pull", fork.name, index)
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.story.note_borrowed(trio.current_time(), self.limiter.borrowed_tokens)
+
+    def observe(self, event: Event) -> None:
+        story, name, time = self.story, event.name, event.time
+        assert time == trio.current_time()
+        self.events.append(event)
+        if isinstance(event, StepStarted):
+            self.note("start", name)
+            story.starts[name] = time
+        elif isinstance(event, tuple(ENDS)):
+            self.note("end", name)
+            assert event.duration == time - story.starts[name]
+            story.ends[name] = (time, ENDS[type(event)])
+        elif isinstance(event, StepSkipped):
+            story.skipped[name] += 1
+        elif isinstance(event, ValueDiscarded):
+            story.discarded[name, plain(event.value), event.disposed] += 1
+        elif isinstance(event, PathsCounted):
+            assert name not in self.counted
+            self.counted[name] = event.total
+        else:
+            assert isinstance(event, ErrorDiscarded)
+            story.reported[name, plain(event.error)] += 1
+
+    def of_kind(self, kind: type[Event]) -> Iterator[Any]:
+        return (event for event in self.events if isinstance(event, kind))
+
+
+def tasks_in(task: trio.lowlevel.Task | None) -> set[trio.lowlevel.Task]:
+    assert task is not None
+    return {task}.union(*(tasks_in(child) for nursery in task.child_nurseries for child in nursery.child_tasks))
+
+
+async def leaf(lab: Lab, spec: Leaf) -> Value:
+    assert spec.seconds is not None
+    try:
+        with trio.CancelScope(shield=spec.shielded):
+            await trio.sleep(spec.seconds)
+    except trio.Cancelled:
+        if spec.clean_up is None:
+            raise
+        with trio.CancelScope(shield=True):
+            await trio.sleep(spec.clean_up.seconds)
+        if spec.clean_up.then == "stops":
+            raise
+        return lab.end(spec, spec.clean_up.then)
+    return lab.end(spec, "raises" if spec.fails else "returns")
+
+
+def now(lab: Lab, spec: Leaf) -> Value:
+    return lab.end(spec, "raises" if spec.fails else "returns")
+
+
+async def around(seconds: float | None, fork: trio_steps.Fork[Any, Any]) -> Any:
+    if seconds is not None:
+        await trio.sleep(seconds)
+    return await fork()
+
+
+def plain(thing: Any) -> Plain:
+    """Return a value or an error as nested tuples, which is how the model has them."""
+    if isinstance(thing, Value):
+        return tuple(thing)
+    if isinstance(thing, tuple):
+        return ("tuple", *map(plain, thing))
+    if isinstance(thing, Fulfilled):
+        return ("fulfilled", thing.step_id, plain(thing.value))
+    if isinstance(thing, Rejected):
+        return ("rejected", thing.step_id, thing.kind, plain(thing.error))
+    if isinstance(thing, ForkPartialError):
+        assert isinstance(thing, ExceptionGroup)
+        lists = (thing.exceptions, thing.succeeded, thing.failed)
+        return ("ForkPartialError", thing.step_id, *(tuple(map(plain, things)) for things in lists))
+    if isinstance(thing, PathCancelledError):
+        # the contract has the words for a path that won or failed; of another reason, only how it begins
+        found = re.match(r"fork '([^']+)': (?:path '([^']+)' (won$|failed(?=: )))?", thing.reason)
+        assert found is not None
+        return ("PathCancelledError", thing.step, tuple(filter(None, found.groups())), thing.started)
+    if isinstance(thing, StepTimeoutError):
+        return ("StepTimeoutError", thing.step, thing.seconds)
+    if isinstance(thing, DisposeError):
+        return ("DisposeError", plain(thing.args[0]))
+    if isinstance(thing, (Boom, SourceError)):
+        (note,) = thing.__notes__
+        return (type(thing).__name__, *thing.args, note.removeprefix("in step ").strip("'"))
+    assert type(thing) in (NoPathsError, trio.TooSlowError), repr(thing)
+    return (type(thing).__name__,)
+
+
+# Scenarios, made up
+
+
+class Draft:
+    """Draws a scenario in which no two things are due at the same time by chance.
+
+    Each duration is a small number of seconds and a fraction of its own: a power of two that no other duration
+    has, so that the sums of different durations differ. What can be waited for several times in a row has room
+    for its multiples. All of it is exact in binary floating point.
+    """
+
+    def __init__(self, draw: Any) -> None:
+        self.draw = draw
+        self.bits = 0
+        self.keys = count(1)
+        self.names = (f"fork-{number}" for number in count(1))
+        self.room = 12  # for more paths
+        self.limits = self.one_of((None, None, 1, 2, 3), ("shared", "shared", "shared", None, 2))
+
+    def chance(self, percent: int) -> bool:
+        return self.draw(st.integers(0, 99)) >= 100 - percent
+
+    def one_of(self, *choices: Any) -> Any:
+        return self.draw(st.sampled_from(choices))
+
+    def seconds(self, bits: int = 1) -> float:
+        self.bits += bits
+        return self.draw(st.integers(0, 6)) + 2.0**-self.bits
+
+    def maybe_seconds(self, percent: int) -> float | None:
+        return self.seconds() if self.chance(percent) else None
+
+    def scenario(self) -> Scenario:
+        fork = self.fork(0)
+        outer = self.one_of(None, None, "move_on", "fail")
+        tie = self.deadline(fork.paths, 10)
+        scenario = Scenario(
+            fork,
+            tokens=self.draw(st.integers(1, 3)),
+            outer=outer,
+            outer_seconds=NEVER if outer is None else tie or self.seconds() + self.one_of(0, 6),
+            dispose_seconds=self.seconds(4),
+        )
+        assume(self.bits <= 44)
+        return scenario
+
+    def fork(self, depth: int) -> Fork:
+        name = next(self.names)
+        mode = self.one_of("race", "all", "settle", "quorum")
+        source = self.one_of("list", "function", "generator", "async")
+        lazy = source in ("generator", "async")
+        size = min(self.room, self.draw(st.integers(0, 3 if depth else 5)))
+        if mode == "quorum" and source == "list":
+            size = max(size, 1)  # or it can't be built
+        self.room -= size
+        paths = tuple(self.path(depth) for _ in range(size))
+        return Fork(
+            name,
+            mode=mode,
+            paths=paths,
+            need=self.draw(st.integers(1, size if source == "list" else 3)) if mode == "quorum" else 0,
+            source=source,
+            source_fails=lazy and self.chance(15),
+            source_seconds=tuple(self.maybe_seconds(20) for _ in range(size + 1)) if source == "async" else (),
+            limit=self.one_of(*self.limits),
+            stagger=self.stagger(),
+            timeout=self.deadline(paths, 5) or self.maybe_seconds(25),
+            dispose=self.one_of(None, "sync", "slow", "fails"),
+        )
+
+    def stagger(self) -> float | None:
+        stagger = self.one_of(None, None, 0, "some")
+        return self.seconds(3) if stagger == "some" else stagger
+
+    def deadline(self, paths: tuple[PathSpec, ...], percent: int) -> float | None:
+        """Return a time at which a path may end: that is a tie, but the deadline always comes first."""
+        ends = [path.seconds for path in paths if isinstance(path, Leaf) and path.seconds is not None]
+        return self.one_of(*ends) if ends and self.chance(percent) else None
+
+    def path(self, depth: int) -> PathSpec:
+        if depth < 2 and self.chance(30):
+            if self.chance(50):
+                return self.fork(depth + 1)
+            return Around(self.maybe_seconds(80), self.fork(depth + 1))
+        if self.chance(15):
+            return Leaf(next(self.keys), None, fails=self.chance(35))
+        return Leaf(
+            next(self.keys),
+            self.seconds(),
+            fails=self.chance(35),
+            shielded=self.chance(10),
+            clean_up=CleanUp(self.seconds(), self.one_of("returns", "raises", "stops")) if self.chance(40) else None,
+        )
+
+
+@st.composite
+def scenarios(draw: Any) -> Scenario:
+    return Draft(draw).scenario()
+
+
+def models(scenario: Scenario, seen: Seen) -> Iterator[Model]:
+    """Yield a model for each way to choose between a token and a lane, played to its end."""
+    to_try: list[tuple[int, ...]] = [()]
+    while to_try:
+        choices = to_try.pop()
+        model = Model(scenario, seen, choices)
+        model.play()
+        yield model
+        to_try += [(*model.chosen[:index], 1) for index in range(len(choices), len(model.chosen))]
+
+
+def check(scenario: Scenario) -> None:
+    """Run `scenario`, and hold what is seen against the model."""
+    lab = Lab(scenario).run()
+    played = []
+    for model in models(scenario, lab.seen):
+        assert not model.simultaneous
+        played.append(model)
+        if model.story == lab.story:
+            break
+    else:
+        seen = vars(lab.story)
+        closest = max(played, key=lambda model: sum(seen[part] == told for part, told in vars(model.story).items()))
+        assert lab.story == closest.story
+    check_starts(lab, scenario.fork, scenario.fork.name)
+    check_closing(lab, model)
+    check_reporting(lab)
+    if not model.ties and not model.chosen:
+        check_that_observers_change_nothing(lab)
+
+
+def check_starts(lab: Lab, spec: PathSpec, name: str) -> None:
+    """Paths start in path order, and no more than the limit run at once."""
+    if isinstance(spec, Around):
+        check_starts(lab, spec.fork, f"{name}/{spec.fork.name}")
+    elif isinstance(spec, Fork):
+        paths = [f"{name}/{id}" for id in ids_of(spec.paths)]
+        assert lab.counted.get(name, len(paths)) == len(paths)
+        started: list[str] = []
+        running: set[str] = set()
+        for kind, path in [key for key in lab.seen if key[0] != "pull" and key[1] in paths]:
+            if kind == "start":
+                started.append(path)
+                running.add(path)
+                assert not isinstance(spec.limit, int) or len(running) <= spec.limit
+            else:
+                running.remove(path)
+        assert started == paths[: len(started)]
+        assert not running
+        for path, path_name in zip(spec.paths, paths, strict=True):
+            check_starts(lab, path, path_name)
+
+
+def check_closing(lab: Lab, model: Model) -> None:
+    """Each source that was asked for a path was closed in time: when its fork was decided, or else by its end."""
+    asked = {fork for fork, _ in lab.story.pulls}
+    assert lab.closed.keys() == asked
+    for fork, time in lab.closed.items():
+        earliest, latest = model.closes[fork]
+        assert earliest <= time <= latest
+
+
+def check_reporting(lab: Lab) -> None:
+    """What is reported to observers is logged too, as a warning with its traceback; and no more is."""
+    logged = [(record.levelno, record.exc_info and record.exc_info[1]) for record in lab.logged]
+    assert logged == [(logging.WARNING, event.error) for event in lab.of_kind(ErrorDiscarded)]
+    discarded = Counter(plain(event.value) for event in lab.of_kind(ValueDiscarded) if event.disposed)
+    assert discarded == Counter(lab.disposed)
+
+
+def check_that_observers_change_nothing(observed: Lab) -> None:
+    lab = Lab(observed.scenario, observed=False).run()
+    assert lab.story.outcome == observed.story.outcome
+    assert lab.story.time == observed.story.time
+    assert lab.story.pulls == observed.story.pulls
+    assert lab.story.borrowed == observed.story.borrowed
+    assert lab.disposed == observed.disposed
+    assert len(lab.logged) == len(observed.logged)
+
+
+@given(scenarios())
+@settings(derandomize=True, max_examples=400, deadline=None)
+def test_fork_does_what_the_model_says(scenario: Scenario) -> None:
+    """Results, errors, times, starts and ends, tokens, and what is given away or reported."""
+    check(scenario)
+
+
+# Scenarios, picked by hand: each was, or could be, a mistake of its own
+
+
+def returns(key: int, seconds: float | None, **how: Any) -> Leaf:
+    return Leaf(key, seconds, **how)
+
+
+def fails(key: int, seconds: float | None, **how: Any) -> Leaf:
+    return Leaf(key, seconds, fails=True, **how)
+
+
+def late(key: int, then: Any = "returns") -> Leaf:
+    """Return a path that is in no hurry, neither to end nor when it is cancelled."""
+    return Leaf(key, 64.0, clean_up=CleanUp(16.0 + key / 64, then))
+
+
+def fork(mode: Any, *paths: PathSpec, name: str = "fork", **options: Any) -> Fork:
+    return Fork(name, mode, paths, **options)
+
+
+NO_WAIT = (None,) * 9
+
+PICKED = {
+    "late_value_of_a_failed_all": Scenario(fork("all", fails(1, 1.0), late(2), dispose="sync")),
+    "late_error_of_a_failed_all": Scenario(fork("all", fails(1, 1.0), late(2, "raises"))),
+    "late_value_of_a_race": Scenario(fork("race", returns(1, 1.0), late(2), late(3), dispose="slow")),
+    "late_value_of_an_impossible_quorum": Scenario(fork("quorum", fails(1, 1.0), late(2), need=2)),
+    "late_value_after_the_deadline": Scenario(fork("all", returns(1, 1.0), late(2), timeout=2.0, dispose="sync")),
+    "late_error_after_the_deadline": Scenario(fork("race", fails(1, 1.0), late(2, "raises"), timeout=2.0)),
+    "late_value_of_a_settle": Scenario(fork("settle", returns(1, 1.0), late(2), timeout=2.0)),
+    "late_error_of_a_settle": Scenario(fork("settle", fails(1, 1.0), late(2, "raises"), timeout=2.0)),
+    "deadline_after_the_decision": Scenario(fork("all", fails(1, 1.0), late(2), timeout=2.0)),
+    "cancelled_after_the_decision": Scenario(
+        fork("race", fails(1, 1.0), returns(2, 2.0), late(3), dispose="sync"), outer="move_on", outer_seconds=4.0
+    ),
+    "cancelled_while_it_gives_away": Scenario(
+        fork("race", returns(1, 1.0), late(2), dispose="slow"), outer="fail", outer_seconds=17.5, dispose_seconds=1.0
+    ),
+    "path_that_ends_at_the_deadline": Scenario(fork("settle", returns(1, 2.0), returns(2, 1.0), timeout=2.0)),
+    "value_at_exactly_the_deadline": Scenario(fork("settle", returns(1, 2.0, shielded=True), timeout=2.0)),
+    "error_at_exactly_the_deadline": Scenario(fork("settle", fails(1, 2.0, shielded=True), timeout=2.0)),
+    "path_that_ends_when_the_scope_around_does": Scenario(
+        fork("race", returns(1, 2.0, shielded=True)), outer="move_on", outer_seconds=2.0
+    ),
+    "deadline_when_the_scope_around_ends": Scenario(
+        fork("settle", fails(1, 1.0), returns(2, 4.0), timeout=2.0), outer="fail", outer_seconds=2.0
+    ),
+    "source_is_closed_at_the_decision": Scenario(
+        fork("race", returns(1, 1.0), late(2), returns(3, 1.0), source="generator", limit=2)
+    ),
+    "source_that_fails_stops_its_fork": Scenario(
+        fork("settle", returns(1, 1.0), late(2), source="generator", source_fails=True, limit=2)
+    ),
+    "source_that_has_failed_is_reported_if_its_fork_is_cancelled": Scenario(
+        fork("all", returns(1, 1.0), late(2), source="generator", source_fails=True, limit=2),
+        outer="move_on",
+        outer_seconds=2.0,
+    ),
+    "no_path_starts_after_a_cancellation": Scenario(
+        fork("settle", returns(1, 1.0), late(2), returns(3, 1.0), limit=1), outer="move_on", outer_seconds=2.0
+    ),
+    "no_source_is_asked_after_a_cancellation": Scenario(
+        fork("settle", returns(1, 1.0), late(2), returns(3, 1.0), limit=1, source="generator"),
+        outer="move_on",
+        outer_seconds=2.0,
+    ),
+    "no_path_starts_after_a_cancellation_by_a_fork_around": Scenario(
+        fork("race", fork("all", late(1), returns(2, 1.0), limit="shared", name="inner"), returns(3, 2.0))
+    ),
+    "no_async_source_is_asked_after_the_decision": Scenario(
+        fork("all", returns(1, None), fails(2, None), returns(3, None), source="async", source_seconds=NO_WAIT, limit=2)
+    ),
+    "no_async_source_is_asked_when_a_failure_decides_a_staggered_fork": Scenario(
+        fork("all", fails(1, 1.0), returns(2, 1.0), source="async", source_seconds=NO_WAIT, stagger=4.0)
+    ),
+    "forks_that_share_a_limiter_wait_for_each_other": Scenario(
+        fork(
+            "all",
+            fork("all", returns(1, 4.0), limit="shared", name="first"),
+            Around(1.0, fork("all", returns(2, 8.0), returns(3, 16.0), limit="shared", name="second")),
+        )
+    ),
+    "stagger_holds_no_token": Scenario(fork("all", returns(1, 1.0), limit="shared", stagger=4.0), tokens=2),
+    "stagger_keeps_no_token_from_others": Scenario(
+        fork(
+            "all",
+            fork("all", returns(1, 1.0), returns(2, 1.0), limit="shared", stagger=64.0, name="slow"),
+            Around(0.5, fork("all", returns(3, 1.0), limit="shared", name="quick")),
+        )
+    ),
+    "stagger_on_a_lane_takes_the_token_that_is_free_first": Scenario(
+        fork(
+            "all",
+            Around(1.0, fork("all", returns(1, 8.0), returns(2, 16.0), limit="shared", stagger=0, name="inner")),
+            returns(3, 2.0),
+            limit="shared",
+        ),
+        tokens=2,
+    ),
+    "lane_is_shared_by_all_forks_in_a_path": Scenario(
+        fork(
+            "all",
+            fork(
+                "all",
+                Around(1.0, fork("all", returns(1, 8.0), limit="shared", name="left")),
+                Around(2.0, fork("all", returns(2, 16.0), limit="shared", name="right")),
+                name="both",
+            ),
+            limit="shared",
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("scenario", PICKED.values(), ids=PICKED)
+def test_fork_does_what_the_model_says_of(scenario: Scenario) -> None:
+    """The same for one scenario at a time."""
+    check(scenario)
+
+
+# What holds without a model
+
+
+def values_in(plain: Plain) -> Iterator[Plain]:
+    """Yield the values of paths in `plain`, but not those that an error keeps."""
+    if plain[0] == "value":
+        yield plain
+    elif plain[0] == "fulfilled":
+        yield from values_in(plain[2])
+    elif plain[0] == "tuple":
+        for part in plain[1:]:
+            yield from values_in(part)
+
+
+@given(scenarios(), st.integers(0, 60), st.integers(0, 12))
+@settings(derandomize=True, max_examples=150, deadline=None)
+def test_values_are_conserved_wherever_a_fork_is_cancelled(scenario: Scenario, moment: int, checkpoints: int) -> None:
+    """Each value that a path returned is in the result, or in one error, or given away: in one of them, once."""
+    undisturbed = Lab(scenario).run()
+    moments = sorted({time for _, time in undisturbed.seen.values()})
+    lab = Lab(scenario)
+    lab.run(partial(lab.play_cancelled, moments[moment % len(moments)], checkpoints))
+    places = [plain(event.value) for event in lab.of_kind(ValueDiscarded)]
+    if lab.result is not None:
+        places.append(plain(lab.result))
+    raised = {id(event.error): event.error for event in lab.of_kind(StepFailed)}  # the same one comes out of many
+    for error in raised.values():
+        if isinstance(error, ForkPartialError):
+            places += map(plain, error.succeeded)
+    assert Counter(value for place in places for value in values_in(place)) == Counter(lab.returned)
+    assert len(set(lab.returned)) == len(lab.returned)
+    check_starts(lab, scenario.fork, scenario.fork.name)
+    check_reporting(lab)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "a#2"]), st.booleans()), max_size=12))
+@settings(derandomize=True)
+def test_path_names_are_those_of_a_plain_list(paths: list[tuple[str, bool]]) -> None:
+    """What `add` returns is found again by index; given ids are kept, and others differ from all before."""
+    names = PathNames()
+    added: list[str] = []
+    for base, given_by_hand in paths:
+        name = names.add(base, given_by_hand)
+        assert name == base if given_by_hand else re.fullmatch(rf"{base}(#[0-9]+)?", name)
+        assert given_by_hand or name not in added
+        added.append(name)
+        assert len(names) == len(added)
+        assert list(names) == [names[index] for index in range(len(names))] == added
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=30))
+@settings(derandomize=True)
+def test_path_names_of_functions_count_each_name(bases: list[str]) -> None:
+    """A function is numbered by how many of its name came before."""
+    names = PathNames()
+    seen: Counter[str] = Counter()
+    for base in bases:
+        seen[base] += 1
+        assert names.add(base, given=False) == (base if seen[base] == 1 else f"{base}#{seen[base]}")
+
+
+def named(name: str, given_by_hand: bool) -> Any:
+    """Return a new path that is called `name`."""
+
+    def path() -> None:
+        """Do nothing."""
+
+    if given_by_hand:
+        return step(path, id=name)
+    path.__name__ = name
+    return path
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "a#2", "b#3"]), st.booleans()), max_size=12))
+@settings(derandomize=True)
+def test_ids_are_unique_and_in_path_order(paths: list[tuple[str, bool]]) -> None:
+    """Given ids are kept, functions are called after their name, and numbers rise."""
+    assume(max(Counter(name for name, given_by_hand in paths if given_by_hand).values(), default=1) == 1)
+    ids = describe_all([named(*path) for path in paths]).ids
+    assert len(ids) == len(set(ids)) == len(paths)
+    numbers: dict[str, int] = {}
+    for id, (name, given_by_hand) in zip(ids, paths, strict=True):
+        if given_by_hand:
+            assert id == name
+        else:
+            found = re.fullmatch(rf"{name}(?:#([0-9]+))?", id)
+            assert found is not None
+            number = int(found[1] or 1)
+            assert number > numbers.get(name, 0)
+            numbers[name] = number
+    assert describe_all([named(*path) for path in paths]).ids == ids
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=8), st.sampled_from("ab"))
+@settings(derandomize=True)
+def test_ids_that_are_given_twice_are_refused(paths: list[tuple[str, bool]], name: str) -> None:
+    with pytest.raises(trio_steps.ConfigError, match="have the id"):
+        describe_all([named(*path) for path in [(name, True), *paths, (name, True)]])

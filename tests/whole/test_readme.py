@@ -1,0 +1,44 @@
+"""Every program in the README and the docs does what is printed below it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+
+
+def programs() -> list[object]:
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in BLOCK.finditer(text):
+            line = text[: block.start()].count("\n") + 2
+            if "except*" in block[1] and sys.version_info < (3, 11):
+                continue  # no syntax of Python 3.10; nothing to run there
+            found.append(pytest.param(block[1], block[2], id=f"{page.relative_to(ROOT)}:{line}"))
+    return found
+
+
+@pytest.mark.parametrize(("program", "output"), programs())
+def test_program_prints_what_the_page_says(program: str, output: str | None, tmp_path: Path) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(program, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    if output is not None:
+        assert done.stdout == output

@@ -1,0 +1,57 @@
+"""The docs leave no public name out, and name nothing that is not there."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+import trio_steps
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+MODULES = ["trio_steps", *(f"trio_steps.{name}" for name in ("testing", "terminal", "otel", "store", "executors"))]
+ENTRY = re.compile(r"\.\. (?:currentmodule|(?:auto|py:)(\w+)):: ([\w.]+)(?:.*\n *:canonical: (.*))?")
+
+
+def entries() -> list[tuple[str, str, str]]:
+    """Return the module, the name, and what it stands for (if it is an alias), of each thing in the reference."""
+    found = []
+    for page in sorted((DOCS / "reference").glob("*.rst")):
+        module = ""
+        for kind, name, value in ENTRY.findall(page.read_text(encoding="utf-8")):
+            if not kind:
+                module = name
+            elif kind != "attribute":
+                around, _, last = name.rpartition(".")
+                found.append((around or module, last, value))
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_reference_has_every_public_name_once(module: str) -> None:
+    documented = [name for place, name, _ in entries() if place == module]
+    assert sorted(documented) == sorted(import_module(module).__all__)
+
+
+def words(alias: Any) -> list[str]:
+    """Return the strings in a Literal, those of Literals inside it included."""
+    return [word for part in get_args(alias) for word in ([part] if isinstance(part, str) else words(part))]
+
+
+def test_reference_gives_the_words_of_literals() -> None:
+    literals = {name: value for _, name, value in entries() if value.startswith("Literal")}
+    assert "MergePolicy" in literals
+    for place, name, value in entries():
+        if name in literals:
+            assert re.findall('"([^"]+)"', value) == words(getattr(import_module(place), name)), name
+
+
+def test_design_page_names_modules_that_are_there() -> None:
+    package = Path(trio_steps.__file__).parent
+    named = set(re.findall(r"`(\w[\w/]*\.py)`", (DOCS / "design.md").read_text(encoding="utf-8")))
+    there = {path.relative_to(package).as_posix() for path in package.rglob("*.py")} | {"trio_steps/__init__.py"}
+    assert "_fork/engine/run.py" in named
+    assert named <= there

@@ -1,0 +1,190 @@
+"""A run with a person in front of it: progress on standard error, Ctrl-C, and what was unfinished.
+
+The first Ctrl-C, or SIGTERM, cancels the run, which then has all the time it wants to clean up. Whoever can't wait
+presses it again: that is Trio's `KeyboardInterrupt`, as if there was nothing here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias, final
+
+import attrs
+import trio
+
+from trio_steps._core.errors import leaves
+from trio_steps._core.events import StepCancelled, StepFailed, StepRetrying, StepSkipped, StepSucceeded
+from trio_steps._observers.rows import clock, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, Sequence
+
+    from trio_steps._core.events import Event, Observer
+    from trio_steps._core.scope import Scope
+
+Runner: TypeAlias = "Callable[[list[Observer]], Coroutine[Any, Any, Any]]"
+
+_MOST_LINES: Final = 20  # of what is inside of one step: nobody reads those of a million paths
+
+
+@final
+class Lines:
+    """An observer that writes a line when a step has ended, and when it is tried again."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._counts: dict[Scope | None, int] = {}  # of the lines, by the scope around
+
+    def __call__(self, event: Event) -> None:
+        """Write what has happened, if a person would want to know."""
+        text = None if event.quiet else _line(event)
+        if text is None:
+            return
+        self._counts.pop(event.scope, None)
+        around = event.scope.parent
+        count = self._counts[around] = self._counts.get(around, 0) + 1
+        if count <= _MOST_LINES or isinstance(event, (StepFailed, StepRetrying)):
+            self._write(text)
+        elif count == _MOST_LINES + 1:
+            self._write("  …")
+
+    def _write(self, line: str) -> None:
+        self._file.write(f"{line}\n")
+        self._file.flush()
+
+
+def _line(event: Event) -> str | None:
+    name = plain(event.name)
+    if isinstance(event, StepSucceeded):
+        return f"  done       {name}  {clock(event.duration)}"
+    if isinstance(event, StepFailed):
+        return f"  failed     {name}  {clock(event.duration)}  {_words(event.error)}"
+    if isinstance(event, StepCancelled):
+        return f"  cancelled  {name}  {clock(event.duration)}  {plain(event.reason)}"
+    if isinstance(event, StepSkipped):
+        return f"  skipped    {name}  {plain(event.reason)}"
+    if isinstance(event, StepRetrying):
+        return f"  retrying   {name}  in {clock(event.delay)}  {_words(event.error)}"
+    return None
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__qualname__}: {plain(str(error))}"
+
+
+@final
+class Unfinished:
+    """An observer that notes which steps did not come to their end.
+
+    Attributes:
+      notes: whether it does so already.
+    """
+
+    def __init__(self) -> None:
+        self.notes = False
+        self._names: dict[Scope, str] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Note a step that is cancelled, or fails."""
+        if self.notes and isinstance(event, (StepCancelled, StepFailed)):
+            self._names[event.scope] = event.name
+
+    def names(self) -> list[str]:
+        """Return the names of the innermost steps."""
+        around = {scope.parent for scope in self._names}
+        return [name for scope, name in self._names.items() if scope not in around]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class End:
+    """What a run came to.
+
+    Attributes:
+      result: what it returned, if there is neither an error nor a signal.
+      error: what it failed with, perhaps while it was cleaning up.
+      signal: what ended it, if a signal did.
+      unfinished: the full names of the steps that were running then.
+    """
+
+    result: Any = None
+    error: Exception | None = None
+    signal: int | None = None
+    unfinished: Sequence[str] = ()
+
+
+def attended(run: Runner, observers: list[Observer], file: TextIO, *, quiet: bool) -> End:
+    """Run `run` with `observers` and what tells of it on `file`, and return what it came to.
+
+    Args:
+      run: called with the observers.
+      observers: those that are there already.
+      file: standard error.
+      quiet: show no progress.
+    """
+    unfinished = Unfinished()
+    try:
+        return trio.run(_shown, run, observers, unfinished, file, quiet)
+    except BaseException as error:
+        if not any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves(error)):
+            raise
+        _say(file, "interrupted again: the clean-up is cut short")
+        return End(signal=signal.SIGINT, unfinished=unfinished.names())
+
+
+async def _shown(run: Runner, observers: list[Observer], unfinished: Unfinished, file: TextIO, quiet: bool) -> End:
+    observers = [*observers, unfinished]
+    if not quiet and file.isatty() and importlib.util.find_spec("rich") is not None:
+        from trio_steps.terminal import LiveTree  # noqa: PLC0415 - it needs rich
+
+        async with LiveTree() as tree:
+            return await _watched(run, [*observers, tree], unfinished, file)
+    return await _watched(run, observers if quiet else [*observers, Lines(file)], unfinished, file)
+
+
+async def _watched(run: Runner, observers: list[Observer], unfinished: Unfinished, file: TextIO) -> End:
+    scope = trio.CancelScope()
+    taken: list[int] = []
+
+    def take(number: int) -> None:
+        taken.append(number)
+        _say(file, "interrupted: cleaning up …")
+        unfinished.notes = True
+        scope.cancel()
+
+    error: Exception | None = None
+    with _first_signal(take):
+        try:
+            with scope:
+                return End(result=await run(observers))
+        except Exception as caught:  # noqa: BLE001 - whatever it is, the run has come to that
+            error = caught
+    return End(error=error, signal=taken[0] if taken else None, unfinished=unfinished.names())
+
+
+def _say(file: TextIO, line: str) -> None:
+    with suppress(OSError):  # nobody listens any more
+        file.write(f"{line}\n")
+        file.flush()
+
+
+@contextmanager
+def _first_signal(then: Callable[[int], object]) -> Generator[None]:
+    """Call `then` in the event loop with the first SIGINT or SIGTERM; any other does what it does without this."""
+    token = trio.lowlevel.current_trio_token()
+
+    def take(number: int, _frame: object) -> None:
+        restore()
+        token.run_sync_soon(then, number)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        restore()

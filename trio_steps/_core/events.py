@@ -1,0 +1,196 @@
+"""What a run tells its observers: one frozen record an event, and who gets them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from types import BuiltinMethodType, MethodType
+from typing import TYPE_CHECKING, TypeAlias, cast, final
+
+import attrs
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from .scope import Scope
+
+logger = logging.getLogger("trio_steps")
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """Something happened to a step.
+
+    Attributes:
+      name: the step's full name, such as ``"gather-research/academic"``.
+      time: ``trio.current_time()`` when it happened, in seconds.
+      scope: the run of the step that it happened to, the same object in all events of that run; or that of the fork
+        around it, if the step never started or is over. It tells runs of one name apart, and its `parent` is what it
+        runs in.
+      quiet: it happened in a step with ``log=False``, which is to be kept out of logs and summaries.
+    """
+
+    name: str
+    time: float
+    scope: Scope = attrs.field(eq=False, repr=False)
+    quiet: bool = attrs.field(default=False, repr=False)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StepStarted(Event):
+    """A step began to run."""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StepSucceeded(Event):
+    """A step returned, `duration` seconds after it started; `won` tells whether it won a race by that."""
+
+    duration: float
+    won: bool = attrs.field(default=False, repr=False)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StepFailed(Event):
+    """A step raised `error`, `duration` seconds after it started."""
+
+    duration: float
+    error: BaseException
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StepCancelled(Event):
+    """A step was cancelled, `duration` seconds after it started, because of `reason`."""
+
+    duration: float
+    reason: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StepSkipped(Event):
+    """A step did not run, because of `reason`."""
+
+    reason: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StepRetrying(Event):
+    """Attempt number `attempt` (the first is 1) raised `error`; the next begins in `delay` seconds."""
+
+    attempt: int
+    error: Exception
+    delay: float
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PathsCounted(Event):
+    """A fork knows how many paths it has: `total`. It may be at its start, or when a lazy source has run dry."""
+
+    total: int
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ValueDiscarded(Event):
+    """A path returned `value`, but nobody gets it. `disposed` tells whether the fork's ``dispose`` does."""
+
+    value: object
+    disposed: bool
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ErrorDiscarded(Event):
+    """A path (or ``dispose``) raised `error`, but the fork's outcome is another one."""
+
+    error: BaseException
+
+
+@final
+@attrs.frozen(kw_only=True)
+class KeyOverridden(Event):
+    """A step merged with ``merge_policy="warn"``: what `second` gave for `key` replaced what `first` had given."""
+
+    key: str
+    first: str
+    second: str
+
+
+Observer: TypeAlias = Callable[[Event], object]
+"""Anything that can be called with an `Event`. It is called synchronously and must not block."""
+
+
+def observers_of(given: Iterable[Observer]) -> tuple[Observer, ...]:
+    """Return the observers that were given.
+
+    Raises:
+      ConfigError: they are in no list or the like, or are no functions.
+    """
+    if given == ():  # most are; a short cut
+        return ()
+    if not isinstance(cast("object", given), Iterable):
+        raise ConfigError(f"observers={given!r}: give them in a list, observers=[…]")
+    observers = tuple(given)
+    for observer in observers:
+        if not callable(observer):
+            raise ConfigError(f"observers={given!r}: an observer is a function of an event, and {observer!r} is none")
+    return observers
+
+
+@final
+class Observers:
+    """The observers of one run, shared by everything that runs in it; after those of the run around it.
+
+    One that is among them already, or told by the run around, is not told a second time.
+    """
+
+    __slots__ = ("_around", "_change", "_observers")
+
+    def __init__(
+        self,
+        observers: Iterable[Observer],
+        around: Observers | None = None,
+        change: Callable[[Event], Event] | None = None,
+    ) -> None:
+        """Tell `observers`; and those `around`, what `change` makes of each event."""
+        self._observers: tuple[Observer, ...] = ()
+        self._around = around
+        self._change = change
+        for observer in observers:
+            if observer not in self:
+                self._observers += (observer,)
+
+    def __contains__(self, observer: Observer) -> bool:
+        return any(_are_one(observer, other) for other in self._observers) or (
+            self._around is not None and observer in self._around
+        )
+
+    def quietly(self) -> Observers:
+        """Return these observers for a step with ``log=False``: they get its events marked as quiet.
+
+        They are hidden from the runs inside, so one that is given to such a run as well gets its events unmarked, too.
+        """
+        return Observers((lambda event: self(attrs.evolve(event, quiet=True)),))
+
+    def __call__(self, event: Event) -> None:
+        """Hand `event` to each observer; one that raises is logged and gets no more events."""
+        if self._around is not None:
+            self._around(event if self._change is None else self._change(event))
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                logger.exception("observer %r raised at %r and is dropped", observer, event)
+                self._observers = tuple(other for other in self._observers if other is not observer)
+
+
+def _are_one(one: Observer, other: Observer) -> bool:
+    """Tell whether two observers are one: by identity, but for methods, of which each look-up makes another object."""
+    is_method = isinstance(one, (MethodType, BuiltinMethodType)) and type(one) is type(other)
+    return one is other or (is_method and one == other)

@@ -1,0 +1,79 @@
+"""Where we are: the running step, its full name, its state, and what it lends to the steps inside it."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from .events import Observers
+    from .limiter import Lease
+
+
+@final
+class Scope:
+    """A step that is running, as `current_scope` shows it to the code of that step.
+
+    Attributes:
+      id: the step's id, unique among its siblings.
+      parent: the scope it runs in, or None at the top.
+      state: what ``run(state=…)`` was given: each path has a deep copy of its own. None if nothing was given.
+    """
+
+    # There is no __init__: a call of that would be the dearest of all that a path costs. `scope_of` makes one.
+    __slots__ = ("__weakref__", "id", "lease", "observers", "parent", "state", "unnamed_inside")
+
+    id: str
+    parent: Scope | None
+    state: dict[str, object] | None
+    observers: Observers | None
+    lease: Lease | None
+    unnamed_inside: bool  # what runs in it does not have its id in the name
+
+    def __repr__(self) -> str:
+        return f"<Scope of {self.name!r}>"
+
+    @property
+    def name(self) -> str:
+        """The full name, which is the ids from the top down to this one, joined by ``/``."""
+        ids = [self.id]
+        scope = self.parent
+        while scope is not None:
+            if not scope.unnamed_inside:
+                ids.append(scope.id)
+            scope = scope.parent
+        return "/".join(reversed(ids))
+
+
+current: ContextVar[Scope | None] = ContextVar("trio_steps.current_scope", default=None)
+
+
+def scope_of(
+    id: str,
+    parent: Scope | None,
+    state: dict[str, object] | None,
+    observers: Observers | None,
+    lease: Lease | None,
+    unnamed_inside: bool = False,
+) -> Scope:
+    """Make a scope."""
+    scope = Scope()
+    scope.id = id
+    scope.parent = parent
+    scope.state = state
+    scope.observers = observers
+    scope.lease = lease
+    scope.unnamed_inside = unnamed_inside
+    return scope
+
+
+def current_scope() -> Scope:
+    """Return the scope of the step that is running.
+
+    Raises:
+      RuntimeError: no step is running here.
+    """
+    scope = current.get()
+    if scope is None:
+        raise RuntimeError("current_scope() was called outside of any step; call it in the body of one")
+    return scope

@@ -1,0 +1,445 @@
+"""Steps: anything async-callable with an id."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from types import CoroutineType, FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar, cast, final, overload
+
+import trio
+
+from .errors import CircuitOpenError, ConfigError, leaves, name_step
+from .events import Observers, StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
+from .policies import Policies
+from .scope import Scope, current, current_scope, scope_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+
+    from typing_extensions import Never, TypedDict, Unpack
+
+    from .events import Observer
+    from .policies import CircuitBreaker, Retry
+
+I_contra = TypeVar("I_contra", contravariant=True)
+O_co = TypeVar("O_co", covariant=True)
+InputT = TypeVar("InputT")
+OutputT = TypeVar("OutputT")
+
+if TYPE_CHECKING:
+
+    class Plain(Protocol):
+        """A function, and no other callable: it has globals.
+
+        mypy believes that a `functools.partial` can be called with no matter what, and a step of any input can be
+        called with none: so that each would be two things at once, of which checkers can't make one.
+        """
+
+        @property
+        def __globals__(self) -> dict[str, Any]: ...
+
+    class Nullary(Plain, Protocol[O_co]):
+        """A function without arguments."""
+
+        def __call__(self, /) -> O_co: ...
+
+    class StepOptions(TypedDict, total=False):
+        """What `step` takes besides the function."""
+
+        id: str | None
+        timeout: float | None
+        total_timeout: float | None
+        retry: Retry | None
+        circuit_breaker: CircuitBreaker | None
+        limiter: trio.CapacityLimiter | None
+        provides: str | None
+
+
+@final
+class NoInput:
+    """The type of `NO_INPUT`, which stands for "called with no input"; None is an input like any other."""
+
+    def __repr__(self) -> str:
+        return "<no input>"
+
+
+NO_INPUT: Final = NoInput()
+
+type_of: Final = cast("Callable[[object], type[object]]", type)
+"""The type of a value of any type, without type checkers concluding more from a comparison than there is."""
+
+
+class Step(Generic[I_contra, O_co]):
+    """Something async-callable with an `id`, made by `step`, `fork` and the like.
+
+    Attributes:
+      id: what the step is called; its full name also says where it runs.
+    """
+
+    __slots__ = ("__name__", "__weakref__", "entry", "id", "id_given")
+
+    _unnamed_inside: ClassVar[bool] = False  # at the top, what runs inside it does not have its id in the name
+
+    def __init__(self, id: str, id_given: bool, entry: Callable[..., Any]) -> None:
+        self.id: str = id
+        self.__name__: str = id  # what partials and task names ask for
+        self.id_given: bool = id_given
+        self.entry: Callable[..., Any] = entry  # the step's own work, to be called in a scope that is already open
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.removeprefix('Function').lower()} {self.id!r}>"
+
+    # The form with an input comes first: mypy takes the type of the input from the first form that there is.
+    @overload
+    def __call__(self, input: I_contra, /) -> Coroutine[Any, Any, O_co]: ...
+
+    @overload
+    def __call__(self: Step[None, OutputT], /) -> Coroutine[Any, Any, OutputT]: ...
+
+    def __call__(self, input: I_contra | NoInput = NO_INPUT, /) -> Coroutine[Any, Any, Any]:
+        """Run the step once, with `input` if there is one."""
+        return named(self._run(input, (), None), self.id)
+
+    @overload
+    def run(
+        self: Step[None, OutputT],
+        *,
+        observers: Iterable[Observer] = (),
+        state: dict[str, object] | None = None,
+    ) -> Coroutine[Any, Any, OutputT]: ...
+
+    @overload
+    def run(
+        self,
+        input: I_contra,
+        *,
+        observers: Iterable[Observer] = (),
+        state: dict[str, object] | None = None,
+    ) -> Coroutine[Any, Any, O_co]: ...
+
+    def run(
+        self,
+        input: I_contra | NoInput = NO_INPUT,
+        *,
+        observers: Iterable[Observer] = (),
+        state: dict[str, object] | None = None,
+    ) -> Coroutine[Any, Any, Any]:
+        """Run the step once, with options.
+
+        Args:
+          input: what the step is called with; leave it out to call with no input.
+          observers: called with every event of this run, and of all that runs inside it.
+          state: handed to the steps as ``current_scope().state``; each path of a fork gets a deep copy.
+
+        Raises:
+          ConfigError: `observers` are no functions.
+          RuntimeError: this is no Trio program.
+        """
+        return named(self._run(input, observers, state), self.id)
+
+    async def _run(
+        self, input: I_contra | NoInput, observers: Iterable[Observer], state: dict[str, object] | None
+    ) -> O_co:
+        scope = _inner_scope(self.id, observers_of(observers), state, self._unnamed_inside)
+        observe = scope.observers
+        try:
+            start = trio.current_time()
+        except RuntimeError:  # which says no more than "must be called from async context": in asyncio, it is
+            raise RuntimeError(
+                f"step {self.id!r} runs in a Trio program only, and this is none: start it with trio.run(main)"
+            ) from None
+        token = current.set(scope)
+        try:
+            if observe is not None:
+                observe(StepStarted(name=scope.name, time=start, scope=scope))
+            result = self.entry(*(() if isinstance(input, NoInput) else (input,)))
+            if type_of(result) is CoroutineType or hasattr(type_of(result), "__await__"):
+                result = await result
+        except Exception as error:
+            if isinstance(error, CircuitOpenError) and error.skip and error.step == scope.name:
+                if observe is not None:
+                    observe(StepSkipped(name=scope.name, time=trio.current_time(), scope=scope, reason=str(error)))
+                return cast("O_co", None)
+            if not scope.unnamed_inside:  # else the steps inside it have said what there is to say
+                name_step(error, scope.name)
+            if observe is not None:
+                observe_end(observe, scope, start, error)
+            raise
+        except BaseException as error:
+            if observe is not None:
+                observe_end(observe, scope, start, error)
+            raise
+        else:
+            if observe is not None:
+                observe_end(observe, scope, start, None)
+            return cast("O_co", result)
+        finally:
+            current.reset(token)
+
+
+@final
+class FunctionStep(Step[I_contra, O_co]):
+    """A function, with policies."""
+
+    __slots__ = ("fn", "policies", "provides")
+
+    def __init__(self, fn: Callable[..., Any], id: str | None, policies: Policies, provides: str | None) -> None:
+        derived, given, call = describe(fn)
+        self.policies = policies
+        own = derived if id is None else check_id(id)
+        super().__init__(own, given or id is not None, call if policies == Policies() else Guarded(call, policies, own))
+        self.fn: Callable[..., Any] = fn
+        self.provides: str | None = provides
+
+
+@final
+class Guarded:
+    """What enters a function with policies. It is no method of the step, which would have to hold itself for that."""
+
+    __slots__ = ("__name__", "call", "policies")
+
+    def __init__(self, call: Callable[..., Any], policies: Policies, name: str) -> None:
+        self.call: Callable[..., Any] = call
+        self.policies = policies
+        self.__name__: str = name
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        call = functools.partial(self.call, **kwargs) if kwargs else self.call
+        return await self.policies.apply(current_scope(), functools.partial(called, call, args))
+
+
+def named(run: Coroutine[Any, Any, OutputT], id: str) -> Coroutine[Any, Any, OutputT]:
+    """Return `run`, called as its step is: so Python's warning says which step it is that was never awaited."""
+    coroutine = cast("Any", run)
+    coroutine.__name__ = coroutine.__qualname__ = id
+    return run
+
+
+async def called(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Call `fn`, and await what it returns if that can be awaited."""
+    result = fn(*args)
+    if type_of(result) is CoroutineType or hasattr(type_of(result), "__await__"):
+        result = await result
+    return result
+
+
+def observe_end(
+    observe: Observers,
+    scope: Scope,
+    start: float,
+    error: BaseException | None,
+    *,
+    reason: str | None = None,
+    won: bool = False,
+) -> None:
+    """Tell how a step ended that started at `start`; `reason` is why it was cancelled, if that is known."""
+    now = trio.current_time()
+    name = scope.name
+    if error is None:
+        observe(StepSucceeded(name=name, time=now, scope=scope, duration=now - start, won=won))
+        return
+    cancelled: trio.Cancelled | None = None
+    for leaf in leaves(error):
+        if not isinstance(leaf, trio.Cancelled):
+            observe(StepFailed(name=name, time=now, scope=scope, duration=now - start, error=error))
+            return
+        cancelled = leaf
+    reason = reason or (cancelled and cancelled.reason) or str(cancelled)
+    observe(StepCancelled(name=name, time=now, scope=scope, duration=now - start, reason=reason))
+
+
+def check_id(id: object) -> str:
+    """Refuse what can't be the id of a step."""
+    if not isinstance(id, str) or not id:
+        raise ConfigError(f"id={id!r}: the id of a step is a string that is not empty")
+    return id
+
+
+def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
+    """Return the id of a path or step, whether that was given by hand, and what to call in an open scope.
+
+    Raises:
+      ConfigError: `fn` can't be called.
+    """
+    if type(fn) is FunctionType:
+        return fn.__name__, False, fn
+    if isinstance(fn, Step):
+        return fn.id, fn.id_given, fn.entry
+    if isinstance(fn, functools.partial):
+        id, _, call = describe(fn.func)
+        if call is fn.func:
+            return id, False, fn  # pyright: ignore[reportUnknownVariableType]
+        # to enter a step by its own entry keeps it one level in the names
+        return id, False, functools.partial(call, *fn.args, **fn.keywords)
+    if callable(fn):
+        name = getattr(fn, "__name__", None)
+        return (name if isinstance(name, str) and name else type(fn).__name__), False, fn
+    if inspect.iscoroutine(fn):
+        name = close_unawaited(fn)
+        raise ConfigError(
+            f"a step is a function, not the coroutine that calling it returned: "
+            f"write partial({name}, …) or {name}, not {name}(…)"
+        )
+    raise ConfigError(
+        f"a step is a function or another callable, not {fn!r}; functools.partial gives a function its arguments"
+    )
+
+
+def close_unawaited(coroutine: CoroutineType[Any, Any, Any]) -> str:
+    """Close a coroutine that is refused, and return its name.
+
+    It would be reported as never awaited, which is true but no help.
+    """
+    coroutine.close()
+    return coroutine.__name__
+
+
+def takes_input(fn: Callable[..., Any]) -> bool:
+    """Tell whether a path has a place for the fork's input.
+
+    A function of no arguments has none; nor has a `functools.partial` when all it still takes is optional.
+    """
+    if type(fn) is FunctionType:
+        code = fn.__code__
+        return code.co_argcount > 0 or bool(code.co_flags & inspect.CO_VARARGS)
+    if isinstance(fn, Guarded):  # its policies change nothing about how it is called
+        return takes_input(fn.call)
+    if isinstance(fn, functools.partial) and isinstance(fn.func, Guarded):
+        return takes_input(functools.partial(fn.func.call, *fn.args, **fn.keywords))
+    try:
+        parameters = inspect.signature(fn).parameters.values()  # pyright: ignore[reportUnknownArgumentType]
+    except (TypeError, ValueError):
+        return True
+    return any(
+        parameter.kind is parameter.VAR_POSITIONAL
+        or (
+            parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+            and (parameter.default is parameter.empty or not isinstance(fn, functools.partial))
+        )
+        for parameter in parameters
+    )
+
+
+def _inner_scope(
+    id: str, observers: tuple[Observer, ...], state: dict[str, object] | None, unnamed_inside: bool
+) -> Scope:
+    """Return the scope of a step that is called here and now."""
+    parent = current.get()
+    if parent is None:
+        return scope_of(id, None, state, Observers(observers) if observers else None, None, unnamed_inside)
+    observe = Observers(observers, parent.observers) if observers else parent.observers
+    return scope_of(id, parent, parent.state if state is None else state, observe, parent.lease)
+
+
+# What is async comes first: a coroutine would pass for the value of a sync function. A callable without arguments comes
+# twice, with a name and without, though checkers believe that the first form takes both. What takes anything else can't
+# be called with an input; a pipeline calls it with keywords.
+@overload
+def step(fn: Nullary[Awaitable[OutputT]], **options: Unpack[StepOptions]) -> Step[None, OutputT]: ...
+@overload
+def step(fn: Callable[[InputT], Awaitable[OutputT]], **options: Unpack[StepOptions]) -> Step[InputT, OutputT]: ...
+@overload
+def step(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
+    fn: Callable[[], Awaitable[OutputT]], **options: Unpack[StepOptions]
+) -> Step[None, OutputT]: ...
+@overload
+def step(fn: Nullary[OutputT], **options: Unpack[StepOptions]) -> Step[None, OutputT]: ...
+@overload
+def step(fn: Callable[[InputT], OutputT], **options: Unpack[StepOptions]) -> Step[InputT, OutputT]: ...
+@overload
+def step(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
+    fn: Callable[[], OutputT], **options: Unpack[StepOptions]
+) -> Step[None, OutputT]: ...
+@overload
+def step(  # type: ignore[overload-cannot-match]
+    fn: Callable[..., Awaitable[OutputT]], **options: Unpack[StepOptions]
+) -> Step[Never, OutputT]: ...
+@overload
+def step(  # type: ignore[overload-cannot-match]
+    fn: Callable[..., OutputT], **options: Unpack[StepOptions]
+) -> Step[Never, OutputT]: ...
+@overload
+def step(**options: Unpack[StepOptions]) -> StepDecorator: ...
+def step(
+    fn: Callable[..., Any] | None = None,
+    *,
+    id: str | None = None,
+    timeout: float | None = None,
+    total_timeout: float | None = None,
+    retry: Retry | None = None,
+    circuit_breaker: CircuitBreaker | None = None,
+    limiter: trio.CapacityLimiter | None = None,
+    provides: str | None = None,
+) -> Step[Any, Any] | StepDecorator:
+    """Make a step of `fn`, an async or sync function, or another step.
+
+    Use it as a function, ``step(fetch, timeout=2.0)``, or as a decorator, with or without arguments. The
+    policies apply in this order, from the outside in: `total_timeout`, `limiter`, `circuit_breaker`, `retry`,
+    `timeout`.
+
+    Args:
+      fn: called with the step's input, or with nothing when the step is called so.
+      id: what the step is called; by default ``fn.__name__``, looked up through `functools.partial`.
+      timeout: seconds that each attempt may take.
+      total_timeout: seconds for everything together, waiting for `limiter` and between attempts included.
+      retry: what to try again, how often and when.
+      circuit_breaker: when not even to try.
+      limiter: the step holds a token of it while it runs; forks and steps inside it can use that token too.
+      provides: in a pipeline, the key under which what it returns is stored, whatever that is.
+
+    Raises:
+      ConfigError: an argument makes no sense.
+      StepTimeoutError: (when it runs) it was too slow; its body has stopped.
+      CircuitOpenError: (when it runs) its circuit breaker is open.
+    """
+    policies = Policies(
+        timeout=timeout, total_timeout=total_timeout, retry=retry, circuit_breaker=circuit_breaker, limiter=limiter
+    )
+    if id is not None:
+        check_id(id)
+    if provides is not None and (not isinstance(provides, str) or not provides):
+        raise ConfigError(f"provides={provides!r}: give the key, a string that is not empty")
+    if fn is None:
+        return cast("StepDecorator", functools.partial(FunctionStep, id=id, policies=policies, provides=provides))
+    return FunctionStep(fn, id, policies, provides)
+
+
+class StepDecorator(Protocol):
+    """What ``step(…)`` without a function returns: it makes a step of the function below it."""
+
+    @overload
+    def __call__(self, fn: Nullary[Awaitable[OutputT]], /) -> Step[None, OutputT]: ...
+
+    @overload
+    def __call__(self, fn: Callable[[InputT], Awaitable[OutputT]], /) -> Step[InputT, OutputT]: ...
+
+    @overload
+    def __call__(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
+        self, fn: Callable[[], Awaitable[OutputT]], /
+    ) -> Step[None, OutputT]: ...
+
+    @overload
+    def __call__(self, fn: Nullary[OutputT], /) -> Step[None, OutputT]: ...
+
+    @overload
+    def __call__(self, fn: Callable[[InputT], OutputT], /) -> Step[InputT, OutputT]: ...
+
+    @overload
+    def __call__(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
+        self, fn: Callable[[], OutputT], /
+    ) -> Step[None, OutputT]: ...
+
+    @overload
+    def __call__(  # type: ignore[overload-cannot-match]
+        self, fn: Callable[..., Awaitable[OutputT]], /
+    ) -> Step[Never, OutputT]: ...
+
+    @overload
+    def __call__(  # type: ignore[overload-cannot-match]
+        self, fn: Callable[..., OutputT], /
+    ) -> Step[Never, OutputT]: ...
+
+    def __call__(self, fn: Callable[..., Any], /) -> Step[Any, Any]:
+        """Make a step of `fn`."""
+        ...

@@ -1,0 +1,254 @@
+"""Where the paths of a run come from: they are all there, or pulled one by one from an iterable, sync or async."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
+from contextvars import copy_context
+from functools import partial
+from inspect import iscoroutine
+from itertools import count
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final, cast, final
+
+import attrs
+
+from trio_steps._core.errors import ConfigError
+from trio_steps._core.step import called, describe
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
+
+if TYPE_CHECKING:
+    from trio_steps._fork.ledger import Ledger, PathNames
+
+Call = Callable[..., Any]
+Path = tuple[int, str, Call]  # its index, its id, and what to call in its scope
+
+
+@final
+@attrs.frozen(eq=False)
+class Known:
+    """Paths that are all there, by index: the id of each, and what to call in its scope."""
+
+    ids: list[str]
+    calls: list[Call]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+COLLECTIONS: Final = (list, tuple, set, frozenset)
+"""Sources that are all there: their paths are known when the fork begins."""
+
+_END: Final = object()
+
+
+def _nothing() -> None:
+    return None
+
+
+@final
+class Source:
+    """The paths of one run of a fork.
+
+    A sync source is advanced by whichever worker is free, so it has a context of its own, in which the context
+    variables that it sets reach no path. An async one is advanced and closed by the caller's task only.
+
+    Attributes:
+      known: all paths, where they are all there; else None.
+      take: takes the next path, or returns None if there is none, or none is wanted any more.
+      is_async: whether `take_async` is to be used instead, and `aclose` at the end.
+      total: how many there are, as soon as that is known.
+      error: what it raised.
+      dry: there is no path left, or none is wanted any more.
+    """
+
+    __slots__ = ("_context", "_iterator", "_ledger", "_pulled", "_stream", "dry", "error", "known", "take", "total")
+
+    def __init__(self, known: Known | None, ledger: Ledger[Any]) -> None:
+        self.known: Known | None = None
+        self.take: Callable[[], Path | None] = _nothing
+        self.total: int | None = None
+        self.error: Exception | None = None
+        self.dry = False
+        self._pulled = 0
+        self._ledger = ledger
+        self._context = copy_context()
+        self._iterator: Iterator[object] | None = None
+        self._stream: AsyncIterator[object] | None = None
+        if known is not None:
+            self._know(known)
+
+    def _know(self, paths: Known) -> None:
+        self.known = paths
+        # no method of ours: each path pays for this call
+        self.take = partial(next, zip(count(), paths.ids, paths.calls), None)
+        self.total = len(paths)
+        self._ledger.expect(paths.ids)
+
+    @property
+    def is_async(self) -> bool:
+        return self._stream is not None
+
+    async def ask(self, function: Call, args: tuple[Any, ...]) -> None:
+        """Open what `function` returns, once it is awaited if it has to be."""
+        try:
+            source = await called(self._context.run, (function, *args))
+        except Exception as error:
+            self._fail(error)
+            return
+        self.open(source)
+
+    def open(self, source: object) -> None:
+        """Begin to take paths from `source`.
+
+        Raises:
+          ConfigError: it can't be iterated over, or what it holds can't be paths.
+        """
+        if isinstance(source, COLLECTIONS):
+            self._know(describe_all(cast("Collection[object]", source)))
+        elif not isinstance(source, (AsyncIterable, Iterable)):
+            raise ConfigError(
+                f"the paths function of fork {self._ledger.name!r} returned {source!r}; "
+                "it has to return an iterable of steps, or an async one"
+            )
+        else:
+            try:
+                if isinstance(source, AsyncIterable):
+                    self._stream = aiter(cast("AsyncIterable[object]", source))
+                else:
+                    self._iterator = self._context.run(iter, cast("Iterable[object]", source))
+                    self.take = self._pull
+            except Exception as error:
+                self._fail(error)
+
+    def _pull(self) -> Path | None:
+        if self.dry:
+            return None
+        assert self._iterator is not None
+        try:
+            return self._enter(self._context.run(next, self._iterator, _END))
+        except Exception as error:
+            self._fail(error)
+            return None
+
+    async def take_async(self) -> Path | None:
+        """Take the next path of an async source, as `take` does."""
+        if self.dry:
+            return None
+        assert self._stream is not None
+        try:
+            return self._enter(await anext(self._stream, _END))
+        except Exception as error:
+            self._fail(error)
+        except BaseExceptionGroup as group:
+            self._fail_mixed(group)
+        return None
+
+    def _enter(self, path: object) -> Path | None:
+        if path is _END:
+            self.dry = True
+            self.total = self._pulled
+            return None
+        base, given, call = describe(path)
+        index = self._pulled
+        self._pulled = index + 1
+        return index, cast("PathNames", self._ledger.names).add(base, given), call
+
+    def _fail(self, error: Exception) -> None:
+        self.dry = True
+        self.error = error
+
+    def _fail_mixed(self, group: BaseExceptionGroup[BaseException]) -> None:
+        errors, rest = group.split(Exception)
+        if isinstance(errors, Exception):
+            self._fail(errors)
+        assert rest is not None  # a group of errors only is an Exception
+        raise rest
+
+    def close(self) -> None:
+        """Let no path be taken any more, and close a sync source that has more to give."""
+        close = None if self.dry else getattr(self._iterator, "close", None)
+        self.dry = True
+        self.take = _nothing
+        if close is not None:
+            self._context.run(close)
+
+    async def aclose(self) -> None:
+        """Close an async source."""
+        close = getattr(self._stream, "aclose", None)
+        if close is None:
+            return
+        try:
+            await close()
+        except Exception as error:
+            self._fail(error)
+        except BaseExceptionGroup as group:
+            # a nursery in the generator has put the GeneratorExit that closes it into a group
+            rest: Any = group.split(GeneratorExit)[1]
+            if isinstance(rest, Exception):
+                self._fail(rest)
+            elif rest is not None:
+                self._fail_mixed(rest)
+
+
+def describe_all(paths: Collection[object]) -> Known:
+    """Give each path of a source that is all there an id of its own.
+
+    Raises:
+      ConfigError: one can't be called, or two were given the same id.
+    """
+    counts: dict[str, int] = {}
+    ids: list[str] = []
+    calls: list[Call] = []
+    plain, last, number = True, "", 0
+    try:
+        for path in paths:
+            if type(path) is FunctionType:  # as `describe` has it, but without a call: most paths are functions
+                base = path.__name__
+                calls.append(path)
+            else:
+                base, given, call = describe(path)
+                plain = plain and not given
+                calls.append(call)
+            if base is not last:  # as a rule it is: many paths have the name of one function
+                counts[last] = number
+                last, number = base, counts.get(base, 0)
+            number += 1
+            ids.append(base if number == 1 else f"{base}#{number}")
+    except ConfigError:
+        for path in paths:
+            if iscoroutine(path):
+                path.close()  # the error says it all; that it was never awaited is no news
+        raise
+    counts[last] = number
+    if plain and not any("#" in base for base in counts):
+        return Known(ids, calls)
+    # What was given by hand stays as it is; others make way for it, and for what looks like a number of theirs.
+    return Known(_ids(paths), calls)
+
+
+def _ids(paths: Collection[object]) -> list[str]:
+    described = [describe(path) for path in paths]
+    taken: set[str] = set()
+    for id, given, _ in described:
+        if given:
+            if id in taken:
+                raise ConfigError(f"two paths of a fork have the id {id!r}: give each its own, step(…, id=…)")
+            taken.add(id)
+    counts: dict[str, int] = {}
+    ids: list[str] = []
+    for base, given, _ in described:
+        id = base
+        if not given:
+            number = counts.get(base, 0) + 1
+            if number > 1:
+                id = f"{base}#{number}"
+            while id in taken:
+                number += 1
+                id = f"{base}#{number}"
+            counts[base] = number
+            taken.add(id)
+        ids.append(id)
+    return ids

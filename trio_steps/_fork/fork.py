@@ -1,0 +1,451 @@
+"""`fork`: several paths that run at once, and a mode that decides between them.
+
+The overloads tell type checkers what a fork takes and returns. How they are ordered, and why:
+
+- A tuple of paths is typed arm by arm, up to six. Any other source is typed by its element.
+- Async paths come first, then paths of which some or all are sync: a coroutine would pass for the value of a
+  sync path.
+- Paths that take the input come before paths that take none. These leave the type of the input open, unless a
+  function gives them for an input; by default it is None.
+- `merge` comes in a form for each number of arguments, sync and async, so that mypy can see which one a lambda is.
+  What is wanted of `paths` is a protocol wherever it can be, because mypy looks at callables last, and then at all of
+  them at the same time.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, TypeVar, final, overload
+
+from trio_steps._core.step import Step
+
+from .engine.run import run
+from .plan import plan
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+    from typing import Generic, Literal, Protocol, TypeAlias
+
+    import trio
+    from typing_extensions import Never, TypedDict, Unpack
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    from trio_steps._core.results import SettleResult
+    from trio_steps._core.scope import Scope
+    from trio_steps._core.step import Nullary, Plain
+    from trio_steps._drawing.graph import Direction
+
+    from .engine.run import Plan
+    from .ledger import Ledger
+    from .modes import Mode
+
+    # When one has a default, all have to have one.
+    In = TypeVarWithDefault("In", default=None)
+    T = TypeVarWithDefault("T", default=Never)
+    R = TypeVarWithDefault("R", default=Never)
+    A = TypeVarWithDefault("A", default=Never)
+    B = TypeVarWithDefault("B", default=Never)
+    C = TypeVarWithDefault("C", default=Never)
+    D = TypeVarWithDefault("D", default=Never)
+    E = TypeVarWithDefault("E", default=Never)
+    F = TypeVarWithDefault("F", default=Never)
+
+    X = TypeVar("X")
+    Y = TypeVar("Y")
+    P = TypeVar("P")
+    X_contra = TypeVar("X_contra", contravariant=True)
+    Y_co = TypeVar("Y_co", covariant=True)
+
+    class Bound(Protocol):
+        """What a `functools.partial` has."""
+
+        @property
+        def keywords(self) -> dict[str, Any]: ...
+
+    class Unary(Plain, Protocol[X_contra, Y_co]):
+        """An async function of one argument."""
+
+        def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
+
+    class BoundUnary(Bound, Protocol[X_contra, Y_co]):
+        """A partial that takes one argument, as each does to mypy."""
+
+        def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
+
+    class PathsFor(Plain, Protocol[X_contra, Y_co]):
+        """A function that gives the paths for an input."""
+
+        def __call__(self, input: X_contra, /) -> SourceSoon[Y_co]: ...
+
+    class BoundPathsFor(Bound, Protocol[X_contra, Y_co]):
+        """A partial that does."""
+
+        def __call__(self, input: X_contra, /) -> SourceSoon[Y_co]: ...
+
+    class PathsForWithScope(Plain, Protocol[X_contra, Y_co]):
+        """A function that gives the paths for an input and the scope."""
+
+        def __call__(self, input: X_contra, scope: Scope, /) -> SourceSoon[Y_co]: ...
+
+    class PathsForNone(Plain, Protocol[Y_co]):
+        """A function that gives the paths where there is no input."""
+
+        def __call__(self, /) -> SourceSoon[Y_co]: ...
+
+    Source: TypeAlias = Iterable[P] | AsyncIterable[P]
+    SourceSoon: TypeAlias = Source[P] | Awaitable[Source[P]]
+    PathsOf: TypeAlias = Source[P] | PathsFor[X, P] | PathsForWithScope[X, P] | BoundPathsFor[X, P] | PathsForNone[P]
+
+    UnaryPath: TypeAlias = Unary[X, Y] | BoundUnary[X, Y] | Step[X, Y]
+    NullaryPath: TypeAlias = Nullary[Awaitable[Y]]
+    Path: TypeAlias = UnaryPath[X, Y] | NullaryPath[Y]
+    AnyPath: TypeAlias = Callable[[X], Awaitable[Y] | Y] | Callable[[], Awaitable[Y] | Y]
+    UnaryPaths: TypeAlias = PathsOf[UnaryPath[X, Y], X]
+    NullaryPaths: TypeAlias = PathsOf[NullaryPath[Y], X]
+    Paths: TypeAlias = PathsOf[Path[X, Y], X]
+    AnyPaths: TypeAlias = PathsOf[AnyPath[X, Y], X]
+    Settled: TypeAlias = SettleResult[Y]
+
+    class Options(TypedDict, Generic[P], total=False):
+        """What every mode takes."""
+
+        concurrency: int | trio.CapacityLimiter | None
+        stagger: float | None
+        timeout: float | None
+        dispose: Callable[[P], object] | None
+
+
+I_contra = TypeVar("I_contra", contravariant=True)
+O_co = TypeVar("O_co", covariant=True)
+
+
+@final
+class Fork(Step[I_contra, O_co]):
+    """Several paths that run at once, and a mode that decides between them. Made by `fork`; it is a step."""
+
+    __slots__ = ()
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan.id, id_given=True, entry=functools.partial(run, plan))
+
+    def to_mermaid(self, *, direction: Direction = "down") -> str:
+        """Return the fork as a Mermaid flowchart: a frame with its paths side by side.
+
+        More than 20 paths, and those that come from a function or a lazy source, are one node that says so.
+
+        Args:
+          direction: where a pipeline in it leads: ``"down"`` or ``"right"``.
+
+        Raises:
+          ConfigError: there is no such direction.
+        """
+        from trio_steps._pipeline.outline import draw  # noqa: PLC0415 - who draws nothing need not wait for it
+
+        return draw("mermaid", self, direction)
+
+    def to_dot(self, *, direction: Direction = "down") -> str:
+        """Return the fork in the language of Graphviz, ``dot -Tsvg``: the diagram of `to_mermaid`.
+
+        Args:
+          direction: where a pipeline in it leads: ``"down"`` or ``"right"``.
+
+        Raises:
+          ConfigError: there is no such direction.
+        """
+        from trio_steps._pipeline.outline import draw  # noqa: PLC0415 - who draws nothing need not wait for it
+
+        return draw("dot", self, direction)
+
+
+# fmt: off
+# A tuple, arm by arm
+
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[Path[In, A], Path[In, B]],
+         **options: Unpack[Options[A | B]]) -> Fork[In, tuple[A, B]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[Path[In, A], Path[In, B], Path[In, C]],
+         **options: Unpack[Options[A | B | C]]) -> Fork[In, tuple[A, B, C]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D]],
+         **options: Unpack[Options[A | B | C | D]]) -> Fork[In, tuple[A, B, C, D]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D], Path[In, E]],
+         **options: Unpack[Options[A | B | C | D | E]]) -> Fork[In, tuple[A, B, C, D, E]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D], Path[In, E], Path[In, F]],
+         **options: Unpack[Options[A | B | C | D | E | F]]) -> Fork[In, tuple[A, B, C, D, E, F]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[Path[In, A], Path[In, B]],
+         **options: Unpack[Options[A | B]]) -> Fork[In, tuple[Settled[A], Settled[B]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[Path[In, A], Path[In, B], Path[In, C]],
+         **options: Unpack[Options[A | B | C]]) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D]],
+         **options: Unpack[Options[A | B | C | D]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D], Path[In, E]],
+         **options: Unpack[Options[A | B | C | D | E]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D], Path[In, E], Path[In, F]],
+         **options: Unpack[Options[A | B | C | D | E | F]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[AnyPath[In, A], AnyPath[In, B]],
+         **options: Unpack[Options[A | B]]) -> Fork[In, tuple[A, B]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C]],
+         **options: Unpack[Options[A | B | C]]) -> Fork[In, tuple[A, B, C]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C], AnyPath[In, D]],
+         **options: Unpack[Options[A | B | C | D]]) -> Fork[In, tuple[A, B, C, D]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C], AnyPath[In, D], AnyPath[In, E]],
+         **options: Unpack[Options[A | B | C | D | E]]) -> Fork[In, tuple[A, B, C, D, E]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C], AnyPath[In, D], AnyPath[In, E], AnyPath[In, F]],
+         **options: Unpack[Options[A | B | C | D | E | F]]) -> Fork[In, tuple[A, B, C, D, E, F]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[AnyPath[In, A], AnyPath[In, B]],
+         **options: Unpack[Options[A | B]]) -> Fork[In, tuple[Settled[A], Settled[B]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C]],
+         **options: Unpack[Options[A | B | C]]) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C], AnyPath[In, D]],
+         **options: Unpack[Options[A | B | C | D]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C], AnyPath[In, D], AnyPath[In, E]],
+         **options: Unpack[Options[A | B | C | D | E]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C], AnyPath[In, D], AnyPath[In, E], AnyPath[In, F]],
+         **options: Unpack[Options[A | B | C | D | E | F]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]]: ...
+
+
+# Any source of async paths that take the input
+
+@overload
+def fork(id: str, *, mode: Literal["race"], paths: UnaryPaths[In, T], **options: Unpack[Options[T]]) -> Fork[In, T]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: UnaryPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: UnaryPaths[In, T], merge: Callable[[list[T]], Awaitable[R]],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: UnaryPaths[In, T], merge: Callable[[list[T]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: UnaryPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[T], ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: UnaryPaths[In, T],
+         merge: Callable[[list[Settled[T]]], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: UnaryPaths[In, T], merge: Callable[[list[Settled[T]]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: UnaryPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: UnaryPaths[In, T],
+         merge: Callable[[list[T]], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: UnaryPaths[In, T], merge: Callable[[list[T]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[Ledger[T]], Mode[T, R]], paths: PathsOf[Callable[[In], Awaitable[T]], In],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[], Mode[T, R]], paths: PathsOf[Callable[[In], Awaitable[T]], In],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+
+
+# Any source of async paths that take none
+
+@overload
+def fork(id: str, *, mode: Literal["race"], paths: NullaryPaths[T, In],
+         **options: Unpack[Options[T]]) -> Fork[In, T]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: NullaryPaths[T, In],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: NullaryPaths[T, In], merge: Callable[[list[T]], Awaitable[R]],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: NullaryPaths[T, In], merge: Callable[[list[T]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: NullaryPaths[T, In],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[T], ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: NullaryPaths[T, In],
+         merge: Callable[[list[Settled[T]]], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: NullaryPaths[T, In], merge: Callable[[list[Settled[T]]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: NullaryPaths[T, In],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: NullaryPaths[T, In],
+         merge: Callable[[list[T]], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: NullaryPaths[T, In], merge: Callable[[list[T]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[Ledger[T]], Mode[T, R]], paths: PathsOf[Callable[[], Awaitable[T]], In],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[], Mode[T, R]], paths: PathsOf[Callable[[], Awaitable[T]], In],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+
+
+# Any source of async paths, and a merge that takes the scope
+
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: Paths[In, T], merge: Callable[[list[T], Scope], Awaitable[R]],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: Paths[In, T], merge: Callable[[list[T], Scope], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: Paths[In, T],
+         merge: Callable[[list[Settled[T]], Scope], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: Paths[In, T], merge: Callable[[list[Settled[T]], Scope], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Paths[In, T],
+         merge: Callable[[list[T], Scope], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Paths[In, T], merge: Callable[[list[T], Scope], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+
+
+# Any source of paths of which some or all are sync
+
+@overload
+def fork(id: str, *, mode: Literal["race"], paths: AnyPaths[In, T], **options: Unpack[Options[T]]) -> Fork[In, T]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T], merge: Callable[[list[T]], Awaitable[R] | R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[T], ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T],
+         merge: Callable[[list[Settled[T]]], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
+         merge: Callable[[list[T]], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[Ledger[T]], Mode[T, R]], paths: AnyPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Callable[[], Mode[T, R]], paths: AnyPaths[In, T],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T], merge: Callable[[list[T], Scope], Awaitable[R] | R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T],
+         merge: Callable[[list[Settled[T]], Scope], Awaitable[R] | R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
+         merge: Callable[[list[T], Scope], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+# fmt: on
+
+
+def fork(
+    id: str,
+    *,
+    mode: str | Callable[..., Mode[Any, Any]],
+    paths: Any,
+    merge: Callable[..., Any] | None = None,
+    need: int | None = None,
+    concurrency: int | trio.CapacityLimiter | None = None,
+    stagger: float | None = None,
+    timeout: float | None = None,
+    dispose: Callable[[Any], object] | None = None,
+) -> Fork[Any, Any]:
+    """Make a step that runs several paths at once.
+
+    Call it like any other step, ``await f(input)``, as often as you like; every path gets the input, unless it
+    takes none. When the mode is decided, the paths that still run are cancelled and awaited: none outlives the
+    call.
+
+    Args:
+      id: what the fork is called in names, notes and task names.
+      mode: when the fork is decided, and what it returns then.
+
+        - ``"race"``: the value of the first path that succeeds.
+        - ``"all"``: the values of all paths in path order; the first failure ends it.
+        - ``"settle"``: a `SettleResult` for every path, in path order; no failure ends it.
+        - ``"quorum"``: the values of the first `need` paths that succeed, in path order; it ends when too few
+          are left.
+        - A function that returns a new `Mode` for each run, whatever that returns. If it requires an argument, it
+          gets the run's `Ledger`.
+      paths: steps and async or sync functions. A tuple is typed arm by arm, anything else by its element; for mypy,
+        write a tuple where steps and plain functions stand together. An iterable or async iterable is pulled from
+        only when there is room for another path; it must be one that can be iterated over each time the fork runs.
+        A function is called with the input, and with the `Scope` if it requires a second argument; it returns an
+        iterable or async iterable, or something to await for one. A sync iterable must hold no nursery and no
+        cancel scope open across a ``yield``.
+      merge: sync or async function; makes the result of the list of values (or of results, for ``"settle"``). If
+        it requires a second argument, it gets the `Scope`. By default the result is a tuple. Not for a race.
+      need: how many paths have to succeed; for ``"quorum"`` only, and required there.
+      concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
+        holds a token. None: no limit.
+      stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
+        starts paths one checkpoint apart. None: no delay.
+      timeout: seconds for the whole fork. When they are over, ``"settle"`` returns what there is, with a
+        `StepTimeoutError` for each path that is not done; the others fail. None: no limit.
+      dispose: sync or async function; is given each value that a path returned and that is in neither the result
+        nor the error. It runs under a shield.
+
+    Returns:
+      A `Fork`. Its input is what the paths take, None if they take nothing; its output depends on `mode` and
+      `merge`.
+
+    Raises:
+      ConfigError: it can't work: an unknown mode, a limit below 1, `merge` on a race, `need` out of range, a path
+        that can't be called, an id given twice, an iterator that only one run could use.
+      ForkPartialError: (when it runs) paths failed and with them the fork; or its deadline has passed, its source
+        of paths failed, or there were too few of them. It keeps what succeeded.
+    """
+    return Fork(
+        plan(
+            id,
+            mode,
+            paths,
+            merge=merge,
+            need=need,
+            concurrency=concurrency,
+            stagger=stagger,
+            timeout=timeout,
+            dispose=dispose,
+        )
+    )

@@ -1,0 +1,214 @@
+"""What became of the paths of one run of a fork: pure bookkeeping, no decisions."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from enum import Enum
+from itertools import repeat
+from operator import is_
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
+
+from trio_steps._core.errors import ForkPartialError, PathCancelledError, StepTimeoutError
+from trio_steps._core.results import Fulfilled, Rejected, all_fulfilled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trio_steps._core.results import SettleResult
+
+T = TypeVar("T")
+
+
+@final
+class Missing(Enum):
+    """The type of `MISSING`, which stands in `Ledger.values` for a path without a value."""
+
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        return "<missing>"
+
+
+MISSING: Final = Missing.MISSING
+
+
+@final
+class PathNames:
+    """The ids of a fork's paths, by index.
+
+    Ids that repeat are numbered (``fetch``, ``fetch#2``, ``fetch#3``). A lazy source may have a million paths
+    with one function: runs of the same base name are kept as one entry, so that memory does not grow with the
+    number of paths, and an id is put together when somebody asks for it.
+    """
+
+    __slots__ = ("_bases", "_counts", "_first", "_starts", "_total")
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []  # where each run begins
+        self._bases: list[str] = []  # what its paths are called
+        self._first: list[int] = []  # the number of its first path; 0: an id that was given, never numbered
+        self._counts: dict[str, int] = {}
+        self._total = 0
+
+    def add(self, base: str, given: bool) -> str:
+        """Add the next path and return its id: `base` as it is if it was `given`, else numbered if it repeats."""
+        index = self._total
+        self._total = index + 1
+        counts = self._counts
+        number = counts.get(base, 0) + 1
+        if not given and "#" in base and number == 1:  # it may look like the number of another
+            other, _, its_number = base.rpartition("#")
+            number += its_number.isdecimal() and counts.get(other, 0) >= int(its_number)
+        id = base
+        if not given and number > 1:
+            id = f"{base}#{number}"
+            while id in counts:
+                number += 1
+                id = f"{base}#{number}"
+        counts[base] = number
+        first = 0 if given else number
+        if not self._bases or self._bases[-1] != base or self._number(len(self._bases) - 1, index) != first:
+            self._starts.append(index)
+            self._bases.append(base)
+            self._first.append(first)
+        return id
+
+    def _number(self, run: int, index: int) -> int:
+        first = self._first[run]
+        return first + index - self._starts[run] if first else 0
+
+    def __len__(self) -> int:
+        return self._total
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.__getitem__, range(self._total))
+
+    def __getitem__(self, index: int) -> str:
+        if not 0 <= index < self._total:
+            raise IndexError(index)
+        run = bisect_right(self._starts, index) - 1
+        number = self._number(run, index)
+        return self._bases[run] if number < 2 else f"{self._bases[run]}#{number}"
+
+
+@final
+class Ledger(Generic[T]):
+    """The paths of one run: their names, the values and errors that count, and those that came too late.
+
+    A mode that is made with a ledger can leave the values there and need not keep a second copy.
+
+    Attributes:
+      fork_id: the id of the fork.
+      name: the full name of the fork.
+      names: the ids of the paths so far, by index.
+      values: the values by index, a marker where there is none; may be shorter than `names`. `in_order` is without.
+      errors: the errors by index, those that came after the decision included; none any more when the run is over.
+      late_values: values by index that came after the decision.
+      late_errors: indexes of errors that came after the decision.
+      started: how many paths were started; they start in order.
+      reason: why the paths that are not done were stopped.
+      timeout: the seconds the fork had, once they are over; else None.
+    """
+
+    __slots__ = (
+        "errors",
+        "fork_id",
+        "late_errors",
+        "late_values",
+        "name",
+        "names",
+        "own_errors",
+        "reason",
+        "started",
+        "timeout",
+        "values",
+    )
+
+    def __init__(self, fork_id: str = "fork", name: str | None = None) -> None:
+        self.fork_id: str = fork_id
+        self.name: str = fork_id if name is None else name
+        self.names: PathNames | list[str] = PathNames()
+        self.values: list[T | Missing] = []
+        self.errors: dict[int, Exception] = {}
+        self.late_values: dict[int, T] = {}
+        self.late_errors: set[int] = set()
+        self.own_errors: list[Exception] = []
+        self.started: int = 0
+        self.reason: str = "the fork ended"
+        self.timeout: float | None = None
+
+    def expect(self, names: list[str]) -> None:
+        """There will be one path for each of `names`."""
+        self.names = names
+        self.values = [MISSING] * len(names)
+
+    def put(self, index: int, value: T) -> None:
+        """Enter the value of path `index`."""
+        values = self.values
+        missing = index - len(values)
+        if missing < 0:
+            values[index] = value
+        else:
+            if missing:
+                values.extend([MISSING] * missing)
+            values.append(value)
+
+    def forget_errors(self) -> None:
+        """The run is over, and its errors are where they belong. To keep them would be a cycle by their tracebacks."""
+        self.errors = {}
+        self.own_errors = []
+
+    def in_order(self) -> list[T]:
+        """Return the values that count, in path order."""
+        return [value for value in self.values if value is not MISSING]
+
+    def full_name(self, index: int) -> str:
+        """Return the full name of path `index`."""
+        return f"{self.name}/{self.names[index]}"
+
+    def settled(self) -> list[SettleResult[T]]:
+        """Return a result for every path; one that is not done has run out of time."""
+        values = self.values
+        if len(values) < len(self.names):
+            values = [*values, *[MISSING] * (len(self.names) - len(values))]
+        if not any(map(is_, values, repeat(MISSING))):
+            return all_fulfilled(self.names, cast("list[T]", values))
+        return [
+            self._rejected_or_late(index) if value is MISSING else Fulfilled(name, value)
+            for index, (name, value) in enumerate(zip(self.names, values))  # noqa: B905 - as long as each other
+        ]
+
+    def partial(self, *own: Exception) -> ForkPartialError[Exception]:
+        """Return the error for a fork that failed, because of `own` errors too."""
+        errors = self.errors
+        total = len(self.names)
+        own_errors = (*self.own_errors, *own)
+        failures = [errors[index] for index in sorted(errors)]
+        failed = tuple(self._rejected(index) for index in range(total) if not self._has_value(index))
+        succeeded = tuple(self._succeeded())
+        what = f"{len(failures)} of {total} paths failed" if failures else "no path failed, the fork did"
+        partial = ForkPartialError(f"fork {self.name!r}: {what}", [*failures, *own_errors])
+        partial.step_id, partial.succeeded, partial.failed = self.fork_id, succeeded, failed
+        return partial
+
+    def _has_value(self, index: int) -> bool:
+        if self.timeout is None and index in self.late_values:
+            return True
+        return index < len(self.values) and self.values[index] is not MISSING
+
+    def _succeeded(self) -> Iterator[Fulfilled[object]]:
+        for index in range(len(self.names)):
+            if self._has_value(index):
+                value: Any = self.values[index] if index not in self.late_values else self.late_values[index]
+                yield Fulfilled(self.names[index], value)
+
+    def _rejected(self, index: int) -> Rejected:
+        error = self.errors.get(index)
+        if error is None:
+            error = PathCancelledError(self.full_name(index), self.reason, index < self.started)
+        return Rejected(self.names[index], error)
+
+    def _rejected_or_late(self, index: int) -> Rejected:
+        if self.timeout is not None and (index not in self.errors or index in self.late_errors):
+            return Rejected(self.names[index], StepTimeoutError(self.full_name(index), self.timeout))
+        return self._rejected(index)

@@ -1,0 +1,157 @@
+"""How a fork decides: race, all, settle, quorum. Pure and synchronous.
+
+The engine tells a mode what happens, in the order in which it happens, and asks after each call whether the
+fork is decided. From that moment on the mode is told nothing more. When every path has ended, decided or not, the
+engine asks for the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar, final
+
+from trio_steps._core.errors import NoPathsError
+
+if TYPE_CHECKING:
+    from trio_steps._core.results import SettleResult
+
+    from .ledger import Ledger
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Mode(Protocol[T_contra, R_co]):
+    """Decides one run of a fork. Each method but `result` returns True when the fork is decided by it.
+
+    Without that, the fork goes on until every path has ended.
+
+    Two attributes are optional: ``winner``, the index of the one path whose state the fork's scope takes
+    over (None, or no such attribute: of no path), and ``settles_deadline``, True if `result` can be asked for
+    when the fork's timeout has fired before the decision; else that is a `ForkPartialError`.
+    """
+
+    def succeeded(self, index: int, value: T_contra, /) -> bool:
+        """Path `index` returned `value`."""
+        ...
+
+    def failed(self, index: int, error: Exception, /) -> bool:
+        """Path `index` raised `error`."""
+        ...
+
+    def exhausted(self, total: int, /) -> bool:
+        """There are `total` paths and no more will come; some may still be running.
+
+        Called once: before the first path starts where the number of paths is known, else when the source of
+        paths ran out.
+        """
+        ...
+
+    def result(self) -> R_co:
+        """Return the fork's result, or raise the error it ends with."""
+        ...
+
+
+ModeFactory: TypeAlias = Callable[[], Mode[T, R_co]] | Callable[["Ledger[T]"], Mode[T, R_co]]
+"""Makes a mode for one run. A factory that requires an argument gets the run's `Ledger`."""
+
+
+class _Patient(Generic[T]):
+    """Lets every path end. The four modes differ in what they do not wait for."""
+
+    def __init__(self, ledger: Ledger[T]) -> None:
+        self._ledger = ledger
+
+    def succeeded(self, _index: int, _value: T, /) -> bool:
+        return False
+
+    def failed(self, _index: int, _error: Exception, /) -> bool:
+        return False
+
+    def exhausted(self, _total: int, /) -> bool:
+        return False
+
+
+@final
+class Race(_Patient[T]):
+    """The first path that succeeds decides; if none does, every failure is raised."""
+
+    winner: int | None = None
+
+    def succeeded(self, index: int, value: T, /) -> bool:
+        del value
+        self.winner = index
+        return True
+
+    def result(self) -> T:
+        if self.winner is not None:
+            return self._ledger.values[self.winner]  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
+        if not self._ledger.names:
+            raise self._ledger.partial(NoPathsError(f"race {self._ledger.name!r} has no paths"))
+        raise self._ledger.partial()
+
+
+@final
+class All(_Patient[T]):
+    """Every path has to succeed; the first that fails decides."""
+
+    _broken = False
+
+    def failed(self, index: int, error: Exception, /) -> bool:
+        del index, error
+        self._broken = True
+        return True
+
+    def result(self) -> list[T]:
+        if self._broken:
+            raise self._ledger.partial()
+        return self._ledger.values  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
+
+
+@final
+class Settle(_Patient[T]):
+    """Every path ends in its own way, and none decides."""
+
+    settles_deadline = True
+
+    def result(self) -> list[SettleResult[T]]:
+        return self._ledger.settled()
+
+
+@final
+class Quorum(_Patient[T]):
+    """`need` paths have to succeed; decided as soon as they have, or can't any more."""
+
+    def __init__(self, ledger: Ledger[T], need: int) -> None:
+        super().__init__(ledger)
+        self._need = need
+        self._wins = 0
+        self._failures = 0
+        self._total: int | None = None
+
+    def succeeded(self, index: int, value: T, /) -> bool:
+        del index, value
+        self._wins += 1
+        return self._wins == self._need
+
+    def failed(self, index: int, error: Exception, /) -> bool:
+        del index, error
+        self._failures += 1
+        return self._impossible()
+
+    def exhausted(self, total: int, /) -> bool:
+        self._total = total
+        return self._impossible()
+
+    def result(self) -> list[T]:
+        if self._wins == self._need:
+            return self._ledger.in_order()
+        if self._total is not None and self._total < self._need:
+            name, total, need = self._ledger.name, self._total, self._need
+            raise self._ledger.partial(NoPathsError(f"quorum {name!r} needs {need} paths, but has {total}"))
+        raise self._ledger.partial()
+
+    def _impossible(self) -> bool:
+        """Tell whether too few paths are left that have not failed."""
+        return self._total is not None and self._total - self._failures < self._need

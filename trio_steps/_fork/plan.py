@@ -1,0 +1,129 @@
+"""What a fork was given, checked and put in the form that the engine takes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import trio
+
+from trio_steps._core.errors import ConfigError
+from trio_steps._core.policies import check_seconds, check_timeout
+from trio_steps._core.step import check_id
+
+from .engine.run import Plan
+from .engine.source import COLLECTIONS, describe_all
+from .modes import All, Quorum, Race, Settle
+
+if TYPE_CHECKING:
+    from .engine.source import Known
+    from .ledger import Ledger
+    from .modes import Mode
+
+_MODES: Mapping[str, Callable[[Ledger[Any]], Mode[Any, Any]]] = {"race": Race, "all": All, "settle": Settle}
+
+
+def plan(
+    id: str,
+    mode: object,
+    paths: object,
+    *,
+    merge: Callable[..., Any] | None = None,
+    need: int | None = None,
+    concurrency: int | trio.CapacityLimiter | None = None,
+    stagger: float | None = None,
+    timeout: float | None = None,
+    dispose: Callable[[Any], Any] | None = None,
+    once: bool = False,
+) -> Plan:
+    """Check what a fork was given, and put it in the form that the engine takes.
+
+    Raises:
+      ConfigError: it can't work.
+    """
+    check_id(id)
+    if isinstance(concurrency, bool) or not isinstance(concurrency, (int, trio.CapacityLimiter, type(None))):
+        raise ConfigError(f"concurrency={concurrency!r}: give an int, a trio.CapacityLimiter, or None for no limit")
+    if isinstance(concurrency, int) and concurrency < 1:
+        raise ConfigError(f"concurrency={concurrency}: at least 1 path has to run at a time; None means no limit")
+    if stagger is not None:
+        check_seconds("stagger", stagger)
+    check_timeout("timeout", timeout)
+    for name, given in (("merge", merge), ("dispose", dispose)):
+        if given is not None and not callable(given):
+            raise ConfigError(f"{name}={given!r}: give a function")
+    known: Known | None = None
+    source: Iterable[object] | AsyncIterable[object] | None = None
+    function: Callable[..., Any] | None = None
+    if isinstance(paths, COLLECTIONS):
+        known = describe_all(paths)  # pyright: ignore[reportUnknownArgumentType]
+    elif isinstance(paths, (str, bytes, Mapping)) or not (
+        callable(paths) or isinstance(paths, (Iterable, AsyncIterable))
+    ):
+        raise ConfigError(f"paths={paths!r}: give an iterable of steps or functions, or a function that returns one")
+    elif not isinstance(paths, (Iterable, AsyncIterable)):
+        function = paths
+    elif isinstance(paths, (Iterator, AsyncIterator)) and not once:
+        raise ConfigError(
+            f"paths={paths!r} can be iterated over only once, but a fork can run many times: "
+            "pass a function that returns a new iterator, paths=lambda input: …"
+        )
+    else:
+        source = cast("Iterable[object]", paths)
+    factory = _mode(mode, merge, need, None if known is None else len(known))
+    return Plan(
+        id=id,
+        mode=factory,
+        known=known,
+        source=source,
+        function=function,
+        function_wants_scope=function is not None and _required(function) >= 2,
+        merge=tuple if merge is None and mode in ("all", "settle", "quorum") else merge,
+        merge_wants_scope=merge is not None and _required(merge) >= 2,
+        concurrency=concurrency,
+        stagger=stagger,
+        timeout=timeout,
+        dispose=dispose,
+    )
+
+
+def _mode(
+    mode: object, merge: Callable[..., Any] | None, need: int | None, paths: int | None
+) -> Callable[[Ledger[Any]], Mode[Any, Any]]:
+    if mode == "race" and merge is not None:
+        raise ConfigError("merge=… has nothing to merge in a race: its result is the winner's value")
+    if mode != "quorum" and need is not None:
+        raise ConfigError(f'need={need!r} goes with mode="quorum", not with mode={mode!r}')
+    if mode == "quorum":
+        if isinstance(need, bool) or not isinstance(need, int):
+            raise ConfigError('mode="quorum" needs need=k, the number of paths that have to succeed')
+        if need < 1 or (paths is not None and need > paths):
+            raise ConfigError(
+                f"need={need}: a quorum needs 1 path or more" + ("" if paths is None else f", and here {paths} at most")
+            )
+        return functools.partial(Quorum, need=need)
+    if isinstance(mode, str):
+        if mode not in _MODES:
+            raise ConfigError(
+                f'mode={mode!r}: use "race", "all", "settle" or "quorum" (with need=k), or a factory of modes'
+            )
+        return _MODES[mode]
+    if not callable(mode):
+        raise ConfigError(f"mode={mode!r}: give a name, or something that makes a new mode object for each run")
+    factory = cast("Callable[..., Mode[Any, Any]]", mode)
+    return factory if _required(factory) else lambda _ledger: factory()
+
+
+def _required(function: Callable[..., Any]) -> int:
+    """Return how many positional arguments `function` must be given; 0 if it doesn't tell."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 0
+    return sum(
+        parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        for parameter in parameters
+    )

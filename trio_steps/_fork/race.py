@@ -1,0 +1,372 @@
+"""The faces of a fork for the spot: `race`, `gather`, `settle`.
+
+The overloads tell type checkers what comes back: arm by arm for up to eight paths (six in a race), then what the
+paths have in common. Async paths come first, then paths of which some or all are sync: a coroutine would pass for
+the value of a sync path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable
+from typing import TYPE_CHECKING, Any, overload
+
+from .fork import Fork
+from .plan import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Generic, TypeAlias
+
+    import trio
+    from typing_extensions import Never, TypedDict, TypeVar, Unpack
+
+    from trio_steps._core.events import Observer
+    from trio_steps._core.results import SettleResult
+
+    # Nothing known of a path (mypy, of an async one among sync ones): it does not fit.
+    T = TypeVar("T", default=Never)
+    A = TypeVar("A", default=Never)
+    B = TypeVar("B", default=Never)
+    C = TypeVar("C", default=Never)
+    D = TypeVar("D", default=Never)
+    E = TypeVar("E", default=Never)
+    F = TypeVar("F", default=Never)
+    G = TypeVar("G", default=Never)
+    H = TypeVar("H", default=Never)
+
+    Path: TypeAlias = Callable[[], Awaitable[T]]
+    AnyPath: TypeAlias = Callable[[], Awaitable[T] | T]
+    Settled: TypeAlias = SettleResult[T]
+
+    class Options(TypedDict, Generic[T], total=False):
+        """What the three have in common."""
+
+        concurrency: int | trio.CapacityLimiter | None
+        stagger: float | None
+        timeout: float | None
+        dispose: Callable[[T], object] | None
+        observers: Iterable[Observer]
+
+
+# fmt: off
+@overload
+async def race(a: Path[A], b: Path[B], /, **options: Unpack[Options[A | B]]) -> A | B: ...
+@overload
+async def race(a: Path[A], b: Path[B], c: Path[C], /, **options: Unpack[Options[A | B | C]]) -> A | B | C: ...
+@overload
+async def race(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /,
+               **options: Unpack[Options[A | B | C | D]]) -> A | B | C | D: ...
+@overload
+async def race(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /,
+               **options: Unpack[Options[A | B | C | D | E]]) -> A | B | C | D | E: ...
+@overload
+async def race(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /,
+               **options: Unpack[Options[A | B | C | D | E | F]]) -> A | B | C | D | E | F: ...
+@overload
+async def race(a: AnyPath[A], b: AnyPath[B], /, **options: Unpack[Options[A | B]]) -> A | B: ...
+@overload
+async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, **options: Unpack[Options[A | B | C]]) -> A | B | C: ...
+@overload
+async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /,
+               **options: Unpack[Options[A | B | C | D]]) -> A | B | C | D: ...
+@overload
+async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /,
+               **options: Unpack[Options[A | B | C | D | E]]) -> A | B | C | D | E: ...
+@overload
+async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /,
+               **options: Unpack[Options[A | B | C | D | E | F]]) -> A | B | C | D | E | F: ...
+@overload
+async def race(first: Path[T], /, *paths: Path[T], **options: Unpack[Options[T]]) -> T: ...
+@overload
+async def race(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /, **options: Unpack[Options[T]]) -> T: ...
+@overload
+async def race(first: AnyPath[T], /, *paths: AnyPath[T], **options: Unpack[Options[T]]) -> T: ...
+@overload
+async def race(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, **options: Unpack[Options[T]]) -> T: ...
+# fmt: on
+
+
+async def race(
+    *paths: Any,
+    concurrency: int | trio.CapacityLimiter | None = None,
+    stagger: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - a deadline with an outcome
+    dispose: Callable[[Any], object] | None = None,
+    observers: Iterable[Observer] = (),
+) -> Any:
+    """Run all paths at once and return the first value; the other paths are cancelled and awaited.
+
+    The first path that *succeeds* wins; one that fails only drops out. With `stagger` it is a hedged request::
+
+        html = await race(mirror_a, mirror_b, stagger=0.25)
+
+    Args:
+      paths: steps and async or sync functions that are called with no input; or, alone, one iterable or async
+        iterable of them, which is pulled from only when there is room for another path. A sync iterable must hold
+        no nursery and no cancel scope open across a ``yield``.
+      concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
+        holds a token. None: no limit.
+      stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
+        starts paths one checkpoint apart. None: no delay.
+      timeout: seconds for the whole race. None: no limit.
+      dispose: sync or async function; is given each value that a path returned and that is in neither the result
+        nor the error. It runs under a shield.
+      observers: called with every event of this run, and of all that runs inside it.
+
+    Returns:
+      The value of the path that succeeded first.
+
+    Raises:
+      ConfigError: it can't work: a limit below 1, a path that can't be called, an id given twice.
+      ForkPartialError: every path failed, or there was none, or time ran out, or the iterable failed.
+    """
+    fork: Fork[None, Any] = Fork(
+        plan(
+            "race",
+            "race",
+            _source(paths),
+            concurrency=concurrency,
+            stagger=stagger,
+            timeout=timeout,
+            dispose=dispose,
+            once=True,
+        )
+    )
+    return await fork.run(observers=observers)
+
+
+# fmt: off
+@overload
+async def gather(**options: Unpack[Options[object]]) -> tuple[()]: ...
+@overload
+async def gather(a: Path[A], /, **options: Unpack[Options[A]]) -> tuple[A]: ...
+@overload
+async def gather(a: Path[A], b: Path[B], /, **options: Unpack[Options[A | B]]) -> tuple[A, B]: ...
+@overload
+async def gather(a: Path[A], b: Path[B], c: Path[C], /, **options: Unpack[Options[A | B | C]]) -> tuple[A, B, C]: ...
+@overload
+async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /,
+                 **options: Unpack[Options[A | B | C | D]]) -> tuple[A, B, C, D]: ...
+@overload
+async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /,
+                 **options: Unpack[Options[A | B | C | D | E]]) -> tuple[A, B, C, D, E]: ...
+@overload
+async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /,
+                 **options: Unpack[Options[A | B | C | D | E | F]]) -> tuple[A, B, C, D, E, F]: ...
+@overload
+async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], /,
+                 **options: Unpack[Options[A | B | C | D | E | F | G]]) -> tuple[A, B, C, D, E, F, G]: ...
+@overload
+async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], h: Path[H], /,
+                 **options: Unpack[Options[A | B | C | D | E | F | G | H]]) -> tuple[A, B, C, D, E, F, G, H]: ...
+@overload
+async def gather(a: AnyPath[A], /, **options: Unpack[Options[A]]) -> tuple[A]: ...
+@overload
+async def gather(a: AnyPath[A], b: AnyPath[B], /, **options: Unpack[Options[A | B]]) -> tuple[A, B]: ...
+@overload
+async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /,
+                 **options: Unpack[Options[A | B | C]]) -> tuple[A, B, C]: ...
+@overload
+async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /,
+                 **options: Unpack[Options[A | B | C | D]]) -> tuple[A, B, C, D]: ...
+@overload
+async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /,
+                 **options: Unpack[Options[A | B | C | D | E]]) -> tuple[A, B, C, D, E]: ...
+@overload
+async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /,
+                 **options: Unpack[Options[A | B | C | D | E | F]]) -> tuple[A, B, C, D, E, F]: ...
+@overload
+async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
+                 g: AnyPath[G], /,
+                 **options: Unpack[Options[A | B | C | D | E | F | G]]) -> tuple[A, B, C, D, E, F, G]: ...
+@overload
+async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
+                 g: AnyPath[G], h: AnyPath[H], /,
+                 **options: Unpack[Options[A | B | C | D | E | F | G | H]]) -> tuple[A, B, C, D, E, F, G, H]: ...
+@overload
+async def gather(*paths: Path[T], **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
+@overload
+async def gather(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /,
+                 **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
+@overload
+async def gather(*paths: AnyPath[T], **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
+@overload
+async def gather(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /,
+                 **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
+# fmt: on
+
+
+async def gather(
+    *paths: Any,
+    concurrency: int | trio.CapacityLimiter | None = None,
+    stagger: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - a deadline with an outcome
+    dispose: Callable[[Any], object] | None = None,
+    observers: Iterable[Observer] = (),
+) -> Any:
+    """Run all paths at once and return their values; the first failure cancels the others.
+
+    They are awaited before the error is raised::
+
+        user, orders = await gather(load_user, load_orders)
+
+    Args:
+      paths: steps and async or sync functions that are called with no input; or, alone, one iterable or async
+        iterable of them, which is pulled from only when there is room for another path. A sync iterable must hold
+        no nursery and no cancel scope open across a ``yield``.
+      concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
+        holds a token. None: no limit.
+      stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
+        starts paths one checkpoint apart. None: no delay.
+      timeout: seconds for all paths together. None: no limit.
+      dispose: sync or async function; is given each value that a path returned and that is in neither the result
+        nor the error. It runs under a shield.
+      observers: called with every event of this run, and of all that runs inside it.
+
+    Returns:
+      A tuple of the values, in path order.
+
+    Raises:
+      ConfigError: it can't work: a limit below 1, a path that can't be called, an id given twice.
+      ForkPartialError: a path failed, or time ran out, or the iterable failed. It keeps what succeeded.
+    """
+    fork: Fork[None, Any] = Fork(
+        plan(
+            "gather",
+            "all",
+            _source(paths),
+            concurrency=concurrency,
+            stagger=stagger,
+            timeout=timeout,
+            dispose=dispose,
+            once=True,
+        )
+    )
+    return await fork.run(observers=observers)
+
+
+# fmt: off
+@overload
+async def settle(**options: Unpack[Options[object]]) -> tuple[()]: ...
+@overload
+async def settle(a: Path[A], /, **options: Unpack[Options[A]]) -> tuple[Settled[A]]: ...
+@overload
+async def settle(a: Path[A], b: Path[B], /, **options: Unpack[Options[A | B]]) -> tuple[Settled[A], Settled[B]]: ...
+@overload
+async def settle(a: Path[A], b: Path[B], c: Path[C], /,
+                 **options: Unpack[Options[A | B | C]]) -> tuple[Settled[A], Settled[B], Settled[C]]: ...
+@overload
+async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /, **options: Unpack[Options[A | B | C | D]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D]]: ...
+@overload
+async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /,
+                 **options: Unpack[Options[A | B | C | D | E]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]: ...
+@overload
+async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /,
+                 **options: Unpack[Options[A | B | C | D | E | F]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]: ...
+@overload
+async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], /,
+                 **options: Unpack[Options[A | B | C | D | E | F | G]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G]]: ...
+@overload
+async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], h: Path[H], /,
+                 **options: Unpack[Options[A | B | C | D | E | F | G | H]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G], Settled[H]]: ...
+@overload
+async def settle(a: AnyPath[A], /, **options: Unpack[Options[A]]) -> tuple[Settled[A]]: ...
+@overload
+async def settle(a: AnyPath[A], b: AnyPath[B], /,
+                 **options: Unpack[Options[A | B]]) -> tuple[Settled[A], Settled[B]]: ...
+@overload
+async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /,
+                 **options: Unpack[Options[A | B | C]]) -> tuple[Settled[A], Settled[B], Settled[C]]: ...
+@overload
+async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /,
+                 **options: Unpack[Options[A | B | C | D]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D]]: ...
+@overload
+async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /,
+                 **options: Unpack[Options[A | B | C | D | E]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]: ...
+@overload
+async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /,
+                 **options: Unpack[Options[A | B | C | D | E | F]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]: ...
+@overload
+async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
+                 g: AnyPath[G], /, **options: Unpack[Options[A | B | C | D | E | F | G]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G]]: ...
+@overload
+async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
+                 g: AnyPath[G], h: AnyPath[H], /, **options: Unpack[Options[A | B | C | D | E | F | G | H]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G], Settled[H]]: ...
+@overload
+async def settle(*paths: Path[T], **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
+@overload
+async def settle(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /,
+                 **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
+@overload
+async def settle(*paths: AnyPath[T], **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
+@overload
+async def settle(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /,
+                 **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
+# fmt: on
+
+
+async def settle(
+    *paths: Any,
+    concurrency: int | trio.CapacityLimiter | None = None,
+    stagger: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - a deadline with an outcome
+    dispose: Callable[[Any], object] | None = None,
+    observers: Iterable[Observer] = (),
+) -> Any:
+    """Run all paths at once and return how each ended, in a value or an error; no failure stops the others.
+
+    ::
+
+        outcomes = await settle(*probes, concurrency=20)
+
+    Args:
+      paths: steps and async or sync functions that are called with no input; or, alone, one iterable or async
+        iterable of them, which is pulled from only when there is room for another path. A sync iterable must hold
+        no nursery and no cancel scope open across a ``yield``.
+      concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
+        holds a token. None: no limit.
+      stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
+        starts paths one checkpoint apart. None: no delay.
+      timeout: seconds for all paths together; those that are not done by then are `Rejected` with a
+        `StepTimeoutError`, and the others keep their values. None: no limit.
+      dispose: sync or async function; is given each value that a path returned and that is in neither the result
+        nor the error. It runs under a shield.
+      observers: called with every event of this run, and of all that runs inside it.
+
+    Returns:
+      A tuple of `Fulfilled` and `Rejected`, in path order; ``status``, ``isinstance`` and ``match`` tell them apart.
+
+    Raises:
+      ConfigError: it can't work: a limit below 1, a path that can't be called, an id given twice.
+      ForkPartialError: the iterable failed.
+    """
+    fork: Fork[None, Any] = Fork(
+        plan(
+            "settle",
+            "settle",
+            _source(paths),
+            concurrency=concurrency,
+            stagger=stagger,
+            timeout=timeout,
+            dispose=dispose,
+            once=True,
+        )
+    )
+    return await fork.run(observers=observers)
+
+
+def _source(paths: tuple[Any, ...]) -> Any:
+    """Return the source of paths: the arguments, or the one iterable that was given."""
+    if len(paths) == 1 and not callable(paths[0]) and isinstance(paths[0], (Iterable, AsyncIterable)):
+        return paths[0]  # pyright: ignore[reportUnknownVariableType]
+    return paths

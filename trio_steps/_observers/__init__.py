@@ -1,0 +1,5 @@
+"""Observers that come with the library, and what they show: a record, a live tree, a log, timelines, charts.
+
+May use: `_core`, `_drawing`. They learn of a run from its events alone.
+Begin with `recorder`. `rows` reads the story of a run from its events, and everything that draws one uses it.
+"""

@@ -1,0 +1,355 @@
+"""The timeline of a run as a page: one HTML file with inline SVG that fetches nothing and runs nothing.
+
+The page is a tree of elements, so whatever a step is called or an error says is text in it, never markup; and it is
+ASCII, so it can be written to a file in any encoding. Rows are nested ``<details>``, which fold without a script. Their
+bars are SVG with positions in per cent, which stretch with the page. Every status has a pattern and a mark of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from xml.etree import ElementTree as ET
+
+from .charts import Chart, pick, round_times
+from .rows import WORDS, Row, clock, counts, describe, plain, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from trio_steps._core.events import Event
+
+_MOST_ROWS: Final = 400
+_MOST_SIBLINGS: Final = (24, 12, 6, 3, 2)  # the first that keeps to that number of rows
+_DEEPEST: Final = 24  # browsers don't nest without end
+_COLUMNS: Final = 240  # of a crowd
+_MOST_RETRIES: Final = 50  # of one row: the last
+_LONGEST: Final = 1000  # characters of a name, or of what is said about a row
+
+_MIDDLE, _HIGH, _LOW = 14, 12, 5  # pixels: of a row, of the bar of a step, and of one with others inside
+
+_MARKS: Final[dict[str, str]] = {  # around (0, 0)
+    "won": "M0-8 2.4-2.6 8.2-2.2 3.8 1.7 5.2 7.4 0 4.3-5.2 7.4-3.8 1.7-8.2-2.2-2.4-2.6z",
+    "succeeded": "M-4.5.5-1.5 4 4.5-4",
+    "failed": "M-4-4 4 4M4-4-4 4",
+    "cancelled": "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0M-4.2 4.2 4.2-4.2",
+    "running": "M-3-5.5 5 0-3 5.5z",
+    "skipped": "M-5-4-1 0-5 4M1-4 5 0 1 4",
+    "queued": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0",
+    "retried": "M4.6-2A5 5 0 1 0 5 1.5M5.4-5.6 4.8-1.6 1-2.6",
+    "discarded": "M0-5 5 0 0 5-5 0z",
+}
+_LEGEND: Final[dict[str, str]] = {
+    "won": "won the race",
+    **{look: word for look, word in WORDS.items() if look != "won"},
+    "waiting": "waiting for its turn",
+    "retried": "failed attempt, then a wait",
+    "discarded": "value or error discarded",
+    "crowd": "how many ran",
+}
+
+_STYLE: Final = """
+:root { color-scheme: light dark; --paper: #fff; --ink: #1a2130; --dim: #5c6779; --rule: #e6e9ef; --hover: #f4f6fa;
+  --succeeded: #2868b8; --won: #99600a; --failed: #c22f2f; --cancelled: #647083; --running: #0b7a6f; }
+@media (prefers-color-scheme: dark) { :root { --paper: #0e131a; --ink: #e4e9f1; --dim: #94a0b3; --rule: #212a37;
+  --hover: #161d27; --succeeded: #5d9fe6; --won: #f2b63c; --failed: #ff7a70; --cancelled: #8e9bb0;
+  --running: #45c9b9; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 84rem; padding: 2rem clamp(1rem, 3vw, 2.5rem); background: var(--paper);
+  color: var(--ink); font: 14px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+h1 { margin: 0; font-size: 1.5rem; font-weight: 650; letter-spacing: -.01em; overflow-wrap: anywhere; }
+h2 { margin: 2.2rem 0 0; font-size: 1rem; font-weight: 600; }
+p { margin: .8rem 0 .4rem; color: var(--dim); }
+ul { margin: 0; padding: 0; list-style: none; }
+.chart { position: relative; }
+.row { position: relative; display: grid; align-items: center; column-gap: 1rem; min-height: 28px; padding: 0 .4rem;
+  grid-template-columns: min(var(--label), 28%) minmax(8rem, 1fr) 4rem 4rem minmax(8rem, 24%); border-radius: 4px; }
+li .row:hover, .row:focus-visible { background: var(--hover); }
+.row:focus-visible { outline: 2px solid var(--succeeded); outline-offset: -2px; }
+summary { cursor: pointer; }
+summary::marker { content: ""; }
+summary::-webkit-details-marker { display: none; }
+.name { display: flex; align-items: center; gap: .4rem; min-width: 0; padding-left: calc(var(--depth) * 1.15rem); }
+.name b { font-weight: 450; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+summary .name b { font-weight: 650; }
+.fold { flex: none; width: .5rem; height: .5rem; fill: none; stroke: var(--dim); stroke-width: 2; }
+details[open] > summary .fold { transform: rotate(90deg); }
+.icon { flex: none; width: 16px; height: 16px; }
+.track { display: block; width: calc(100% - 18px); height: 28px; overflow: visible; }
+.number { color: var(--dim); font-variant-numeric: tabular-nums; text-align: right; white-space: nowrap; }
+.said { overflow: hidden; color: var(--dim); text-overflow: ellipsis; white-space: nowrap; }
+.said b { font-weight: 600; }
+.said .succeeded { color: inherit; }
+.row:hover .said, .row:focus-visible .said { overflow-wrap: anywhere; white-space: normal; padding: .25rem 0; }
+.head span, .head text { color: var(--dim); fill: var(--dim); font-size: 12px; }
+.rules { position: absolute; inset: 0; align-items: stretch; pointer-events: none; }
+.rules svg { height: 100%; }
+.rules line { stroke: var(--rule); }
+.bar { stroke-width: 1.5; }
+.wait, .pause { stroke: var(--cancelled); stroke-width: 2; stroke-linecap: round; stroke-dasharray: .1 5; }
+.pause { stroke-dasharray: 4 4; stroke-linecap: butt; }
+.mark { fill: none; stroke: currentColor; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }
+.mark.won, .mark.running { fill: currentColor; stroke-width: 1; }
+.mark.cancelled, .mark.queued, .mark.retried { stroke-width: 1.75; }
+.mark.retried { fill: var(--paper); }
+.succeeded, .won .succeeded { color: var(--succeeded); }
+.won { color: var(--won); }
+.failed, .retried { color: var(--failed); }
+.cancelled, .skipped, .queued, .discarded { color: var(--cancelled); }
+.running { color: var(--running); }
+.bar, .hatch { stroke: currentColor; }
+.bar.succeeded, .bar.won { fill: var(--succeeded); stroke: var(--succeeded); }
+.bar.won { stroke: var(--won); stroke-width: 2.5; }
+.bar.running { fill: currentColor; fill-opacity: .35; }
+.bar.failed { fill: url(#cross); }
+.bar.cancelled { fill: url(#stripes); stroke-dasharray: 3 2; }
+.bar.skipped { fill: none; }
+.crowd { fill: var(--succeeded); fill-opacity: .55; }
+.hatch { fill: none; stroke-width: 1.5; }
+.legend { display: flex; flex-wrap: wrap; gap: 0 1.8rem; margin: .6rem 0 0; padding: .2rem 0; color: var(--dim);
+  border-block: 1px solid var(--rule); font-size: 12.5px; }
+.legend li { display: flex; align-items: center; gap: .8rem; }
+.legend .track { flex: none; width: 40px; }
+.legend .track:has(use) { margin-right: 10px; }
+.defs { position: absolute; width: 0; height: 0; }
+@media (max-width: 52rem) {
+  .row { grid-template-columns: minmax(0, 1fr) 4rem 4rem; padding: .25rem .4rem; }
+  .row .track { grid-row: 2; grid-column: 1 / -1; }
+  .said { grid-column: 1 / -1; white-space: normal; }
+  .rules { display: none; }
+}
+@media print { body { max-width: none; padding: 0; } .said { white-space: normal; } }
+"""
+
+
+def timeline(events: Sequence[Event], title: str | None) -> str:
+    """Return the page."""
+    html: bytes = ET.tostring(page(events, title), encoding="us-ascii", method="html")
+    return "<!DOCTYPE html>\n" + html.decode("ascii")
+
+
+def page(events: Sequence[Event], title: str | None) -> ET.Element:
+    """Return the page as a tree."""
+    charts, earlier = pick(events, siblings=_MOST_SIBLINGS, rows=_MOST_ROWS) if events else ([], [])
+    rows = [row for chart in charts for row in chart.rows]
+    if title is None:
+        tops = list(dict.fromkeys(row.label for row in rows if not row.depth))
+        title = ", ".join(tops[:3]) + (", …" if len(tops) > 3 else "") if tops else "timeline"
+    title = _brief(title)
+    html = ET.Element("html", lang="en")
+    head = _add(html, "head")
+    _add(head, "meta", charset="utf-8")
+    _add(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    _add(head, "meta", http_equiv="Content-Security-Policy", content=policy)
+    _add(head, "link", rel="icon", href="data:,")
+    _add(head, "title", title)
+    _add(head, "style", _STYLE)
+    longest = max((len(plain(row.label)) + 2 * min(row.depth, _DEEPEST) for row in rows), default=0)
+    body = _add(html, "body", style=f"--label: {min(max(longest + 6, 14), 40)}ch")
+    _draw_marks(body)
+    _add(body, "h1", title)
+    if not charts:
+        _add(body, "p", "Nothing has run yet.")
+    if earlier:
+        _add(body, "p", f"Before what is shown here, {len(earlier)} runs: {counts(earlier)}.")
+    if charts:
+        _draw_legend(body, rows)
+    for chart in charts:
+        if len(charts) > 1:
+            after = chart.origin - events[0].time
+            _add(body, "h2", f"after {clock(after)}" if after else "at first")
+        _draw_chart(body, chart)
+    return html
+
+
+def _draw_chart(body: ET.Element, chart: Chart) -> None:
+    tops = [top for row in chart.rows if not row.depth for top in row.crowd or (row,)]
+    _add(body, "p", f"{clock(chart.span)}: {counts(row for row in walk(tops) if not row.children)}")
+    section = _add(body, "section", class_="chart")
+    rules = _add(section, "div", class_="row rules", aria_hidden="true")
+    _add(rules, "span")
+    lines = _add(rules, "svg", class_="track")
+    head = _add(section, "div", class_="row head", aria_hidden="true")
+    _add(head, "span", "step")
+    ticks = _add(head, "svg", class_="track")
+    for name in ("start", "took"):
+        _add(head, "span", name, class_="number")
+    for time in round_times(chart.span, (chart.span or 1.0) / 7):
+        at = chart.fraction(chart.origin + time)
+        _add(lines, "line", x1=_percent(at), x2=_percent(at), y1="26", y2="100%")
+        anchor = "start" if not time else "end" if at > 0.97 else "middle"
+        _add(ticks, "text", clock(time), x=_percent(at), y="18", text_anchor=anchor)
+
+    lists = [_add(section, "ul")]
+    for row, following in zip(chart.rows, (*chart.rows[1:], None), strict=True):
+        level = min(row.depth, _DEEPEST)
+        del lists[level + 1 :]
+        item = _add(lists[level], "li")
+        folds = following is not None and following.parent is row and level < _DEEPEST
+        if folds:
+            item = _add(item, "details", open="open")
+        line = _add(item, "summary", class_="row") if folds else _add(item, "div", class_="row", tabindex="0")
+        _draw_row(line, chart, row, folds)
+        if folds:
+            lists.append(_add(item, "ul"))
+
+
+def _draw_row(line: ET.Element, chart: Chart, row: Row, folds: bool) -> None:
+    kind = row.look
+    name = _add(line, "span", class_="name", style=f"--depth: {min(row.depth, _DEEPEST)}")
+    if folds:
+        fold = _add(name, "svg", class_="fold", viewBox="0 0 8 8", aria_hidden="true")
+        _add(fold, "path", d="M2 0 6 4 2 8")
+    if not row.crowd:
+        _icon(name, kind)
+    _add(name, "b", _brief(row.label), title=_brief(row.name))
+
+    track = _add(line, "svg", class_="track", role="img")
+    title = _add(track, "title")
+    said = _brief(row.said())
+    if not row.crowd:
+        _draw_bar(track, chart, row, kind)
+    elif row.ran:
+        said += f"; up to {_draw_crowd(track, chart, row.crowd)} at once"
+    title.text = "\n".join(_story(chart, row, said))
+
+    took = row.end_by(chart.now) - row.start
+    _add(line, "span", chart.moment(row.start) if row.ran else "", class_="number")
+    _add(line, "span", clock(took) if row.ran else "", class_="number")
+    words = _add(line, "span", class_="said")
+    if row.crowd:
+        words.text = said
+    else:
+        _add(words, "b" if said or kind != "succeeded" else "span", WORDS[kind], class_=kind).tail = f" {said}"
+
+
+def _draw_bar(track: ET.Element, chart: Chart, row: Row, kind: str) -> None:
+    """Draw how `row` waited, its attempts, its end and what was discarded of it."""
+    end, height = row.end_by(chart.now), _LOW if row.children else _HIGH
+    if row.waited:
+        _line(track, "wait", chart.fraction(row.start - row.waited), chart.fraction(row.start))
+    start = row.start
+    for retry in row.retries[-_MOST_RETRIES:]:
+        _bar(track, "failed", chart.fraction(start), chart.fraction(retry.time), height)
+        start = min(retry.time + retry.delay, end)
+        _line(track, "pause", chart.fraction(retry.time), chart.fraction(start))
+    if row.ran and (start < end or not row.retries):
+        _bar(track, kind, chart.fraction(start), chart.fraction(end), height)
+    for retry in row.retries[-_MOST_RETRIES:]:
+        _mark(track, "retried", chart.fraction(retry.time), 9)
+    right = 9  # pixels: what happened at the end stands behind it, in a row
+    if kind != "succeeded":
+        _mark(track, kind, chart.fraction(end), right)
+        right += 15
+    for discard in row.discards[:1]:
+        _mark(track, "discarded", chart.fraction(discard.time), right)
+
+
+def _draw_crowd(track: ET.Element, chart: Chart, rows: Iterable[Row]) -> int:
+    """Draw how many of `rows` ran at each moment; return how many that were at most."""
+    busy = chart.busy(rows, _COLUMNS)
+    most = max(busy)
+    steps = "".join(f"V{round(1000 - 1000 * running / most)}H{x}" for x, running in enumerate(busy, 1))
+    area = _add(track, "svg", viewBox=f"0 0 {_COLUMNS} 1000", preserveAspectRatio="none", y="4", height="20")
+    _add(area, "path", d=f"M0 1000{steps}V1000z", class_="crowd")
+    return most
+
+
+def _draw_legend(body: ET.Element, rows: Iterable[Row]) -> None:
+    """Explain what is on the page."""
+    kinds: set[str] = set()
+    for row in rows:
+        kinds.add("crowd" if row.crowd else row.look)
+        there = {"waiting": row.waited, "retried": row.retries, "discarded": row.discards}
+        kinds.update(kind for kind, is_there in there.items() if is_there)
+    legend = _add(body, "ul", class_="legend")
+    for kind, words in _LEGEND.items():
+        if kind in kinds:
+            item = _add(legend, "li")
+            _draw_sample(item, kind)
+            _add(item, "span", words)
+
+
+def _draw_sample(item: ET.Element, kind: str) -> None:
+    if kind in ("skipped", "queued", "discarded"):
+        _icon(item, kind)
+        return
+    track = _add(item, "svg", class_="track", aria_hidden="true")
+    if kind == "crowd":
+        _add(track, "path", d="M0 20V14H12V8H30V12H40V20z", class_="crowd")
+    elif kind == "waiting":
+        _line(track, "wait", 0.0, 1.0)
+    elif kind == "retried":
+        _bar(track, "failed", 0.0, 0.4, _HIGH)
+        _line(track, "pause", 0.4, 1.0)
+        _mark(track, kind, 0.4, 9)
+    else:
+        _bar(track, kind, 0.0, 0.8, _HIGH)
+        if kind != "succeeded":
+            _mark(track, kind, 0.8, 9)
+
+
+def _draw_marks(body: ET.Element) -> None:
+    """Define what the drawings refer to."""
+    defs = _add(_add(body, "svg", class_="defs", aria_hidden="true"), "defs")
+    for id, size, d in (("cross", 6, "M0 0 6 6M6 0 0 6"), ("stripes", 6, "M-1 1 1-1M0 6 6 0M5 7 7 5")):
+        kind = "failed" if id == "cross" else "cancelled"
+        pattern = _add(defs, "pattern", id=id, width=size, height=size, patternUnits="userSpaceOnUse")
+        _add(pattern, "path", d=d, class_=f"hatch {kind}")
+    for kind, d in _MARKS.items():
+        _add(defs, "path", id=kind, d=d, class_=f"mark {kind}")
+
+
+def _bar(track: ET.Element, kind: str, start: float, end: float, height: int) -> None:
+    width = _percent(max(end - start, 0.001))
+    y = _MIDDLE - height / 2
+    _add(track, "rect", class_=f"bar {kind}", x=_percent(start), y=f"{y:g}", width=width, height=height, rx="2.5")
+
+
+def _line(track: ET.Element, kind: str, start: float, end: float) -> None:
+    _add(track, "line", class_=kind, x1=_percent(start), x2=_percent(end), y1=_MIDDLE, y2=_MIDDLE)
+
+
+def _mark(track: ET.Element, kind: str, at: float, right: int) -> None:
+    """Draw a mark `right` pixels behind a moment."""
+    _add(track, "use", href=f"#{kind}", x=_percent(at), y=_MIDDLE, transform=f"translate({right})")
+
+
+def _icon(parent: ET.Element, kind: str) -> None:
+    _add(_add(parent, "svg", class_="icon", viewBox="-9 -9 18 18", aria_hidden="true"), "use", href=f"#{kind}")
+
+
+def _add(parent: ET.Element, tag: str, text: str | None = None, **attributes: object) -> ET.Element:
+    """Append an element; ``class_`` is `class`, and ``aria_hidden`` `aria-hidden`."""
+    named = {name.rstrip("_").replace("_", "-"): str(value) for name, value in attributes.items()}
+    element = ET.SubElement(parent, tag, named)
+    element.text = text
+    return element
+
+
+def _percent(fraction: float) -> str:
+    return f"{round(100 * fraction, 3):g}%"
+
+
+def _brief(text: str) -> str:
+    """Return `text` on one line, without the rest of it if it is very long: it may be that of any error."""
+    text = plain(text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _story(chart: Chart, row: Row, said: str) -> Iterator[str]:
+    """Yield the lines of what is shown on hover and read to those who can't see the bar."""
+    yield _brief(row.name)
+    if row.crowd:
+        yield said
+    else:
+        word = WORDS[row.look]
+        yield f"{word}: {said}" if said else word
+    start, end = chart.moment(row.start), row.end_by(chart.now)
+    if row.ran:
+        until = "now" if row.end is None else chart.moment(end)
+        yield f"from {start} to {until}, which took {clock(end - row.start)}"
+    if row.waited:
+        yield f"waited for its turn for {clock(row.waited)}"
+    for retry in row.retries[-_MOST_RETRIES:]:
+        yield _brief(f"attempt {retry.attempt} failed at {chart.moment(retry.time)}: {describe(retry.error)}")

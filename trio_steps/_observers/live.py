@@ -1,0 +1,276 @@
+"""The tree of runs as it is now, kept in bounded memory: what a live display draws.
+
+A row for each run of a step that goes on. Of those that are over, a few in each row, the most telling; the others are
+counted. So a fork of a million paths is as small as its limit, and a service may be watched for as long as it runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from heapq import heappop, heappush, heappushpop
+from itertools import chain, islice
+from math import inf
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, final
+
+from trio_steps._core.events import (
+    PathsCounted,
+    StepCancelled,
+    StepFailed,
+    StepRetrying,
+    StepSkipped,
+    StepStarted,
+    StepSucceeded,
+)
+
+from .rows import headline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trio_steps._core.events import Event
+    from trio_steps._core.scope import Scope
+
+    from .rows import Look, Status
+
+_SIBLINGS: Final = (50, 24, 12, 6, 3, 2)  # rows in a row to be drawn: the most for which there is room
+_MOST_SIBLINGS: Final = 50  # in a row that are over and kept
+_MOST_ROWS: Final = 1000  # that are over and kept
+_MOST_TEXT: Final = 200  # characters of somebody else's message
+_MANY: Final = 12  # paths
+
+_Rank: TypeAlias = tuple[int, float, int]
+
+
+@final
+class LiveRow:
+    """A run of a step, and what is known of the runs inside it.
+
+    Attributes:
+      name: the full name.
+      number: tells in which order they began.
+      start: when it began, in seconds.
+      parent: the row it is inside of.
+      status: how it is, or how it ended.
+      won: it has won a race.
+      took: how long it took, in seconds, when it is over.
+      attempts: how many there were; 0 if it never started.
+      text: the last error, or a reason.
+      paths: how many it has, if it is a fork and that is known.
+      running: what goes on inside it.
+      kept: what is over inside it, a heap, the least telling first.
+      ended: how many are over, whether kept or not.
+      shortest: how long the shortest of them took, in seconds.
+      longest: how long the longest took.
+    """
+
+    __slots__ = (
+        "attempts",
+        "ended",
+        "kept",
+        "longest",
+        "name",
+        "number",
+        "parent",
+        "paths",
+        "running",
+        "shortest",
+        "start",
+        "status",
+        "text",
+        "took",
+        "won",
+    )
+
+    def __init__(self, name: str, number: int, start: float, parent: LiveRow | None) -> None:
+        self.name = name
+        self.number = number
+        self.start = start
+        self.parent = parent
+        self.status: Status = "running"
+        self.won = False
+        self.took = 0.0
+        self.attempts = 1
+        self.text = ""
+        self.paths: int | None = None
+        self.running: dict[Scope, LiveRow] = {}
+        self.kept: list[tuple[_Rank, LiveRow]] = []
+        self.ended: dict[Look, int] = {}
+        self.shortest = inf
+        self.longest = 0.0
+
+    @property
+    def label(self) -> str:
+        """The name without that of the row around it."""
+        return self.name if self.parent is None else self.name.removeprefix(f"{self.parent.name}/")
+
+    @property
+    def look(self) -> Look:
+        """How it is drawn."""
+        return "won" if self.won else self.status
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there is more inside it than one wants to read."""
+        return max(self.paths or 0, len(self.running) + sum(self.ended.values())) > _MANY
+
+    def took_by(self, now: float) -> float:
+        """Return how long it took, or has taken `now` if it goes on."""
+        return now - self.start if self.status == "running" else self.took
+
+    @property
+    def rank(self) -> _Rank:
+        """The greater, the more telling: a winner, a failure, what took longer."""
+        kind = 3 if self.won else 2 if self.status == "failed" else 1 if self.attempts else 0
+        return kind, self.took, -self.number
+
+    @property
+    def size(self) -> int:
+        """How many rows that are over it stands for, itself included."""
+        rows = [self]  # no recursion: a step that starts the next one may nest thousands
+        for row in rows:
+            rows += [inside for _, inside in row.kept]
+        return len(rows)
+
+
+class Line(NamedTuple):
+    """What to draw on a line: `row`, or, if there is a `rest`, how many more there are inside it."""
+
+    depth: int
+    row: LiveRow
+    rest: Counter[Look] | None
+
+
+@final
+class Tree:
+    """An observer that keeps the tree.
+
+    Attributes:
+      count: how many rows there ever were.
+      first: when the first event was, in seconds.
+      last: when the last event was.
+      slowest: seconds and name, of all steps with no others inside that succeeded or failed.
+      fastest: the same, of those that succeeded.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first = self.last = 0.0
+        self.slowest: tuple[float, str] | None = None
+        self.fastest: tuple[float, str] | None = None
+        self._top = LiveRow("", 0, 0.0, None)
+        self._running: dict[Scope, LiveRow] = {}
+        self._kept = 0
+
+    def __call__(self, event: Event) -> None:
+        """Enter `event`."""
+        scope = event.scope
+        row = self._running.get(scope)
+        if not self.count:
+            self.first = event.time
+        self.last = event.time
+        match event:
+            case StepStarted() if row is None:
+                row, parent = self._add(event)
+                self._running[scope] = parent.running[scope] = row
+            case StepSkipped(name=name, reason=reason) if row is None or name != row.name:
+                skipped, parent = self._add(event)
+                skipped.attempts = 0
+                self._end(skipped, parent, "skipped" if row is None else "queued", 0.0, reason)
+            case _ if row is None:
+                pass  # a second time: whoever passes events on may do so twice
+            case StepRetrying(attempt=attempt, error=error):
+                row.attempts, row.text = attempt + 1, headline(error)
+            case PathsCounted(total=total):
+                row.paths = (row.paths or 0) + total  # another attempt has them once more
+            case StepSucceeded(duration=duration, won=won):
+                row.won = won
+                self._leave(scope, row, "succeeded", duration, row.text)
+            case StepFailed(duration=duration, error=error):
+                self._leave(scope, row, "failed", duration, headline(error))
+            case StepCancelled(duration=duration, reason=reason):
+                self._leave(scope, row, "cancelled", duration, reason)
+            case StepSkipped(time=time, reason=reason):
+                self._leave(scope, row, "skipped", time - row.start, reason)
+            case _:
+                pass  # what was discarded or overridden has no place here
+
+    def _add(self, event: Event) -> tuple[LiveRow, LiveRow]:
+        """Make a row, and find the one around it."""
+        parent: LiveRow | None = None
+        scope: Scope | None = event.scope
+        while parent is None and scope is not None:
+            parent = self._running.get(scope)  # None if it is not observed, or no step
+            scope = scope.parent
+        parent = parent or self._top
+        self.count += 1
+        return LiveRow(event.name, self.count, event.time, parent), parent
+
+    def _leave(self, scope: Scope, row: LiveRow, status: Status, took: float, text: str) -> None:
+        """Enter the end of a row that was running."""
+        parent = row.parent
+        assert parent is not None  # the top never ends
+        del self._running[scope], parent.running[scope]
+        if row.running:  # in tasks that outlive the step
+            for inside in row.running.values():
+                inside.parent = parent
+            parent.running.update(row.running)
+            row.running.clear()
+        if took < parent.shortest:
+            parent.shortest = took
+        if took > parent.longest:
+            parent.longest = took
+        if not row.ended and status in ("succeeded", "failed"):
+            end = took, row.name
+            self.slowest = max(self.slowest or end, end)
+            if status == "succeeded":
+                self.fastest = min(self.fastest or end, end)
+        self._end(row, parent, status, took, text)
+
+    def _end(self, row: LiveRow, parent: LiveRow, status: Status, took: float, text: str) -> None:
+        row.status, row.took = status, took
+        if text:
+            fork = parent.name.rpartition("/")[2]
+            row.text = text[:_MOST_TEXT].removeprefix(f"fork {fork!r}: ")
+        parent.ended[status] = parent.ended.get(status, 0) + 1
+        self._kept += 1
+        if len(parent.kept) < _MOST_SIBLINGS:
+            heappush(parent.kept, (row.rank, row))
+        else:
+            self._kept -= heappushpop(parent.kept, (row.rank, row))[1].size
+        if self._kept > _MOST_ROWS:  # forget first what was inside the runs that are over
+            old = next((run for _, run in self._top.kept if run.kept), parent)
+            self._kept -= heappop(old.kept)[1].size
+
+    def lines(self, room: int, *, is_live: bool) -> list[Line]:
+        """Return what to draw on at most `room` lines, with as many rows in each row as there is room for.
+
+        Args:
+          room: how many lines there are.
+          is_live: whether it is drawn again soon. Then of many rows that are over only those are shown that will stay:
+            which ones are the slowest may change with each.
+        """
+        lines: list[Line] = []
+        for most in _SIBLINGS:
+            lines = list(islice(_pick(self._top, 0, most, is_live), room + 1))
+            if len(lines) <= room:
+                break
+        return lines[:room]
+
+
+def _pick(row: LiveRow, depth: int, most: int, is_live: bool) -> Iterator[Line]:
+    """Yield the lines inside `row`: for `most` rows at most, and for those inside them."""
+    room = most if row.paths is None else min(most, _MANY)  # paths are much the same: of those a few will do
+    kept = [inside for _, inside in sorted(row.kept, reverse=True)]
+    rest = Counter(row.ended)
+    rest["running"] = len(row.running)
+    if rest.total() > room or len(row.running) + len(kept) < rest.total():
+        room -= 1
+        stays = [inside for inside in kept if inside.won or inside.status == "failed"]
+        kept = stays if is_live else [inside for inside in kept if inside.attempts]
+    picked = sorted(islice(chain(row.running.values(), kept), room), key=lambda inside: inside.number)
+    for inside in picked:
+        yield Line(depth, inside, None)
+        yield from _pick(inside, depth + 1, most, is_live)
+        rest[inside.status] -= 1
+    if rest.total():
+        yield Line(depth, row, rest)

@@ -1,0 +1,284 @@
+"""What a run's events say, as rows: one for each run of a step, with the runs inside it.
+
+A pure function of the events. Whoever draws a run, as text or as a page, draws these rows.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, final
+
+import attrs
+
+from trio_steps._core.events import (
+    ErrorDiscarded,
+    Event,
+    PathsCounted,
+    StepCancelled,
+    StepFailed,
+    StepRetrying,
+    StepSkipped,
+    StepStarted,
+    StepSucceeded,
+    ValueDiscarded,
+)
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from trio_steps._core.scope import Scope
+
+Status: TypeAlias = Literal["failed", "running", "succeeded", "cancelled", "skipped", "queued"]
+Look: TypeAlias = Literal[Status, "won"]
+"""How a run is drawn: its status, but that one which succeeded may have won a race by that."""
+
+WORDS: Final[dict[Look, str]] = {  # the most telling first
+    "failed": "failed",
+    "running": "still running",
+    "won": "won",
+    "succeeded": "succeeded",
+    "cancelled": "cancelled",
+    "skipped": "skipped",
+    "queued": "never started",
+}
+MARKS: Final[dict[Look, str]] = dict(zip(WORDS, "✗▸★✓⊘»·", strict=True))
+
+
+@final
+@attrs.define(eq=False)
+class Row:
+    """A run of a step; a path that waited for its turn and never ran; or a crowd of them.
+
+    Times are those of the events, in seconds.
+    """
+
+    id: str
+    name: str  # in full
+    label: str  # the name without that of the row around it
+    parent: Row | None
+    start: float  # if it never started: when that was known
+    end: float | None = None  # None: it goes on
+    status: Status = "running"
+    ran: bool = True  # False: it never started
+    won: bool = False  # a race, by succeeding
+    queued: float | None = None  # since when it waited for its turn to start, if it was known by then
+    text: str = ""  # how it ended
+    error: BaseException | None = None
+    retries: list[StepRetrying] = attrs.field(factory=list[StepRetrying])
+    discards: list[ValueDiscarded | ErrorDiscarded] = attrs.field(factory=list["ValueDiscarded | ErrorDiscarded"])
+    children: list[Row] = attrs.field(factory=list["Row"])
+    errors: list[BaseException] = attrs.field(factory=list[BaseException])  # of the children
+    crowd: Sequence[Row] = ()
+    depth: int = attrs.field(default=0, init=False)  # how many rows it is inside of
+
+    def __attrs_post_init__(self) -> None:
+        if self.parent is not None:
+            self.depth = self.parent.depth + 1
+
+    @property
+    def look(self) -> Look:
+        """How it is drawn."""
+        return "won" if self.won else self.status
+
+    @property
+    def waited(self) -> float:
+        """For how many seconds it waited for its turn to start; 0 if tasks merely had to be switched."""
+        waited = 0.0 if self.queued is None else self.start - self.queued
+        return waited if waited >= 0.001 else 0.0
+
+    def end_by(self, now: float) -> float:
+        """Return when it ended, or `now` if it goes on."""
+        return now if self.end is None else self.end
+
+    @property
+    def retried(self) -> str:
+        """How many retries there were, in words; nothing if there were none."""
+        return "1 retry" if len(self.retries) == 1 else f"{len(self.retries)} retries" if self.retries else ""
+
+    def said(self) -> str:
+        """Return what there is to say about it beyond its status, on one line."""
+        again = self.retried
+        if again and self.status != "failed":
+            again += f" after {describe(self.retries[-1].error)}"
+        return plain("; ".join(filter(None, (self.text, again, *map(self.discard, self.discards)))))
+
+    def discard(self, event: ValueDiscarded | ErrorDiscarded) -> str:
+        """Return what was discarded."""
+        if isinstance(event, ErrorDiscarded):
+            what = "discarded" if event.error is self.error else f"discarded {describe(event.error)}"
+        else:
+            what = "value disposed of" if event.disposed else "value discarded"
+        return what if event.name == self.name else f"{event.name.removeprefix(f'{self.name}/')}: {what}"
+
+
+def read(events: Iterable[Event]) -> list[Row]:
+    """Return the runs at the top, in the order in which they began, with all that ran inside them."""
+    reader = _Reader()
+    for event in events:
+        reader.read(event)
+    return reader.top
+
+
+def walk(rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield `rows` and all inside them, each before what is inside it."""
+    ahead = list(rows[::-1])  # no recursion: a step that starts the next one may nest thousands
+    while ahead:
+        row = ahead.pop()
+        yield row
+        ahead += row.children[::-1]
+
+
+@final
+class _Reader:
+    """Finds the row of each event: that of its scope, or that of a path in a fork's scope."""
+
+    def __init__(self) -> None:
+        self.top: list[Row] = []
+        self._runs: dict[Scope, Row] = {}
+        self._latest: dict[tuple[Row, str], Row] = {}  # inside that row, by full name
+        self._queues: dict[Row, tuple[float, int]] = {}  # of forks: when their paths were counted; how many still wait
+        self._before: dict[Row, int] = {}  # of forks that are tried again: how many paths ran in earlier attempts
+
+    def read(self, event: Event) -> None:
+        """Enter `event` in its row."""
+        match event:
+            case StepStarted():
+                self._run(event, event.time)
+            case StepSucceeded(won=won):
+                self._end(event, event.duration, "succeeded").won = won
+            case StepFailed(error=error):
+                row = self._end(event, event.duration, "failed")
+                row.error, row.text = error, describe(error, row.name, row.errors)
+                if row.parent is not None:
+                    row.parent.errors.append(error)
+            case StepCancelled(reason=reason):
+                row = self._end(event, event.duration, "cancelled")
+                row.text = _because(reason, row.parent)
+            case StepSkipped(reason=reason):
+                row = self._skip(event)
+                row.text = _because(reason, row.parent)
+            case StepRetrying():
+                row = self._run(event, event.time)
+                row.retries.append(event)
+                self._before[row] = len(row.children)
+            case PathsCounted(time=time, total=total):
+                row = self._run(event, time)
+                if len(row.children) == self._before.get(row, 0):  # otherwise they came one by one
+                    self._queues[row] = time, total
+            case ValueDiscarded(name=name) | ErrorDiscarded(name=name):
+                row = self._run(event, event.time)
+                self._latest.get((row, name), row).discards.append(event)
+            case _:
+                pass  # it says nothing here
+
+    def _run(self, event: Event, start: float) -> Row:
+        """Return the row of the event's scope, which is new if the scope is."""
+        scope = event.scope
+        if scope in self._runs:
+            return self._runs[scope]
+        ids = [scope.id]
+        outer = scope.parent
+        while outer is not None and outer not in self._runs:  # it is not observed, or is no step
+            if not outer.unnamed_inside:
+                ids.append(outer.id)
+            outer = outer.parent
+        parent = None if outer is None else self._runs[outer]
+        label = "/".join(reversed(ids))
+        row = self._runs[scope] = self._add(Row(scope.id, scope.name, label, parent, start))
+        return row
+
+    def _add(self, row: Row) -> Row:
+        parent = row.parent
+        if parent is None:
+            self.top.append(row)
+            return row
+        parent.children.append(row)
+        self._latest[parent, row.name] = row
+        counted, waiting = self._queues.get(parent, (0.0, 0))
+        if waiting:
+            row.queued = counted
+            self._queues[parent] = counted, waiting - 1
+        return row
+
+    def _end(self, event: Event, duration: float, status: Status) -> Row:
+        row = self._run(event, event.time - duration)
+        row.end, row.status = event.time, status
+        return row
+
+    def _skip(self, event: StepSkipped) -> Row:
+        name, scope, time = event.name, event.scope, event.time
+        if name == scope.name:
+            started = scope in self._runs
+            row = self._end(event, 0.0, "skipped")
+            row.ran = started
+            return row
+        id = name.removeprefix(f"{scope.name}/")
+        row = self._add(Row(id, name, id, self._run(event, time), time))
+        row.end, row.status, row.ran = time, "queued", False
+        return row
+
+
+def _because(reason: str, parent: Row | None) -> str:
+    """Return `reason` without what the row around (`parent`) says: which fork it was, and what error."""
+    if parent is not None:
+        reason = reason.removeprefix(f"fork {parent.id!r}: ")
+        for error in parent.errors[-1:]:
+            reason = reason.removesuffix(f": {error!r}")
+    return reason.removeprefix("cancelled ")
+
+
+def describe(error: BaseException, name: str = "", told: Iterable[BaseException] = ()) -> str:
+    """Return the type and message of `error`, without what its row says (`name`) or others do (`told`)."""
+    kind, text = type(error).__name__, message(error)
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        known = set(map(id, told))
+        rest = [describe(inner, name) for inner in group.exceptions if known.isdisjoint((id(group), id(inner)))]
+        text = group.message + (f" ({', '.join(rest)})" if rest else "")
+    text = text.removeprefix(f"fork {name!r}: ").removeprefix(f"{name!r} ")
+    return f"{kind}: {text}" if text else kind
+
+
+# In words
+
+
+def headline(error: BaseException) -> str:
+    """Return the type and message of `error` as they stand, however long; for a line that others will cut."""
+    return f"{type(error).__name__}: {message(error)}".removesuffix(": ")
+
+
+def message(error: BaseException) -> str:
+    """Return the message of `error`, whatever its own ``__str__`` does."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an error of any kind, in what is there to tell of an error
+        return "its message could not be read"
+
+
+def counts(rows: Iterable[Row]) -> str:
+    """Return how many of `rows` ended in each way."""
+    ends: Counter[str] = Counter()
+    for row in rows:
+        ends[WORDS[row.status]] += 1
+        ends["retries"] += len(row.retries)
+        ends["discarded"] += len(row.discards)
+    return ", ".join(f"{ends[what]} {what}" for what in (*WORDS.values(), "retries", "discarded") if ends[what])
+
+
+def clock(seconds: float) -> str:
+    """Return a time with up to three digits, in a unit that suits it."""
+    if seconds >= 0.9995:
+        return f"{seconds:.3g} s" if seconds < 99.95 else f"{seconds:.0f} s"
+    if seconds >= 0.0009995:
+        return f"{seconds * 1e3:.2g} ms" if seconds < 0.00995 else f"{seconds * 1e3:.0f} ms"
+    micro = round(seconds * 1e6)
+    return f"{micro} µs" if micro else "0 ms"
+
+
+def plain(text: str) -> str:
+    """Return `text` on one line, and without characters that would do something to a terminal."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

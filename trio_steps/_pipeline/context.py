@@ -1,0 +1,352 @@
+"""What flows through a pipeline: the context, and how outputs are merged into it. Pure and synchronous.
+
+- A `Store` is the context of one run, or of one nested pipeline. It is changed in place, by the run loop only.
+- A `Snapshot` is what a store held at one moment. It costs nothing, and the store pays for it (with a copy of
+  its dict) only if it changes while somebody still has the snapshot.
+- A `Context` is the read-only mapping that a step function gets: a snapshot whose values are copied on first access.
+- `merge` decides what outputs mean for a store and changes nothing; ``store.update(merged.changes, merged.sources)``
+  can't fail. So a merge happens whole or not at all, and costs something per key of the outputs only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import weakref
+from collections import ChainMap
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import CoroutineType
+from typing import Any, Literal, TypeAlias, cast, final
+
+import attrs
+
+from trio_steps._core.errors import KeyCollisionError, StepOutputError, listed
+from trio_steps._values.copying import copy_value, described, equal
+
+MergePolicy: TypeAlias = Literal["override", "error", "warn", "skip"]
+"""What happens to a key that is there already: the later value wins (override, warn), or the first (skip)."""
+
+
+def patch(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
+    """Return the keys of `after` that are not in `before`, or not with an equal value."""
+    return {key: value for key, value in after.items() if key not in before or not equal(before[key], value)}
+
+
+# The context
+
+
+@final
+class Snapshot(Mapping[str, object]):
+    """What a `Store` held at one moment: the very values, not copied, so not to be given to a step."""
+
+    __slots__ = ("__weakref__", "base", "origin", "own", "sources")
+
+    def __init__(self, own: dict[str, object], sources: dict[str, str], origin: str, base: Snapshot | None) -> None:
+        self.own: dict[str, object] = own
+        self.sources: dict[str, str] = sources
+        self.origin: str = origin
+        self.base: Snapshot | None = base
+
+    def _layer(self, key: object) -> Snapshot | None:
+        layer: Snapshot | None = self
+        while layer is not None and key not in layer.own:
+            layer = layer.base
+        return layer
+
+    def _all(self) -> dict[str, object]:
+        if self.base is None:
+            return self.own
+        layers: list[dict[str, object]] = []
+        layer: Snapshot | None = self
+        while layer is not None:
+            layers.append(layer.own)
+            layer = layer.base
+        return dict(ChainMap(*layers))
+
+    def __getitem__(self, key: str) -> object:
+        layer = self._layer(key)
+        if layer is None:
+            raise KeyError(key)
+        return layer.own[key]
+
+    def __contains__(self, key: object) -> bool:
+        return self._layer(key) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def source_of(self, key: str) -> str:
+        """Return where the value of `key` came from."""
+        layer = self._layer(key)
+        if layer is None:
+            raise KeyError(key)
+        return layer.sources.get(key, layer.origin)
+
+
+@final
+class Store(Mapping[str, object]):
+    """The context of a run, or of a nested pipeline within one. The run loop alone has it, and alone changes it.
+
+    A nested store sees what the store around it holds, which must not change meanwhile; drop the nested one
+    before it does.
+    """
+
+    __slots__ = ("_base", "_origin", "_own", "_snapshot", "_sources", "_under")
+
+    def __init__(self, values: dict[str, object], source: str, under: Snapshot | None = None) -> None:
+        """Take over `values`, which came from `source`; see `nested` for `under`."""
+        self._own = values
+        self._sources: dict[str, str] = {}
+        self._origin = source
+        self._under = under  # what a patch is relative to
+        self._base = under  # what can be seen; a transform hides it
+        self._snapshot: weakref.ref[Snapshot] | None = None
+
+    def __getitem__(self, key: str) -> object:
+        if key in self._own or self._base is None:
+            return self._own[key]
+        return self._base[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._own or (self._base is not None and key in self._base)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.now())
+
+    def __len__(self) -> int:
+        return len(self.now())
+
+    def source_of(self, key: str) -> str:
+        """Return where the value of `key` came from."""
+        return self.now().source_of(key)
+
+    def now(self) -> Snapshot:
+        """Return what the store holds now, in no time."""
+        snapshot = None if self._snapshot is None else self._snapshot()
+        if snapshot is None:
+            snapshot = Snapshot(self._own, self._sources, self._origin, self._base)
+            self._snapshot = weakref.ref(snapshot)
+        return snapshot
+
+    def readable(self) -> Mapping[str, object]:
+        """Return what to look keys up in, now and not later: it is faster than the store itself."""
+        return self._own if self._base is None else self
+
+    def update(self, changes: Mapping[str, object], sources: Mapping[str, str]) -> None:
+        """Enter `changes`, whose values came from `sources`. It can't fail."""
+        if self._snapshot is not None:
+            self._let_go(self._snapshot)
+        self._own.update(changes)
+        self._sources.update(sources)
+
+    def enter(self, changes: dict[str, object], source: str) -> None:
+        """Enter `changes`, all of which came from `source`. It can't fail."""
+        if self._snapshot is not None:
+            self._let_go(self._snapshot)
+        self._own.update(changes)
+        sources = self._sources
+        for key in changes:
+            sources[key] = source
+
+    def _let_go(self, snapshot: weakref.ref[Snapshot]) -> None:
+        if snapshot() is not None:  # somebody looks on: leave it what it sees
+            self._own = self._own.copy()
+            self._sources = self._sources.copy()
+        self._snapshot = None
+
+    def replace(self, values: dict[str, object], source: str) -> None:
+        """Hold `values` of `source` and nothing else, as after a transform; what is around a nested store is hidden."""
+        self._own = values
+        self._sources = {}
+        self._origin = source
+        self._base = None
+        self._snapshot = None
+
+    def nested(self) -> Store:
+        """Return a store for a nested pipeline: it sees what this one holds, and keeps its changes to itself."""
+        return Store({}, "", self.now())
+
+    def patch(self) -> dict[str, object]:
+        """Return the keys that are new or changed since this store began, at a price per key that was written."""
+        return patch({} if self._under is None else self._under, self._own)
+
+
+@final
+class Context(Mapping[str, object]):
+    """The whole context, for a step function with one positional-only parameter: read-only, and a copy.
+
+    Each value is copied on first access, and is then the same copy each time. To make one costs nothing.
+    """
+
+    __slots__ = ("_copies", "_share", "_values")
+
+    def __init__(self, values: Mapping[str, object], share: Collection[str] = ()) -> None:
+        """Show `values`; those of the keys in `share` are not copied."""
+        self._values = values
+        self._share = share
+        self._copies: dict[str, object] = {}
+
+    def __getitem__(self, key: str) -> object:
+        copies = self._copies
+        if key in copies:
+            return copies[key]
+        value = self._values[key]
+        if key not in self._share:
+            copies[key] = value = copy_value(value)
+        return value
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"<Context of {listed(self._values)}>"
+
+
+# Outputs
+
+
+@final
+@attrs.frozen
+class Output:
+    """What one function, or one nested pipeline, adds to the context.
+
+    Attributes:
+      source: the full name of where it comes from.
+      values: a value for each key, copied already.
+      is_patch: `values` come from a nested pipeline or a branch; then an equal value is no collision.
+    """
+
+    source: str
+    values: Mapping[str, object]
+    is_patch: bool = False
+
+
+@final
+@attrs.frozen
+class Collision:
+    """`second` gave a `key` that `first` had given, and won."""
+
+    key: str
+    first: str
+    second: str
+
+
+@final
+@attrs.frozen(eq=False)
+class Merged:
+    """What a merge comes to.
+
+    Attributes:
+      changes: the keys to set in the context.
+      sources: where the value of each of them came from.
+      collisions: what to warn of; empty under any policy but "warn".
+    """
+
+    changes: dict[str, object]
+    sources: dict[str, str]
+    collisions: tuple[Collision, ...]
+
+
+def merge(context: Store, outputs: Iterable[Output], policy: MergePolicy, step: str) -> Merged:
+    """Decide what `outputs`, in the order of the functions they come from, change in `context`. Nothing is changed yet.
+
+    The policy applies among the outputs, then against the context. In a patch, a value that equals the context's
+    is no change, and one that equals an earlier output's is no collision.
+
+    Raises:
+      KeyCollisionError: a key collides and `policy` is "error".
+    """
+    changes: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    collisions: list[Collision] = []
+
+    def collide(key: str, first: str, second: str) -> bool:
+        """Tell whether `second` wins."""
+        if policy == "error":
+            raise KeyCollisionError(key, step, (first, second))
+        if policy == "warn":
+            collisions.append(Collision(key, first, second))
+        return policy != "skip"
+
+    for output in outputs:
+        source = output.source
+        for key, value in output.values.items():
+            if output.is_patch and key in context and equal(context[key], value):
+                continue
+            if key in changes and (
+                (output.is_patch and equal(changes[key], value)) or not collide(key, sources[key], source)
+            ):
+                continue
+            changes[key] = value
+            sources[key] = source
+    if policy != "override":
+        for key in [key for key in changes if key in context]:
+            if not collide(key, context.source_of(key), sources[key]):
+                del changes[key], sources[key]
+    return Merged(changes, sources, tuple(collisions))
+
+
+def as_output(result: object, step: str, share: Collection[str] = ()) -> dict[str, object]:
+    """Return what the step returned as a dict of its own, every value copied.
+
+    Args:
+      result: a mapping with str keys, an attrs or dataclass instance (its fields, one level), or None (nothing).
+      step: the full name of the step.
+      share: keys whose values are not copied.
+
+    Raises:
+      StepOutputError: it is something else.
+    """
+    if result is None:
+        return {}
+    kind: type[Any] = type(result)
+    if kind is dict or isinstance(result, Mapping):
+        return _copy_items(cast("Mapping[object, object]", result), step, share)
+    if attrs.has(kind):
+        names = [field.name for field in attrs.fields(kind)]
+    elif dataclasses.is_dataclass(kind):
+        names = [field.name for field in dataclasses.fields(kind)]
+    else:
+        names = None
+    if names is not None:
+        return _copy_items({name: getattr(result, name) for name in names}, step, share)
+    raise StepOutputError(
+        step,
+        f"returned {described(result)}; a step returns a mapping with str keys, an attrs or dataclass instance, "
+        "or None; provides=… stores anything else under a key",
+    )
+
+
+def unawaited(coroutine: CoroutineType[Any, Any, Any], key: str, step: str) -> StepOutputError:
+    """Return the error of a step that returned `coroutine` under `key`; close it, so that nobody reports it as well."""
+    coroutine.close()
+    return StepOutputError(
+        step,
+        f"returned under {key!r} a coroutine that was never awaited: write await {coroutine.__name__}(…), in an async "
+        f"function; or return that alone, with provides={key!r}",
+    )
+
+
+def _copy_items(result: Mapping[Any, object], step: str, share: Collection[str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for key, value in result.items():
+        if type(key) is str and key not in share and key not in values:
+            if type(value) is CoroutineType:
+                raise unawaited(cast("Any", value), key, step)
+            values[key] = copy_value(value)
+            continue
+        if not isinstance(key, str):
+            raise StepOutputError(step, f"returned a mapping with the key {described(key)}; keys are strings")
+        name = str.__str__(key)  # an exact one: an Enum's own str() is another
+        if name in values:
+            raise StepOutputError(step, f"returned a mapping with two keys that are both {name!r}")
+        values[name] = value if name in share else copy_value(value)
+    return values

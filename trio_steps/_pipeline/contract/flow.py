@@ -1,0 +1,394 @@
+"""What a pipeline needs and provides, folded at build time, one step after the other.
+
+Problem: a key that is misspelt, missing on one branch, or of the wrong type should be an error at the line
+that builds the step, not in the run that first gets there. But Python functions say as much about themselves
+as their authors liked, and a pipeline of bare lambdas has to work.
+
+So a `Flow` carries what is known, and refuses only what is certain: as soon as a step may have provided
+anything, what can't be found may be there. What is deliberately not done: no reading of function bodies, and no
+running of conditions.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final, final, get_origin
+
+import attrs
+
+from trio_steps._core.errors import WHOLE, ConfigError
+from trio_steps._core.results import Fulfilled, Rejected
+
+from .annotations import UNKNOWN, fields_of, is_typed_dict, members, type_name, union
+from .compatible import fits
+from .shape import ANYTHING, NOTHING, Key, Shape, Source, alternatives, merge
+
+if TYPE_CHECKING:
+    from trio_steps._pipeline.context import MergePolicy
+    from trio_steps._pipeline.signature import Signature
+
+CONDITION: Final = "its condition holds"
+SUCCEEDS: Final = "it succeeds"
+ADMITTED: Final = "its circuit breaker lets it run"
+WINS: Final = "it wins"
+
+_NO_OUTPUT = (str, bytes, bytearray, int, float, complex, list, tuple, AbstractSet)
+"""What is never a mapping, an attrs instance or a dataclass, for all that is likely."""
+
+
+@final
+@attrs.frozen
+class Need:
+    """A key that `step` is called with; ``""`` is a pipeline that declares it as its input."""
+
+    key: str
+    step: str
+    type: object = UNKNOWN
+    required: bool = True
+    wrapped: bool = False
+
+    def within(self, prefix: str) -> Need:
+        """Return the need of the same step as a step of `prefix`."""
+        return attrs.evolve(self, step=f"{prefix}/{self.step}" if self.step else prefix)
+
+
+def needs_of(signature: Signature, step: str) -> tuple[Need, ...]:
+    """Return what a function of `step` needs, and what it would take."""
+    return tuple(
+        Need(key, step, signature.types[key], required, key in signature.wrapped)
+        for keys, required in ((signature.required, True), (signature.optional, False))
+        for key in keys
+    )
+
+
+def provided_by(signature: Signature, step: str, provides: str | None = None, *, transform: bool = False) -> Shape:
+    """Return what a function of `step` provides by what it returns.
+
+    Args:
+      signature: the function.
+      step: the full name of the step.
+      provides: the key under which the result is stored; by default what the signature says.
+      transform: the function must return a mapping; None is no mapping.
+
+    Raises:
+      ConfigError: what it is annotated to return can't be the output of a step.
+    """
+    name = signature.provides if provides is None else provides
+    if name is not None:
+        return Shape({name: Key(signature.returns, (Source(step),))})
+    outputs: list[tuple[Shape, str]] = []
+    for kind in members(signature.returns):
+        shape = _output(kind, step, transform)
+        if shape is not None:
+            outputs.append((shape, f"it returns {type_name(kind)}"))
+    if outputs:
+        return alternatives(outputs)
+    what = type_name(signature.returns)
+    if transform:
+        raise ConfigError(
+            f"transform {step!r} returns {what}, but what it returns replaces the context, so it has to be a mapping: "
+            'return {"key": value, …}; to keep the context as it is, use .step(…)'
+        )
+    raise ConfigError(
+        f"step {step!r} returns {what}, which has no keys: store it under one, "
+        f'provides="key", or return a mapping, {{"key": value}}, or an attrs or dataclass instance, or None'
+    )
+
+
+def _output(kind: object, step: str, transform: bool) -> Shape | None:
+    """Return what a result of this type provides, or None if that can be no output."""
+    if kind is NoneType:
+        return None if transform else NOTHING
+    fields = fields_of(kind)
+    cls: object = get_origin(kind) or kind
+    is_mapping = isinstance(cls, type) and issubclass(cls, Mapping)
+    if fields is not None and (not is_mapping or is_typed_dict(kind)):
+        return Shape({name: _key(field.type, field.required, step, "it returns it") for name, field in fields.items()})
+    if isinstance(cls, type) and issubclass(cls, _NO_OUTPUT) and not is_mapping and fields is None:
+        return None
+    return ANYTHING
+
+
+def _key(kind: object, required: bool, step: str | None, when: str) -> Key:
+    key = Key(kind, (Source(step),))
+    return key if required else key.only_if(when)
+
+
+def together(shapes: Sequence[Shape], mode: str, policy: MergePolicy) -> Shape:
+    """Return what a parallel step of ``mode="all"``, ``"settle"`` or ``"race"`` provides, by what its members do."""
+    if mode == "race":
+        return alternatives([(shape, WINS) for shape in shapes])
+    if mode == "settle":
+        shapes = [shape.only_if(SUCCEEDS) for shape in shapes]
+    return merge(shapes, policy, at_once=True)
+
+
+def branched(cases: Mapping[str, Shape], otherwise: bool) -> Shape:
+    """Return what a branch provides, by what its cases do, of which the last is ``otherwise`` if it has one."""
+    shapes = [(shape, f"case {name!r} is taken") for name, shape in cases.items()]
+    if not otherwise:
+        shapes.append((NOTHING, "no case is taken"))
+    return alternatives(shapes)
+
+
+@final
+@attrs.frozen
+class Flow:
+    """What is known at one point of a pipeline that is being built. Every method returns a new one.
+
+    Attributes:
+      context: what the next step can see.
+      patch: what the pipeline itself has provided; as a nested pipeline it gives this to its parent.
+      needs: what has to be in its input.
+      exits: context and patch where a ``skip-remaining`` may end the pipeline, and the step that has it.
+    """
+
+    context: Shape
+    patch: Shape = NOTHING
+    needs: tuple[Need, ...] = ()
+    exits: tuple[tuple[Shape, Shape, str], ...] = ()
+
+    @staticmethod
+    def start(inputs: object = None) -> Flow:
+        """Return the flow of a pipeline before its first step; None: nothing is declared.
+
+        Raises:
+          ConfigError: `inputs` is no type that tells about keys.
+        """
+        if inputs is None or inputs is UNKNOWN:
+            return Flow(Shape(outside=True))
+        fields = fields_of(inputs)
+        if fields is not None:
+            keys = {key: _key(field.type, field.required, None, "it is given") for key, field in fields.items()}
+            needs = tuple(Need(key, "", field.type, field.required) for key, field in fields.items())
+            return Flow(Shape(keys), needs=needs)
+        cls = get_origin(inputs) or inputs
+        if isinstance(cls, type) and (cls is object or issubclass(cls, Mapping)):
+            return Flow(Shape(outside=True))
+        raise ConfigError(
+            f"inputs={inputs!r}: give a TypedDict, an attrs class or a dataclass whose fields are the keys of the "
+            "input, or Mapping if anything can be in it"
+        )
+
+    def nested(self) -> Flow:
+        """Return the flow of a pipeline that is built inside this one and sees what this one sees."""
+        return Flow(self.context)
+
+    def require(self, needs: Iterable[Need]) -> Flow:
+        """Return the flow of a pipeline in which something is called that has `needs`.
+
+        Raises:
+          ConfigError: one of them can't be met.
+        """
+        outer = [need for need in needs if _is_from_outside(self.context, need)]
+        known: dict[tuple[str, str], list[Need]] = {}  # a type may have no hash
+        for need in self.needs if outer else ():
+            known.setdefault((need.key, need.step), []).append(need)
+        new: list[Need] = []
+        for need in outer:
+            alike = known.setdefault((need.key, need.step), [])
+            if need not in alike:
+                alike.append(need)
+                new.append(need)
+        return attrs.evolve(self, needs=(*self.needs, *new)) if new else self
+
+    def provide(
+        self,
+        provided: Shape,
+        *,
+        policy: MergePolicy = "override",
+        when: Sequence[str] = (),
+        or_exit: str | None = None,
+    ) -> Flow:
+        """Return the flow after a step that provides `provided`.
+
+        Args:
+          provided: what it provides if all goes well.
+          policy: what happens to keys that are there already.
+          when: what has to hold for it to provide anything: `CONDITION`, `SUCCEEDS` (``on_error="continue"``),
+            `ADMITTED` (a breaker that skips).
+          or_exit: the full name of the step, if it has ``on_error="skip-remaining"``.
+        """
+        for reason in when:
+            provided = provided.only_if(reason)
+        written = self._written(provided) if policy == "skip" else provided
+        return self._after(merge((self.context, provided), policy), merge((self.patch, written), policy), or_exit)
+
+    def _written(self, provided: Shape) -> Shape:
+        """Return what of `provided` is new when the first one wins."""
+        keys: dict[str, Key] = {}
+        for name, key in provided.keys.items():
+            there = self.context.keys.get(name)
+            if there is None or not there.definite or name in self.patch.keys:
+                keys[name] = key if there is None and not self.context.anything else key.untyped()
+        return attrs.evolve(provided, keys=keys)
+
+    def replace(self, provided: Shape, step: str, *, when: Sequence[str] = (), or_exit: str | None = None) -> Flow:
+        """Return the flow after a transform, which provides the whole context; `when` and `or_exit` as in `provide`."""
+        if not when:
+            return self._after(provided, provided, or_exit)
+        done, undone = " and ".join(when), f"transform {step!r} does not replace it"
+        return self._after(
+            alternatives([(provided, done), (self.context, undone)]),
+            alternatives([(provided, done), (self.patch, undone)]),
+            or_exit,
+        )
+
+    def _after(self, context: Shape, patch: Shape, or_exit: str | None) -> Flow:
+        exits = self.exits
+        if or_exit is not None:
+            exits = (*exits, (self.context, self.patch, or_exit))
+        return attrs.evolve(self, context=context, patch=patch, exits=exits)
+
+    @property
+    def result(self) -> Shape:
+        """What the pipeline returns."""
+        return self._ended(self.context, [(context, step) for context, _, step in self.exits])
+
+    @property
+    def output(self) -> Shape:
+        """What the pipeline gives to one that it is nested in."""
+        return self._ended(self.patch, [(patch, step) for _, patch, step in self.exits])
+
+    def _ended(self, end: Shape, exits: list[tuple[Shape, str]]) -> Shape:
+        for early, step in reversed(exits):
+            end = alternatives([(end, f"step {step!r} does not fail"), (early, f"step {step!r} fails")])
+        return end
+
+    def prove(self, done: object) -> None:
+        """Check that the pipeline returns everything that `done` has.
+
+        Raises:
+          ConfigError: it does not, or `done` is no type that tells about keys.
+        """
+        fields = fields_of(done)
+        if fields is None:
+            raise ConfigError(
+                f"outputs({type_name(done)}): give a TypedDict, an attrs class or a dataclass whose fields are the "
+                "keys of the result"
+            )
+        result = self.result
+        for name, field in fields.items():
+            key = result.keys.get(name)
+            what = f"outputs({type_name(done)}): the result"
+            if key is None:
+                if field.required and not result.anything:
+                    raise ConfigError(f"{what} has no {name!r}{_among(name, result)}")
+            elif field.required and not key.definite and not result.anything:
+                raise ConfigError(
+                    f"{what} may have no {name!r}: {_whence(key)}; declare it NotRequired, or provide it always"
+                )
+            elif not fits(key.type, field.type):
+                raise ConfigError(
+                    f"{what} has {name!r} as {type_name(key.type)}, not {type_name(field.type)}: {_whence(key)}"
+                )
+
+
+def for_each(
+    flow: Flow,
+    needs: Sequence[Need],
+    returns: object,
+    step: str,
+    *,
+    over: str,
+    each: str,
+    into: str,
+    settle: bool = False,
+) -> tuple[Flow, Shape]:
+    """Return the flow that runs something for each element of `over`, and what that provides.
+
+    Args:
+      flow: what there is.
+      needs: what is needed of the context that has the element under `each`.
+      returns: the type of one result.
+      step: the name of the step.
+      over: the key of the collection.
+      each: the key of the element.
+      into: the key of the results.
+      settle: the results are settled.
+
+    Raises:
+      ConfigError: `each` is a key already; `over` can't be there or holds no collection; or something else that is
+        needed can't be there.
+    """
+    if each in flow.context.keys:
+        raise ConfigError(
+            f"for_each {step!r}: each={each!r} would hide the key {each!r} of the context: "
+            f"{_whence(flow.context.keys[each])}; "
+            "give the parameter another name"
+        )
+    flow = flow.require([*(need for need in needs if need.key != each), Need(over, step)])
+    key = flow.context.keys.get(over)
+    if key is None:
+        return flow, _collected(UNKNOWN, returns, step, into, settle)
+    kinds = [kind for kind in members(key.type) if any(fits(kind, collection) for collection in (list, tuple, Mapping))]
+    if not kinds:
+        raise ConfigError(
+            f"for_each {step!r}: over={over!r} has to hold a list, a tuple or a mapping, not {type_name(key.type)}: "
+            f"{_whence(key)}"
+        )
+    for need in needs:
+        element: Any = need.type if need.key == each else UNKNOWN
+        if not any(fits(kind, union((list[element], tuple[element, ...], Mapping[Any, element]))) for kind in kinds):
+            raise ConfigError(
+                f"for_each {need.step!r} takes {each!r} as {type_name(element)}, but {over!r} is "
+                f"{type_name(key.type)}: {_whence(key)}"
+            )
+    return flow, _collected(key.type, returns, step, into, settle)
+
+
+def _collected(collection: object, returns: Any, step: str, into: str, settle: bool) -> Shape:
+    """Return what a for_each provides: a list for a list or tuple, and for a mapping one with the same keys."""
+    result: Any = returns
+    if settle:
+        result = Fulfilled[result] | Rejected
+    kinds: list[object] = []
+    if fits(collection, list) or fits(collection, tuple):
+        kinds.append(list[result])
+    if fits(collection, Mapping):
+        kinds.append(dict[Any, result])
+    return Shape({into: Key(union(kinds), (Source(step),))})
+
+
+def _is_from_outside(context: Shape, need: Need) -> bool:
+    """Check `need` against `context`, and tell whether it is the input that has to meet it."""
+    key = context.keys.get(need.key)
+    if key is None:
+        if context.open:
+            return False
+        if context.outside:
+            return True
+        if need.required:
+            hint = (
+                f"; if the function has {need.key!r} from a decorator, the decorator has to tell which parameters "
+                "are left: it has just *args, **kwargs"
+            )
+            whole = f"; the whole context goes to a positional-only parameter: lambda {need.key}, /: …"
+            raise ConfigError(
+                f"step {need.step!r} needs {need.key!r}, which nothing provides{_among(need.key, context)}"
+                + (hint if need.wrapped else whole if need.key in WHOLE else "")
+            )
+        return False
+    if need.required and not key.definite and not context.anything:
+        raise ConfigError(
+            f"step {need.step!r} needs {need.key!r}, but {_whence(key)}; "
+            f"give the parameter a default if it can do without: {need.key}=None"
+        )
+    if not fits(key.type, need.type):
+        raise ConfigError(
+            f"step {need.step!r} takes {need.key!r} as {type_name(need.type)}, but it is {type_name(key.type)}: "
+            f"{_whence(key)}"
+        )
+    return not key.definite and context.outside and not context.open
+
+
+def _whence(key: Key) -> str:
+    return ", and ".join(map(str, key.sources))
+
+
+def _among(key: str, context: Shape) -> str:
+    close = difflib.get_close_matches(key, context.keys, 1)
+    return (f"; did you mean {close[0]!r}?" if close else ".") + f" There is {context}"

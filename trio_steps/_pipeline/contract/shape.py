@@ -1,0 +1,181 @@
+"""What is known about a context before anything runs: its keys, their types, and who provides them when.
+
+Immutable values and a few pure operators on them; `_contract` says which construct of a pipeline uses which.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, final
+
+import attrs
+
+from .annotations import UNKNOWN, type_name, union
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from trio_steps._pipeline.context import MergePolicy
+
+_SHOWN = 20
+"""Messages show this many keys."""
+
+
+@final
+@attrs.frozen
+class Source:
+    """Who provides a key: a step, or the pipeline's input if that is None; and only if all of `when` hold."""
+
+    step: str | None = None
+    when: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        who = "the input" if self.step is None else f"step {self.step!r}"
+        return f"{who} provides it" + (f" only if {' and '.join(self.when)}" if self.when else "")
+
+
+@final
+@attrs.frozen
+class Key:
+    """What is known about one key.
+
+    Attributes:
+      type: what its value can be.
+      sources: who may have provided it.
+      definite: it is there; else it may be missing.
+    """
+
+    type: object = UNKNOWN
+    sources: tuple[Source, ...] = (Source(),)
+    definite: bool = True
+
+    def only_if(self, when: str) -> Key:
+        """Return the key as it is when it is provided only if `when` holds too."""
+        sources = tuple(
+            source if when in source.when else attrs.evolve(source, when=(*source.when, when))
+            for source in self.sources
+        )
+        return Key(self.type, sources, definite=False)
+
+    def or_else(self, other: Key, definite: bool) -> Key:
+        """Return the key as it is when it has either this value or the value of `other`."""
+        return Key(
+            union((self.type, other.type)), tuple(dict.fromkeys(self.sources + other.sources)), definite=definite
+        )
+
+    def untyped(self) -> Key:
+        """Return the key as it is when somebody may have put any value there."""
+        return attrs.evolve(self, type=UNKNOWN)
+
+
+def _frozen(keys: Mapping[str, Key]) -> Mapping[str, Key]:
+    return MappingProxyType(dict(keys))
+
+
+@final
+@attrs.frozen
+class Shape:
+    """What is known about a context, or about what a step adds to it.
+
+    Attributes:
+      keys: the keys that are known, in the order in which they came.
+      open: a step may have provided any other key too.
+      outside: the input may have any other key too.
+    """
+
+    keys: Mapping[str, Key] = attrs.field(default=MappingProxyType[str, Key]({}), converter=_frozen)
+    open: bool = False
+    outside: bool = False
+
+    @property
+    def anything(self) -> bool:
+        """Other keys than those that are known may be there."""
+        return self.open or self.outside
+
+    @property
+    def types(self) -> dict[str, object]:
+        """The type of each key."""
+        return {name: key.type for name, key in self.keys.items()}
+
+    def __str__(self) -> str:
+        shown = [
+            f"{name}{'' if key.definite else '?'}: {type_name(key.type)}"
+            for name, key in list(self.keys.items())[:_SHOWN]
+        ]
+        if len(self.keys) > _SHOWN:
+            shown.append(f"{len(self.keys) - _SHOWN} more")
+        if self.anything:
+            shown.append("…")
+        return f"{{{', '.join(shown)}}}"
+
+    def only_if(self, when: str) -> Shape:
+        """Return what is provided by something that does its work only if `when` holds."""
+        return attrs.evolve(self, keys={name: key.only_if(when) for name, key in self.keys.items()})
+
+    def within(self, prefix: str) -> Shape:
+        """Return what these steps provide as steps of `prefix`."""
+
+        def renamed(source: Source) -> Source:
+            return source if source.step is None else attrs.evolve(source, step=f"{prefix}/{source.step}")
+
+        return attrs.evolve(
+            self,
+            keys={name: attrs.evolve(key, sources=tuple(map(renamed, key.sources))) for name, key in self.keys.items()},
+        )
+
+
+NOTHING: Final = Shape()
+ANYTHING: Final = Shape(open=True)
+
+
+def merge(shapes: Iterable[Shape], policy: MergePolicy = "override", *, at_once: bool = False) -> Shape:
+    """Return what is known when `shapes` have been merged one after the other; linear in their keys.
+
+    The rule is that of the context: the later one wins, with ``"skip"`` the earlier one. What is open may
+    have had, or may have brought, any key; then of a key that both may have provided the type is unknown.
+
+    The outputs of a parallel step are merged `at_once`: a nested pipeline that leaves a key as it was before the
+    step does not win over a sibling that changes it, so a key that two of them provide has either type.
+    """
+    keys: dict[str, Key] = {}
+    unknown = outside = False
+    for shape in shapes:
+        if shape.anything:
+            replaces = policy in ("override", "warn")
+            keys = {name: key.untyped() if replaces or not key.definite else key for name, key in keys.items()}
+        for name, new in shape.keys.items():
+            old = keys.get(name)
+            if old is None:
+                wins = new.definite and policy != "skip"
+                keys[name] = new if wins or not (unknown or outside) else new.untyped()
+                continue
+            first, second = (old, new) if policy == "skip" else (new, old)
+            if at_once or not first.definite:
+                first = first.or_else(second, first.definite or second.definite)
+            keys[name] = first
+        unknown = unknown or shape.open
+        outside = outside or shape.outside
+    return Shape(keys, unknown, outside)
+
+
+def alternatives(shapes: Sequence[tuple[Shape, str]]) -> Shape:
+    """Return what is known when it was one of `shapes`, each of them only if what stands with it holds."""
+    if len(shapes) == 1:
+        return shapes[0][0]
+    found: dict[str, list[tuple[Key, str]]] = {}
+    telling: dict[str, int] = {}  # how many of those that may have any key have this one
+    anything = 0
+    for shape, when in shapes:
+        anything += shape.anything
+        for name, key in shape.keys.items():
+            found.setdefault(name, []).append((key, when))
+            telling[name] = telling.get(name, 0) + shape.anything
+    keys: dict[str, Key] = {}
+    for name, places in found.items():
+        everywhere = len(places) == len(shapes) and all(key.definite for key, _ in places)
+        either = [key if everywhere else key.only_if(when) for key, when in places]
+        sources = dict.fromkeys(source for key in either for source in key.sources)
+        key = Key(union([key.type for key in either]), tuple(sources), everywhere)
+        # one of them may have brought the key, but does not say so
+        keys[name] = key if telling[name] == anything else key.untyped()
+    return Shape(keys, any(shape.open for shape, _ in shapes), any(shape.outside for shape, _ in shapes))

@@ -1,0 +1,348 @@
+"""The plan of a pipeline: what a builder produces and the loop executes. It is immutable, and runs nothing.
+
+A pipeline is a row of nodes. A node says when and under which policies its body runs, and what becomes of the
+output; the body is a function (a fork used as a step is one too), a row of nodes again, a group of members (which
+are functions or rows of nodes), a branch of cases, or a function for each element of a collection. Groups and
+for_each hold the plan of the fork that they are.
+
+Everything that can be known before a run is worked out here, once: how each function is called, and what fork a
+group is. Full names depend on where a pipeline is nested; they are made as the loop goes down.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, final
+
+import attrs
+
+from trio_steps._fork.modes import Race
+from trio_steps._values.copying import copy_value
+
+from .context import Context, Output, Store
+from .run.checkpoint import ANY
+from .signature import binder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
+
+    from trio_steps._core.policies import Policies
+    from trio_steps._fork.engine.run import Plan
+    from trio_steps._fork.engine.source import Call
+    from trio_steps._fork.ledger import Ledger
+
+    from .context import MergePolicy
+    from .contract.shape import Shape
+    from .signature import Bind, Signature
+
+OnError: TypeAlias = Literal["raise", "continue", "skip-remaining"]
+
+
+@final
+class Function:
+    """A function, and how it is called with a context.
+
+    Attributes:
+      call: what to call, in the scope of its step, and to await if the result is awaitable.
+      signature: what it is called with.
+      share: the keys that are not copied.
+      provides: the key under which its result is stored.
+      bind: makes its arguments of a context.
+      keeps: it may keep the whole context.
+    """
+
+    __slots__ = ("bind", "call", "keeps", "provides", "share", "signature")
+
+    def __init__(
+        self, call: Callable[..., Any], signature: Signature, share: AbstractSet[str], provides: str | None = None
+    ) -> None:
+        self.call = call
+        self.signature = signature
+        self.share = share
+        self.provides = provides
+        self.keeps = signature.whole
+        # a snapshot in the Context, not the store: what a function keeps must not change
+        self.bind: Bind = binder(
+            signature, copy=copy_value, whole=lambda store: Context(_now(store), share), share=share
+        )
+
+    def sharing(self, keys: AbstractSet[str]) -> Function:
+        """Return the same with more keys that are not copied."""
+        return Function(self.call, self.signature, self.share | keys, self.provides)
+
+
+def _now(context: Any) -> Any:
+    return context.now() if isinstance(context, Store) else context
+
+
+@final
+@attrs.frozen
+class Partial:
+    """What a member of a group comes to when the run is stopped: its output so far."""
+
+    output: Output
+
+
+@final
+class WholeRace:
+    """A race that a member can't win when it was stopped half-way; if nobody wins then, the group is incomplete."""
+
+    def __init__(self, ledger: Ledger[Output | Partial]) -> None:
+        self._race = Race(ledger)
+        self._stopped = False
+
+    @property
+    def winner(self) -> int | None:
+        """The index of the member that won."""
+        return self._race.winner
+
+    def succeeded(self, index: int, value: Output | Partial, /) -> bool:
+        """Take the end of a member."""
+        if isinstance(value, Output):
+            return self._race.succeeded(index, value)
+        self._stopped = True
+        return self._race.failed(index, RuntimeError())
+
+    def failed(self, index: int, error: Exception, /) -> bool:
+        """Take the failure of a member."""
+        return self._race.failed(index, error)
+
+    def exhausted(self, total: int, /) -> bool:
+        """Take the number of members."""
+        return self._race.exhausted(total)
+
+    def result(self) -> Output | Partial | None:
+        """Return the output of the winner; None if the run was stopped."""
+        return None if self._stopped and self.winner is None else self._race.result()
+
+
+def member_path(index: int) -> Call:
+    """Return the path of a fork that runs member `index` of the group whose run it is called with."""
+
+    def path(run: Any) -> Any:  # an exact function of one argument, which the engine sees without looking twice
+        return run.member(index)
+
+    return path
+
+
+def element_path(run: Any) -> Any:
+    """Run the element that the path is named after; for the run of a for_each."""
+    return run.element()
+
+
+Nodes: TypeAlias = "tuple[Node, ...]"
+Member: TypeAlias = "Function | Nodes"
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
+class Group:
+    """Members that run at once, as the fork `plan`; its paths are called with the run of the group."""
+
+    mode: Literal["all", "settle", "race"]
+    ids: tuple[str, ...]
+    members: tuple[Member, ...]
+    plan: Plan
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
+class Case:
+    """A case of a branch; the one without a condition is ``otherwise``."""
+
+    id: str
+    condition: Function | None
+    nodes: Nodes
+
+
+@final
+@attrs.frozen(eq=False)
+class Branch:
+    """Cases, of which the first whose condition holds is run."""
+
+    cases: tuple[Case, ...]
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
+class Each:
+    """What is run for each element of a collection, as the fork `plan` without its paths.
+
+    Attributes:
+      function: what is called with an element under `each`.
+      nodes: what is run instead, if that is a pipeline, in a context in which the element is under `each`.
+      result: makes of the context at the end of `nodes` what the pipeline would return.
+      over: the key that holds the collection.
+      each: see `function` and `nodes`.
+      into: the key of the results.
+      plan: the fork.
+      settle: the results are `SettleResult`s.
+    """
+
+    function: Function
+    nodes: Nodes | None
+    result: Callable[[dict[str, object]], object]
+    over: str
+    each: str
+    into: str
+    plan: Plan
+    settle: bool
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
+class Node:
+    """A step of a pipeline.
+
+    Attributes:
+      id: its name among the steps of the pipeline.
+      body: what it does.
+      condition: whether it runs at all; None: always.
+      policies: None if there are none.
+      on_error: what its failure does.
+      merge_policy: how its output is merged.
+      transforms: its output replaces the context.
+      log: whether it is to be seen in logs and summaries.
+      before: what is known of the context that it sees.
+      after: what is known of the context after it.
+    """
+
+    id: str
+    body: Function | Nodes | Group | Branch | Each
+    condition: Function | bool | None
+    policies: Policies | None
+    on_error: OnError
+    merge_policy: MergePolicy
+    transforms: bool
+    log: bool
+    before: Shape
+    after: Shape
+
+    def inner(self) -> Iterator[tuple[str, Nodes]]:
+        """Yield the rows of nodes inside this one, each with what comes after its own name in theirs."""
+        body = self.body
+        if isinstance(body, tuple):
+            yield "/", body
+        elif isinstance(body, Group):
+            for id, member in zip(body.ids, body.members):  # noqa: B905 - as long as each other
+                if isinstance(member, tuple):
+                    yield f"/{id}/", member
+        elif isinstance(body, Branch):
+            for case in body.cases:
+                yield f"/{case.id}/", case.nodes
+        elif isinstance(body, Each) and body.nodes is not None:
+            yield f"/{ANY}/", body.nodes
+
+
+def sharing(nodes: Nodes, keys: AbstractSet[str]) -> Nodes:
+    """Return `nodes` with more keys that are not copied."""
+    return tuple(_sharing(node, keys) for node in nodes) if keys else nodes
+
+
+def _sharing(node: Node, keys: AbstractSet[str]) -> Node:
+    def shared(part: Any) -> Any:
+        if isinstance(part, Function):
+            return part.sharing(keys)
+        return sharing(cast("Nodes", part), keys) if isinstance(part, tuple) else part
+
+    body: Any = node.body
+    if isinstance(body, Group):
+        body = attrs.evolve(body, members=tuple(map(shared, body.members)))
+    elif isinstance(body, Branch):
+        body = Branch(
+            tuple(attrs.evolve(case, condition=shared(case.condition), nodes=shared(case.nodes)) for case in body.cases)
+        )
+    elif isinstance(body, Each):
+        more = keys | {body.each} if body.over in keys else keys
+        nodes = None if body.nodes is None else sharing(body.nodes, more)
+        body = attrs.evolve(body, function=shared(body.function), nodes=nodes)
+    else:
+        body = shared(body)
+    return attrs.evolve(node, body=body, condition=shared(node.condition))
+
+
+def takes(nodes: Nodes, key: str) -> bool:
+    """Tell whether something in `nodes` can be given `key` of the context."""
+    for node in nodes:
+        body = node.body
+        functions: list[object] = [node.condition, body]
+        if isinstance(body, Group):
+            functions += body.members
+        elif isinstance(body, Branch):
+            functions += [case.condition for case in body.cases]
+        elif isinstance(body, Each):
+            if body.over == key:
+                return True
+            if body.nodes is None:
+                functions.append(body.function)
+        signatures = [function.signature for function in functions if isinstance(function, Function)]
+        if any(signature.takes(key) or signature.whole for signature in signatures):
+            return True
+        if any(takes(row, key) for _, row in node.inner()):
+            return True
+    return False
+
+
+def names_of(nodes: Nodes, prefix: str = "") -> Iterator[str]:
+    """Yield the full names of all steps, each before those inside it."""
+    for node in nodes:
+        name = prefix + node.id
+        yield name
+        if isinstance(node.body, Group):
+            rows = dict(zip(node.body.ids, node.body.members))  # noqa: B905 - as long as each other
+            for id, member in rows.items():
+                yield f"{name}/{id}"
+                if isinstance(member, tuple):
+                    yield from names_of(member, f"{name}/{id}/")
+        else:
+            for infix, row in node.inner():
+                yield from names_of(row, name + infix)
+
+
+def find(nodes: Nodes, name: str, prefix: str = "") -> Node | None:
+    """Return the node with the full name `name`, or of which it is a member; or None."""
+    for node in nodes:
+        own = prefix + node.id
+        if own == name:
+            return node
+        if not name.startswith(f"{own}/"):
+            continue
+        if isinstance(node.body, Group) and name in [f"{own}/{id}" for id in node.body.ids]:
+            return node
+        for infix, row in node.inner():
+            inside = own + infix
+            if isinstance(node.body, Each):  # of whichever element
+                inside = f"{own}/{name[len(own) + 1 :].partition('/')[0]}/"
+            if name.startswith(inside):
+                return find(row, name, inside)
+    return None
+
+
+def lines_of(nodes: Nodes, indent: str) -> list[str]:
+    """Return the steps as the lines of an indented tree."""
+    lines: list[str] = []
+    for node in nodes:
+        body = node.body
+        what = ""
+        if isinstance(body, Group):
+            what = f" ({body.mode})"
+        elif isinstance(body, Each):
+            what = f" (for each {body.each} of {body.over})"
+        elif node.transforms:
+            what = " (transform)"
+        lines.append(f"{indent}{node.id}{what}")
+        deeper = indent + "  "
+        if isinstance(body, Group):
+            for id, member in zip(body.ids, body.members):  # noqa: B905 - as long as each other
+                lines.append(f"{deeper}{id}")
+                if isinstance(member, tuple):
+                    lines += lines_of(member, deeper + "  ")
+        elif isinstance(body, Branch):
+            for case in body.cases:
+                lines.append(f"{deeper}{case.id}{'?' if case.condition is not None else ''}")
+                lines += lines_of(case.nodes, deeper + "  ")
+        elif isinstance(body, tuple):
+            lines += lines_of(body, deeper)
+        elif isinstance(body, Each):
+            lines += lines_of(body.nodes or (), deeper)
+    return lines

@@ -1,0 +1,524 @@
+"""`Pipeline`: the immutable builder. It produces a plan, checks at every step that it can work, and runs nothing.
+
+Every method returns a new pipeline and leaves the old one as it is, so that a prefix can be shared. Each folds what
+the step needs and provides into the `Flow`: a mistake is an error at the very line that makes it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, final, overload
+
+import attrs
+
+from trio_steps._core.errors import ConfigError, listed
+from trio_steps._core.events import observers_of
+from trio_steps._core.step import NO_INPUT, NoInput, Step, named
+
+from .builder.branches import branch_of
+from .builder.steps import added, check_name, check_policy, each_of, group_of, name_for, part_of, settings, split_name
+from .context import as_output
+from .contract.flow import Flow, together
+from .definition import find, lines_of
+from .program import Program
+from .run.hooks import Hooks
+from .run.journal import resumed
+from .run.loop import enter, execute, program_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine, Iterable
+
+    import trio
+    from typing_extensions import Unpack
+
+    from trio_steps._core.events import Observer
+    from trio_steps._drawing.graph import Direction
+    from trio_steps._durable.runs import RunStore
+
+    from .builder.branches import BranchCase
+    from .builder.steps import NodeOptions
+    from .context import MergePolicy
+    from .definition import Node
+    from .run.checkpoint import Checkpoint, Codec
+    from .run.hooks import CompleteHook, ErrorHook
+
+I_contra = TypeVar("I_contra", contravariant=True)
+O_co = TypeVar("O_co", covariant=True)
+T = TypeVar("T")
+DoneT = TypeVar("DoneT")
+
+
+@final
+class _Launch(Step[Any, Any]):
+    """One run of a pipeline, with options of its own."""
+
+    __slots__ = ()
+
+    _unnamed_inside: ClassVar[bool] = True
+
+    def start(
+        self, input: object, observers: Iterable[Observer], state: dict[str, object] | None
+    ) -> Coroutine[Any, Any, Any]:
+        return named(self._run(input, observers, state), self.id)
+
+
+@final
+class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
+    """Named steps that pass a context forward.
+
+    A pipeline is a step: call it, nest it, use it as a path of a fork. The context is a mapping of keys; each step
+    is called with those it names as its parameters, and returns those it adds.
+
+    It is immutable: `step` and the other methods return a new pipeline, and leave this one as it is.
+
+    ``Pipeline[In, Out]`` says what `run` takes and returns. `inputs` and `outputs` set them.
+    """
+
+    __slots__ = ("_program",)
+
+    _unnamed_inside: ClassVar[bool] = True
+
+    @overload
+    def __init__(
+        self: Pipeline[Mapping[str, Any] | None, dict[str, Any]],
+        name: str | None = None,
+        *,
+        inputs: None = None,
+        share: Collection[str] = (),
+        observers: Iterable[Observer] = (),
+        on_step_complete: CompleteHook | None = None,
+        on_error: ErrorHook | None = None,
+        codec: Codec | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Pipeline[T, dict[str, Any]],
+        name: str | None = None,
+        *,
+        inputs: type[T],
+        share: Collection[str] = (),
+        observers: Iterable[Observer] = (),
+        on_step_complete: CompleteHook | None = None,
+        on_error: ErrorHook | None = None,
+        codec: Codec | None = None,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        inputs: Any = None,
+        share: Collection[str] = (),
+        observers: Iterable[Observer] = (),
+        on_step_complete: CompleteHook | None = None,
+        on_error: ErrorHook | None = None,
+        codec: Codec | None = None,
+    ) -> None:
+        """Make a pipeline without steps.
+
+        Observers and hooks are those of its own runs. When it is nested in another pipeline, its steps are steps of
+        that one's runs, and are told to that one's observers and hooks.
+
+        Args:
+          name: what it is called; full names of its own steps don't have it.
+          inputs: a TypedDict, attrs class or dataclass whose fields are the keys of the input. By default anything
+            can be in it. It is for the checks of later steps and for type checkers; what a run is given is not
+            validated.
+          share: keys whose values are handed to functions as they are, not copied.
+          observers: called with every event of every run.
+          on_step_complete: sync or async function, called with a `StepCompletion` after each step of each run.
+          on_error: sync or async function, called with the full name of the step and the error at each failure.
+          codec: how the values in checkpoints are written; by default as JSON that keeps their exact types.
+
+        Raises:
+          ConfigError: an argument makes no sense.
+        """
+        if isinstance(share, str):
+            raise ConfigError(f"share={share!r}: give the keys in a tuple, share=({share!r},)")
+        self._become(
+            Program(
+                name="pipeline" if name is None else check_name(name),
+                name_given=name is not None,
+                flow=Flow.start(inputs),
+                share=frozenset(share),
+                observers=observers_of(observers),
+                hooks=Hooks().plus(on_step_complete, on_error),
+                codec=codec,
+            )
+        )
+
+    def _become(self, program: Program) -> None:
+        self._program = program
+        super().__init__(program.name, program.name_given, functools.partial(enter, program))
+
+    def _with(self, program: Program) -> Pipeline[I_contra, dict[str, Any]]:
+        new = cast("Pipeline[I_contra, dict[str, Any]]", Pipeline.__new__(Pipeline))
+        new._become(program)  # noqa: SLF001
+        return new
+
+    # Building
+
+    @overload
+    def step(
+        self,
+        name: str,
+        /,
+        *functions: Callable[..., Any],
+        mode: Literal["all", "settle", "race"] | None = None,
+        concurrency: int | trio.CapacityLimiter | None = None,
+        provides: str | None = None,
+        merge_policy: MergePolicy = "override",
+        **options: Unpack[NodeOptions],
+    ) -> Pipeline[I_contra, dict[str, Any]]: ...
+
+    @overload
+    def step(
+        self,
+        /,
+        *functions: Callable[..., Any],
+        mode: Literal["all", "settle", "race"] | None = None,
+        concurrency: int | trio.CapacityLimiter | None = None,
+        provides: str | None = None,
+        merge_policy: MergePolicy = "override",
+        **options: Unpack[NodeOptions],
+    ) -> Pipeline[I_contra, dict[str, Any]]: ...
+
+    def step(
+        self,
+        /,
+        *name_and_functions: Any,
+        mode: str | None = None,
+        concurrency: int | trio.CapacityLimiter | None = None,
+        provides: str | None = None,
+        merge_policy: MergePolicy = "override",
+        **options: Unpack[NodeOptions],
+    ) -> Pipeline[I_contra, dict[str, Any]]:
+        """Add a step: one function, or several that run at once.
+
+        Args:
+          name_and_functions: the name, if it has one, then sync or async functions, steps, forks and pipelines. A
+            function is called with the keys of the context that it names, and returns a mapping of the keys that
+            it adds (or an attrs or dataclass instance, or None).
+          mode: for several functions, what `fork` means by it: ``"all"`` (the default), ``"settle"`` or ``"race"``.
+          concurrency: how many of them run at the same time at most, or a limiter.
+          provides: for one function, the key under which to store whatever it returns.
+          merge_policy: what happens to keys that are there already: ``"override"``, ``"error"``, ``"warn"`` or
+            ``"skip"``.
+          options: `condition`, a function of the context, or a bool: whether to run it at all. `on_error`:
+            ``"raise"``, ``"continue"`` (with the next step) or ``"skip-remaining"`` (of this pipeline). `timeout`,
+            `total_timeout`, `retry`, `circuit_breaker`, `limiter`: as for `step`; with several functions,
+            `timeout` is the fork's. `log`: whether it is to be seen in logs and summaries.
+
+        Raises:
+          ConfigError: it can't work as it is written, or what it needs can't be there.
+        """
+        program = self._program
+        given, functions = split_name(name_and_functions)
+        if not functions:
+            raise ConfigError(f"step({', '.join(map(repr, name_and_functions))}): give it a function to run")
+        name = name_for(program, given, functions)
+        full = program.prefix + name
+        asked, flow = settings(program, full, **options)
+        if len(functions) == 1 and mode is None:
+            if concurrency is not None:
+                raise ConfigError(f"step {full!r}: concurrency={concurrency!r} goes with several functions, or a mode")
+            part = part_of(functions[0], full, program.share, provides)
+            body: Any = part.member
+            parts = [part]
+            provided, skips = part.provided, part.skips
+        else:
+            if provides is not None:
+                raise ConfigError(
+                    f"step {full!r}: provides={provides!r} is for one function; for one of several, "
+                    f"step(function, provides={provides!r})"
+                )
+            mode = mode or "all"
+            timeout = asked.policies.timeout
+            body, parts = group_of(functions, full, program.share, mode=mode, concurrency=concurrency, timeout=timeout)
+            asked = asked.without_timeout()
+            provided = together([part.provided for part in parts], mode, check_policy(full, merge_policy))
+            skips = False
+        flow = flow.require(need for part in parts for need in part.needs)
+        return self._with(added(program, name, body, asked, flow, provided, merge_policy=merge_policy, skips=skips))
+
+    def transform(
+        self, /, *name_and_function: Any, **options: Unpack[NodeOptions]
+    ) -> Pipeline[I_contra, dict[str, Any]]:
+        """Add a step whose output replaces the whole context.
+
+        Args:
+          name_and_function: the name, if it has one, then a sync or async function that returns the new context.
+          options: as for `step`.
+
+        Raises:
+          ConfigError: it can't work as it is written, or what it needs can't be there.
+        """
+        program = self._program
+        given, functions = split_name(name_and_function)
+        if len(functions) != 1 or program_of(functions[0]) is not None:
+            raise ConfigError(f"transform({', '.join(map(repr, name_and_function))}): give it one function")
+        name = name_for(program, given, functions)
+        full = program.prefix + name
+        asked, flow = settings(program, full, **options)
+        part = part_of(functions[0], full, program.share, transform=True)
+        flow = flow.require(part.needs)
+        return self._with(
+            added(program, name, part.member, asked, flow, part.provided, skips=part.skips, transforms=True)
+        )
+
+    def branch_on(
+        self,
+        /,
+        *name_and_cases: str | BranchCase,
+        merge_policy: MergePolicy = "override",
+        **options: Unpack[NodeOptions],
+    ) -> Pipeline[I_contra, dict[str, Any]]:
+        """Add a step that takes the first of several cases that holds.
+
+        Args:
+          name_and_cases: the name, if it has one, then what `when` returns, and `otherwise` at the end if there is
+            a case for all else.
+          merge_policy: as for `step`.
+          options: as for `step`.
+
+        Raises:
+          ConfigError: it can't work as it is written, or what it needs can't be there.
+        """
+        return self._with(branch_of(self._program, name_and_cases, merge_policy, options, self._with))
+
+    def for_each(
+        self,
+        /,
+        *name_and_function: Any,
+        over: str,
+        each: str,
+        into: str,
+        mode: Literal["all", "settle"] = "all",
+        concurrency: int | trio.CapacityLimiter | None = None,
+        merge_policy: MergePolicy = "override",
+        **options: Unpack[NodeOptions],
+    ) -> Pipeline[I_contra, dict[str, Any]]:
+        """Add a step that runs a function or a pipeline once for each element of a collection, at once.
+
+        A pipeline runs in the context with the element in it, and its result is what its `run` would return for that:
+        the whole context at its end, or what its `outputs` makes of that.
+
+        Args:
+          name_and_function: the name, if it has one, then a sync or async function, a step, or a pipeline.
+          over: the key that holds the collection: a list, a tuple, or a mapping.
+          each: the parameter of the function that is given the element (of a mapping, the value), or its key in the
+            context of the pipeline. The rest is given keys of the context.
+          into: the key under which the results are stored: a list in order, or a dict with the mapping's keys.
+          mode: ``"all"``, or ``"settle"``: each result is a `SettleResult`.
+          concurrency: how many calls run at the same time at most, or a limiter.
+          merge_policy: as for `step`.
+          options: as for `step`; `timeout` is the fork's.
+
+        Raises:
+          ConfigError: it can't work as it is written, or what it needs can't be there.
+        """
+        return self._with(
+            each_of(
+                self._program,
+                name_and_function,
+                over=over,
+                each=each,
+                into=into,
+                mode=mode,
+                concurrency=concurrency,
+                merge_policy=merge_policy,
+                options=options,
+            )
+        )
+
+    def outputs(self, done: type[DoneT], /) -> Pipeline[I_contra, DoneT]:
+        """Prove that the pipeline produces `done`, and return one whose `run` is typed so.
+
+        Args:
+          done: a TypedDict; or an attrs class or dataclass, of which `run` then returns an instance.
+
+        Raises:
+          ConfigError: a key of it may not be there, or not with its type.
+        """
+        self._program.flow.prove(done)
+        return cast("Pipeline[I_contra, DoneT]", self._with(attrs.evolve(self._program, done=done)))
+
+    # What is known
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """The full names of all steps, each before those inside it."""
+        return self._program.steps
+
+    def input_of(self, name: str) -> dict[str, object]:
+        """Return the keys that the step sees, as far as they are known, and their types.
+
+        Raises:
+          KeyError: there is no step of that full name.
+        """
+        return self._node(name).before.types
+
+    def output_of(self, name: str | None = None) -> dict[str, object]:
+        """Return the keys of the whole context after a step, or at the end, as far as they are known, and their types.
+
+        Raises:
+          KeyError: there is no step of that full name.
+        """
+        return (self._program.flow.result if name is None else self._node(name).after).types
+
+    def _node(self, name: str) -> Node:
+        node = find(self._program.nodes, name)
+        if node is None:
+            raise KeyError(f"pipeline {self.id!r} has no step {name!r}; it has {listed(self.step_names)}")
+        return node
+
+    def describe(self) -> str:
+        """Return the steps as an indented tree."""
+        return "\n".join([self.id, *lines_of(self._program.nodes, "  ")])
+
+    def to_mermaid(self, *, direction: Direction = "down") -> str:
+        """Return the pipeline as a Mermaid flowchart, which GitHub draws in a README, in a block of ``mermaid``.
+
+        Parallel steps, forks and nested pipelines are frames, branches are decisions, and steps with a condition are
+        dashed. What a run did is drawn by `Recorder.to_mermaid`.
+
+        Args:
+          direction: where it leads: ``"down"`` or ``"right"``.
+
+        Raises:
+          ConfigError: there is no such direction.
+        """
+        from .outline import draw  # noqa: PLC0415 - who draws nothing need not wait for it
+
+        return draw("mermaid", self, direction)
+
+    def to_dot(self, *, direction: Direction = "down") -> str:
+        """Return the pipeline in the language of Graphviz, ``dot -Tsvg``: the diagram of `to_mermaid`.
+
+        Args:
+          direction: where it leads: ``"down"`` or ``"right"``.
+
+        Raises:
+          ConfigError: there is no such direction.
+        """
+        from .outline import draw  # noqa: PLC0415 - who draws nothing need not wait for it
+
+        return draw("dot", self, direction)
+
+    # Running
+
+    @overload
+    def run(
+        self: Step[None, T],
+        *,
+        observers: Iterable[Observer] = (),
+        state: dict[str, object] | None = None,
+        on_step_complete: CompleteHook | None = None,
+        on_error: ErrorHook | None = None,
+        store: RunStore | None = None,
+        run_id: str | None = None,
+    ) -> Coroutine[Any, Any, T]: ...
+
+    @overload
+    def run(
+        self,
+        input: I_contra,
+        *,
+        observers: Iterable[Observer] = (),
+        state: dict[str, object] | None = None,
+        on_step_complete: CompleteHook | None = None,
+        on_error: ErrorHook | None = None,
+        store: RunStore | None = None,
+        run_id: str | None = None,
+    ) -> Coroutine[Any, Any, O_co]: ...
+
+    def run(
+        self,
+        input: Any = NO_INPUT,
+        *,
+        observers: Iterable[Observer] = (),
+        state: dict[str, object] | None = None,
+        on_step_complete: CompleteHook | None = None,
+        on_error: ErrorHook | None = None,
+        store: RunStore | None = None,
+        run_id: str | None = None,
+    ) -> Coroutine[Any, Any, Any]:
+        """Run the pipeline once, with options, and return the context at its end: a plain dict that is the caller's.
+
+        Args:
+          input: the keys that the context begins with; a mapping, or an attrs or dataclass instance.
+          observers: called with every event of this run.
+          state: handed to the steps as ``current_scope().state``.
+          on_step_complete: sync or async function, called with a `StepCompletion` after each step.
+          on_error: sync or async function, called with the full name of the step and the error at each failure.
+          store: where the run is kept as it goes, such as a `store.SqliteStore`; then it needs a `run_id`.
+          run_id: what the run is called there. One that is there already goes on where it was, with the input that it
+            was started with; if it is finished, its result is returned, and nothing is run.
+
+        Raises:
+          ConfigError: there is a `store` and no `run_id`, or the other way round.
+          RunClaimedError: the run is running already.
+          CheckpointError: a value can't be kept in the store, or the stored run is of another pipeline, of one that has
+            changed before the point of resumption, or was started with another input.
+          StepInputError: a step needs a key that is not there.
+          StepOutputError: a step returned something that is no output.
+          KeyCollisionError: a key was given twice, and the step has ``merge_policy="error"``.
+          ForkPartialError: members of a parallel step failed.
+        """
+        hooks = self._program.hooks.plus(on_step_complete, on_error)
+        args = () if isinstance(input, NoInput) else (input,)
+        entry = functools.partial(execute, self._program, hooks, None, *args)
+        if store is not None or run_id is not None:
+            from trio_steps._durable.runs import durably  # noqa: PLC0415 - who has no store doesn't wait for it
+
+            entry = durably(store, run_id, self._program, hooks, *args)
+        return self._start(entry, observers, state)
+
+    def resume(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        overrides: Mapping[str, object] | None = None,
+        observers: Iterable[Observer] = (),
+        state: dict[str, object] | None = None,
+        on_step_complete: CompleteHook | None = None,
+        on_error: ErrorHook | None = None,
+    ) -> Coroutine[Any, Any, O_co]:
+        """Go on with a run after the step of `checkpoint`, and return the context at its end.
+
+        What was done is not run again, inside nested pipelines, branches and parallel steps too; a race is run as
+        a whole.
+
+        Args:
+          checkpoint: ``event.checkpoint`` of a hook, or ``Checkpoint.from_json(text)``.
+          overrides: keys and the values that the rest of the run finds there instead.
+          observers: as for `run`.
+          state: as for `run`.
+          on_step_complete: as for `run`.
+          on_error: as for `run`.
+
+        Raises:
+          CheckpointError: it is of another pipeline, or the pipeline has changed before the point of resumption.
+          ConfigError: `overrides` is no mapping.
+        """
+        program = self._program
+        if overrides is not None and not isinstance(cast("object", overrides), Mapping):
+            raise ConfigError(f"resume(overrides={overrides!r}): give a mapping of keys and their values")
+        entries = resumed(program, checkpoint, as_output(overrides, "overrides", program.share))
+        hooks = program.hooks.plus(on_step_complete, on_error)
+        return self._start(functools.partial(execute, program, hooks, entries), observers, state)
+
+    def _start(
+        self, entry: Callable[..., Any], observers: Iterable[Observer], state: dict[str, object] | None
+    ) -> Coroutine[Any, Any, Any]:
+        launch = _Launch(self.id, self.id_given, entry)
+        return launch.start(NO_INPUT, (*self._program.observers, *observers_of(observers)), state)
+
+    def _run(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, input: I_contra | NoInput, observers: Iterable[Observer], state: dict[str, object] | None
+    ) -> Coroutine[Any, Any, O_co]:
+        args = () if isinstance(input, NoInput) else (input,)
+        program = self._program
+        return self._start(functools.partial(execute, program, program.hooks, None, *args), observers, state)

@@ -1,0 +1,302 @@
+"""Checkpoints: the journal of a run up to one moment, and the JSON it is written as. Pure and synchronous.
+
+A run keeps one append-only list of `Entry`s, the journal; a `Checkpoint` is that list and a length. So it costs nothing
+until it is used, and shows the moment it was made at. A run is resumed by taking the entries as done:
+
+    inputs      what the run began with, in `changes`; always the first entry
+    done        the step ended, and put `changes` into the context of the pipeline it is in. For a member of
+                a parallel step these are its output, not merged yet, and a patch if `is_patch`
+    skipped     the step did not run, or what went wrong in it is forgiven; its condition is not asked again
+    rejected    a member of a parallel step failed with `error`, and the step went on
+    begun       the condition of the step holds, and is not asked again
+    passed      the case named `case` of the branch does not hold, and is not asked again
+    taken       the branch took the case named `case`, which is not asked again
+    transform   the step replaced the context of the pipeline it is in by `changes`
+
+How values are written, and which can be held: see `_codec`. The text has a checksum, and is checked before it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, cast, final, get_args
+
+import attrs
+
+from trio_steps._core.errors import CheckpointError
+from trio_steps._values.codec import decode, encode, is_object
+from trio_steps._values.copying import described
+from trio_steps._values.forms import is_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from trio_steps._values.classes import JSON
+
+ANY: Final = "*"
+"""Stands for the id of an element in the full name of a step that is run for each."""
+
+_FORMAT: Final = 1
+
+
+class Codec(Protocol):
+    """Writes the values of a checkpoint in another way; the json module itself is one, and jsonpickle.
+
+    An error of either is reported as a `CheckpointError` that names step and key.
+    """
+
+    def dumps(self, value: Any, /) -> str:
+        """Return `value` as text."""
+        ...
+
+    def loads(self, text: str, /) -> Any:
+        """Return the value that `text` was made of."""
+        ...
+
+
+EntryKind: TypeAlias = Literal["inputs", "done", "skipped", "rejected", "begun", "passed", "taken", "transform"]
+"""What happened to a step: see the top of the module."""
+
+_KINDS: Final[dict[str, EntryKind]] = {kind: kind for kind in get_args(EntryKind)}
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
+class Entry:
+    """One thing that happened in a run and will not happen again when it is resumed.
+
+    Attributes:
+      kind: what happened.
+      step: the full name of the step; empty for the inputs.
+      changes: the keys that the step set, and their values; nobody changes these any more.
+      sources: where the values came from, for keys whose source is not the step itself.
+      is_patch: `changes` come from a nested pipeline or a branch and are still to be merged.
+      case: the name of the case of a branch, or the id of an element of a for_each, whose name `step` is then.
+      error: what a member of a parallel step failed with.
+    """
+
+    kind: EntryKind
+    step: str = ""
+    changes: Mapping[str, object] = attrs.field(factory=dict[str, object])
+    sources: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    is_patch: bool = False
+    case: str | None = None
+    error: Exception | None = None
+
+
+@final
+@attrs.frozen(eq=False, repr=False)
+class Checkpoint:
+    """A run up to one moment, to be resumed from there, also by another process.
+
+    Attributes:
+      pipeline: the name of the pipeline.
+      steps: the full names of its steps, in the order in which they were built, each before the steps inside it.
+      codec: how the values are written; None for JSON that keeps their exact types.
+    """
+
+    pipeline: str
+    steps: tuple[str, ...]
+    _journal: Sequence[Entry]
+    _length: int
+    codec: Codec | None = None
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What had happened up to the moment of the checkpoint."""
+        return tuple(self._journal[: self._length])
+
+    def __repr__(self) -> str:
+        return f"<Checkpoint of {self.pipeline!r} after {self._journal[self._length - 1].step or 'the inputs'!r}>"
+
+    def to_json(self) -> str:
+        """Return the checkpoint as text, all of it ASCII.
+
+        Raises:
+          CheckpointError: there is a value that can't be held; it names step and key.
+        """
+        body = {
+            "format": _FORMAT,
+            "pipeline": _text(self.pipeline),
+            "steps": list(map(_text, self.steps)),
+            "codec": self.codec is not None,
+            "journal": [_write_entry(entry, self.codec) for entry in self.entries],
+        }
+        return json.dumps({**body, "checksum": _checksum(body)})
+
+    @classmethod
+    def from_json(cls, text: str, *, codec: Codec | None = None) -> Checkpoint:
+        """Return the checkpoint that `text` was made of.
+
+        Args:
+          text: what `to_json` returned.
+          codec: the one that the checkpoint was written with, if there was one.
+
+        Raises:
+          CheckpointError: `text` is no checkpoint, or damaged, or holds something that is not there any more.
+        """
+        [checkpoint] = read([text], codec)
+        return checkpoint
+
+    def check(self, pipeline: str, steps: Sequence[str]) -> None:
+        """Refuse to be resumed by another pipeline, or by one that changed up to the point of resumption.
+
+        Args:
+          pipeline: the name of the pipeline.
+          steps: the full names of its steps, like `self.steps`.
+
+        Raises:
+          CheckpointError: it says what has changed.
+        """
+        if pipeline != self.pipeline:
+            raise CheckpointError(f"the checkpoint is of the pipeline {self.pipeline!r}, not of {pipeline!r}")
+        numbers = {name: number for number, name in enumerate(self.steps)}
+        reached = -1
+        rows = {name[:end] for name in self.steps for end, letter in enumerate(name) if letter == "/"}
+        for entry in self.entries:
+            if entry.kind != "inputs":
+                step = _of_any_element(entry.step, rows)
+                if step not in numbers:
+                    raise CheckpointError("the checkpoint tells of a step that its pipeline did not have", entry.step)
+                reached = max(reached, numbers[step])
+        there = set(steps)
+        for number, name in enumerate(self.steps[: reached + 1]):
+            if name not in there:
+                raise CheckpointError(
+                    "the checkpoint is past this step, but the pipeline doesn't have it: is it renamed or removed?",
+                    name,
+                )
+            if steps[number] != name:
+                inserted = steps[number] not in numbers
+                raise CheckpointError(
+                    f"the step was {'inserted' if inserted else 'moved'} before {name!r}, which the checkpoint is past",
+                    steps[number],
+                )
+
+
+def read(texts: Iterable[str], codec: Codec | None) -> list[Checkpoint]:
+    """Return the checkpoints that `texts` were made of, which are of one run.
+
+    Raises:
+      CheckpointError: see `Checkpoint.from_json`.
+    """
+    known: dict[str, object] = {}
+    return [_read(text, codec, known) for text in texts]
+
+
+def _read(text: str, codec: Codec | None, known: dict[str, object]) -> Checkpoint:
+    body = _load(text)
+    if body["codec"] is not (codec is not None):
+        raise CheckpointError(
+            "the checkpoint was written with a codec: pass codec=…"
+            if body["codec"]
+            else "the checkpoint was written without a codec: leave out codec=…"
+        )
+    journal = [_read_entry(entry, codec, known) for entry in body["journal"]]
+    return Checkpoint(body["pipeline"], tuple(body["steps"]), journal, len(journal), codec)
+
+
+def _of_any_element(name: str, rows: Collection[str]) -> str:
+    """Return the full name of a step as the pipeline has it, which does not know the ids of elements.
+
+    Args:
+      name: the full name in a run.
+      rows: what steps are inside of.
+    """
+    path = ""
+    *around, last = name.split("/")
+    for id in around:
+        path += f"/{id}" if path else id
+        if path not in rows:
+            path = path[: -len(id)] + ANY
+    return f"{path}/{last}" if path else last
+
+
+def _checksum(body: JSON) -> int:
+    return zlib.crc32(json.dumps(body).encode())
+
+
+def _text(name: str) -> str:
+    if not is_plain(name):
+        raise CheckpointError(f"the name {name!r} can't be held: it has half a character in it")
+    return name
+
+
+def _write_entry(entry: Entry, codec: Codec | None) -> JSON:
+    step = _text(entry.step)
+    written: dict[str, JSON] = {
+        "kind": entry.kind,
+        "step": step,
+        "changes": {_text(key): _write_value(value, codec, step, key) for key, value in entry.changes.items()},
+    }
+    if entry.sources:
+        written["sources"] = {_text(key): _text(source) for key, source in entry.sources.items()}
+    if entry.is_patch:
+        written["is_patch"] = True
+    if entry.case is not None:
+        written["case"] = _text(entry.case)
+    if entry.error is not None:
+        written["error"] = _write_value(entry.error, codec, step, None)
+    return written
+
+
+def _write_value(value: object, codec: Codec | None, step: str, key: str | None) -> JSON:
+    if codec is None:
+        return encode(value, step=step, key=key)
+    try:
+        text: object = codec.dumps(value)
+    except Exception as error:
+        raise CheckpointError(f"the codec can't write {described(value)}: {described(error)}", step, key) from error
+    if type(text) is not str or not is_plain(text):
+        raise CheckpointError(f"the codec has to write text, not {described(text)}", step, key)
+    return text
+
+
+def _load(text: str) -> dict[str, JSON]:
+    """Return the body of a checkpoint that is what it was when it was written."""
+    try:
+        body: JSON = json.loads(text)
+        checksum = body.pop("checksum", None) if is_object(body) else None
+        is_whole = checksum == _checksum(body)
+    except Exception as error:
+        raise CheckpointError(f"the text is damaged, or no checkpoint at all: {error}") from error
+    if not is_object(body) or not isinstance(body.get("format"), int):
+        raise CheckpointError("the text is no checkpoint")
+    if body["format"] != _FORMAT:
+        raise CheckpointError(f"the checkpoint has the format {body['format']}; this version reads {_FORMAT}")
+    if not is_whole:
+        raise CheckpointError("the text is damaged: its checksum is wrong")
+    expected = {"pipeline": str, "steps": list, "codec": bool, "journal": list}
+    if any(type(body.get(name)) is not kind for name, kind in expected.items()):
+        raise CheckpointError("the text is damaged: it lacks what a checkpoint has")
+    return body
+
+
+def _read_entry(written: JSON, codec: Codec | None, known: dict[str, object]) -> Entry:
+    try:
+        step, kind = written["step"], written["kind"]
+        return Entry(
+            kind=_KINDS[kind],
+            step=step,
+            changes={key: _read_value(tree, codec, step, key, known) for key, tree in written["changes"].items()},
+            sources=dict(written.get("sources", {})),
+            is_patch=written.get("is_patch", False),
+            case=written.get("case"),
+            error=cast("Exception", _read_value(written["error"], codec, step, None, known))
+            if "error" in written
+            else None,
+        )
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(f"the text is damaged: {described(error)}") from error
+
+
+def _read_value(tree: JSON, codec: Codec | None, step: str, key: str | None, known: dict[str, object]) -> object:
+    if codec is None:
+        return decode(tree, step=step, key=key, known=known)
+    try:
+        return codec.loads(tree)
+    except Exception as error:
+        raise CheckpointError(f"the codec can't read it: {described(error)}", step, key) from error

@@ -1,0 +1,412 @@
+"""The one loop that executes a plan, for run and resume alike.
+
+Problem: run a row of nodes that pass a context forward; go down into nested rows, branches and forks; forgive, stop,
+report and record on the way; and do the same again from the middle.
+
+Naive answer: a loop to run, and another one that finds the place and goes on from there. The two drift apart.
+
+What is done instead. The loop asks at each node whether the journal has it. If so, it enters what the node did
+and goes on; else it runs the node and appends to the journal. A run begins with an empty journal, a resumed one
+with that of its checkpoint, and there is no other difference. A container that was not done has no entry of its
+own, but the nodes inside it have theirs: so it is gone into, and resumed inside.
+Nothing is
+journaled inside a race, which is resumed before it.
+
+What is deliberately not done: nothing is timed, recorded or made when nobody listens.
+"""
+
+from __future__ import annotations
+
+import functools
+from enum import Enum
+from types import CoroutineType, MappingProxyType
+from typing import TYPE_CHECKING, Any, cast, final
+
+import trio
+
+from trio_steps._core.errors import CircuitOpenError, ForkPartialError, StepOutputError, name_step
+from trio_steps._core.events import KeyOverridden, Observers, StepCancelled, StepSkipped, StepStarted, logger
+from trio_steps._core.scope import Scope, current, current_scope, scope_of
+from trio_steps._core.step import Step, observe_end, type_of
+from trio_steps._pipeline.call import call, output_of, replacement_of
+from trio_steps._pipeline.context import Output, Snapshot, Store, as_output, merge
+from trio_steps._pipeline.definition import Branch, Each, Function, Group
+from trio_steps._values.copying import copy_value, described
+
+from .checkpoint import Entry
+from .hooks import HookFailedError, StepCompletion, tell, without_carriers
+from .journal import Journal
+from .parallel import EachRun, GroupRun
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping, Sequence
+
+    from trio_steps._pipeline.context import Collision
+    from trio_steps._pipeline.definition import Node, Nodes
+    from trio_steps._pipeline.program import Program
+
+    from .hooks import Hooks
+
+
+class _Then(Enum):
+    """What comes after a node."""
+
+    NEXT = "the next node"
+    END = "nothing: the rest is skipped"
+    STOP = "nothing: the run was stopped, and this node is not done"
+    RAISE = "its error"
+
+
+_SELF: Mapping[str, str] = MappingProxyType({})  # every key comes from the step itself
+_NEXT = _Then.NEXT  # an attribute of an Enum takes long
+
+
+async def execute(program: Program, hooks: Hooks, entries: Sequence[Entry] | None, *args: Any) -> Any:
+    """Run `program` in the scope that is open, and return its result.
+
+    Args:
+      program: what to run.
+      hooks: who is told.
+      entries: what is done already; None: nothing, and the input is in `args`.
+      args: the input, if there is one.
+    """
+    await trio.lowlevel.checkpoint_if_cancelled()
+    resumed = entries is not None
+    if entries is None:
+        entries = (Entry(kind="inputs", changes=as_input(args[0] if args else None, program)),)
+    if hooks.complete or hooks.error:
+        scope = current_scope()
+        scope.observers = without_carriers(scope.observers)
+    run = Run(program, hooks, entries)
+    store = Store(dict(entries[0].changes), "the input")
+    try:
+        await run.row(program.nodes, store, "", current_scope(), record=bool(hooks.complete))
+    except HookFailedError as failed:
+        raise failed.error from failed.error.__cause__
+    values = store.now().own
+    if resumed or hooks.complete or program.has_aliases:  # somebody else may have the very values, in a checkpoint say
+        share = program.share
+        return program.result({key: value if key in share else copy_value(value) for key, value in values.items()})
+    return program.result(dict(values))
+
+
+def enter(program: Program, *args: Any) -> Coroutine[Any, Any, Any]:
+    """Run `program` as a path of a fork, in the scope of that, with the input in `args`, if there is one."""
+    if program.observers:
+        scope = current_scope()
+        scope.observers = Observers(program.observers, scope.observers)
+    return execute(program, program.hooks, None, *args)
+
+
+def program_of(step: object) -> Program | None:
+    """Return what `step`, or its entry, is made of if it is a pipeline that still takes its input; else None."""
+    entry: Any = step.entry if isinstance(step, Step) else step
+    is_pipeline = isinstance(entry, functools.partial) and entry.func is enter and len(entry.args) == 1
+    return entry.args[0] if is_pipeline else None
+
+
+def as_input(inputs: object, program: Program) -> dict[str, object]:
+    """Return what a run of `program` begins with that is given `inputs`."""
+    try:
+        return as_output(inputs, program.name, program.share)
+    except StepOutputError as error:
+        raise TypeError(
+            f"pipeline {program.name!r} takes a mapping with str keys, or an attrs or dataclass instance, "
+            f"not {described(inputs)}"
+        ) from error
+
+
+@final
+class Run:
+    """One run of a pipeline, or the rest of one.
+
+    Attributes:
+      program: what is run.
+      journal: what is done.
+      stopped: somebody called ``stop()``: no node is started any more.
+      tells: somebody wants to know when a node is done.
+    """
+
+    def __init__(self, program: Program, hooks: Hooks, entries: Sequence[Entry]) -> None:
+        self.program: Program = program
+        self.journal: Journal = Journal(entries)
+        self.stopped: bool = False
+        self.tells: bool = bool(hooks.complete)
+        self._hooks = hooks
+        self._failed_inside: set[str] = set()  # containers
+        self._done = self.journal.done
+        # by id, and this keeps what an id stands for alive: where each came out of, and what is around that
+        self._reported: dict[int, tuple[Exception, set[str]]] = {}
+
+    # The loop
+
+    async def row(self, nodes: Nodes, store: Store, prefix: str, around: Scope, record: bool) -> bool:
+        """Run `nodes` one after the other; return False if the run was stopped before all were done."""
+        run_node = self._node
+        for node in nodes:
+            if self.stopped:
+                return False
+            then = await run_node(node, store, prefix, around, record)
+            if then is not _NEXT:
+                return then is _Then.END
+        return True
+
+    async def _node(self, node: Node, store: Store, prefix: str, around: Scope, record: bool) -> _Then:
+        name = prefix + node.id
+        if self._done and name in self._done:
+            self._redo(self._done[name], store)
+            return _Then.NEXT
+        observe = around.observers
+        if observe is not None and not node.log:
+            observe = observe.quietly()
+        scope = scope_of(node.id, around, around.state, observe, around.lease)
+        current.set(scope)
+        start = trio.current_time() if observe is not None or self.tells else 0.0
+        body = node.body
+        checkpoint = False
+        since: int | None = None
+        started = complete = True
+        changes: dict[str, object]
+        sources: Mapping[str, str] = _SELF
+        try:
+            if node.condition is not None and name not in self.journal.begun:
+                started = False
+                if not await self._holds(node.condition, store, name):
+                    self._skip(scope, name, "its condition does not hold", record)
+                    return _Then.NEXT
+                started = True
+                if record:
+                    self.journal.entries.append(Entry(kind="begun", step=name))
+            if observe is not None:
+                observe(StepStarted(name=scope.name, time=start, scope=scope))
+            if type(body) is Function:
+                if node.policies is None:
+                    args, kwargs = body.bind(store if body.keeps else store.readable(), name)
+                    result = body.call(*args, **kwargs)
+                    del args, kwargs  # they may hold a snapshot, for which the store would have to be copied
+                    kind = type_of(result)
+                    if kind is not dict and (kind is CoroutineType or hasattr(kind, "__await__")):
+                        result = await result
+                    else:
+                        checkpoint = True
+                else:
+                    attempt = functools.partial(call, body, store, name)
+                    result, checkpoint = await node.policies.apply(scope, attempt)
+                if node.transforms:
+                    changes = {}
+                    values = replacement_of(body, result, name)
+                    if record:
+                        changes = dict(values)
+                    store.replace(values, name)
+                else:
+                    changes = output_of(body, result, name)
+                    if node.merge_policy == "override":
+                        sources = _SELF
+                        store.enter(changes, name)
+                    else:
+                        changes, sources = self._merge(node, store, [Output(name, changes)], scope, name)
+                del result
+                if checkpoint:
+                    await trio.lowlevel.checkpoint()
+            else:
+                since = self.journal.mark()
+                if node.policies is None:
+                    outputs, complete = await self._attempt(node, store, name, scope, record, since)
+                else:
+                    again = functools.partial(self._attempt, node, store, name, scope, record, since)
+                    outputs, complete = await node.policies.apply(scope, again)
+                changes, sources = self._merge(node, store, outputs, scope, name)
+        except Exception as error:
+            then = await self._failed(node, scope, name, start, started, error, record, since)
+            if then is _Then.RAISE:
+                raise
+            return then
+        except BaseException as error:
+            if observe is not None and started:
+                observe_end(observe, scope, start, error)
+            raise
+        if not complete:
+            if observe is not None:
+                now = trio.current_time()
+                reason = "the run was stopped"
+                event = StepCancelled(name=scope.name, time=now, scope=scope, duration=now - start, reason=reason)
+                observe(event)
+            return _Then.STOP
+        if observe is not None:
+            observe_end(observe, scope, start, None)
+        if self.tells:  # nobody is told of what ended when the run was cancelled already
+            await trio.lowlevel.checkpoint_if_cancelled()
+        if record:
+            if since is not None:
+                self.journal.forget(name, since)
+            others = {key: source for key, source in sources.items() if source != name}
+            self.journal.entries.append(
+                Entry(kind="transform" if node.transforms else "done", step=name, changes=changes, sources=others)
+            )
+        if self.tells:
+            await self._completed(name, start, store.now())
+        return _NEXT
+
+    async def _attempt(
+        self, node: Node, store: Store, name: str, scope: Scope, record: bool, since: int
+    ) -> tuple[list[Output], bool]:
+        """Run the body of a container; return what comes out of it, and whether all of it is done."""
+        body = node.body
+        current.set(scope)  # an attempt before this one may have ended further inside
+        # What a failed attempt has done is forgotten when there is another one, and no sooner: hooks have been told of
+        # it, and if there is none, the run can go on from there.
+        if name in self._failed_inside:
+            self._failed_inside.remove(name)
+            self.journal.forget(name, since)
+            self._forget_reports(name + "/")
+        try:
+            if isinstance(body, Group):
+                return await GroupRun(self, body, store, name, record).outputs()
+            if isinstance(body, Each):
+                return await EachRun(self, body, store, name, record).outputs()
+            if isinstance(body, Branch):
+                return await self._branch(body, store, name, scope, record)
+            return await self.nested(cast("Nodes", body), store, name, scope, record)
+        except BaseException:
+            self._failed_inside.add(name)
+            raise
+
+    async def nested(
+        self, nodes: Nodes, store: Store, name: str, scope: Scope, record: bool
+    ) -> tuple[list[Output], bool]:
+        """Run a row of nodes that sees what `store` holds; its output is a patch."""
+        inner = store.nested()
+        complete = await self.row(nodes, inner, name + "/", scope, record)
+        current.set(scope)
+        return [Output(name, inner.patch(), is_patch=True)], complete
+
+    async def _branch(
+        self, branch: Branch, store: Store, name: str, scope: Scope, record: bool
+    ) -> tuple[list[Output], bool]:
+        taken = self.journal.taken.get(name)
+        passed = self.journal.passed.get(name, ())
+        for case in branch.cases:
+            if taken is not None:
+                hit = case.id == taken
+            elif case.id in passed:
+                continue
+            else:
+                hit = case.condition is None or await self._holds(case.condition, store, name)
+            if hit:
+                break
+            if record and taken is None:
+                self.journal.entries.append(Entry(kind="passed", step=name, case=case.id))
+        else:
+            await trio.lowlevel.checkpoint()
+            return [], True
+        if record and taken is None:
+            self.journal.entries.append(Entry(kind="taken", step=name, case=case.id))
+        inside = scope_of(case.id, scope, scope.state, scope.observers, scope.lease)
+        return await self.nested(case.nodes, store, f"{name}/{case.id}", inside, record)
+
+    async def _holds(self, condition: Function | bool, store: Store, name: str) -> bool:
+        if isinstance(condition, bool):
+            return condition
+        return bool((await call(condition, store, name))[0])
+
+    def _merge(
+        self, node: Node, store: Store, outputs: list[Output], scope: Scope, name: str
+    ) -> tuple[dict[str, object], dict[str, str]]:
+        merged = merge(store, outputs, node.merge_policy, name)
+        store.update(merged.changes, merged.sources)
+        for collision in merged.collisions:
+            self._warn(collision, scope, node.log)
+        return merged.changes, merged.sources
+
+    def _warn(self, collision: Collision, scope: Scope, log: bool) -> None:
+        key, first, second = collision.key, collision.first, collision.second
+        if log:
+            logger.warning("%s: the key %r of %r replaces that of %r", scope.name, key, second, first)
+        if scope.observers is not None:
+            now = trio.current_time()
+            event = KeyOverridden(name=scope.name, time=now, scope=scope, key=key, first=first, second=second)
+            scope.observers(event)
+
+    # What does not go well
+
+    async def _failed(
+        self,
+        node: Node,
+        scope: Scope,
+        name: str,
+        start: float,
+        started: bool,
+        error: Exception,
+        record: bool,
+        since: int | None,
+    ) -> _Then:
+        """Take the failure of a node, and return what comes after it."""
+        if isinstance(error, CircuitOpenError) and error.skip and error.step == scope.name:
+            self._skip(scope, name, str(error), record)
+            return _Then.NEXT
+        name_step(error, scope.name)
+        if scope.observers is not None:
+            if not started:
+                scope.observers(StepStarted(name=scope.name, time=start, scope=scope))
+            observe_end(scope.observers, scope, start, error)
+        await self.report(name, error)
+        if node.on_error == "raise":
+            return _Then.RAISE
+        await trio.lowlevel.checkpoint()  # like after a sync step that went well
+        if node.on_error == "skip-remaining":
+            return _Then.END
+        if record:
+            if since is not None:
+                self.journal.forget(name, since)
+            self.journal.entries.append(Entry(kind="skipped", step=name))
+        return _Then.NEXT
+
+    def _skip(self, scope: Scope, name: str, reason: str, record: bool) -> None:
+        if scope.observers is not None:
+            now = trio.current_time()
+            scope.observers(StepSkipped(name=scope.name, time=now, scope=scope, reason=reason))
+        if record:
+            self.journal.entries.append(Entry(kind="skipped", step=name))
+
+    # What is recorded, and told
+
+    def _redo(self, entry: Entry, store: Store) -> None:
+        name = entry.step
+        if entry.kind == "transform":
+            store.replace(dict(entry.changes), name)
+        elif entry.kind == "done":
+            store.update(entry.changes, {key: entry.sources.get(key, name) for key in entry.changes})
+
+    async def completed_member(self, name: str, start: float, store: Store, values: Mapping[str, object]) -> None:
+        """Tell that a member is done, whose output is not merged yet."""
+        await self._completed(name, start, Snapshot(dict(values), {}, name, store.now()))
+
+    async def _completed(self, name: str, start: float, snapshot: Snapshot) -> None:
+        event = StepCompletion(self, name, trio.current_time() - start, snapshot)
+        for hook in self._hooks.complete:
+            await trio.lowlevel.checkpoint_if_cancelled()  # the hook before may have cancelled the run
+            await tell(hook, event)
+
+    async def report(self, name: str, error: Exception) -> None:
+        """Tell that `error` happened in the step `name`, unless it has been told from there or further inside."""
+        if self._hooks.error and not self._is_reported(name, error):
+            # an error can come out of more than one step: one that is raised again and again, say
+            _, names = self._reported.setdefault(id(error), (error, set()))
+            around = name
+            while around:
+                names.add(around)
+                around = around.rpartition("/")[0]
+            for hook in self._hooks.error:
+                await tell(hook, name, error)
+
+    def _is_reported(self, name: str, error: Exception) -> bool:
+        if id(error) in self._reported and name in self._reported[id(error)][1]:
+            return True
+        return isinstance(error, ForkPartialError) and all(
+            self._is_reported(name, inner) for inner in cast("ForkPartialError[Exception]", error).exceptions
+        )
+
+    def _forget_reports(self, prefix: str) -> None:
+        """Let steps whose names begin with `prefix` fail anew, with the same errors too: they are tried again."""
+        for _, names in self._reported.values():
+            names.difference_update([name for name in names if name.startswith(prefix)])

@@ -1,0 +1,336 @@
+"""How a function is called with the keys of a context.
+
+Problem: a step function names what it needs by its parameters, and gets just that. What it names has to be
+known when the pipeline is built, for the contract; and calling it must cost next to nothing, for it happens at
+every step.
+
+Naive answer: ``inspect.signature``. It shows arguments that a partial has bound already, and it believes every
+``functools.wraps``, also of a decorator that passes an argument of its own.
+
+So `signature_of` reads each layer (step, partial, method, decorator) by itself, once; `binder` makes of the
+result a function that only looks up and copies.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from types import FunctionType, MappingProxyType, MethodType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, final
+
+import attrs
+
+from trio_steps._core.errors import ConfigError, StepInputError
+from trio_steps._core.step import FunctionStep, Guarded, Step, close_unawaited
+
+from .contract.annotations import UNKNOWN, awaited, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    Bind: TypeAlias = Callable[[Mapping[str, object], str], tuple[tuple[object, ...], dict[str, object]]]
+
+_NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _frozen(types: Mapping[str, object]) -> Mapping[str, object]:
+    return MappingProxyType(dict(types))
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Signature:
+    """Which keys of a context a function is called with.
+
+    Attributes:
+      required: the keys it can't do without.
+      optional: the keys it has defaults for.
+      rest: it gets every other key too, but those in `bound`.
+      whole: it gets the whole context, as its one positional argument.
+      bound: keys that must not be passed, because the function has an argument of that name already.
+      types: what `required` and `optional` are annotated with.
+      returns: what it is annotated to return, once that is awaited; None if it says so is ``NoneType``.
+      provides: the key under which a step stores its result.
+      wrapped: names that were read through a decorator.
+    """
+
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    rest: bool = False
+    whole: bool = False
+    bound: frozenset[str] = frozenset()
+    types: Mapping[str, object] = attrs.field(default=MappingProxyType[str, object]({}), converter=_frozen)
+    returns: object = UNKNOWN
+    provides: str | None = None
+    wrapped: frozenset[str] = frozenset()
+
+    def takes(self, key: str) -> bool:
+        """Tell whether the function can be called with `key`."""
+        return key in self.required or key in self.optional or (self.rest and key not in self.bound)
+
+    def without(self, key: str) -> Signature:
+        """Return what is left when the caller passes `key` itself."""
+        return attrs.evolve(
+            self,
+            required=tuple(name for name in self.required if name != key),
+            optional=tuple(name for name in self.optional if name != key),
+            bound=self.bound | {key},
+        )
+
+
+@attrs.define
+class _Layer:
+    """What one callable takes, its parameters annotated with types and no longer with what stands for them."""
+
+    parameters: list[inspect.Parameter]
+    returns: object
+    bound: frozenset[str] = frozenset()
+    wrapped: frozenset[str] = frozenset()
+
+
+def signature_of(fn: object, step: str) -> Signature:
+    """Find out how `fn`, the function of `step`, is called.
+
+    Args:
+      fn: a function or another callable, or a step; one that is no function gets the whole context.
+      step: what it is called in the error.
+
+    Raises:
+      ConfigError: it can't be called, does not tell what it takes, or takes what a context can't give.
+    """
+    if inspect.iscoroutine(fn):
+        name = close_unawaited(fn)
+        raise ConfigError(f"step {step!r}: give the function {name}, not the coroutine that {name}(…) returned")
+    if not callable(fn):
+        several = "; give several one by one, not in a list" if isinstance(fn, (list, tuple)) else ""
+        raise ConfigError(f"step {step!r}: give a function or another callable, not {fn!r}{several}")
+    try:
+        layer = _read(fn)
+    except _BindError as error:
+        raise ConfigError(f"step {step!r}: {fn!r} can never be called: {error}") from None
+    name = getattr(fn, "__name__", None) or repr(fn)
+    if layer is None:
+        raise ConfigError(
+            f"step {step!r}: {name} does not tell which keys of the context it takes; "
+            f"call it from a function that does, lambda key: {name}(key), or, if it is decorated, "
+            "give the decorator's inner function @functools.wraps"
+        )
+    places = [parameter for parameter in layer.parameters if parameter.kind is parameter.POSITIONAL_ONLY]
+    if sum(parameter.default is parameter.empty for parameter in places) > 1:
+        raise ConfigError(
+            f"step {step!r}: {name} takes {len(places)} positional-only arguments, but there is one context: "
+            "name the keys, def f(user, orders), or take the whole context, def f(context, /)"
+        )
+    named = [parameter for parameter in layer.parameters if parameter.kind in _NAMED]
+    return Signature(
+        required=tuple(parameter.name for parameter in named if parameter.default is parameter.empty),
+        optional=tuple(parameter.name for parameter in named if parameter.default is not parameter.empty),
+        rest=any(parameter.kind is parameter.VAR_KEYWORD for parameter in layer.parameters),
+        whole=bool(places),
+        bound=layer.bound,
+        types={parameter.name: parameter.annotation for parameter in named},
+        returns=layer.returns,
+        provides=_provides(fn),
+        wrapped=layer.wrapped,
+    )
+
+
+def _provides(fn: object) -> str | None:
+    """Return what the outermost step in `fn` that has ``provides=`` has there."""
+    while isinstance(fn, (FunctionStep, functools.partial)):
+        if isinstance(fn, FunctionStep):
+            if fn.provides is not None:
+                return fn.provides
+            fn = cast("object", fn.fn)
+        else:
+            fn = cast("object", fn.func)
+    return None
+
+
+class _BindError(Exception):
+    """A partial has arguments that its function does not take."""
+
+
+def _read(fn: Callable[..., Any]) -> _Layer | None:
+    """Return what `fn` takes; None if it does not tell."""
+    if isinstance(fn, Step):
+        if isinstance(fn, FunctionStep):
+            return _read(fn.fn)
+        return _Layer([inspect.Parameter("input", inspect.Parameter.POSITIONAL_ONLY)], UNKNOWN)
+    if isinstance(fn, Guarded):
+        return _read(fn.call)
+    if isinstance(fn, functools.partial):
+        inner = _read(fn.func)
+        return inner and _bound(inner, len(fn.args), fn.keywords)
+    if isinstance(fn, MethodType):
+        func = fn.__func__
+        inner = _through(func, _own(func, _innermost(func)), 1) if isinstance(func, FunctionType) else _read(func)
+        layer = inner and _bound(inner, 1, ())
+        return layer if layer and _tells(layer) else None
+    if isinstance(fn, type):
+        return _read_class(fn)
+    if isinstance(fn, FunctionType):
+        return _through(fn, _own(fn, _innermost(fn)), 0)
+    call = type(fn).__call__
+    if isinstance(call, FunctionType) and not _explicit(fn):
+        return _through(fn, _read(MethodType(call, fn)), 0)
+    return _through(fn, _own(fn, type(fn)), 0)
+
+
+def _explicit(fn: object) -> bool:
+    """Tell whether somebody gave `fn` a signature, which then counts."""
+    return "__signature__" in getattr(fn, "__dict__", ())
+
+
+def _own(fn: Callable[..., Any], owner: object) -> _Layer | None:
+    """Return what the signature of `fn` itself says, whatever it wraps."""
+    try:
+        signature = inspect.signature(fn, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return None
+    returns = resolve(signature.return_annotation, owner)
+    return _Layer(
+        [
+            parameter.replace(annotation=resolve(parameter.annotation, owner))
+            for parameter in signature.parameters.values()
+        ],
+        returns if inspect.iscoroutinefunction(owner) else awaited(returns),
+    )
+
+
+def _innermost(fn: FunctionType) -> object:
+    """Return the function whose annotations `fn` has: ``functools.wraps`` copies them."""
+    owner = inspect.unwrap(fn) if _wrapped(fn) is not None else fn
+    return owner if isinstance(owner, FunctionType) else fn
+
+
+def _wrapped(fn: Callable[..., Any]) -> object:
+    """Return what `fn` says it wraps, if anything; None too if that goes round in a circle."""
+    try:
+        inspect.unwrap(fn)
+    except ValueError:
+        return None
+    return getattr(fn, "__wrapped__", None)
+
+
+def _read_class(cls: type) -> _Layer | None:
+    """Return what making an instance takes; it returns that, whatever the annotations of ``__init__`` say."""
+    owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
+    layer = _own(cls, owner)
+    if layer is None or not _tells(layer):
+        return None
+    return attrs.evolve(layer, returns=cls, bound=frozenset({"self"}))
+
+
+def _tells(layer: _Layer) -> bool:
+    """Tell whether `layer` names what it takes: ``*args`` before every name can be anything."""
+    return layer.parameters[:1] == [] or layer.parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL
+
+
+def _through(fn: Callable[..., Any], own: _Layer | None, bound: int) -> _Layer | None:
+    """Return what `fn` takes, which may be a decorator's: `own` is what it says itself.
+
+    ``functools.wraps`` is a claim, and only the wrapper knows what it does. One that takes just ``*args,
+    **kwargs`` (and ``self``, which is among the `bound` arguments) passes on what it gets. One that has
+    parameters of its own is different from what it wraps, and may well pass some arguments itself: what it
+    wraps names is given if it is there, and not asked for.
+    """
+    wrapped = _wrapped(fn)
+    if callable(wrapped) and not _explicit(fn) and (own is None or _has(own, inspect.Parameter.VAR_KEYWORD)):
+        inner = _read(wrapped)
+        if inner is not None:
+            return _mixed(own, inner, bound)
+    return own if own is not None and _tells(own) else None
+
+
+def _mixed(own: _Layer | None, inner: _Layer, bound: int) -> _Layer:
+    named = [] if own is None else [p for p in own.parameters if p.kind in (*_NAMED, p.POSITIONAL_ONLY)]
+    if own is None or len(named) <= bound:
+        return attrs.evolve(inner, wrapped=frozenset(p.name for p in inner.parameters))
+    names = {p.name for p in named}
+    optional = [
+        p.replace(kind=p.KEYWORD_ONLY, default=None)
+        for p in inner.parameters
+        if p.kind in _NAMED and p.name not in names
+    ]
+    rest = [p for p in inner.parameters if p.kind is p.VAR_KEYWORD]
+    return _Layer([*named, *optional, *rest], own.returns, inner.bound)
+
+
+def _has(layer: _Layer, kind: object) -> bool:
+    return any(parameter.kind is kind for parameter in layer.parameters)
+
+
+def _bound(layer: _Layer, count: int, keywords: Collection[str]) -> _Layer:
+    """Return what is left of `layer` when its first `count` positional arguments and `keywords` are given."""
+    places = [parameter for parameter in layer.parameters if parameter.kind in _POSITIONAL]
+    if count > len(places) and not _has(layer, inspect.Parameter.VAR_POSITIONAL):
+        raise _BindError(f"{count} positional arguments are bound, but it takes {len(places)}")
+    gone = {p.name for p in places[:count]}
+    names = {p.name for p in layer.parameters if p.kind in _NAMED} - gone
+    strange = [name for name in keywords if name not in names]
+    if strange and not _has(layer, inspect.Parameter.VAR_KEYWORD):
+        raise _BindError(f"the argument {strange[0]!r} is bound, but it takes none of that name")
+    return attrs.evolve(
+        layer,
+        parameters=[
+            p for p in layer.parameters if p.name not in gone and not (p.kind in _NAMED and p.name in keywords)
+        ],
+        bound=layer.bound.union(keywords, (p.name for p in places[:count] if p.kind is not p.POSITIONAL_ONLY)),
+    )
+
+
+def binder(
+    signature: Signature,
+    *,
+    copy: Callable[[Any], object],
+    whole: Callable[[Mapping[str, object]], object],
+    share: Collection[str] = (),
+) -> Bind:
+    """Make the function that takes a context, and the full name of the step, and returns ``(args, kwargs)``.
+
+    Args:
+      signature: what is to be called.
+      copy: makes the copy of a value that is passed.
+      whole: makes of a context what a function gets that takes the whole of it.
+      share: keys whose values are passed as they are.
+
+    Raises:
+      StepInputError: (when it is called) a required key is not in the context.
+    """
+    uncopied = frozenset(share)
+    required = tuple(key for key in signature.required if key not in uncopied)
+    required_uncopied = tuple(key for key in signature.required if key in uncopied)
+
+    def named(context: Mapping[str, object], step: str) -> tuple[tuple[object, ...], dict[str, object]]:
+        kwargs: dict[str, object] = {}
+        key = ""
+        try:
+            for key in required:
+                kwargs[key] = copy(context[key])
+            for key in required_uncopied:
+                kwargs[key] = context[key]
+        except KeyError:
+            if key in context:
+                raise  # it comes out of a value that was copied
+            raise StepInputError(step, key, context) from None
+        return (), kwargs
+
+    if not (signature.optional or signature.rest or signature.whole):
+        return named
+
+    left_out = frozenset(signature.bound.union(signature.required, signature.optional))
+
+    def everything(context: Mapping[str, object], step: str) -> tuple[tuple[object, ...], dict[str, object]]:
+        _, kwargs = named(context, step)
+        for key in signature.optional:
+            if key in context:
+                kwargs[key] = context[key] if key in uncopied else copy(context[key])
+        if signature.rest:
+            for key in context:
+                if key not in left_out:
+                    kwargs[key] = context[key] if key in uncopied else copy(context[key])
+        return ((whole(context),) if signature.whole else ()), kwargs
+
+    return everything

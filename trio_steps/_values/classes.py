@@ -1,0 +1,172 @@
+"""Enums and exceptions in a checkpoint: values whose class has a name, by which it is found again.
+
+The text that they are read from may be hostile. So nothing is imported and no code of the class is run: it is looked
+up among the modules that are imported already, and an exception is built by the builtin class it derives from.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from contextlib import suppress
+from types import MemberDescriptorType, ModuleType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+from .copying import described, equal
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup, ExceptionGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+JSON: TypeAlias = Any  # what json.loads can return; to say so recursively tells a checker no more
+
+
+class ProblemError(Exception):
+    """A value can't be written or read; where it stands is for the caller to say."""
+
+
+def items(value: Mapping[Any, Any]) -> list[object]:
+    """Return keys and values in turn."""
+    return [part for item in value.items() for part in item]
+
+
+# Classes, found by name
+
+
+def class_of(value: object) -> type[Any]:
+    """Return the class of `value`, without type checkers concluding more from it than there is."""
+    return type(value)
+
+
+def _namespace(owner: object) -> Mapping[str, Any]:
+    """Return the ``__dict__`` of a module or class, and run no code of its own: a lazy module would import itself."""
+    for kind in (type, ModuleType):
+        if issubclass(type(owner), kind):
+            return cast("Mapping[str, Any]", cast("Any", kind).__getattribute__(owner, "__dict__"))
+    raise ProblemError(f"{described(owner)} is no module and no class")
+
+
+def _class_named(name: str) -> type[Any]:
+    module, _, path = name.partition(":")
+    found: object = sys.modules.get(module)
+    if found is None:
+        raise ProblemError(f"the class {name!r} can't be found: the module {module!r} is not imported")
+    for part in path.split("."):
+        found = _namespace(found).get(part)
+        if found is None or not issubclass(type(found), type):
+            raise ProblemError(f"the class {name!r} can't be found: there is no class {part!r}")
+    return cast("type[Any]", found)
+
+
+def _name_of(kind: type[Any]) -> str:
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    if "<locals>" in name or _class_named(name) is not kind:
+        raise ProblemError(f"the class {name!r} can't be found again by this name; define it at the top of a module")
+    return name
+
+
+def _members(kind: type[Any]) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", _namespace(kind)["_member_map_"])
+
+
+def enum_apart(value: Any) -> tuple[JSON, Sequence[object]]:
+    kind = class_of(value)
+    name = value._name_  # `name` can be a member
+    if name not in _members(kind):
+        raise ProblemError(f"{described(value)} is no member with a name")
+    return _name_of(kind), (name,)
+
+
+def enum_make(head: JSON, parts: list[Any]) -> object:
+    return _members(_class_named(head))[parts[0]]
+
+
+# Exceptions
+
+# The classes that an exception is built by: code of nobody's. By id, for the same reason as in _values.
+_BUILDERS: Final = {
+    id(kind) for kind in vars(builtins).values() if isinstance(kind, type) and issubclass(kind, Exception)
+}
+if sys.version_info < (3, 11):
+    _BUILDERS.update((id(BaseExceptionGroup), id(ExceptionGroup)))
+
+_instance_dict: Final[Callable[[object], dict[str, object]]] = vars(BaseException)["__dict__"].__get__
+_set_args: Final[Callable[[object, object], None]] = vars(BaseException)["args"].__set__
+
+
+def _slots(kind: type[Any]) -> dict[str, MemberDescriptorType]:
+    """Return the attributes that instances of `kind` hold in slots, C's or Python's."""
+    slots = {
+        name: member
+        for owner in reversed(kind.__mro__)
+        for name, member in _namespace(owner).items()
+        if type(member) is MemberDescriptorType and not name.startswith("__")
+    }
+    # what an AttributeError was raised for is there to guess what was meant, and can be anything
+    if issubclass(kind, AttributeError):
+        slots.pop("obj")
+    return slots
+
+
+def _state(error: Exception) -> dict[str, object]:
+    state: dict[str, object] = {}
+    for name, member in _slots(type(error)).items():
+        with suppress(AttributeError):  # it is empty
+            state[name] = member.__get__(error)
+    state.update(_instance_dict(error))
+    return state
+
+
+def _build(kind: type[Exception], args: Sequence[object]) -> Exception:
+    """Build an exception as the nearest builtin class does, without the code of `kind`."""
+    for owner in kind.__mro__:
+        # what runs when nobody calls it: when the exception is let go, or is the key of a dict
+        if owner is not object and ("__del__" in _namespace(owner) or _namespace(owner).get("__hash__") is not None):
+            raise ProblemError(f"{kind.__qualname__} has a __del__ or __hash__ of its own")
+    builder: Any = next((owner for owner in kind.__mro__ if id(owner) in _BUILDERS), None)
+    if builder is None:
+        raise ProblemError(f"{kind.__qualname__} is no Exception")
+    error = builder.__new__(kind, *args)
+    builder.__init__(error, *args)
+    return cast("Exception", error)
+
+
+def error_apart(error: Exception) -> tuple[JSON, Sequence[object]]:
+    kind = type(error)
+    name = _name_of(kind)
+    args: tuple[object, ...] = error.args
+    is_list = False
+    if isinstance(error, BaseExceptionGroup):  # its args may hold the list that it was made from
+        group = cast("BaseExceptionGroup[Any]", error)
+        is_list = len(args) == 2 and type(args[1]) is list
+        args = (group.message, group.exceptions)
+    try:
+        twin = _build(kind, args)
+    except ProblemError:
+        raise
+    except Exception as problem:
+        raise ProblemError(f"{described(error)} can't be built again from its args") from problem
+    if is_list:
+        _set_args(twin, (args[0], list(cast("tuple[object, ...]", args[1]))))
+    state, plain = _state(error), _state(twin)
+    if type(twin) is not kind or not equal(twin.args, error.args) or not plain.keys() <= state.keys():
+        raise ProblemError(f"{described(error)} does not come back the same from its args")
+    changed = {name: value for name, value in state.items() if name not in plain or not equal(value, plain[name])}
+    return [name, len(args), is_list], [*args, *items(changed)]
+
+
+def error_make(head: JSON, parts: list[Any]) -> object:
+    name, count, is_list = head
+    kind = _class_named(name)
+    error = _build(kind, parts[:count])
+    if is_list:
+        _set_args(error, (parts[0], list(parts[1])))
+    slots = _slots(kind)
+    for name, value in zip(parts[count::2], parts[count + 1 :: 2]):  # noqa: B905 - the text may be damaged
+        if name in slots:
+            slots[name].__set__(error, value)
+        else:
+            _instance_dict(error)[name] = value
+    return error

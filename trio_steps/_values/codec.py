@@ -1,0 +1,274 @@
+"""Values as JSON that shows what they are, and back: each comes back by its exact type. Pure and synchronous.
+
+What JSON has no word for stands in an object with the key ``"$"``. Aliasing, cycles and any depth are kept: what
+stands in more than one place, or too deep for the json module, is written apart and referred to by its number.
+
+What can be held:
+
+- None, bool, int, float, complex, str, bytes, bytearray, range, slice, ``...``
+- list, dict, set, frozenset, tuple, array, deque, OrderedDict, Counter, ChainMap, MappingProxyType, and defaultdict
+  with the type of another of these as its factory; exact types, with what can be held inside
+- date, time, datetime, timedelta, timezone, ZoneInfo, Decimal, UUID, paths
+- members of an Enum, by name
+- Fulfilled and Rejected, and any Exception with its args, attributes and notes, not its traceback, cause and context
+
+Anything else is an error that names the step and the key. Instances of other classes, attrs and dataclasses too, are
+not held: to rebuild one is to run its code on what a text says, or to go round its ``__init__``. A codec may do so.
+
+The text may be hostile. To read it imports nothing, and calls nothing but the constructors in `_forms` and what
+`_named` looks up.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
+
+from trio_steps._core.errors import CheckpointError
+
+from .classes import JSON, ProblemError, items
+from .copying import described
+from .forms import BY_TAG, DICT, LIST, enter, form_of, is_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from .forms import Form
+
+_TAG: Final = "$"
+# What is equal to itself only. What is written alike is read as one, for it may have been passed on from step to step,
+# and that is no change.
+_OPAQUE: Final = frozenset(
+    {"date", "time", "datetime", "timedelta", "timezone", "Decimal", "UUID", "error", "rejected"}
+    | {"PosixPath", "PurePosixPath", "PureWindowsPath", "WindowsPath"}
+)
+_LEVELS: Final = 40  # of nesting; what is deeper is written apart, since the json module recurses
+
+
+class _Writer:
+    """Writes one value: first it looks for what stands in more than one place or too deep, which is written apart."""
+
+    __slots__ = ("_apart", "_known", "_nodes", "_refs", "_todo")
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Form, JSON, Sequence[object]]] = {}  # this keeps what an id stands for alive
+        self._apart: set[int] = set()
+        self._refs: dict[int, int] = {}
+        self._nodes: list[JSON] = []
+        self._todo: list[tuple[Sequence[object], JSON]] = []
+
+    def write(self, value: object) -> JSON:
+        self._survey(value)
+        root = self._node(value)
+        todo = self._todo
+        while todo:
+            parts, target = todo.pop()
+            if _is_list(target):
+                target.extend(map(self._node, parts))
+            else:
+                for key, part in zip(parts[::2], parts[1::2]):  # noqa: B905 - as long as each other
+                    target[key] = self._node(part)
+        return {_TAG: "graph", "root": root, "nodes": self._nodes} if self._nodes else root
+
+    def _survey(self, value: object) -> None:
+        known = self._known
+        stack = [(value, 0)]
+        while stack:
+            value, level = stack.pop()
+            if id(value) in known:
+                self._apart.add(id(value))
+                continue
+            form = form_of(value)
+            if form is None or form.leaf:
+                continue
+            head, parts = form.apart(value)
+            if not parts and form.fill is None:
+                continue
+            known[id(value)] = form, head, parts
+            if level == _LEVELS:
+                self._apart.add(id(value))
+                level = 0
+            stack.extend((part, level + 1) for part in parts)
+
+    def _node(self, value: object) -> JSON:
+        form = form_of(value)
+        if form is None:
+            return value
+        key = id(value)
+        if key not in self._apart:
+            return self._expand(*(self._known[key] if key in self._known else (form, *form.apart(value))))
+        if key not in self._refs:
+            self._refs[key] = len(self._nodes)
+            self._nodes.append(self._expand(*self._known[key]))
+        return {_TAG: "ref", "to": self._refs[key]}
+
+    def _expand(self, form: Form, head: JSON, parts: Sequence[object]) -> JSON:
+        node: JSON
+        if form is LIST:
+            node = []
+            self._todo.append((parts, node))
+        elif form is DICT and all(type(key) is str and key != _TAG and is_plain(key) for key in parts[::2]):
+            node = {}
+            self._todo.append((parts, node))
+        else:
+            node = {_TAG: form.tag}
+            if head is not None:
+                node["is"] = head
+            if parts:
+                node["of"] = inner = list[JSON]()
+                self._todo.append((parts, inner))
+        return node
+
+
+class _Frame:
+    """Something that is being read, and waits for its parts."""
+
+    __slots__ = ("form", "head", "node", "parts", "ref", "rest")
+
+    def __init__(self, node: JSON, form: Form, head: JSON, rest: Iterator[JSON], ref: int | None) -> None:
+        self.node = node
+        self.form = form
+        self.head = head
+        self.rest = rest
+        self.ref = ref
+        self.parts: list[object] = []
+
+
+class _Reader:
+    """Reads one value; what can change is made at once and filled later, like in a copy."""
+
+    __slots__ = ("_built", "_known", "_nodes", "_open", "_pending")
+
+    def __init__(self, nodes: list[JSON], known: dict[str, object]) -> None:
+        self._nodes = nodes
+        self._known = known
+        self._built: dict[int, object] = {}
+        self._open: set[int] = set()
+        self._pending: list[tuple[Callable[[Any, list[Any]], object], object, list[JSON]]] = []
+
+    def read(self, node: JSON) -> object:
+        result = self._value(node)
+        while self._pending:
+            fill, value, parts = self._pending.pop()
+            fill(value, [self._value(part) for part in parts])
+        return result
+
+    def _value(self, node: JSON) -> object:
+        frames: list[_Frame] = []
+        while True:
+            value = self._begin(node, frames)
+            while frames:
+                frame = frames[-1]
+                if value is not frame:
+                    frame.parts.append(value)
+                try:
+                    node = next(frame.rest)
+                except StopIteration:
+                    value = self._made(frame.node, frame.form, frame.head, frame.parts)
+                    frames.pop()
+                    if frame.ref is not None:
+                        self._built[frame.ref] = value
+                        self._open.remove(frame.ref)
+                else:
+                    break
+            else:
+                return value
+
+    def _begin(self, node: JSON, frames: list[_Frame]) -> object:
+        """Return the value of `node`, or a new frame, entered in `frames`, if it has to wait for its parts."""
+        ref: int | None = None
+        if is_object(node) and node.get(_TAG) == "ref":
+            ref = cast("int", node["to"])
+            if type(ref) is not int or ref < 0:
+                raise ProblemError(f"the text is damaged: it refers to {described(ref)}")
+            if ref in self._built:
+                return self._built[ref]
+            if ref in self._open:
+                raise ProblemError("something is part of itself in a way that can't be built")
+            node = self._nodes[ref]
+        if _is_list(node):
+            value: object = []
+            self._pending.append((list[Any].extend, value, node))
+        elif not is_object(node):
+            value = node
+        elif _TAG not in node:
+            value = {}
+            self._pending.append((enter, value, cast("list[JSON]", items(node))))
+        else:
+            form = BY_TAG[node[_TAG]]
+            head, parts = node.get("is"), node.get("of", [])
+            if form.fill is None and parts:
+                if ref is not None:
+                    self._open.add(ref)
+                frames.append(_Frame(node, form, head, iter(parts), ref))
+                return frames[-1]
+            value = self._made(node, form, head, [])
+            if form.fill is not None:
+                self._pending.append((form.fill, value, parts))
+        if ref is not None:
+            self._built[ref] = value
+        return value
+
+    def _made(self, node: JSON, form: Form, head: JSON, parts: list[object]) -> object:
+        value = form.make(head, parts)
+        if form.tag in _OPAQUE:
+            text = json.dumps(node)
+            if '"ref"' not in text:  # which would mean something else elsewhere
+                return self._known.setdefault(text, value)
+        return value
+
+
+def _is_list(node: JSON) -> TypeGuard[list[JSON]]:
+    return type(node) is list
+
+
+def is_object(node: JSON) -> TypeGuard[dict[str, JSON]]:
+    return type(node) is dict
+
+
+def encode(value: object, *, step: str | None = None, key: str | None = None) -> JSON:
+    """Return `value` as something that the json module can write.
+
+    Args:
+      value: see the top of the module for what can be held.
+      step: the full name of the step it comes from, for the error.
+      key: the key it has in the context, for the error.
+
+    Raises:
+      CheckpointError: there is something in `value` that can't be held.
+    """
+    try:
+        tree = _Writer().write(value)
+        if is_object(tree) and tree.get(_TAG) == "graph":
+            _read(tree, {})  # the one thing that only shows when it is read: an exception that is part of itself
+    except ProblemError as problem:
+        raise CheckpointError(str(problem), step, key) from problem.__cause__
+    return tree
+
+
+def decode(
+    tree: JSON, *, step: str | None = None, key: str | None = None, known: dict[str, object] | None = None
+) -> object:
+    """Return the value that `encode` made `tree` of.
+
+    Args:
+      tree: what `encode` returned.
+      step: the full name of the step it comes from, for the error.
+      key: the key it has in the context, for the error.
+      known: what was read before, by its text, to be used for what is written alike; this adds to it.
+
+    Raises:
+      CheckpointError: `tree` makes no sense, or names a class that is not there.
+    """
+    try:
+        return _read(tree, {} if known is None else known)
+    except ProblemError as problem:
+        raise CheckpointError(str(problem), step, key) from problem.__cause__
+    except Exception as error:
+        raise CheckpointError(f"the text is damaged: {described(error)}", step, key) from error
+
+
+def _read(tree: JSON, known: dict[str, object]) -> object:
+    if is_object(tree) and tree.get(_TAG) == "graph":
+        return _Reader(tree["nodes"], known).read(tree["root"])
+    return _Reader([], known).read(tree)

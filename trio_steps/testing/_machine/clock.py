@@ -1,0 +1,111 @@
+"""Virtual time: it passes only when every task waits, and then at once."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+from trio_steps.testing._findings import DeadlockError
+from trio_steps.testing._places import functions_awaited, place_of, short_name, waits_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+REAL_WAIT: Final = 0.05
+"""Real seconds that we listen to the outside world before virtual time goes on without it."""
+
+_PATIENCE: Final = 20
+_THREADS: Final = frozenset({"to_thread_run_sync"})
+_IO: Final = frozenset({"wait_readable", "wait_writable"})
+
+
+def outside(tasks: Iterable[trio.lowlevel.Task]) -> str | None:
+    """Return why it isn't for the clock to go on: a task waits for "idle" (`trio.testing`), a "thread" or "io"."""
+    found: str | None = None
+    for task in tasks:
+        names = functions_awaited(task)
+        if "wait_woken" in names:
+            continue  # Trio's own, in every run
+        if "wait_all_tasks_blocked" in names:
+            return "idle"
+        if names & _THREADS:
+            found = "thread"
+        elif names & _IO and found is None:
+            found = "io"
+    return found
+
+
+@final
+class VirtualClock(trio.abc.Clock):
+    """A clock for `trio.run` that starts at 0 and jumps to the next deadline as soon as all tasks wait.
+
+    When all tasks wait and there is no deadline either, nothing can ever happen again: the run is cancelled, and
+    `trio.run` raises `trio.TrioInternalError` from a `DeadlockError` that says who waits for what. While a task
+    waits for a thread, time stands still; for a socket, it goes on after a short while.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._listened = 0
+        self._deadlocked = False
+
+    def start_clock(self) -> None:
+        """Do nothing: time is 0 already."""
+
+    def current_time(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Jump to `deadline`, unless somebody outside or `trio.testing` comes first."""
+        if deadline <= self._now or trio.lowlevel.current_statistics().run_sync_soon_queue_size:
+            self._listened = 0
+            return 0.0
+        tasks = list(_all_tasks())
+        wait = listen(outside(tasks), deadline, self._listened)
+        if wait is not None:
+            self._listened += 1
+            return wait
+        self._listened = 0
+        if deadline < math.inf:
+            self._now = deadline
+            return 0.0
+        error = DeadlockError(
+            "every task waits, and nothing can wake one:\n"
+            + "\n".join(
+                f"  {short_name(task.name)} waits for {waits_for(task)} at {place}"
+                for task in tasks
+                if (place := place_of(task)) is not None
+            )
+        )
+        if self._deadlocked:
+            raise error
+        self._deadlocked = True
+        trio.lowlevel.spawn_system_task(_raise, error)
+        return 0.0
+
+
+def listen(what: str | None, deadline: float, listened: int) -> float | None:
+    """Return how long to wait for the outside world before time goes on, in real seconds; None: not at all."""
+    if what == "idle":
+        return math.inf  # Trio cuts it down to the cushion of whoever waits
+    if what == "thread":
+        return REAL_WAIT
+    if what == "io" and listened < (1 if deadline < math.inf else _PATIENCE):
+        return REAL_WAIT
+    return None
+
+
+def _all_tasks() -> Iterator[trio.lowlevel.Task]:
+    root = trio.lowlevel.current_root_task()
+    todo = [] if root is None else [root]
+    while todo:
+        task = todo.pop()
+        yield task
+        todo += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+
+
+async def _raise(error: BaseException) -> None:
+    raise error

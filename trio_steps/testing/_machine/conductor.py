@@ -1,0 +1,377 @@
+"""The conductor: it runs a program one step at a time, and decides who takes the next.
+
+Trio asks its clock how long to sleep exactly when no task can run. That is when all tasks of the program wait: for
+something, or at their gates because they have been woken. So the conductor is the clock. It opens one gate and
+says "don't sleep"; and when nobody is at a gate, it lets virtual time pass.
+
+Every such moment is a *point*, and the program can be cancelled there. With two tasks or more to choose from, it
+is a *decision* too.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from typing import TYPE_CHECKING, Any, Final, final
+
+import trio
+
+from trio_steps.testing._findings import FaultInjectedError, Finding
+from trio_steps.testing._places import Place, short_name
+
+from .clock import listen, outside
+from .faults import Fault
+from .player import Player
+from .trace import Story, Where, line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from trio_steps.testing._probe import Probe
+
+    from .schedules import Policy, Schedule
+
+INJECTED: Final = "cancelled by trio_steps.testing"
+"""The reason of the cancellation that is injected; how a `trio.Cancelled` is known to belong to it."""
+
+_CLEAN_UP: Final = 1000
+"""How many steps a program may take after it was cancelled, besides twice what it took before."""
+
+_TEARDOWN: Final = 1000
+
+
+@final
+class Conductor(trio.abc.Clock, trio.abc.Instrument):
+    """Runs `program` once, under `trio.run` with itself as the clock and as an instrument."""
+
+    def __init__(
+        self,
+        program: Callable[[Probe], Awaitable[Any]],
+        probe: Probe,
+        schedule: Schedule,
+        policy: Policy,
+        *,
+        cancel_at: int | None = None,
+        fault: Fault | None = None,
+        max_steps: int,
+        max_seconds: float,
+        keep_log: bool,
+    ) -> None:
+        self.program = program
+        self.probe = probe
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.scope = trio.CancelScope()
+        self.returned = False  # the root task has ended
+        self.points = 0
+        self.steps = 0
+        self.choices: list[int] = []
+        self.options: list[int] = []
+        self.order: list[tuple[int, ...]] = []  # the path of the task of every step; () where time passes
+        self.story = Story(kept=keep_log)
+        self.left_batch = False  # somebody went on who was woken after others who still waited
+        self.injected = False
+        self.where: Where | None = None  # how the program stood when it was cancelled, or the fault fired
+        self.reached: tuple[str, Place | None] | None = None  # who was first to get the cancellation injected
+        self.reached_by: trio.Cancelled | None = None
+        self.fault = Fault(None, FaultInjectedError) if fault is None else fault
+        self.notes: dict[str, None] = {}
+        self.finding: Finding | None = None  # that the run could not end by itself
+        self.crash: BaseException | None = None
+        self.players: list[Player] = []
+        self._schedule = schedule
+        self._policy = policy
+        self._cancel_at = cancel_at
+        self._max_steps = max_steps
+        self._max_seconds = max_seconds
+        self._host: trio.lowlevel.Task | None = None
+        self._host_scope: trio.CancelScope | None = None
+        self._by_task: dict[trio.lowlevel.Task, Player] = {}
+        self._names: dict[tuple[tuple[int, ...], str], int] = {}
+        self._now = 0.0
+        self._queue: list[Player] = []  # woken, in order; the first `_left` of them are the current batch
+        self._left = 0
+        self._arrived: list[Player] = []
+        self._last: Player | None = None
+        self._injected_at = math.inf
+        self._listened = 0
+        self._stuck = 0
+        # one trap serves all gates; it is what Trio's own function yields
+        self._trap: Any = None
+
+    def run(self) -> None:
+        """Run the program to its end.
+
+        Raises:
+          KeyboardInterrupt: somebody has had enough.
+          SystemExit: the program has.
+        """
+        maker = trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)  # noqa: ASYNC105
+        self._trap = maker.send(None)
+        try:
+            trio.run(self._main, clock=self, instruments=[self] if self.fault.at is None else [self, self.fault])
+        finally:
+            maker.close()
+        if self.crash is not None:
+            raise self.crash
+
+    # What runs in Trio
+
+    async def _main(self) -> None:
+        async with trio.open_nursery() as nursery:
+            self._host = trio.lowlevel.current_task()
+            self._host_scope = nursery.cancel_scope
+            nursery.start_soon(self._root, name=name_of(self.program))
+        gc.collect(0)  # what a run leaves to the collector shall come to light in that run
+
+    async def _root(self) -> None:
+        frame: Any = None
+        try:
+            with self.scope:
+                # no name for the coroutine: the traceback of an error would keep it alive
+                awaitable = [self.program(self.probe)]
+                frame = getattr(awaitable[0], "cr_frame", None)
+                self.value = await awaitable.pop()
+        except (KeyboardInterrupt, SystemExit) as error:
+            self.error = error
+        except BaseException as error:  # noqa: BLE001 - it is the result; a stray Cancelled too
+            self.error = error
+        finally:
+            self.returned = True
+        # a frame that somebody holds keeps its variables when it ends; the program's own ones are looked at, then freed
+        variables = {} if frame is None else dict(frame.f_locals)
+        self.probe.ended(variables, self.value)
+        if frame is not None:
+            frame.clear()
+
+    # What Trio asks of a clock
+
+    def start_clock(self) -> None:
+        """Do nothing: time is 0 already."""
+
+    def current_time(self) -> float:
+        """Return the virtual time; to Trio's own loop, amid a batch, one at which no deadline has come yet."""
+        if self._left and self._policy != "any" and not trio.lowlevel.in_trio_task():
+            return -math.inf
+        return self._now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Let one task go on, or time; called when no task can run."""
+        if self._arrived:
+            if len(self._arrived) > 1:
+                self._arrived.sort(key=_path)  # in what order Trio woke them is chance
+            self._queue += self._arrived
+            self._arrived = []
+        self.story.tell_step(self._now)
+        if self.finding is not None:
+            return self._tear_down(deadline)
+        hold = self._left > 0 and self._policy != "any"
+        if deadline <= self._now and not hold:
+            return 0.0  # Trio cancels what has run out of time first
+        if not self._queue:
+            return self._idle(deadline)
+        if self.points == self._cancel_at and not self.injected:
+            return self._inject()
+        self.points += 1
+        self.steps += 1
+        if self.steps > self._max_steps:
+            return self._livelock(f"the program has not ended after {self._max_steps} steps" + self._after())
+        self._release(self._pick())
+        return 0.0
+
+    def _pick(self) -> Player:
+        queue = self._queue
+        if not self._left:
+            self._left = len(queue)
+            if self._policy == "trio" and self._left > 1 and self._decide(queue, 2):
+                queue.reverse()
+        candidates = len(queue)
+        if self._policy == "batch":
+            candidates = self._left
+        elif self._policy == "trio":
+            candidates = 1
+        index = 0
+        if candidates > 1:
+            index = self._decide(queue if candidates == len(queue) else queue[:candidates], candidates)
+        if index < self._left:
+            self._left -= 1
+        else:
+            self.left_batch = True
+        return queue.pop(index)
+
+    def _decide(self, players: Sequence[Player], options: int) -> int:
+        choice = self._schedule.choose(len(self.choices), players, options)
+        self.choices.append(choice)
+        self.options.append(options)
+        reverses = self._policy == "trio"
+        self.story.chose(("the batch reversed" if choice else "") if reverses else players[choice])
+        return choice
+
+    def _release(self, player: Player) -> None:
+        self.order.append(player.path)
+        self._last = player
+        self.story.steps(player)
+        player.open()
+
+    # When nobody can go on
+
+    def _idle(self, deadline: float) -> float:
+        self._left = 0
+        what = self._outside()  # looked for first: a thread may be done already
+        if what is not None and what != "idle":
+            self.notes["it waited for a thread or for real I/O: such a run is not deterministic"] = None
+        if trio.lowlevel.current_statistics().run_sync_soon_queue_size:
+            return 0.0
+        if self.returned:
+            return self._idle_at_the_end(deadline)
+        wait = listen(what, deadline, self._listened)
+        if wait is not None:
+            self._listened += 1
+            return wait
+        self._listened = 0
+        if self.points == self._cancel_at and not self.injected:
+            return self._inject()
+        self.points += 1
+        if deadline == math.inf:
+            return self._deadlock()
+        self.order.append(())
+        self._now = deadline
+        self.story.says(self._now, "time passes")
+        if self._now > self._injected_at + self._max_seconds:
+            return self._livelock(f"the program has not ended {self._max_seconds:g} s after it was cancelled")
+        return 0.0
+
+    def _outside(self) -> str | None:
+        """Tell whom the next event has to come from; look only at tasks that have moved since the last time."""
+        moved = [player for player in self.players if not player.ended and player.seen != player.traps]
+        what = outside(player.task for player in moved)
+        if what is None:
+            for player in moved:
+                player.seen = player.traps
+        return what
+
+    def _idle_at_the_end(self, deadline: float) -> float:
+        """The root has ended, and what is left is Trio's: closing async generators, or a task that should not be."""
+        if deadline < math.inf:
+            self._now = deadline
+            return 0.0
+        self._stuck += 1
+        if self._stuck > _TEARDOWN:
+            raise AssertionError("trio.run does not end")
+        return 0.0
+
+    # What is done to the program
+
+    def _inject(self) -> float:
+        self.injected = True
+        self._injected_at = self._now
+        self._max_steps = min(self._max_steps, 3 * self.steps + _CLEAN_UP)
+        self.where = self.story.whereabouts(self.players, self._last)
+        self.story.says(self._now, "THE PROGRAM IS CANCELLED")
+        self.scope.cancel(reason=INJECTED)
+        return 0.0
+
+    def delivered(self, player: Player, error: trio.Cancelled) -> None:
+        """Take note that `player` got `error`."""
+        self.story.delivers(player, error)
+        if self.reached is None and error.reason == INJECTED:
+            self.reached = player.label, player.place
+            self.reached_by = error
+
+    def fault_fired(self, player: Player) -> BaseException:
+        """Return the fault, which `player` is about to get."""
+        self.where = self.story.whereabouts(self.players, player, about_to_go_on=True)
+        error = self.fault.fire()
+        self.story.says(self._now, f"{player.label} IS GIVEN {error!r}")
+        return error
+
+    # What Trio tells an instrument; an error here would only be logged, so it is kept
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        """Stand between Trio and a task of the program."""
+        try:
+            nursery = task.parent_nursery
+            if nursery is None:
+                return
+            parent = nursery.parent_task
+            above = self._by_task.get(parent)
+            if above is None:
+                if parent is not self._host:
+                    return
+                path: tuple[int, ...] = (0,)
+            else:
+                path = (*above.path, above.children)
+                above.children += 1
+            key = (path[:-1], short_name(task.name))
+            self._names[key] = number = self._names.get(key, 0) + 1
+            player = Player(self, task, path, number)
+            self._by_task[task] = player
+            self.players.append(player)
+        except BaseException as error:  # noqa: BLE001 - raised when the run is over
+            self.crash = error
+
+    def park(self, player: Player) -> Any:
+        """Have `player` wait for its turn; return the trap that does it."""
+        self._arrived.append(player)
+        return self._trap
+
+    # When it does not end
+
+    def _deadlock(self) -> float:
+        lines = [f"nothing can run, and there is no deadline to wait for{self._after()}:"]
+        place: Place | None = None
+        for player in self.players:
+            if player.ended:
+                continue
+            place = player.place or place
+            lines.append(f"  {line_of(player)}")
+        self.finding = Finding(invariant="deadlock", message="\n".join(lines), place=place)
+        return self._give_up()
+
+    def _livelock(self, message: str) -> float:
+        player = self._queue[0] if self._queue else max((p for p in self.players if not p.ended), key=_path)
+        lines = [message, *(f"  {line_of(other)}" for other in self.players if not other.ended)]
+        self.finding = Finding(invariant="livelock", message="\n".join(lines), place=player.place)
+        return self._give_up()
+
+    def _after(self) -> str:
+        return ", after it was cancelled" if self.injected else ""
+
+    def _give_up(self) -> float:
+        assert self._host_scope is not None
+        self._left = 0
+        self._max_steps = self.steps + _TEARDOWN
+        self._host_scope.cancel(reason="the run is given up")
+        return 0.0
+
+    def _tear_down(self, deadline: float) -> float:
+        """Run everything to its end, politely as long as that works."""
+        self._left = 0
+        if self.returned and not self._queue:
+            return self._idle_at_the_end(deadline)
+        self.steps += 1
+        if self.steps <= self._max_steps:
+            if self._queue:
+                self._queue.pop(0).open()
+                return 0.0
+            if deadline < math.inf:
+                self._now = max(self._now, deadline)
+                return 0.0
+        player = max((player for player in self.players if not player.ended), key=_path, default=None)
+        if player is None or player.dead:
+            raise AssertionError("the run can't be given up")
+        if player.parked:
+            self._queue.remove(player)
+        player.kill()
+        return 0.0
+
+
+def name_of(function: object) -> str:
+    """Return the short name of a function, through `functools.partial`."""
+    function = getattr(function, "func", function)
+    name: object = getattr(function, "__qualname__", None)
+    return short_name(name if isinstance(name, str) else type(function).__qualname__)
+
+
+def _path(player: Player) -> tuple[int, ...]:
+    return player.path

@@ -1,0 +1,154 @@
+"""The player: it stands between Trio and one coroutine, and resumes that only when it is told to.
+
+Trio resumes a task by ``task.coro.send(outcome)``. A player takes the place of ``task.coro``. What Trio sends, it
+keeps, and it has Trio wait at a *gate* instead: a trap that refuses to be aborted, as a task that has been woken
+does. When the conductor opens the gate, what was kept goes to the coroutine, and the coroutine's next trap to Trio.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, final
+
+import outcome
+import trio
+
+from trio_steps.testing._places import place_of, short_name
+
+from .faults import REASON as FAULT
+
+if TYPE_CHECKING:
+    from types import CoroutineType
+
+    from trio_steps.testing._places import Place
+
+    from .conductor import Conductor
+
+
+_TRIES: Final = 20
+"""How many clean-ups that wait we sit through in a task that is ended by force."""
+
+
+class Abandoned(BaseException):
+    """Ends the tasks of a run that can't end by itself."""
+
+
+@final
+class Player:
+    """One task of the program under test.
+
+    Attributes:
+      path: where it was spawned: a number for every task from the program's root down to it.
+      parked: whether it waits at the gate.
+      ended: whether its coroutine has ended.
+    """
+
+    __slots__ = (
+        "_base", "_conductor", "_held", "_inner", "_meets_trap", "_number", "_open", "_send", "children", "dead",
+        "ended", "parked", "path", "seen", "task", "traps",
+    )  # fmt: skip
+
+    def __init__(self, conductor: Conductor, task: trio.lowlevel.Task, path: tuple[int, ...], number: int) -> None:
+        self._conductor = conductor
+        self.task = task
+        self.path = path
+        self.children = 0
+        self.parked = False
+        self.ended = False
+        self.dead = False
+        self.traps = 0
+        self.seen = -1  # at which of its traps somebody looked what it waits for
+        self._base = short_name(task.name)
+        self._number = number  # the first, second, … of its name there
+        self._open = False
+        self._held: Any = None
+        self._meets_trap = conductor.fault.meets_trap
+        self._inner: CoroutineType[Any, Any, Any] = task.coro
+        self._send = self._inner.send
+        task.coro = self  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def label(self) -> str:
+        """What the task is called; with a number if its parent has several of that name."""
+        base = short_name(self.task.name)
+        return base if self._number == 1 or base != self._base else f"{base}#{self._number}"
+
+    @property
+    def place(self) -> Place | None:
+        """The line it waits at; None if it has not started."""
+        return place_of(self.task) if self.traps else None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)  # cr_frame and the like: Trio and others look at them
+
+    def open(self) -> None:
+        """Let the coroutine go on with what Trio has brought for it."""
+        self._open = True
+        self.parked = False
+        trio.lowlevel.reschedule(self.task)
+
+    def kill(self) -> None:
+        """End the task, whatever it waits for. Nothing can be concluded from the run after this."""
+        self.dead = True
+        self.open()
+
+    def send(self, value: Any) -> Any:
+        """Called by Trio to resume the task."""
+        __tracebackhide__ = True
+        if self._open:
+            self._open = False
+            return self._advance()
+        error = value.error if type(value) is outcome.Error else None
+        if isinstance(error, trio.Cancelled):
+            if error.reason == FAULT:
+                value = outcome.Error(self._conductor.fault_fired(self))
+            else:
+                self._conductor.delivered(self, error)
+        self._held = value
+        self.parked = True
+        return self._conductor.park(self)
+
+    def throw(self, *error: Any) -> Any:
+        """Called by Trio when the coroutine has yielded something that is none of its traps."""
+        try:
+            return self._inner.throw(*error)
+        except BaseException:
+            self.ended = True
+            raise
+
+    def _advance(self) -> Any:
+        """Run the coroutine up to its next trap."""
+        __tracebackhide__ = True
+        if self.dead:
+            self._close()
+            raise Abandoned
+        value, self._held = self._held, None
+        try:
+            trap = self._send(value)
+        except BaseException:
+            self.ended = True
+            raise
+        self.traps += 1
+        self._meets_trap()
+        return trap
+
+    def _close(self) -> None:
+        """End the coroutine, whatever it has to say."""
+        self.ended = True
+        for _ in range(_TRIES):
+            try:
+                self._inner.close()
+            except BaseException:  # noqa: BLE001, S112
+                continue
+            return
+        # It goes on whatever is raised in it. It is let go here, where what it calls still yields: later, outside
+        # of Trio, all of that would fail at once, and it would spin for ever.
+        self._inner = _no_coroutine()
+        self._send = self._inner.send
+
+
+def _no_coroutine() -> Any:
+    async def ended() -> None: ...
+
+    coroutine = ended()
+    coroutine.close()
+    return coroutine

@@ -1,0 +1,99 @@
+"""Who goes on next: schedules, each a deterministic answer to one question asked again and again.
+
+FIFO is the schedule with no deviation: tasks go on in the order in which they were woken, those woken together in
+the order in which they were spawned. Every other schedule is told by where it deviates from FIFO.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .player import Player
+
+Policy: TypeAlias = Literal["trio", "batch", "any"]
+"""Which tasks may go on: as Trio has it (each batch in order, or reversed); any of the batch; any that is woken."""
+
+POLICIES: Final[tuple[Policy, ...]] = ("trio", "batch", "any")
+
+
+class Schedule(Protocol):
+    """Decides who goes on."""
+
+    def choose(self, decision: int, players: Sequence[Player], options: int) -> int:
+        """Return which of `options`: an index of `players`, or 1 to reverse them if the policy is ``trio``."""
+        ...
+
+
+@final
+class Script:
+    """FIFO but for some decisions. What a script says that can't be done is done as nearly as possible."""
+
+    def __init__(self, deviations: Mapping[int, int]) -> None:
+        self._deviations = deviations
+
+    def choose(self, decision: int, players: Sequence[Player], options: int) -> int:
+        """Look it up."""
+        del players
+        return min(self._deviations.get(decision, 0), options - 1)
+
+
+@final
+class Delays:
+    """FIFO, but whose turn it is at one of some decisions is put off: behind those who wait now, or behind all."""
+
+    def __init__(self, decisions: Sequence[int], *, long: bool) -> None:
+        self._decisions = decisions
+        self._long = long
+        self._behind: dict[Player, set[Player] | None] = {}
+
+    def choose(self, decision: int, players: Sequence[Player], options: int) -> int:
+        """Choose the first whose turn is not put off."""
+        del options
+        if decision in self._decisions:
+            self._behind[players[0]] = None if self._long else set(players[1:])
+        free = (index for index, player in enumerate(players) if self._is_free(player))
+        chosen = next(free, 0)
+        player = players[chosen]
+        self._behind.pop(player, None)
+        for behind in self._behind.values():
+            if behind is not None:
+                behind.discard(player)
+        return chosen
+
+    def _is_free(self, player: Player) -> bool:
+        behind = self._behind.get(player, set())
+        return behind is not None and not behind
+
+
+@final
+class Shuffled:
+    """Random priorities that change at random moments (PCT), or a random walk: all told by `seed`.
+
+    Only ``Random.random`` is used, which gives the same numbers on every Python.
+    """
+
+    def __init__(self, seed: int, length: int, *, changes: int = 3) -> None:
+        self._random = Random(f"trio_steps {seed}").random  # noqa: S311 - no secret
+        self._walks = self._random() < 0.5
+        self._changes = {int(self._random() * (length + 1)) for _ in range(changes)}
+        self._priorities: dict[Player, float] = {}
+        self._lowest = 0.0
+
+    def choose(self, decision: int, players: Sequence[Player], options: int) -> int:
+        """Choose at random, or the player of the highest priority."""
+        if self._walks:
+            return int(self._random() * options)
+        priorities = self._priorities
+        for player in players:
+            if player not in priorities:
+                priorities[player] = self._random()
+        chosen = max(range(options), key=lambda index: priorities[players[index]])
+        if decision in self._changes:
+            self._lowest -= 1
+            priorities[players[chosen]] = self._lowest
+            chosen = max(range(options), key=lambda index: priorities[players[index]])
+        return chosen

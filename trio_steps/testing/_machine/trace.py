@@ -1,0 +1,114 @@
+"""The story of a run: what its tasks did, how they stood at one moment, and how two stories differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import attrs
+
+from trio_steps.testing._places import waits_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import trio
+
+    from trio_steps.testing._places import Place
+
+    from .player import Player
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Where:
+    """How the program stood when something was done to it.
+
+    Attributes:
+      task: the task that had moved last, or that it was done to.
+      place: the line at which that task waited.
+      lines: a line of text for every task.
+    """
+
+    task: str = ""
+    place: Place | None = None
+    lines: tuple[str, ...] = ()
+
+
+@final
+class Story:
+    """What happens in one run, line by line. Unless it is `kept`, nothing is written: that takes long.
+
+    Attributes:
+      lines: what the tasks did, and when.
+      chosen: who was to go on at each decision.
+      cancellations: every `trio.Cancelled` that came, and where its task waited.
+    """
+
+    def __init__(self, *, kept: bool) -> None:
+        self.lines: list[str] = []
+        self.chosen: list[str] = []
+        self.cancellations: list[tuple[trio.Cancelled, Place | None]] = []
+        self._kept = kept
+        self._moved: Player | None = None  # who has just taken a step that is not told yet
+
+    def says(self, now: float, what: str) -> None:
+        """Write a line."""
+        if self._kept:
+            self.lines.append(f"{now:>9g}  {what}")
+
+    def chose(self, what: Player | str) -> None:
+        """Take note of a decision."""
+        if self._kept:
+            self.chosen.append(what if isinstance(what, str) else what.label)
+
+    def delivers(self, player: Player, error: trio.Cancelled) -> None:
+        """Take note that `player` gets `error`."""
+        if self._kept:
+            self.cancellations.append((error, player.place))
+
+    def steps(self, player: Player) -> None:
+        """Take note that `player` goes on; what it did is seen afterwards, and told by `tell_step`."""
+        if self._kept:
+            self._moved = player
+
+    def tell_step(self, now: float) -> None:
+        """Write what the last step led to."""
+        player, self._moved = self._moved, None
+        if player is None:
+            return
+        if player.ended:
+            self.says(now, f"{player.label} ends")
+        else:
+            place = player.place
+            told = f"{player.label} waits for {waits_for(player.task)}"
+            self.says(now, told if place is None else f"{told} at {place.story}")
+
+    def whereabouts(self, players: Iterable[Player], last: Player | None, *, about_to_go_on: bool = False) -> Where:
+        """Return how all the players stand, `last` first of all; it is about to go on, or was the last to move."""
+        if not self._kept:
+            return Where()
+        living = [player for player in players if not player.ended]
+        if last is None or last.ended:
+            last = max((player for player in living if player.traps), key=lambda player: player.path, default=None)
+        lines = tuple(line_of(player, about_to_go_on=about_to_go_on and player is last) for player in living)
+        if last is None:
+            return Where(lines=lines)
+        return Where(task=last.label, place=last.place, lines=lines)
+
+
+def line_of(player: Player, *, about_to_go_on: bool = False) -> str:
+    """Return in words what `player` does."""
+    place = player.place
+    if place is None:
+        return f"{player.label} has not started"
+    if player.parked or about_to_go_on:
+        return f"{player.label} is about to go on at {place.story}"
+    return f"{player.label} waits for {waits_for(player.task)} at {place.story}"
+
+
+def first_difference(one: Sequence[object], other: Sequence[object]) -> int | None:
+    """Return the first index at which two stories differ, or None."""
+    for index, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return index
+    return None if len(one) == len(other) else min(len(one), len(other))

@@ -1,0 +1,116 @@
+"""The bench: all runs of one program, what they showed it can return, and how many there were."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import time
+from typing import TYPE_CHECKING, Any, Final, cast, final
+
+import attrs
+import trio
+
+from trio_steps._core.errors import ConfigError
+from trio_steps.testing._compare import same, show
+from trio_steps.testing._findings import Finding
+from trio_steps.testing._machine.conductor import name_of
+from trio_steps.testing._machine.run import Run, Settings, perform
+
+if TYPE_CHECKING:
+    from trio_steps.testing._machine.run import Program
+    from trio_steps.testing._machine.schedules import Schedule
+    from trio_steps.testing._machine.token import Recipe
+
+_KNOWN: Final = 100  # values, each compared with what a disturbed run returns
+_FORGET: Final = 64  # runs from one garbage collection to the next
+
+
+@final
+class Bench:
+    """Runs a program again and again, up to a budget.
+
+    Attributes:
+      runs: how many times it was run.
+      schedules: in how many different orders, undisturbed.
+
+    Raises:
+      ConfigError: the program is no function, or it may not run even once.
+      RuntimeError: this is a Trio program already, and there can't be another inside.
+    """
+
+    def __init__(self, program: Program, settings: Settings, *, runs: float, seconds: float) -> None:
+        given = cast("object", program)
+        if inspect.iscoroutine(given):
+            name = given.__name__
+            given.close()  # it would be reported as never awaited, which is true but no help
+            raise ConfigError(f"give the function {name}, not the coroutine that {name}(…) returned")
+        if not callable(given):
+            raise ConfigError(f"{given!r} can't be run: give an async function of one argument, the probe")
+        if not isinstance(cast("object", runs), (int, float)) or not runs >= 1:
+            raise ConfigError(f"budget={runs!r}: give the number of runs, 1 or more")
+        if trio.lowlevel.in_trio_run():
+            raise RuntimeError(
+                f"{name_of(program)!r} can't be explored inside of a Trio program, for each run is "
+                "a trio.run of its own: call explore and the like from a plain function; `def test_…`, not `async def`"
+            )
+        self.program = program
+        self.settings = settings
+        self.runs = 0
+        self.budget = runs
+        self.notes: dict[str, None] = {}
+        self._ends = time.monotonic() + seconds
+        self._orders: set[int] = set()
+        self._known: list[Any] = []
+
+    @property
+    def schedules(self) -> int:
+        """How many different orders of steps there were in runs that nothing was done to."""
+        return len(self._orders)
+
+    @property
+    def stopped(self) -> str | None:
+        """What the exploration must stop for, if anything."""
+        if self.runs >= self.budget:
+            return "the budget of runs"
+        if time.monotonic() >= self._ends:
+            return "the budget of time"
+        return None
+
+    def run(self, recipe: Recipe, *, schedule: Schedule | None = None, keep_log: bool = False) -> Run:
+        """Run the program once more."""
+        self.runs += 1
+        if not self.runs % _FORGET:
+            gc.collect(1)
+        run = perform(self.program, recipe, self.settings, schedule=schedule, keep_log=keep_log)
+        self.notes.update(dict.fromkeys(run.notes))
+        ended_well = run.error is None and not run.cancelled and not run.findings
+        if recipe.cancel_at is None and recipe.fault_at is None:
+            self._orders.add(hash(run.order))
+            if ended_well:
+                self._learn(run.value)
+        elif ended_well and (run.injected or (run.where is not None and self.settings.values == "undisturbed")):
+            finding = self._judge_value(run)
+            if finding is not None:
+                run = attrs.evolve(run, findings=(finding,))
+        return run
+
+    def _learn(self, value: Any) -> None:
+        if len(self._known) < _KNOWN and not self._knows(value):
+            self._known.append(value)
+
+    def _knows(self, value: Any) -> bool:
+        return any(same(value, known) for known in self._known)
+
+    def _judge_value(self, run: Run) -> Finding | None:
+        """Compare what a program returned that was cancelled or given a fault with what it returns undisturbed."""
+        if self._knows(run.value):
+            return None
+        undisturbed = self.run(attrs.evolve(run.recipe, cancel_at=None, fault_at=None))
+        if undisturbed.error is None and same(undisturbed.value, run.value):
+            return None
+        known = " or ".join(show(value) for value in self._known[:5]) or "nothing"
+        message = f"the program returned {show(run.value)}; undisturbed, it returns {known}"
+        if run.injected:
+            return Finding(invariant="outcome", message=f"cancelled, {message}")
+        message += '\nif it may return something else after a fault, say values="any"'
+        return Finding(invariant="outcome", message=f"given a fault, {message}")

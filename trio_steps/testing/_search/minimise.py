@@ -1,0 +1,64 @@
+"""From a run that fails to the least that makes it fail: the weakest policy, the fewest deviations from FIFO."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from trio_steps.testing._machine.schedules import POLICIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from trio_steps.testing._findings import Finding
+    from trio_steps.testing._machine.run import Run
+    from trio_steps.testing._machine.token import Recipe
+
+    from .bench import Bench
+
+_MOST = 150
+
+
+def minimise(bench: Bench, run: Run, finding: Finding) -> Run:
+    """Return a run that breaks the same invariant with less."""
+    ends = bench.runs + _MOST
+
+    def fails(recipe: Recipe) -> Run | None:
+        if bench.runs >= ends:
+            return None
+        again = bench.run(recipe)
+        return again if any(found.invariant == finding.invariant for found in again.findings) else None
+
+    best = run
+    if best.recipe.cancel_at is not None:
+        best = fails(attrs.evolve(best.recipe, cancel_at=None)) or best
+    for policy in POLICIES[: POLICIES.index(best.recipe.policy)]:
+        weaker = fails(attrs.evolve(best.recipe, policy=policy, deviations={})) or fails(
+            attrs.evolve(best.recipe, policy=policy)
+        )
+        if weaker is not None:
+            best = weaker
+            break
+    size = len(best.recipe.deviations)
+    while size:
+        for smaller in _without(best.recipe.deviations, size):
+            again = fails(attrs.evolve(best.recipe, deviations=smaller))
+            # the run may have found deviations of its own; it counts if it has fewer
+            if again is not None and len(again.recipe.deviations) < len(best.recipe.deviations):
+                best = again
+                break
+        else:
+            size //= 2
+            continue
+        size = min(size, len(best.recipe.deviations))
+    return best
+
+
+def _without(deviations: Mapping[int, int], size: int) -> Iterator[dict[int, int]]:
+    """Yield `deviations` with `size` neighbours left out, the last first: what comes late depends on the rest."""
+    items = sorted(deviations.items())
+    for start in range(len(items) - size, -1, -size):
+        yield dict(items[:start] + items[start + size :])
+    if len(items) % size:
+        yield dict(items[len(items) % size :])
