@@ -19,8 +19,9 @@ import attrs
 import trio
 
 from ._core.errors import ConfigError, add_note
-from ._durable.runs import RunChange, RunClaim, RunClaimedError, RunStatus, RunStore, StoredRun, checkpoint_of
+from ._durable.protocol import RunChange, RunClaim, RunClaimedError, RunStatus, RunStore, StoredRun
 from ._durable.sqlite import Claimed, Database, RecordStatus, RunRecord, StoreError
+from ._pipeline.run.durable import checkpoint_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from trio_steps import CheckpointError, ConfigError, ForkPartialError, Pipeline, Retry, otherwise
-from trio_steps._durable.runs import error_text
+from trio_steps._pipeline.run.durable import error_text
 from trio_steps.store import RunClaimedError, StoredRun
 from trio_steps.testing import sweep_cancellation
 

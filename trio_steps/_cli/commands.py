@@ -6,7 +6,6 @@ Results are for programs and go to standard output, as JSON; what goes on is for
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib
 import json
 import os
@@ -15,34 +14,27 @@ import signal
 import sqlite3
 import sys
 import traceback
-from collections import deque
-from collections.abc import Mapping
 from contextlib import suppress
-from datetime import date, time
-from decimal import Decimal
-from enum import Enum
-from math import isfinite
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import attrs
 import trio
 
 from trio_steps._core.errors import ConfigError, listed
-from trio_steps._core.step import type_of
-from trio_steps._durable.runs import RunClaimedError, error_text
+from trio_steps._durable.protocol import RunClaimedError
 from trio_steps._observers.recorder import Recorder
 from trio_steps._observers.rows import plain
 from trio_steps._pipeline.pipeline import Pipeline
+from trio_steps._pipeline.run.durable import error_text
 from trio_steps._pipeline.run.loop import program_of
-from trio_steps._values.copying import described
 from trio_steps.store import SqliteStore, StoreError
 
 from .attended import attended
+from .output import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
 
     from .attended import End
@@ -55,9 +47,6 @@ FAILED: Final = 1
 USAGE: Final = 2
 CLAIMED: Final = 3
 SIGNALLED: Final = 128  # and the number of the signal, as shells have it: 130 for Ctrl-C, 143 for SIGTERM
-
-_BITS: Final = 2_000  # of an int that Python surely writes in decimal, whatever its limit is set to
-_LEVELS: Final = 100  # of nesting in a result
 
 _EPILOG: Final = """\
 PIPELINE is module:name, such as shop.orders:checkout, where `name` is a Pipeline at the top of the module. Modules are
@@ -286,7 +275,7 @@ def _execute(pipeline: AnyPipeline, inputs: list[Any], options: Mapping[str, Any
 def _report(end: End, options: Mapping[str, Any], args: argparse.Namespace) -> int:
     """Say what a run came to, and return the exit status."""
     if end.error is None and end.signal is None:
-        _print(_json(end.result))
+        _print(as_json(end.result))
         return DONE
     if end.error is not None:
         _say("".join(traceback.format_exception(end.error)) if args.traceback else f"failed: {error_text(end.error)}")
@@ -298,59 +287,13 @@ def _report(end: End, options: Mapping[str, Any], args: argparse.Namespace) -> i
     return FAILED if end.signal is None else SIGNALLED + end.signal
 
 
-def _json(value: object) -> str:
-    plain_value = _plain(value)
-    text = json.dumps(plain_value, indent=2, ensure_ascii=False)
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # standard output can't take it as it is
-        text = json.dumps(plain_value, indent=2)
-    return text
-
-
-def _plain(value: Any, level: int = 0) -> Any:
-    """Return `value` as JSON has it; what it has no word for, as text, and what is nested too deep, or in itself."""
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, float) and not isfinite(value):
-        return repr(value)
-    if isinstance(value, int) and value.bit_length() > _BITS:
-        return hex(value)
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if level == _LEVELS:
-        return described(value)
-    level += 1
-    if isinstance(value, Mapping):
-        items = cast("Mapping[object, object]", value).items()
-        return {key if isinstance(key, str) else str(_plain(key, level)): _plain(part, level) for key, part in items}
-    if isinstance(value, (list, tuple, set, frozenset, deque)):
-        return [_plain(part, level) for part in cast("Iterable[object]", value)]
-    if isinstance(value, (date, time)):
-        return value.isoformat()
-    if isinstance(value, (PurePath, UUID, Decimal)):
-        return str(value)
-    kind: Any = type_of(value)
-    fields: Any = None
-    if attrs.has(kind):
-        fields = attrs.fields(kind)
-    elif dataclasses.is_dataclass(kind):
-        fields = dataclasses.fields(kind)
-    if fields is not None:
-        return {field.name: _plain(getattr(value, field.name), level) for field in fields}
-    try:
-        return repr(value)
-    except Exception:  # noqa: BLE001 - the rest of the result matters more
-        return described(value)
-
-
 # Looking
 
 
 def _runs(args: argparse.Namespace) -> int:
     records = trio.run(_existing_store(args.store).runs)
     if args.json:
-        _print(_json(records))
+        _print(as_json(records))
         return DONE
     rows = [("RUN", "PIPELINE", "STATUS", "LAST STEP", "UPDATED", "ERROR")]
     for record in records:

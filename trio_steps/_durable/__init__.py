@@ -1,5 +1,5 @@
-"""Runs that are kept in a store as they go.
+"""Stores, in which runs are kept.
 
-May use: `_pipeline`, `_values`, `_core`.
-Begin with `runs`. `sqlite` is the store for one machine.
+May use: `_core`. It knows no pipeline: what drives a durable run is `_pipeline.run.durable`.
+Begin with `protocol`, what a store is. `sqlite` is the store for one machine.
 """

@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, final
 
 import attrs
 
-from .runs import RunClaimedError, RunStatus, StoredRun
+from .protocol import RunClaimedError, RunStatus, StoredRun
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator
     from datetime import timedelta
     from pathlib import Path
 
-    from .runs import RunChange
+    from .protocol import RunChange
 
 RecordStatus: TypeAlias = Literal[RunStatus, "interrupted"]
 """What became of a run; ``interrupted``: its process died."""

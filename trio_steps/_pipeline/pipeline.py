@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from trio_steps._core.events import Observer
     from trio_steps._drawing.graph import Direction
-    from trio_steps._durable.runs import RunStore
+    from trio_steps._durable.protocol import RunStore
 
     from .builder.branches import BranchCase
     from .builder.steps import NodeOptions
@@ -471,7 +471,7 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
         args = () if isinstance(input, NoInput) else (input,)
         entry = functools.partial(execute, self._program, hooks, None, *args)
         if store is not None or run_id is not None:
-            from trio_steps._durable.runs import durably  # noqa: PLC0415 - who has no store doesn't wait for it
+            from trio_steps._pipeline.run.durable import durably  # noqa: PLC0415 - who has no store doesn't wait for it
 
             entry = durably(store, run_id, self._program, hooks, *args)
         return self._start(entry, observers, state)

@@ -25,114 +25,33 @@ import json
 from contextlib import suppress
 from itertools import count, islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import attrs
 import trio
 
 from trio_steps._core.errors import CheckpointError, ConfigError, add_note, leaves
 from trio_steps._core.events import logger
-from trio_steps._pipeline.run.checkpoint import Checkpoint, Entry, read
-from trio_steps._pipeline.run.hooks import Hooks, StepCompletion
-from trio_steps._pipeline.run.journal import resumed
-from trio_steps._pipeline.run.loop import as_input, execute
+from trio_steps._durable.protocol import RunChange
 from trio_steps._values.copying import equal
 from trio_steps._values.forms import is_plain
 
+from .checkpoint import Checkpoint, Entry, read
+from .hooks import Hooks, StepCompletion
+from .journal import resumed
+from .loop import as_input, execute
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
 
+    from trio_steps._durable.protocol import RunClaim, RunStatus, RunStore
     from trio_steps._pipeline.program import Program
-    from trio_steps._pipeline.run.checkpoint import Codec
 
-RunStatus: TypeAlias = Literal["running", "stopped", "failed", "cancelled", "finished"]
-"""What became of a run: ``stopped`` by a hook's ``event.stop()``, ``cancelled`` from outside."""
+    from .checkpoint import Codec
 
 _HEAD: Final = 0
 _INPUTS: Final = 1
 _MOST_ERRORS: Final = 20  # of a group, in words
-
-
-class RunClaimedError(Exception):
-    """A run can't go on here: it is running already, in this process or in another one.
-
-    Attributes:
-      run_id: which run.
-      pid: the id of the process that runs it, if it is known.
-    """
-
-    def __init__(self, run_id: str, pid: int | None = None) -> None:
-        super().__init__(run_id, pid)
-        self.run_id = run_id
-        self.pid = pid
-
-    def __str__(self) -> str:
-        where = "" if self.pid is None else f", in the process {self.pid}"
-        return f"the run {self.run_id!r} is running already{where}; wait for it, or use another run_id"
-
-
-@final
-@attrs.frozen(kw_only=True)
-class StoredRun:
-    """What a store has of a run.
-
-    Attributes:
-      status: what it was written with last.
-      parts: the texts, by their numbers.
-    """
-
-    status: RunStatus
-    parts: Mapping[int, str]
-
-
-@final
-@attrs.frozen(kw_only=True)
-class RunChange:
-    """What is to be written of a run, all of it or nothing.
-
-    Attributes:
-      pipeline: the name of the pipeline.
-      status: what is to be known of the run from now on.
-      step: the full name of the step that was done last; None: the same as before.
-      error: what the run failed with, in words.
-      parts: texts to be added, or to take the place of those with the same numbers.
-      dropped: the numbers of texts to be deleted.
-    """
-
-    pipeline: str
-    status: RunStatus
-    step: str | None = None
-    error: str | None = None
-    parts: Mapping[int, str] = attrs.field(factory=dict[int, str])
-    dropped: Collection[int] = ()
-
-
-class RunClaim(Protocol):
-    """A run that nobody else can have."""
-
-    async def read(self) -> StoredRun | None:
-        """Return what there is of the run; None if it has never been written."""
-        ...
-
-    async def write(self, change: RunChange, /) -> None:
-        """Write `change`, whole or not at all; when this returns, it is there to stay.
-
-        If it is cancelled and has written all the same, it returns.
-        """
-        ...
-
-
-class RunStore(Protocol):
-    """Where durable runs are kept, for ``run(store=…)``."""
-
-    def claim(self, run_id: str, /) -> AbstractAsyncContextManager[RunClaim]:
-        """Have a run for oneself until the context ends, or the process dies in whatever way.
-
-        Raises:
-          RunClaimedError: somebody has it; raised when the context is entered.
-        """
-        ...
 
 
 def durably(
