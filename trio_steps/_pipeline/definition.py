@@ -2,8 +2,8 @@
 
 A pipeline is a row of nodes. A node says when and under which policies its body runs, and what becomes of the
 output; the body is a function (a fork used as a step is one too), a row of nodes again, a group of members (which
-are functions or rows of nodes), a branch of cases, or a function for each element of a collection. Groups and
-for_each hold the plan of the fork that they are.
+are functions or rows of nodes), a branch of cases, a function for each element of a collection, or a row of nodes
+that is repeated. Groups and for_each hold the plan of the fork that they are.
 
 Everything that can be known before a run is worked out here, once: how each function is called, and what fork a
 group is. Full names depend on where a pipeline is nested; they are made as the loop goes down.
@@ -23,7 +23,7 @@ from .run.checkpoint import ANY
 from .signature import binder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
     from trio_steps._core.policies import Policies
@@ -137,12 +137,26 @@ Member: TypeAlias = "Function | Nodes"
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class Group:
-    """Members that run at once, as the fork `plan`; its paths are called with the run of the group."""
+    """Members that run at once, as the fork `plan`; its paths are called with the run of the group.
 
-    mode: Literal["all", "settle", "race"]
+    In a flow, a member starts when the siblings have ended that it takes keys from. So a flow is a fork with
+    ``mode="all"`` whose paths come from a source, each as soon as it may start: who waits is no path yet, and holds no
+    slot, token or permit. What a sibling provides comes from that sibling or not at all: if it ends without the key,
+    the member has no such key, whatever the context has.
+
+    Attributes:
+      mode: what it means that members succeed or fail.
+      ids: what the members are called.
+      members: what they do.
+      plan: the fork; that of a flow has no paths.
+      edges: of a flow, for each member its keys that come from siblings, and the indexes of those; else empty.
+    """
+
+    mode: Literal["all", "settle", "race", "flow"]
     ids: tuple[str, ...]
     members: tuple[Member, ...]
     plan: Plan
+    edges: tuple[Mapping[str, int], ...] = ()
 
 
 @final
@@ -191,6 +205,27 @@ class Each:
 
 @final
 @attrs.frozen(kw_only=True, eq=False)
+class Repeat:
+    """A row of nodes that is run in rounds.
+
+    A round sees the context around it and what the rounds before it have changed there. All of them together make one
+    patch. A round is complete when `until` has answered, which is recorded with it, and not asked again.
+
+    Attributes:
+      nodes: one round. Their full names in a run have its number, ``refine/2/draft``; `names_of` leaves it out.
+      until: whether that was the last round; called like a condition, with the context after it.
+      at_most: how many rounds there may be.
+      on_limit: what the end of the last of them means if `until` does not hold then: a `LoopLimitError`, or nothing.
+    """
+
+    nodes: Nodes
+    until: Function
+    at_most: int
+    on_limit: Literal["raise", "continue"]
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
 class Node:
     """A step of a pipeline.
 
@@ -208,7 +243,7 @@ class Node:
     """
 
     id: str
-    body: Function | Nodes | Group | Branch | Each
+    body: Function | Nodes | Group | Branch | Each | Repeat
     condition: Function | bool | None
     policies: Policies | None
     on_error: OnError
@@ -219,7 +254,10 @@ class Node:
     after: Shape
 
     def inner(self) -> Iterator[tuple[str, Nodes]]:
-        """Yield the rows of nodes inside this one, each with what comes after its own name in theirs."""
+        """Yield the rows of nodes inside this one, each with what comes after its own name in theirs.
+
+        In a run that is followed by the id of an element or, which is left out here, by the number of a round.
+        """
         body = self.body
         if isinstance(body, tuple):
             yield "/", body
@@ -232,6 +270,8 @@ class Node:
                 yield f"/{case.id}/", case.nodes
         elif isinstance(body, Each) and body.nodes is not None:
             yield f"/{ANY}/", body.nodes
+        elif isinstance(body, Repeat):
+            yield "/", body.nodes
 
 
 def sharing(nodes: Nodes, keys: AbstractSet[str]) -> Nodes:
@@ -256,6 +296,8 @@ def _sharing(node: Node, keys: AbstractSet[str]) -> Node:
         more = keys | {body.each} if body.over in keys else keys
         nodes = None if body.nodes is None else sharing(body.nodes, more)
         body = attrs.evolve(body, function=shared(body.function), nodes=nodes)
+    elif isinstance(body, Repeat):
+        body = attrs.evolve(body, nodes=shared(body.nodes), until=shared(body.until))
     else:
         body = shared(body)
     return attrs.evolve(node, body=body, condition=shared(node.condition))
@@ -275,6 +317,8 @@ def takes(nodes: Nodes, key: str) -> bool:
                 return True
             if body.nodes is None:
                 functions.append(body.function)
+        elif isinstance(body, Repeat):
+            functions.append(body.until)
         signatures = [function.signature for function in functions if isinstance(function, Function)]
         if any(signature.takes(key) or signature.whole for signature in signatures):
             return True
@@ -328,6 +372,8 @@ def lines_of(nodes: Nodes, indent: str) -> list[str]:
             what = f" ({body.mode})"
         elif isinstance(body, Each):
             what = f" (for each {body.each} of {body.over})"
+        elif isinstance(body, Repeat):
+            what = f" (repeat, {body.at_most} times at most)"
         elif node.transforms:
             what = " (transform)"
         lines.append(f"{indent}{node.id}{what}")
@@ -343,6 +389,6 @@ def lines_of(nodes: Nodes, indent: str) -> list[str]:
                 lines += lines_of(case.nodes, deeper + "  ")
         elif isinstance(body, tuple):
             lines += lines_of(body, deeper)
-        elif isinstance(body, Each):
+        elif isinstance(body, (Each, Repeat)):
             lines += lines_of(body.nodes or (), deeper)
     return lines

@@ -18,7 +18,7 @@ from trio_steps._fork.engine.run import run as run_fork
 from trio_steps._fork.modes import All, Quorum, Race, Settle
 from trio_steps._observers.rows import WORDS, counts, read, walk
 
-from .definition import Branch, Each, Function, Group
+from .definition import Branch, Each, Function, Group, Repeat
 from .run.loop import program_of
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class _Sketch:
             cases.append(("otherwise", functools.partial(self._add_all, steps=(), around=name)))
         draft.choose(Node(kind="decision", label=step.id, name=name, notes=notes, maybe=maybe), cases)
 
-    def _body(self, body: Function | Nodes | Group | Each, label: str, name: str) -> Node:
+    def _body(self, body: Function | Nodes | Group | Each | Repeat, label: str, name: str) -> Node:
         if isinstance(body, Function):
             return self._call(body.call, label, name)
         if isinstance(body, Each):
@@ -112,6 +112,8 @@ class _Sketch:
         if isinstance(body, Group):
             members = tuple(map(functools.partial(self._member, name), body.ids, body.members))
             return Node(kind="frame", label=label, name=name, inside=Graph(members))
+        if isinstance(body, Repeat):
+            return attrs.evolve(self._frame(body.nodes, label, name, _within(name, _ANY)), many=True)
         return self._frame(body, label, name, name)
 
     def _member(self, group: str, id: str, member: Member) -> Node:
@@ -189,6 +191,9 @@ def _step_notes(step: PipelineStep) -> Iterator[str]:
         if body.settle:
             yield "settle"
         yield from _limits(body.plan)
+    elif isinstance(body, Repeat):
+        yield f"until {_function(body.until)}"
+        yield "1 round" if body.at_most == 1 else f"{body.at_most} rounds at most"
     elif isinstance(body, Group):
         yield body.mode
         yield from _limits(body.plan)
