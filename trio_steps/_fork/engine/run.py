@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from trio_steps._fork.modes import Mode
 
-    from .source import Call, Known, Path
+    from .source import Adapt, Call, Known, Path
 
 STRETCH: Final = 32
 """How many paths are run or started without a checkpoint in between, at most."""
@@ -75,6 +75,7 @@ class Plan:
     stagger: float | None
     timeout: float | None
     dispose: Call | None
+    adapt: Adapt | None = None  # makes of what is called for a path of `source` or `function`, and the path, another
 
 
 def run(plan: Plan, *args: Any) -> Coroutine[Any, Any, Any]:
@@ -136,7 +137,7 @@ class _Run:
         self._context = copy_context()  # where workers start: with the caller's variables, whoever hires them
         self._ledger: Ledger[Any] = Ledger(plan.id, self._name)
         self._mode = plan.mode(self._ledger)
-        self._source = Source(plan.known, self._ledger)
+        self._source = Source(plan.known, self._ledger, plan.adapt)
         self._leftovers = Leftovers(self._ledger, scope, plan.dispose)
         self._total: int | None = None
         # the workers

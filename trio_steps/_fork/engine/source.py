@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Call = Callable[..., Any]
 Path = tuple[int, str, Call]  # its index, its id, and what to call in its scope
+Adapt = Callable[[Call, object], Call]
 
 
 @final
@@ -64,15 +65,35 @@ class Source:
       dry: there is no path left, or none is wanted any more.
     """
 
-    __slots__ = ("_context", "_iterator", "_ledger", "_pulled", "_stream", "dry", "error", "known", "take", "total")
+    __slots__ = (
+        "_adapt",
+        "_context",
+        "_iterator",
+        "_ledger",
+        "_pulled",
+        "_stream",
+        "dry",
+        "error",
+        "known",
+        "take",
+        "total",
+    )
 
-    def __init__(self, known: Known | None, ledger: Ledger[Any]) -> None:
+    def __init__(self, known: Known | None, ledger: Ledger[Any], adapt: Adapt | None = None) -> None:
+        """Begin with `known`, if that is given; then `ask` and `open` are not to be called.
+
+        Args:
+          known: all paths.
+          ledger: where they are entered.
+          adapt: makes of what to call for a path that comes later, and the path itself, what to call instead.
+        """
         self.known: Known | None = None
         self.take: Callable[[], Path | None] = _nothing
         self.total: int | None = None
         self.error: Exception | None = None
         self.dry = False
         self._pulled = 0
+        self._adapt = adapt
         self._ledger = ledger
         self._context = copy_context()
         self._iterator: Iterator[object] | None = None
@@ -107,7 +128,11 @@ class Source:
           ConfigError: it can't be iterated over, or what it holds can't be paths.
         """
         if isinstance(source, COLLECTIONS):
-            self._know(describe_all(cast("Collection[object]", source)))
+            paths = cast("Collection[object]", source)
+            found = describe_all(paths)
+            if self._adapt is not None:
+                found = Known(found.ids, list(map(self._adapt, found.calls, paths)))
+            self._know(found)
         elif not isinstance(source, (AsyncIterable, Iterable)):
             raise ConfigError(
                 f"the paths function of fork {self._ledger.name!r} returned {source!r}; "
@@ -152,6 +177,8 @@ class Source:
             self.total = self._pulled
             return None
         base, given, call = describe(path)
+        if self._adapt is not None:
+            call = self._adapt(call, path)
         index = self._pulled
         self._pulled = index + 1
         return index, cast("PathNames", self._ledger.names).add(base, given), call

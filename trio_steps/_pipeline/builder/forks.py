@@ -2,23 +2,22 @@
 
 The paths of a fork are called with its input, which is the whole context here. So each plain function among them is
 put behind one that takes the context and makes keyword arguments of it. Forks inside are done the same way; pipelines
-take the context as it is. Paths that are known are done when the pipeline is built, and checked then; what a function
-or a lazy source gives is done when it comes, path by path.
+take the context as it is. Paths that are known are done when the pipeline is built, and checked then; those that a
+function or a lazy source gives are adapted by the fork, as its plan says, when they come.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast, final
 
 import attrs
 
 from trio_steps._core.scope import current_scope
-from trio_steps._core.step import Step, describe, type_of
+from trio_steps._core.step import describe
 from trio_steps._fork.engine.run import run as run_fork
-from trio_steps._fork.engine.source import COLLECTIONS, Known
+from trio_steps._fork.engine.source import Known
 from trio_steps._fork.fork import Fork
 from trio_steps._pipeline.context import Context
 from trio_steps._pipeline.contract.flow import needs_of
@@ -27,7 +26,7 @@ from trio_steps._pipeline.run.loop import program_of
 from trio_steps._pipeline.signature import signature_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
     from trio_steps._fork.engine.run import Plan
@@ -78,9 +77,15 @@ def _plan_with_context(fork: Plan, share: AbstractSet[str]) -> Plan:
     if fork.known is not None:
         calls = [paths.with_context(call, call) for call in fork.known.calls]
         return attrs.evolve(fork, known=Known(fork.known.ids, calls))
-    if fork.function is not None:
-        return attrs.evolve(fork, function=functools.partial(paths.given_by, fork.function))
-    return attrs.evolve(fork, source=paths.of(fork.source))
+    function = fork.function
+    if function is None:
+        return attrs.evolve(fork, adapt=paths.with_context)
+
+    @functools.wraps(function)
+    def given_for(context: Any, *scope: Any) -> object:
+        return function(Context(context, share), *scope)
+
+    return attrs.evolve(fork, function=given_for, adapt=paths.with_context)
 
 
 @final
@@ -115,31 +120,6 @@ class _Paths:
                 self._binds[kind] = bind
         return bind
 
-    def path(self, path: object) -> Step[Any, Any]:
-        """Return `path`, of a source, as one that takes the context."""
-        id, given, call = describe(path)
-        return Step(id, given, self.with_context(call, path))
-
-    def given_by(self, function: Callable[..., Any], context: Any, *scope: Any) -> object:
-        """Return the paths that `function` gives for a copy of the context."""
-        source: object = function(Context(context, self._share), *scope)
-        if hasattr(type_of(source), "__await__"):
-            return self._awaited(cast("Awaitable[object]", source))
-        return self.of(source)
-
-    async def _awaited(self, source: Awaitable[object]) -> object:
-        return self.of(await source)
-
-    def of(self, source: object) -> Any:
-        """Return the paths of `source`; what is no source is left for the engine to refuse."""
-        if isinstance(source, COLLECTIONS):
-            return [self.path(path) for path in cast("Iterable[object]", source)]
-        if isinstance(source, AsyncIterable):
-            return _AsyncSource(cast("AsyncIterable[object]", source), self.path)
-        if isinstance(source, Iterable):
-            return _Source(cast("Iterable[object]", source), self.path)
-        return source
-
 
 def _kind(function: object) -> object:
     """Return a key that is the same for functions that are called alike, or None; lambdas come by the thousand."""
@@ -149,63 +129,3 @@ def _kind(function: object) -> object:
         inner = _kind(function.func)
         return None if inner is None else (inner, len(function.args), frozenset(function.keywords))
     return None
-
-
-@final
-class _Source:
-    """A source that is pulled one by one, each path of which is made to take the context."""
-
-    def __init__(self, source: Iterable[object], path: Callable[[object], object]) -> None:
-        self._source = source
-        self._path = path
-
-    def __iter__(self) -> _Iterator:
-        return _Iterator(iter(self._source), self._path)
-
-
-@final
-class _Iterator:
-    """Goes over a `_Source`; to close it closes what that goes over."""
-
-    def __init__(self, iterator: Iterator[object], path: Callable[[object], object]) -> None:
-        self._iterator = iterator
-        self._path = path
-
-    def __next__(self) -> object:
-        return self._path(next(self._iterator))
-
-    def close(self) -> None:
-        """Close the iterator, if it can be closed."""
-        close = getattr(self._iterator, "close", None)
-        if close is not None:
-            close()
-
-
-@final
-class _AsyncSource:
-    """The same of an async source."""
-
-    def __init__(self, source: AsyncIterable[object], path: Callable[[object], object]) -> None:
-        self._source = source
-        self._path = path
-
-    def __aiter__(self) -> _AsyncIterator:
-        return _AsyncIterator(aiter(self._source), self._path)
-
-
-@final
-class _AsyncIterator:
-    """Goes over an `_AsyncSource`; to close it closes what that goes over."""
-
-    def __init__(self, iterator: AsyncIterator[object], path: Callable[[object], object]) -> None:
-        self._iterator = iterator
-        self._path = path
-
-    async def __anext__(self) -> object:
-        return self._path(await anext(self._iterator))
-
-    async def aclose(self) -> None:
-        """Close the iterator, if it can be closed."""
-        close = getattr(self._iterator, "aclose", None)
-        if close is not None:
-            await close()
