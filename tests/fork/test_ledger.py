@@ -18,7 +18,8 @@ from trio_steps import (
     StepTimeoutError,
     fork,
 )
-from trio_steps._fork.ledger import MISSING, PathNames
+from trio_steps._fork.ledger import MISSING
+from trio_steps._fork.paths import PathNames
 
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup

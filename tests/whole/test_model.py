@@ -36,8 +36,7 @@ from trio_steps import (
     ValueDiscarded,
     step,
 )
-from trio_steps._fork.engine.source import describe_all
-from trio_steps._fork.ledger import PathNames
+from trio_steps._fork.paths import PathNames, describe_all
 
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup

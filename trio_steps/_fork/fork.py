@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from trio_steps._core.step import Nullary, Plain
     from trio_steps._drawing.graph import Direction
 
-    from .engine.run import Plan
     from .ledger import Ledger
     from .modes import Mode
+    from .plan import Plan
 
     # When one has a default, all have to have one.
     In = TypeVarWithDefault("In", default=None)

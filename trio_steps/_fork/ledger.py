@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from enum import Enum
 from itertools import repeat
 from operator import is_
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
 from trio_steps._core.errors import ForkPartialError, PathCancelledError, StepTimeoutError
 from trio_steps._core.results import Fulfilled, Rejected, all_fulfilled
+
+from .paths import PathNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,65 +31,6 @@ class Missing(Enum):
 
 
 MISSING: Final = Missing.MISSING
-
-
-@final
-class PathNames:
-    """The ids of a fork's paths, by index.
-
-    Ids that repeat are numbered (``fetch``, ``fetch#2``, ``fetch#3``). A lazy source may have a million paths
-    with one function: runs of the same base name are kept as one entry, so that memory does not grow with the
-    number of paths, and an id is put together when somebody asks for it.
-    """
-
-    __slots__ = ("_bases", "_counts", "_first", "_starts", "_total")
-
-    def __init__(self) -> None:
-        self._starts: list[int] = []  # where each run begins
-        self._bases: list[str] = []  # what its paths are called
-        self._first: list[int] = []  # the number of its first path; 0: an id that was given, never numbered
-        self._counts: dict[str, int] = {}
-        self._total = 0
-
-    def add(self, base: str, given: bool) -> str:
-        """Add the next path and return its id: `base` as it is if it was `given`, else numbered if it repeats."""
-        index = self._total
-        self._total = index + 1
-        counts = self._counts
-        number = counts.get(base, 0) + 1
-        if not given and "#" in base and number == 1:  # it may look like the number of another
-            other, _, its_number = base.rpartition("#")
-            number += its_number.isdecimal() and counts.get(other, 0) >= int(its_number)
-        id = base
-        if not given and number > 1:
-            id = f"{base}#{number}"
-            while id in counts:
-                number += 1
-                id = f"{base}#{number}"
-        counts[base] = number
-        first = 0 if given else number
-        if not self._bases or self._bases[-1] != base or self._number(len(self._bases) - 1, index) != first:
-            self._starts.append(index)
-            self._bases.append(base)
-            self._first.append(first)
-        return id
-
-    def _number(self, run: int, index: int) -> int:
-        first = self._first[run]
-        return first + index - self._starts[run] if first else 0
-
-    def __len__(self) -> int:
-        return self._total
-
-    def __iter__(self) -> Iterator[str]:
-        return map(self.__getitem__, range(self._total))
-
-    def __getitem__(self, index: int) -> str:
-        if not 0 <= index < self._total:
-            raise IndexError(index)
-        run = bisect_right(self._starts, index) - 1
-        number = self._number(run, index)
-        return self._bases[run] if number < 2 else f"{self._bases[run]}#{number}"
 
 
 @final

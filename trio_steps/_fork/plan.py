@@ -5,22 +5,43 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, final
 
+import attrs
 import trio
 
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.policies import check_seconds, check_timeout
 from trio_steps._core.step import check_id
 
-from .engine.run import Plan
-from .engine.source import COLLECTIONS, describe_all
 from .modes import All, Quorum, Race, Settle
+from .paths import COLLECTIONS, describe_all
 
 if TYPE_CHECKING:
-    from .engine.source import Known
     from .ledger import Ledger
     from .modes import Mode
+    from .paths import Adapt, Call, Known
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
+class Plan:
+    """What a fork was built with. Exactly one of `known`, `source` and `function` says where paths come from."""
+
+    id: str
+    mode: Callable[[Ledger[Any]], Mode[Any, Any]]
+    known: Known | None  # all of them
+    source: Iterable[object] | AsyncIterable[object] | None  # pulled one by one
+    function: Call | None  # gives the paths for an input
+    function_wants_scope: bool
+    merge: Call | None
+    merge_wants_scope: bool
+    concurrency: int | trio.CapacityLimiter | None
+    stagger: float | None
+    timeout: float | None
+    dispose: Call | None
+    adapt: Adapt | None = None  # makes of what is called for a path of `source` or `function`, and the path, another
+
 
 _MODES: Mapping[str, Callable[[Ledger[Any]], Mode[Any, Any]]] = {"race": Race, "all": All, "settle": Settle}
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from trio_steps._core.policies import Policies
-    from trio_steps._fork.engine.run import Plan
-    from trio_steps._fork.engine.source import Call
     from trio_steps._fork.ledger import Ledger
+    from trio_steps._fork.paths import Call
+    from trio_steps._fork.plan import Plan
 
     from .context import MergePolicy
     from .contract.shape import Shape

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trio_steps._core.events import Event
     from trio_steps._core.policies import Policies
     from trio_steps._drawing.graph import Direction, Run
-    from trio_steps._fork.engine.run import Plan
+    from trio_steps._fork.plan import Plan
     from trio_steps._observers.rows import Row
 
     from .definition import Case, Member, Nodes

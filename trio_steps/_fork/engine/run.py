@@ -30,7 +30,6 @@ from math import inf
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast, final
 
-import attrs
 import trio
 
 from trio_steps._core.errors import ForkPartialError, StepTimeoutError, add_note, leaves, name_step
@@ -48,34 +47,13 @@ if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine
 
-    from trio_steps._fork.modes import Mode
-
-    from .source import Adapt, Call, Known, Path
+    from trio_steps._fork.paths import Path
+    from trio_steps._fork.plan import Plan
 
 STRETCH: Final = 32
 """How many paths are run or started without a checkpoint in between, at most."""
-
-
-@final
-@attrs.frozen(kw_only=True, eq=False)
-class Plan:
-    """What a fork was built with. Exactly one of `known`, `source` and `function` says where paths come from."""
-
-    id: str
-    mode: Callable[[Ledger[Any]], Mode[Any, Any]]
-    known: Known | None  # all of them
-    source: Iterable[object] | AsyncIterable[object] | None  # pulled one by one
-    function: Call | None  # gives the paths for an input
-    function_wants_scope: bool
-    merge: Call | None
-    merge_wants_scope: bool
-    concurrency: int | trio.CapacityLimiter | None
-    stagger: float | None
-    timeout: float | None
-    dispose: Call | None
-    adapt: Adapt | None = None  # makes of what is called for a path of `source` or `function`, and the path, another
 
 
 def run(plan: Plan, *args: Any) -> Coroutine[Any, Any, Any]:

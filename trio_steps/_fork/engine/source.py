@@ -3,44 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterable, Iterable
 from contextvars import copy_context
 from functools import partial
-from inspect import iscoroutine
 from itertools import count
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, cast, final
-
-import attrs
 
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.step import called, describe
+from trio_steps._fork.paths import COLLECTIONS, Known, describe_all
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
 if TYPE_CHECKING:
-    from trio_steps._fork.ledger import Ledger, PathNames
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator
 
-Call = Callable[..., Any]
-Path = tuple[int, str, Call]  # its index, its id, and what to call in its scope
-Adapt = Callable[[Call, object], Call]
-
-
-@final
-@attrs.frozen(eq=False)
-class Known:
-    """Paths that are all there, by index: the id of each, and what to call in its scope."""
-
-    ids: list[str]
-    calls: list[Call]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-COLLECTIONS: Final = (list, tuple, set, frozenset)
-"""Sources that are all there: their paths are known when the fork begins."""
+    from trio_steps._fork.ledger import Ledger
+    from trio_steps._fork.paths import Adapt, Call, Path, PathNames
 
 _END: Final = object()
 
@@ -218,64 +198,3 @@ class Source:
                 self._fail(rest)
             elif rest is not None:
                 self._fail_mixed(rest)
-
-
-def describe_all(paths: Collection[object]) -> Known:
-    """Give each path of a source that is all there an id of its own.
-
-    Raises:
-      ConfigError: one can't be called, or two were given the same id.
-    """
-    counts: dict[str, int] = {}
-    ids: list[str] = []
-    calls: list[Call] = []
-    plain, last, number = True, "", 0
-    try:
-        for path in paths:
-            if type(path) is FunctionType:  # as `describe` has it, but without a call: most paths are functions
-                base = path.__name__
-                calls.append(path)
-            else:
-                base, given, call = describe(path)
-                plain = plain and not given
-                calls.append(call)
-            if base is not last:  # as a rule it is: many paths have the name of one function
-                counts[last] = number
-                last, number = base, counts.get(base, 0)
-            number += 1
-            ids.append(base if number == 1 else f"{base}#{number}")
-    except ConfigError:
-        for path in paths:
-            if iscoroutine(path):
-                path.close()  # the error says it all; that it was never awaited is no news
-        raise
-    counts[last] = number
-    if plain and not any("#" in base for base in counts):
-        return Known(ids, calls)
-    # What was given by hand stays as it is; others make way for it, and for what looks like a number of theirs.
-    return Known(_ids(paths), calls)
-
-
-def _ids(paths: Collection[object]) -> list[str]:
-    described = [describe(path) for path in paths]
-    taken: set[str] = set()
-    for id, given, _ in described:
-        if given:
-            if id in taken:
-                raise ConfigError(f"two paths of a fork have the id {id!r}: give each its own, step(…, id=…)")
-            taken.add(id)
-    counts: dict[str, int] = {}
-    ids: list[str] = []
-    for base, given, _ in described:
-        id = base
-        if not given:
-            number = counts.get(base, 0) + 1
-            if number > 1:
-                id = f"{base}#{number}"
-            while id in taken:
-                number += 1
-                id = f"{base}#{number}"
-            counts[base] = number
-            taken.add(id)
-        ids.append(id)
-    return ids

@@ -17,8 +17,8 @@ import attrs
 from trio_steps._core.scope import current_scope
 from trio_steps._core.step import describe
 from trio_steps._fork.engine.run import run as run_fork
-from trio_steps._fork.engine.source import Known
 from trio_steps._fork.fork import Fork
+from trio_steps._fork.paths import Known
 from trio_steps._pipeline.context import Context
 from trio_steps._pipeline.contract.flow import needs_of
 from trio_steps._pipeline.definition import Function
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
-    from trio_steps._fork.engine.run import Plan
+    from trio_steps._fork.plan import Plan
     from trio_steps._pipeline.contract.flow import Need
     from trio_steps._pipeline.signature import Bind
 

@@ -14,7 +14,7 @@ import attrs
 from trio_steps._core.errors import ConfigError, StepInputError, leaves, listed
 from trio_steps._core.policies import Policies, Retry
 from trio_steps._core.step import FunctionStep, Step, describe
-from trio_steps._fork.engine.source import Known
+from trio_steps._fork.paths import Known
 from trio_steps._fork.plan import plan
 from trio_steps._pipeline.contract.flow import ADMITTED, CONDITION, SUCCEEDS, for_each, needs_of, provided_by
 from trio_steps._pipeline.definition import Each, Function, Group, Node, WholeRace, member_path, sharing, takes

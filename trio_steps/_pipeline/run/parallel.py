@@ -17,7 +17,7 @@ from trio_steps._core.results import Fulfilled, Rejected
 from trio_steps._core.scope import current, current_scope
 from trio_steps._core.step import type_of
 from trio_steps._fork.engine.run import run as run_fork
-from trio_steps._fork.engine.source import Known
+from trio_steps._fork.paths import Known
 from trio_steps._pipeline.call import awaitable, output_of
 from trio_steps._pipeline.context import Output
 from trio_steps._pipeline.definition import Function, Partial, element_path
@@ -28,7 +28,7 @@ from .checkpoint import Entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from trio_steps._fork.engine.run import Plan
+    from trio_steps._fork.plan import Plan
     from trio_steps._pipeline.context import Store
     from trio_steps._pipeline.definition import Each, Group
 

@@ -1,0 +1,158 @@
+"""The paths of a fork: what each is called by, and what to call for it.
+
+Ids that repeat are numbered (``fetch``, ``fetch#2``, ``fetch#3``); those that were given by hand stay as they are, and
+the others make way for them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator
+from inspect import iscoroutine
+from types import FunctionType
+from typing import Any, Final, final
+
+import attrs
+
+from trio_steps._core.errors import ConfigError
+from trio_steps._core.step import describe
+
+Call = Callable[..., Any]
+Path = tuple[int, str, Call]  # its index, its id, and what to call in its scope
+Adapt = Callable[[Call, object], Call]
+
+
+@final
+@attrs.frozen(eq=False)
+class Known:
+    """Paths that are all there, by index: the id of each, and what to call in its scope."""
+
+    ids: list[str]
+    calls: list[Call]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+COLLECTIONS: Final = (list, tuple, set, frozenset)
+"""Sources that are all there: their paths are known when the fork begins."""
+
+
+@final
+class PathNames:
+    """The ids of a fork's paths, by index.
+
+    Ids that repeat are numbered (``fetch``, ``fetch#2``, ``fetch#3``). A lazy source may have a million paths
+    with one function: runs of the same base name are kept as one entry, so that memory does not grow with the
+    number of paths, and an id is put together when somebody asks for it.
+    """
+
+    __slots__ = ("_bases", "_counts", "_first", "_starts", "_total")
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []  # where each run begins
+        self._bases: list[str] = []  # what its paths are called
+        self._first: list[int] = []  # the number of its first path; 0: an id that was given, never numbered
+        self._counts: dict[str, int] = {}
+        self._total = 0
+
+    def add(self, base: str, given: bool) -> str:
+        """Add the next path and return its id: `base` as it is if it was `given`, else numbered if it repeats."""
+        index = self._total
+        self._total = index + 1
+        counts = self._counts
+        number = counts.get(base, 0) + 1
+        if not given and "#" in base and number == 1:  # it may look like the number of another
+            other, _, its_number = base.rpartition("#")
+            number += its_number.isdecimal() and counts.get(other, 0) >= int(its_number)
+        id = base
+        if not given and number > 1:
+            id = f"{base}#{number}"
+            while id in counts:
+                number += 1
+                id = f"{base}#{number}"
+        counts[base] = number
+        first = 0 if given else number
+        if not self._bases or self._bases[-1] != base or self._number(len(self._bases) - 1, index) != first:
+            self._starts.append(index)
+            self._bases.append(base)
+            self._first.append(first)
+        return id
+
+    def _number(self, run: int, index: int) -> int:
+        first = self._first[run]
+        return first + index - self._starts[run] if first else 0
+
+    def __len__(self) -> int:
+        return self._total
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.__getitem__, range(self._total))
+
+    def __getitem__(self, index: int) -> str:
+        if not 0 <= index < self._total:
+            raise IndexError(index)
+        run = bisect_right(self._starts, index) - 1
+        number = self._number(run, index)
+        return self._bases[run] if number < 2 else f"{self._bases[run]}#{number}"
+
+
+def describe_all(paths: Collection[object]) -> Known:
+    """Give each path of a source that is all there an id of its own.
+
+    Raises:
+      ConfigError: one can't be called, or two were given the same id.
+    """
+    counts: dict[str, int] = {}
+    ids: list[str] = []
+    calls: list[Call] = []
+    plain, last, number = True, "", 0
+    try:
+        for path in paths:
+            if type(path) is FunctionType:  # as `describe` has it, but without a call: most paths are functions
+                base = path.__name__
+                calls.append(path)
+            else:
+                base, given, call = describe(path)
+                plain = plain and not given
+                calls.append(call)
+            if base is not last:  # as a rule it is: many paths have the name of one function
+                counts[last] = number
+                last, number = base, counts.get(base, 0)
+            number += 1
+            ids.append(base if number == 1 else f"{base}#{number}")
+    except ConfigError:
+        for path in paths:
+            if iscoroutine(path):
+                path.close()  # the error says it all; that it was never awaited is no news
+        raise
+    counts[last] = number
+    if plain and not any("#" in base for base in counts):
+        return Known(ids, calls)
+    # What was given by hand stays as it is; others make way for it, and for what looks like a number of theirs.
+    return Known(_ids(paths), calls)
+
+
+def _ids(paths: Collection[object]) -> list[str]:
+    described = [describe(path) for path in paths]
+    taken: set[str] = set()
+    for id, given, _ in described:
+        if given:
+            if id in taken:
+                raise ConfigError(f"two paths of a fork have the id {id!r}: give each its own, step(…, id=…)")
+            taken.add(id)
+    counts: dict[str, int] = {}
+    ids: list[str] = []
+    for base, given, _ in described:
+        id = base
+        if not given:
+            number = counts.get(base, 0) + 1
+            if number > 1:
+                id = f"{base}#{number}"
+            while id in taken:
+                number += 1
+                id = f"{base}#{number}"
+            counts[base] = number
+            taken.add(id)
+        ids.append(id)
+    return ids
