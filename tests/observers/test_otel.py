@@ -348,7 +348,7 @@ async def test_span_of_a_failure_has_the_status_error_and_the_exception(traces: 
     assert "raise error" in exception["exception.stacktrace"]
     whole = traces.span("f")
     assert whole.status.status_code is StatusCode.ERROR
-    assert whole.attributes["error.type"] == "trio_steps._core.errors.ForkPartialError"
+    assert whole.attributes["error.type"] == "trio_steps.ForkPartialError"
     assert whole.status.description == "fork 'f': 1 of 1 paths failed (1 sub-exception)"
 
 

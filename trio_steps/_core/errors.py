@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 import trio
 
+from .public import public
+
 if sys.version_info < (3, 11):  # trio itself depends on this backport
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
 
@@ -34,6 +36,7 @@ else:
 NewExceptionT = TypeVar("NewExceptionT", bound=Exception)
 
 
+@public
 class ConfigError(ValueError):
     """Something can't work as it is written. Raised when it is built, where that can be seen then.
 
@@ -41,6 +44,7 @@ class ConfigError(ValueError):
     """
 
 
+@public
 class StepTimeoutError(trio.TooSlowError):
     """A step, or a whole fork, was not done in time. Its work has stopped by the time this is raised.
 
@@ -62,6 +66,7 @@ class StepTimeoutError(trio.TooSlowError):
         return f"{self.step!r} timed out after {self.seconds:g} s"
 
 
+@public
 class CircuitOpenError(Exception):
     """A step was not tried, because its circuit breaker is open.
 
@@ -82,10 +87,12 @@ class CircuitOpenError(Exception):
         return f"circuit breaker of {self.step!r} is open; {when}"
 
 
+@public
 class NoPathsError(Exception):
     """A race or a quorum had no paths, or a quorum fewer than it needs: it can't have a result."""
 
 
+@public
 class PathCancelledError(Exception):
     """Stands in ``ForkPartialError.failed`` for a path that the fork cancelled.
 
@@ -110,6 +117,7 @@ class PathCancelledError(Exception):
         return f"{self.step!r} {verb}: {self.reason}"
 
 
+@public
 class ForkPartialError(ExceptionGroup[ExceptionT_co]):
     """Some paths of a fork failed, and with them the fork.
 
@@ -173,6 +181,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
+@public
 class KeyCollisionError(Exception):
     """Two sources gave the same key to a context, and ``merge_policy="error"`` allows one.
 
@@ -196,6 +205,7 @@ class KeyCollisionError(Exception):
         )
 
 
+@public
 class StepInputError(Exception):
     """A step needs a key that the context doesn't have when it runs. It is never retried.
 
@@ -226,6 +236,7 @@ class StepInputError(Exception):
         )
 
 
+@public
 class StepOutputError(TypeError):
     """A step returned something that can't be merged into a context.
 
@@ -243,6 +254,7 @@ class StepOutputError(TypeError):
         return f"{self.step!r} {self.problem}"
 
 
+@public
 class CheckpointError(ValueError):
     """A checkpoint can't be written, read or resumed from.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast, final
 import attrs
 
 from .errors import ConfigError
+from .public import public
 
 if TYPE_CHECKING:
     from .scope import Scope
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("trio_steps")
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Event:
     """Something happened to a step.
@@ -36,12 +38,14 @@ class Event:
     quiet: bool = attrs.field(default=False, repr=False)
 
 
+@public
 @final
 @attrs.frozen(kw_only=True)
 class StepStarted(Event):
     """A step began to run."""
 
 
+@public
 @final
 @attrs.frozen(kw_only=True)
 class StepSucceeded(Event):
@@ -51,6 +55,7 @@ class StepSucceeded(Event):
     won: bool = attrs.field(default=False, repr=False)
 
 
+@public
 @final
 @attrs.frozen(kw_only=True)
 class StepFailed(Event):
@@ -60,6 +65,7 @@ class StepFailed(Event):
     error: BaseException
 
 
+@public
 @final
 @attrs.frozen(kw_only=True)
 class StepCancelled(Event):
@@ -69,6 +75,7 @@ class StepCancelled(Event):
     reason: str
 
 
+@public
 @final
 @attrs.frozen(kw_only=True)
 class StepSkipped(Event):
@@ -77,6 +84,7 @@ class StepSkipped(Event):
     reason: str
 
 
+@public
 @final
 @attrs.frozen(kw_only=True)
 class StepRetrying(Event):
@@ -87,6 +95,7 @@ class StepRetrying(Event):
     delay: float
 
 
+@public
 @final
 @attrs.frozen(kw_only=True)
 class PathsCounted(Event):
@@ -95,6 +104,7 @@ class PathsCounted(Event):
     total: int
 
 
+@public
 @final
 @attrs.frozen(kw_only=True)
 class ValueDiscarded(Event):
@@ -104,6 +114,7 @@ class ValueDiscarded(Event):
     disposed: bool
 
 
+@public
 @final
 @attrs.frozen(kw_only=True)
 class ErrorDiscarded(Event):
@@ -112,6 +123,7 @@ class ErrorDiscarded(Event):
     error: BaseException
 
 
+@public
 @final
 @attrs.frozen(kw_only=True)
 class KeyOverridden(Event):

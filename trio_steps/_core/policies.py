@@ -15,6 +15,7 @@ import trio
 from .errors import CircuitOpenError, ConfigError, StepTimeoutError, add_note
 from .events import StepRetrying
 from .limiter import hold
+from .public import public
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,6 +39,7 @@ def check_timeout(what: str, seconds: object) -> None:
             raise ConfigError(f"{what}=0 leaves no time to run at all; give seconds, or None for no limit")
 
 
+@public
 @final
 @attrs.frozen
 class Retry:
@@ -99,6 +101,7 @@ class Retry:
         return delay * (1 - self.jitter * random.random()) if self.jitter else delay  # noqa: S311
 
 
+@public
 @final
 class CircuitBreaker:
     """Stop trying what keeps failing, and probe now and then whether it works again.

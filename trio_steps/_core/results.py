@@ -10,6 +10,7 @@ import attrs
 import outcome
 
 from .errors import kind_of
+from .public import public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
+@public
 @final
 @attrs.frozen
 class Fulfilled(Generic[T_co]):
@@ -69,6 +71,7 @@ def all_fulfilled(step_ids: Iterable[str], values: Sequence[T]) -> list[SettleRe
     return made
 
 
+@public
 @final
 @attrs.frozen
 class Rejected:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, final
 
+from .public import public
+
 if TYPE_CHECKING:
     from .events import Observers
     from .limiter import Lease
 
 
+@public
 @final
 class Scope:
     """A step that is running, as `current_scope` shows it to the code of that step.
@@ -67,6 +70,7 @@ def scope_of(
     return scope
 
 
+@public
 def current_scope() -> Scope:
     """Return the scope of the step that is running.
 

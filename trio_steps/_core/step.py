@@ -12,6 +12,7 @@ import trio
 from .errors import CircuitOpenError, ConfigError, leaves, name_step
 from .events import Observers, StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
 from .policies import Policies
+from .public import public
 from .scope import Scope, current, current_scope, scope_of
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ type_of: Final = cast("Callable[[object], type[object]]", type)
 """The type of a value of any type, without type checkers concluding more from a comparison than there is."""
 
 
+@public
 class Step(Generic[I_contra, O_co]):
     """Something async-callable with an `id`, made by `step`, `fork` and the like.
 
@@ -361,6 +363,7 @@ def step(  # type: ignore[overload-cannot-match]
 ) -> Step[Never, OutputT]: ...
 @overload
 def step(**options: Unpack[StepOptions]) -> StepDecorator: ...
+@public
 def step(
     fn: Callable[..., Any] | None = None,
     *,
@@ -405,6 +408,7 @@ def step(
     return FunctionStep(fn, id, policies, provides)
 
 
+@public
 class StepDecorator(Protocol):
     """What ``step(…)`` without a function returns: it makes a step of the function below it."""
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, final
 
 import attrs
 
+from trio_steps._core.public import public_in
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from contextlib import AbstractAsyncContextManager
@@ -18,6 +20,7 @@ RunStatus: TypeAlias = Literal["running", "stopped", "failed", "cancelled", "fin
 """What became of a run: ``stopped`` by a hook's ``event.stop()``, ``cancelled`` from outside."""
 
 
+@public_in("trio_steps.store")
 class RunClaimedError(Exception):
     """A run can't go on here: it is running already, in this process or in another one.
 
@@ -36,6 +39,7 @@ class RunClaimedError(Exception):
         return f"the run {self.run_id!r} is running already{where}; wait for it, or use another run_id"
 
 
+@public_in("trio_steps.store")
 @final
 @attrs.frozen(kw_only=True)
 class StoredRun:
@@ -50,6 +54,7 @@ class StoredRun:
     parts: Mapping[int, str]
 
 
+@public_in("trio_steps.store")
 @final
 @attrs.frozen(kw_only=True)
 class RunChange:
@@ -72,6 +77,7 @@ class RunChange:
     dropped: Collection[int] = ()
 
 
+@public_in("trio_steps.store")
 class RunClaim(Protocol):
     """A run that nobody else can have."""
 
@@ -87,6 +93,7 @@ class RunClaim(Protocol):
         ...
 
 
+@public_in("trio_steps.store")
 class RunStore(Protocol):
     """Where durable runs are kept, for ``run(store=…)``."""
 

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, final
 
 import attrs
 
+from trio_steps._core.public import public_in
+
 from .protocol import RunClaimedError, RunStatus, StoredRun
 
 if TYPE_CHECKING:
@@ -72,10 +74,12 @@ _UPSERT: Final = """
 _WAIT: Final = 10.0  # seconds for others to end a transaction, which takes them milliseconds
 
 
+@public_in("trio_steps.store")
 class StoreError(Exception):
     """A file is no store, or none that this version can use."""
 
 
+@public_in("trio_steps.store")
 @final
 @attrs.frozen(kw_only=True)
 class RunRecord:

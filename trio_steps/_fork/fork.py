@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, TypeVar, final, overload
 
+from trio_steps._core.public import public
 from trio_steps._core.step import Step
 
 from .engine.run import run
@@ -119,6 +120,7 @@ I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
 
 
+@public
 @final
 class Fork(Step[I_contra, O_co]):
     """Several paths that run at once, and a mode that decides between them. Made by `fork`; it is a step."""
@@ -379,6 +381,7 @@ def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
 # fmt: on
 
 
+@public
 def fork(
     id: str,
     *,

@@ -8,6 +8,7 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
 from trio_steps._core.errors import ForkPartialError, PathCancelledError, StepTimeoutError
+from trio_steps._core.public import public
 from trio_steps._core.results import Fulfilled, Rejected, all_fulfilled
 
 from .paths import PathNames
@@ -33,6 +34,7 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 
 
+@public
 @final
 class Ledger(Generic[T]):
     """The paths of one run: their names, the values and errors that count, and those that came too late.

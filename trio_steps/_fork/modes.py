@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar, final
 
 from trio_steps._core.errors import NoPathsError
+from trio_steps._core.public import public
 
 if TYPE_CHECKING:
     from trio_steps._core.results import SettleResult
@@ -22,6 +23,7 @@ T_contra = TypeVar("T_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
 
+@public
 class Mode(Protocol[T_contra, R_co]):
     """Decides one run of a fork. Each method but `result` returns True when the fork is decided by it.
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Any, overload
 
+from trio_steps._core.public import public
+
 from .fork import Fork
 from .plan import plan
 
@@ -86,6 +88,7 @@ async def race(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, **opt
 # fmt: on
 
 
+@public
 async def race(
     *paths: Any,
     concurrency: int | trio.CapacityLimiter | None = None,
@@ -196,6 +199,7 @@ async def gather(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /,
 # fmt: on
 
 
+@public
 async def gather(
     *paths: Any,
     concurrency: int | trio.CapacityLimiter | None = None,
@@ -315,6 +319,7 @@ async def settle(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /,
 # fmt: on
 
 
+@public
 async def settle(
     *paths: Any,
     concurrency: int | trio.CapacityLimiter | None = None,

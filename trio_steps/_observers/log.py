@@ -22,6 +22,7 @@ from trio_steps._core.events import (
     ValueDiscarded,
     logger,
 )
+from trio_steps._core.public import public
 
 from .rows import headline, plain
 
@@ -32,6 +33,7 @@ _MOST_TEXT: Final = 500
 """How many characters of somebody else's message go into a line."""
 
 
+@public
 @final
 @attrs.frozen(kw_only=True)
 class LogObserver:

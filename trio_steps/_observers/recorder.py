@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import attrs
 
+from trio_steps._core.public import public
+
 from .charts import Chart, pick, round_times
 from .rows import MARKS, WORDS, Look, Row, clock, counts, plain
 
@@ -34,6 +36,7 @@ _MOST_LINES: Final = 120
 _MOST_SIBLINGS: Final = (12, 6, 3, 2)  # the first that keeps to that number of lines
 
 
+@public
 @final
 @attrs.define(eq=False, repr=False)
 class Recorder:

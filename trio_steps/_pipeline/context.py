@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias, cast, final
 import attrs
 
 from trio_steps._core.errors import KeyCollisionError, StepOutputError, listed
+from trio_steps._core.public import public
 from trio_steps._values.copying import copy_value, described, equal
 
 MergePolicy: TypeAlias = Literal["override", "error", "warn", "skip"]
@@ -173,6 +174,7 @@ class Store(Mapping[str, object]):
         return patch({} if self._under is None else self._under, self._own)
 
 
+@public
 @final
 class Context(Mapping[str, object]):
     """The whole context, for a step function with one positional-only parameter: read-only, and a copy.

@@ -14,6 +14,7 @@ import attrs
 
 from trio_steps._core.errors import ConfigError, listed
 from trio_steps._core.events import observers_of
+from trio_steps._core.public import public
 from trio_steps._core.step import NO_INPUT, NoInput, Step, named
 
 from .builder.branches import branch_of
@@ -63,6 +64,7 @@ class _Launch(Step[Any, Any]):
         return named(self._run(input, observers, state), self.id)
 
 
+@public
 @final
 class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
     """Named steps that pass a context forward.

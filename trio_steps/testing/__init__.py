@@ -64,3 +64,7 @@ __all__ = [
     "sweep_cancellation",
     "sweep_faults",
 ]
+
+for _name in __all__:  # stored tokens, pickles and tracebacks name this module, not the private one
+    if getattr(globals()[_name], "__module__", "").startswith(__name__):
+        globals()[_name].__module__ = __name__

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 import attrs
 
 from trio_steps._core.errors import ConfigError, add_note
+from trio_steps._core.public import public
 from trio_steps._core.step import close_unawaited
 from trio_steps._pipeline.contract.flow import branched, needs_of
 from trio_steps._pipeline.definition import Branch, Case, sharing
@@ -30,6 +31,7 @@ Then: TypeAlias = "AnyPipeline | Callable[[AnyPipeline], AnyPipeline]"
 """What a case does: a pipeline, or a function that adds the steps to the pipeline it is given."""
 
 
+@public
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class BranchCase:
@@ -40,6 +42,7 @@ class BranchCase:
     name: str | None
 
 
+@public
 def when(condition: Callable[..., Any], then: Then, *, name: str | None = None) -> BranchCase:
     """Make a case of ``branch_on`` that is taken if `condition` holds and no case before it did.
 
@@ -56,6 +59,7 @@ def when(condition: Callable[..., Any], then: Then, *, name: str | None = None) 
     return BranchCase(condition=condition, then=then, name=name)
 
 
+@public
 def otherwise(then: Then, *, name: str | None = None) -> BranchCase:
     """Make the case of ``branch_on`` that is taken if no other is; it comes last.
 

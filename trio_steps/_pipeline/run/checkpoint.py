@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, cast
 import attrs
 
 from trio_steps._core.errors import CheckpointError
+from trio_steps._core.public import public
 from trio_steps._values.codec import decode, encode, is_object
 from trio_steps._values.copying import described
 from trio_steps._values.forms import is_plain
@@ -40,6 +41,7 @@ ANY: Final = "*"
 _FORMAT: Final = 1
 
 
+@public
 class Codec(Protocol):
     """Writes the values of a checkpoint in another way; the json module itself is one, and jsonpickle.
 
@@ -85,6 +87,7 @@ class Entry:
     error: Exception | None = None
 
 
+@public
 @final
 @attrs.frozen(eq=False, repr=False)
 class Checkpoint:

@@ -8,6 +8,7 @@ import attrs
 
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.events import ErrorDiscarded, Observers, StepFailed
+from trio_steps._core.public import public
 from trio_steps._pipeline.call import awaitable
 from trio_steps._pipeline.context import Context
 
@@ -55,6 +56,7 @@ class Hooks:
         )
 
 
+@public
 @final
 class StepCompletion:
     """A step has ended well; what ``on_step_complete`` is told.
