@@ -27,8 +27,9 @@ from rich.text import Text
 
 from ._core.errors import ConfigError
 from ._core.events import logger
+from ._drawing.looks import MARKS, TERMINAL, WORDS
 from ._observers.live import Tree
-from ._observers.rows import MARKS, WORDS, clock, plain
+from ._observers.rows import clock, plain
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -41,13 +42,10 @@ if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderResult
 
     from ._core.events import Event
+    from ._drawing.looks import Look
     from ._observers.live import LiveRow
-    from ._observers.rows import Look
 
 __all__ = ["LiveTree"]
-
-_COLORS: Final = ("red", "cyan", "green", "green", "yellow", "dim", "dim")
-_STYLES: Final[dict[Look, str]] = dict(zip(WORDS, _COLORS, strict=True))
 
 _MOST_LINES: Final = 60  # of a summary
 _BAR: Final = 20  # characters
@@ -175,7 +173,7 @@ class LiveTree:
             if rest is not None:
                 table.add_row(_more(depth, rest), "", "", "", "", _counts(rest))
                 continue
-            status = Text(WORDS[row.look], _STYLES[row.look])
+            status = Text(WORDS[row.look], TERMINAL[row.look])
             if row.attempts:
                 took = row.took_by(tree.last)
                 share = f"{took / whole:.0%}" if whole else ""
@@ -238,7 +236,7 @@ def _try(show: Callable[..., object], *args: object) -> bool:
 
 
 def _label(depth: int, row: LiveRow) -> Text:
-    return _cut(" " * 2 * depth, (MARKS[row.look], _STYLES[row.look]), f" {plain(row.label)}")
+    return _cut(" " * 2 * depth, (MARKS[row.look], TERMINAL[row.look]), f" {plain(row.label)}")
 
 
 def _more(depth: int, rest: Counter[Look]) -> Text:

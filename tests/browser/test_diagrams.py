@@ -17,7 +17,9 @@ import pytest
 from paths import never, raises, returns
 
 from trio_steps import Pipeline, Recorder, Retry, fork, otherwise, step, when
-from trio_steps._drawing.graph import Edge, Graph, Node, to_dot, to_mermaid
+from trio_steps._drawing.dot import to_dot
+from trio_steps._drawing.graph import Edge, Graph, Node
+from trio_steps._drawing.mermaid import to_mermaid
 
 pytestmark = pytest.mark.browser
 

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from paths import never, raises, returns
 
 from trio_steps import CircuitBreaker, ConfigError, Pipeline, Recorder, Retry, fork, otherwise, step, when
-from trio_steps._drawing.graph import Edge, Graph, Node, to_dot, to_mermaid
+from trio_steps._drawing.dot import to_dot
+from trio_steps._drawing.graph import Edge, Graph, Node
+from trio_steps._drawing.mermaid import to_mermaid
 
 
 def shown(text):
@@ -243,6 +245,13 @@ def test_for_each_that_settles_says_so():
     )
 
 
+def test_step_of_a_function_is_a_box_with_its_policies():
+    patient = step(a, id="patient", retry=Retry(2), timeout=3)
+    assert shown(patient.to_mermaid()) == ['n1["patient<br><small>2 attempts</small><br><small>timeout 3 s</small>"]']
+    assert shown(step(a).to_mermaid()) == ['n1["a"]']
+    assert '  n1 [label=<a> shape=box style="filled,rounded"]' in step(a).to_dot()
+
+
 def test_members_without_a_name_have_that_of_their_function_or_their_position():
     text = Pipeline("p").step("both", a, lambda x=0: None, partial(b, 1), step(a, id="1st")).to_mermaid()
     assert shown(text)[2:6] == ['n3["a"]', 'n4["λ(x)"]', 'n5["b"]', 'n6["1st"]']
@@ -361,7 +370,9 @@ def test_function_that_wraps_itself_is_drawn():
 
 
 def test_drawing_is_not_imported_until_it_is_asked_for():
-    program = "import sys, trio_steps; print([name for name in sys.modules if name.endswith(('_graph', '_diagram'))])"
+    program = (
+        "import sys, trio_steps; print([name for name in sys.modules if name.endswith(('.outline', '_drawing.graph'))])"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

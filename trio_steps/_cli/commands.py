@@ -25,9 +25,9 @@ from trio_steps._core.errors import ConfigError, listed
 from trio_steps._durable.protocol import RunClaimedError
 from trio_steps._observers.recorder import Recorder
 from trio_steps._observers.rows import plain
+from trio_steps._pipeline.entry import program_of
 from trio_steps._pipeline.pipeline import Pipeline
 from trio_steps._pipeline.run.durable import error_text
-from trio_steps._pipeline.run.loop import program_of
 from trio_steps.store import SqliteStore, StoreError
 
 from .attended import attended

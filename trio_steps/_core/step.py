@@ -7,8 +7,10 @@ import inspect
 from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar, cast, final, overload
 
+import attrs
 import trio
 
+from .entry import StepEntry
 from .errors import CircuitOpenError, ConfigError, leaves, name_step
 from .events import Observers, StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
 from .policies import Policies
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from typing_extensions import Never, TypedDict, Unpack
+
+    from trio_steps._drawing.graph import Direction, Graph, Node, Place
 
     from .events import Observer
     from .policies import CircuitBreaker, Retry
@@ -179,6 +183,44 @@ class Step(Generic[I_contra, O_co]):
         finally:
             current.reset(token)
 
+    def to_mermaid(self, *, direction: Direction = "down") -> str:
+        """Return the step as a Mermaid flowchart, which GitHub draws in a README, in a block of ``mermaid``.
+
+        Forks, parallel steps and nested pipelines are frames, branches are decisions, and steps with a condition are
+        dashed. More than 20 paths of a fork, and those that come from a function or a lazy source, are one box that
+        says so. What a run did is drawn by `Recorder.to_mermaid`.
+
+        Args:
+          direction: where a pipeline leads: ``"down"`` or ``"right"``.
+
+        Raises:
+          ConfigError: there is no such direction.
+        """
+        from trio_steps._drawing.mermaid import to_mermaid  # noqa: PLC0415 - what draws nothing need not wait for it
+
+        return to_mermaid(self._graph(direction), direction=direction)
+
+    def to_dot(self, *, direction: Direction = "down") -> str:
+        """Return the step in the language of Graphviz, ``dot -Tsvg``: the diagram of `to_mermaid`.
+
+        Args:
+          direction: where a pipeline leads: ``"down"`` or ``"right"``.
+
+        Raises:
+          ConfigError: there is no such direction.
+        """
+        from trio_steps._drawing.dot import to_dot  # noqa: PLC0415 - what draws nothing need not wait for it
+
+        return to_dot(self._graph(direction), direction=direction)
+
+    def _graph(self, direction: Direction) -> Graph:
+        from trio_steps._drawing.graph import Place  # noqa: PLC0415 - what draws nothing need not wait for it
+
+        from .outline import check_direction, graph_of  # noqa: PLC0415 - what draws nothing need not wait for it
+
+        check_direction(direction)
+        return graph_of(self.entry, Place(self.id, "", whole=True))
+
 
 @final
 class FunctionStep(Step[I_contra, O_co]):
@@ -196,7 +238,7 @@ class FunctionStep(Step[I_contra, O_co]):
 
 
 @final
-class Guarded:
+class Guarded(StepEntry):
     """What enters a function with policies. It is no method of the step, which would have to hold itself for that."""
 
     __slots__ = ("__name__", "call", "policies")
@@ -206,9 +248,16 @@ class Guarded:
         self.policies = policies
         self.__name__: str = name
 
-    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         call = functools.partial(self.call, **kwargs) if kwargs else self.call
         return await self.policies.apply(current_scope(), functools.partial(called, call, args))
+
+    def outline(self, place: Place) -> Node:
+        """Return what is drawn of the function, with what its policies are."""
+        from .outline import outline_of, policy_notes  # noqa: PLC0415 - what draws nothing need not wait for it
+
+        node = outline_of(self.call, place)
+        return attrs.evolve(node, notes=(*policy_notes(self.policies), *node.notes))
 
 
 def named(run: Coroutine[Any, Any, OutputT], id: str) -> Coroutine[Any, Any, OutputT]:

@@ -14,9 +14,9 @@ The overloads tell type checkers what a fork takes and returns. How they are ord
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any, TypeVar, final, overload
 
+from trio_steps._core.entry import StepEntry
 from trio_steps._core.public import public
 from trio_steps._core.step import Step
 
@@ -24,7 +24,7 @@ from .engine.run import run
 from .plan import plan
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
     from typing import Generic, Literal, Protocol, TypeAlias
 
     import trio
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from trio_steps._core.results import SettleResult
     from trio_steps._core.scope import Scope
     from trio_steps._core.step import Nullary, Plain
-    from trio_steps._drawing.graph import Direction
+    from trio_steps._drawing.graph import Node, Place
 
     from .ledger import Ledger
     from .modes import Mode
@@ -120,6 +120,33 @@ I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
 
 
+@final
+class ForkEntry(StepEntry):
+    """What enters a fork, with its input or with none.
+
+    Attributes:
+      plan: what is run.
+      shown: what is drawn of it, and checked: as it was given.
+    """
+
+    __slots__ = ("__name__", "plan", "shown")
+
+    def __init__(self, plan: Plan, shown: Plan | None = None) -> None:
+        self.plan = plan
+        self.shown: Plan = plan if shown is None else shown
+        self.__name__: str = plan.id
+
+    def __call__(self, /, *args: Any) -> Coroutine[Any, Any, Any]:
+        """Run the fork in the scope that is open, with the input in `args`, if there is one."""
+        return run(self.plan, *args)
+
+    def outline(self, place: Place) -> Node:
+        """Return what is drawn of the fork."""
+        from .outline import outline_of_fork  # noqa: PLC0415 - what draws nothing need not wait for it
+
+        return outline_of_fork(self.shown, place)
+
+
 @public
 @final
 class Fork(Step[I_contra, O_co]):
@@ -128,35 +155,13 @@ class Fork(Step[I_contra, O_co]):
     __slots__ = ()
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__(plan.id, id_given=True, entry=functools.partial(run, plan))
+        super().__init__(plan.id, id_given=True, entry=ForkEntry(plan))
 
-    def to_mermaid(self, *, direction: Direction = "down") -> str:
-        """Return the fork as a Mermaid flowchart: a frame with its paths side by side.
 
-        More than 20 paths, and those that come from a function or a lazy source, are one node that says so.
-
-        Args:
-          direction: where a pipeline in it leads: ``"down"`` or ``"right"``.
-
-        Raises:
-          ConfigError: there is no such direction.
-        """
-        from trio_steps._pipeline.outline import draw  # noqa: PLC0415 - who draws nothing need not wait for it
-
-        return draw("mermaid", self, direction)
-
-    def to_dot(self, *, direction: Direction = "down") -> str:
-        """Return the fork in the language of Graphviz, ``dot -Tsvg``: the diagram of `to_mermaid`.
-
-        Args:
-          direction: where a pipeline in it leads: ``"down"`` or ``"right"``.
-
-        Raises:
-          ConfigError: there is no such direction.
-        """
-        from trio_steps._pipeline.outline import draw  # noqa: PLC0415 - who draws nothing need not wait for it
-
-        return draw("dot", self, direction)
+def plan_of(call: object) -> Plan | None:
+    """Return the plan of `call`, a step or its entry, if that is a fork that still takes its input; else None."""
+    entry: object = call.entry if isinstance(call, Step) else call
+    return entry.plan if isinstance(entry, ForkEntry) else None
 
 
 # fmt: off

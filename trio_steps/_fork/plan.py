@@ -30,6 +30,7 @@ class Plan:
 
     id: str
     mode: Callable[[Ledger[Any]], Mode[Any, Any]]
+    mode_name: str  # for people
     known: Known | None  # all of them
     source: Iterable[object] | AsyncIterable[object] | None  # pulled one by one
     function: Call | None  # gives the paths for an input
@@ -97,6 +98,7 @@ def plan(
     return Plan(
         id=id,
         mode=factory,
+        mode_name=_name(mode, need),
         known=known,
         source=source,
         function=function,
@@ -135,6 +137,12 @@ def _mode(
         raise ConfigError(f"mode={mode!r}: give a name, or something that makes a new mode object for each run")
     factory = cast("Callable[..., Mode[Any, Any]]", mode)
     return factory if _required(factory) else lambda _ledger: factory()
+
+
+def _name(mode: object, need: int | None) -> str:
+    if not isinstance(mode, str):
+        return "a mode of its own"
+    return mode if need is None else f"{mode} of {need}"
 
 
 def _required(function: Callable[..., Any]) -> int:

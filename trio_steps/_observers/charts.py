@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Final, final
 
 import attrs
 
-from .rows import WORDS, Row, clock, counts, read
+from trio_steps._drawing.looks import WORDS
+
+from .rows import Row, clock, counts, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from trio_steps._core.events import Event
-
-    from .rows import Look
+    from trio_steps._drawing.looks import Look
 
 _RANK: Final[dict[Look, int]] = {look: rank for rank, look in enumerate(WORDS)}
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 import attrs
 
-from .rows import WORDS, Row, clock, describe, plain, read, walk
+from trio_steps._drawing.looks import WORDS
+
+from .rows import Row, clock, describe, plain, read, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
+from trio_steps._drawing.looks import WORDS
+
 from .charts import Chart, pick, round_times
-from .rows import WORDS, Row, clock, counts, describe, plain, walk
+from .rows import Row, clock, counts, describe, plain, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

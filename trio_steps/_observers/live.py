@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
     from trio_steps._core.events import Event
     from trio_steps._core.scope import Scope
-
-    from .rows import Look, Status
+    from trio_steps._drawing.looks import Look, Status
 
 _SIBLINGS: Final = (50, 24, 12, 6, 3, 2)  # rows in a row to be drawn: the most for which there is room
 _MOST_SIBLINGS: Final = 50  # in a row that are over and kept

@@ -1,39 +1,20 @@
 """The built-in observer: it keeps the story of a run, and draws it as a timeline.
 
-As text, on a common time axis, with box-drawing lines: their halves can be light or heavy, so a cell shows two moments.
-The other drawings are modules of their own, imported when they are asked for.
+The drawings are modules of their own, imported when they are asked for.
 """
 
 from __future__ import annotations
 
-import textwrap
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, final
 
 import attrs
 
 from trio_steps._core.public import public
 
-from .charts import Chart, pick, round_times
-from .rows import MARKS, WORDS, Look, Row, clock, counts, plain
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from trio_steps._core.events import Event
     from trio_steps._core.step import Step
     from trio_steps._drawing.graph import Direction
-
-_RETRIED: Final = "↻"
-_COLORS: Final[dict[Look, str]] = dict(zip(WORDS, ("31", "36", "32", "32", "33", "2", "2"), strict=True))
-_DIM: Final = "2"
-
-_NOTHING, _LIGHT, _HEAVY = 0, 1, 2
-_LINES: Final = " ╶╺╴─╼╸╾━"  # the left half times 3, plus the right half
-_HEIGHTS: Final = " ▁▂▃▄▅▆▇█"
-
-_LEAST_WIDTH: Final = 80
-_MOST_LINES: Final = 120
-_MOST_SIBLINGS: Final = (12, 6, 3, 2)  # the first that keeps to that number of lines
 
 
 @public
@@ -68,13 +49,9 @@ class Recorder:
           width: how many characters a line may have; less than 80 counts as 80.
           color: whether to use ANSI colours. Nothing is told by colour alone.
         """
-        if not self._events:
-            return "nothing has run yet"
-        charts, earlier = pick(self._events, siblings=_MOST_SIBLINGS, rows=_MOST_LINES)
-        texts = ["\n".join(_draw(chart, max(width, _LEAST_WIDTH), color)) for chart in charts]
-        if earlier:
-            texts.insert(0, f"… {len(earlier)} earlier runs: {counts(earlier)}")
-        return "\n\n".join(texts)
+        from .text import render  # noqa: PLC0415 - what draws nothing need not wait for it
+
+        return render(self._events, width=width, color=color)
 
     def to_html(self, *, title: str | None = None) -> str:
         """Return the timeline as a page: one HTML file that needs nothing else, and no network.
@@ -85,7 +62,7 @@ class Recorder:
         Args:
           title: the heading; by default what ran.
         """
-        from .html import timeline  # noqa: PLC0415 - who draws nothing need not wait for it
+        from .html import timeline  # noqa: PLC0415 - what draws nothing need not wait for it
 
         return timeline(self._events, title)
 
@@ -94,7 +71,7 @@ class Recorder:
 
         Every run of a step is there, on a track with those it is inside of; it is ASCII, and times are microseconds.
         """
-        from .chrome import chrome_trace  # noqa: PLC0415 - who draws nothing need not wait for it
+        from .chrome import chrome_trace  # noqa: PLC0415 - what draws nothing need not wait for it
 
         return chrome_trace(self._events)
 
@@ -111,7 +88,7 @@ class Recorder:
         Raises:
           ConfigError: there is no such direction, or `step` is no step.
         """
-        from trio_steps._pipeline.outline import draw  # noqa: PLC0415 - who draws nothing need not wait for it
+        from .fates import draw  # noqa: PLC0415 - what draws nothing need not wait for it
 
         return draw("mermaid", step, direction, self._events)
 
@@ -125,7 +102,7 @@ class Recorder:
         Raises:
           ConfigError: there is no such direction, or `step` is no step.
         """
-        from trio_steps._pipeline.outline import draw  # noqa: PLC0415 - who draws nothing need not wait for it
+        from .fates import draw  # noqa: PLC0415 - what draws nothing need not wait for it
 
         return draw("dot", step, direction, self._events)
 
@@ -134,95 +111,3 @@ class Recorder:
 
     def __repr__(self) -> str:
         return f"<Recorder: {len(self._events)} events>"
-
-
-def _draw(chart: Chart, width: int, color: bool) -> Iterator[str]:
-    """Yield the lines of one chart."""
-
-    def paint(text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if color and text.strip() else text
-
-    rows = chart.rows
-    labels = [f"{'':{2 * row.depth}}{'' if row.crowd else f'{MARKS[row.look]} '}{plain(row.label)}" for row in rows]
-    starts = [chart.moment(row.start) if row.ran else "" for row in rows]
-    tooks = [clock(row.end_by(chart.now) - row.start) if row.ran else "" for row in rows]
-    notes = [_note(row, chart) for row in rows]
-    for_label = min(max(map(len, labels)), width * 3 // 10)
-    for_start, for_took = max(5, *map(len, starts)), max(5, *map(len, tooks))
-    for_rest = width - for_label - for_start - for_took - 8
-    for_bar = min(max(for_rest - max(map(len, notes)), width // 5), width // 2)
-    axis = _Axis(chart, for_bar)
-
-    yield paint(f"{'':{for_label}}  {axis.ticks():{for_bar}}  {'start':>{for_start}}  {'took':>{for_took}}", _DIM)
-    for row, label, start, took, note in zip(rows, labels, starts, tooks, notes, strict=True):
-        code = _DIM if row.crowd else _COLORS[row.look]
-        first, *more = textwrap.wrap(note, for_rest - for_bar, max_lines=3, placeholder=" …") or [""]
-        name = label if len(label) <= for_label else f"{label[: for_label - 1]}…"
-        line = f"{name:{for_label}}  {paint(axis.bar(row), code)}  {start:>{for_start}}  {took:>{for_took}}"
-        yield f"{line}  {paint(first, code)}".rstrip()
-        for text in more:
-            yield f"{'':{width - for_rest + for_bar}}{paint(text, code)}"
-
-
-def _note(row: Row, chart: Chart) -> str:
-    """Return how `row` ended, if its mark alone does not tell."""
-    said = row.said()
-    if row.crowd or row.status in ("succeeded", "failed"):
-        return said
-    word = WORDS[row.status]
-    if row.status == "running":
-        return f"{word}; {said}" if said else word
-    when = f" at {chart.moment(row.end_by(chart.now))}" if row.status == "cancelled" else ""
-    return f"{word}{when}: {said}"
-
-
-@final
-@attrs.frozen
-class _Axis:
-    """Time, as `cells` characters show it."""
-
-    chart: Chart
-    cells: int
-
-    def half(self, time: float) -> int:
-        """Return how many half cells there are before `time`."""
-        return round(self.chart.fraction(time) * 2 * self.cells)
-
-    def _halves(self, row: Row) -> tuple[int, int]:
-        """Return where to draw `row` from and to: one half at least."""
-        first = min(self.half(row.start), 2 * self.cells - 1)
-        return first, max(self.half(row.end_by(self.chart.now)), first + 1)
-
-    def ticks(self) -> str:
-        """Return round times, each where its moment is."""
-        text = ""
-        for time in round_times(self.chart.span, 7.5 * (self.chart.span or 1.0) / self.cells):
-            label = clock(time)
-            at = self.half(self.chart.origin + time) // 2
-            if at + len(label) <= self.cells:
-                text = f"{text:{at}}{label}"
-        return text
-
-    def bar(self, row: Row) -> str:
-        """Return the line of `row`: light where it waited or was cancelled, and marks for what happened."""
-        if row.crowd:
-            return self._crowd(row.crowd)
-        first, last = self._halves(row)
-        halves = [_NOTHING] * (2 * self.cells)
-        if row.ran:
-            halves[first:last] = [_LIGHT if row.status == "cancelled" else _HEAVY] * (last - first)
-        for retry in row.retries:
-            failed, again = self.half(retry.time), min(self.half(retry.time + retry.delay), last)
-            halves[failed:again] = [_LIGHT] * (again - failed)
-        bar = [_LINES[3 * left + right] for left, right in zip(halves[::2], halves[1::2], strict=True)]
-        for retry in row.retries:
-            bar[min(self.half(retry.time), last - 1) // 2] = _RETRIED
-        if row.status != "succeeded":
-            bar[(last - 1) // 2] = MARKS[row.status]
-        return "".join(bar)
-
-    def _crowd(self, rows: Iterable[Row]) -> str:
-        """Return how many of `rows` ran in each cell, from a few (▁) to the most (█)."""
-        busy = self.chart.busy(rows, self.cells)
-        top, most = len(_HEIGHTS) - 1, max(1, *busy)
-        return "".join(_HEIGHTS[-(-count * top // most)] for count in busy)  # rounded up

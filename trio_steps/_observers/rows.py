@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, final
+from typing import TYPE_CHECKING, cast, final
 
 import attrs
 
@@ -23,6 +23,7 @@ from trio_steps._core.events import (
     StepSucceeded,
     ValueDiscarded,
 )
+from trio_steps._drawing.looks import WORDS
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -31,21 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from trio_steps._core.scope import Scope
-
-Status: TypeAlias = Literal["failed", "running", "succeeded", "cancelled", "skipped", "queued"]
-Look: TypeAlias = Literal[Status, "won"]
-"""How a run is drawn: its status, but that one which succeeded may have won a race by that."""
-
-WORDS: Final[dict[Look, str]] = {  # the most telling first
-    "failed": "failed",
-    "running": "still running",
-    "won": "won",
-    "succeeded": "succeeded",
-    "cancelled": "cancelled",
-    "skipped": "skipped",
-    "queued": "never started",
-}
-MARKS: Final[dict[Look, str]] = dict(zip(WORDS, "✗▸★✓⊘»·", strict=True))
+    from trio_steps._drawing.looks import Look, Status
 
 
 @final

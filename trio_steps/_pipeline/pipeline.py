@@ -22,10 +22,11 @@ from .builder.steps import added, check_name, check_policy, each_of, group_of, n
 from .context import as_output
 from .contract.flow import Flow, together
 from .definition import find, lines_of
+from .entry import PipelineEntry, program_of
 from .program import Program
 from .run.hooks import Hooks
 from .run.journal import resumed
-from .run.loop import enter, execute, program_of
+from .run.loop import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from trio_steps._core.events import Observer
-    from trio_steps._drawing.graph import Direction
     from trio_steps._durable.protocol import RunStore
 
     from .builder.branches import BranchCase
@@ -153,7 +153,7 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
 
     def _become(self, program: Program) -> None:
         self._program = program
-        super().__init__(program.name, program.name_given, functools.partial(enter, program))
+        super().__init__(program.name, program.name_given, PipelineEntry(program))
 
     def _with(self, program: Program) -> Pipeline[I_contra, dict[str, Any]]:
         new = cast("Pipeline[I_contra, dict[str, Any]]", Pipeline.__new__(Pipeline))
@@ -379,35 +379,6 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
     def describe(self) -> str:
         """Return the steps as an indented tree."""
         return "\n".join([self.id, *lines_of(self._program.nodes, "  ")])
-
-    def to_mermaid(self, *, direction: Direction = "down") -> str:
-        """Return the pipeline as a Mermaid flowchart, which GitHub draws in a README, in a block of ``mermaid``.
-
-        Parallel steps, forks and nested pipelines are frames, branches are decisions, and steps with a condition are
-        dashed. What a run did is drawn by `Recorder.to_mermaid`.
-
-        Args:
-          direction: where it leads: ``"down"`` or ``"right"``.
-
-        Raises:
-          ConfigError: there is no such direction.
-        """
-        from .outline import draw  # noqa: PLC0415 - who draws nothing need not wait for it
-
-        return draw("mermaid", self, direction)
-
-    def to_dot(self, *, direction: Direction = "down") -> str:
-        """Return the pipeline in the language of Graphviz, ``dot -Tsvg``: the diagram of `to_mermaid`.
-
-        Args:
-          direction: where it leads: ``"down"`` or ``"right"``.
-
-        Raises:
-          ConfigError: there is no such direction.
-        """
-        from .outline import draw  # noqa: PLC0415 - who draws nothing need not wait for it
-
-        return draw("dot", self, direction)
 
     # Running
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, final
 
 import attrs
 
+from trio_steps._core.entry import StepEntry
 from trio_steps._core.errors import ConfigError, StepInputError
 from trio_steps._core.step import FunctionStep, Guarded, Step, close_unawaited
 
@@ -154,12 +155,12 @@ class _BindError(Exception):
 
 def _read(fn: Callable[..., Any]) -> _Layer | None:
     """Return what `fn` takes; None if it does not tell."""
-    if isinstance(fn, Step):
-        if isinstance(fn, FunctionStep):
-            return _read(fn.fn)
-        return _Layer([inspect.Parameter("input", inspect.Parameter.POSITIONAL_ONLY)], UNKNOWN)
+    if isinstance(fn, FunctionStep):
+        return _read(fn.fn)
     if isinstance(fn, Guarded):
         return _read(fn.call)
+    if isinstance(fn, (Step, StepEntry)):
+        return _Layer([inspect.Parameter("input", inspect.Parameter.POSITIONAL_ONLY)], UNKNOWN)
     if isinstance(fn, functools.partial):
         inner = _read(fn.func)
         return inner and _bound(inner, len(fn.args), fn.keywords)

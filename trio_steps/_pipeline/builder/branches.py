@@ -12,8 +12,8 @@ from trio_steps._core.public import public
 from trio_steps._core.step import close_unawaited
 from trio_steps._pipeline.contract.flow import branched, needs_of
 from trio_steps._pipeline.definition import Branch, Case, sharing
+from trio_steps._pipeline.entry import program_of
 from trio_steps._pipeline.program import Program
-from trio_steps._pipeline.run.loop import program_of
 
 from .steps import added, check_name, function_of, name_for, numbered, settings, split_name
 

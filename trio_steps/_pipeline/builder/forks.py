@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import functools
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, cast, final
+from typing import TYPE_CHECKING, Any, final
 
 import attrs
 
 from trio_steps._core.scope import current_scope
 from trio_steps._core.step import describe
-from trio_steps._fork.engine.run import run as run_fork
-from trio_steps._fork.fork import Fork
+from trio_steps._fork.fork import Fork, ForkEntry, plan_of
 from trio_steps._fork.paths import Known
 from trio_steps._pipeline.context import Context
 from trio_steps._pipeline.contract.flow import needs_of
 from trio_steps._pipeline.definition import Function
-from trio_steps._pipeline.run.loop import program_of
+from trio_steps._pipeline.entry import program_of
 from trio_steps._pipeline.signature import signature_of
 
 if TYPE_CHECKING:
@@ -36,39 +35,34 @@ if TYPE_CHECKING:
 
 def call_of(fn: object, share: AbstractSet[str]) -> Callable[..., Any]:
     """Return what to call for `fn`, a function or a step of a pipeline."""
-    if isinstance(fn, Fork):
-        call = functools.partial(run_fork, _plan_with_context(_plan_of(fn.entry), share))
-        return functools.update_wrapper(call, fn.entry)  # which is what diagrams show
+    given = _given(fn)
+    if given is not None:
+        return ForkEntry(_plan_with_context(given, share), shown=given)
     return describe(fn)[2]
 
 
 def needs_of_paths(fn: object, step: str) -> tuple[Need, ...]:
     """Return what the functions of a fork need that is used as a step, as far as its paths are known."""
-    if not isinstance(fn, Fork):
-        return ()
+    given = _given(fn)
     needs: list[Need] = []
-    pending = [(step, _plan_of(fn.entry))]
+    pending = [] if given is None else [(step, given)]
     while pending:
         around, fork = pending.pop()
         known = fork.known
         for id, call in () if known is None else zip(known.ids, known.calls):  # noqa: B905
             name = f"{around}/{id}"
-            if _is_fork(call):
-                pending.append((name, _plan_of(call)))
+            inner = plan_of(call)
+            if inner is not None:
+                pending.append((name, inner))
             elif program_of(call) is None:
                 needs += needs_of(signature_of(call, name), name)
     return tuple(needs)
 
 
-def _is_fork(call: object) -> bool:
-    """Tell whether `call` is a fork that still takes its input."""
-    if not isinstance(call, functools.partial):
-        return False
-    return call.func is run_fork and len(call.args) == 1
-
-
-def _plan_of(entry: Callable[..., Any]) -> Plan:
-    return cast("Plan", cast("functools.partial[Any]", entry).args[0])
+def _given(fn: object) -> Plan | None:
+    """Return the plan of `fn`, if it is a fork itself and no step of one."""
+    plan = plan_of(fn)
+    return plan if isinstance(fn, Fork) else None
 
 
 def _plan_with_context(fork: Plan, share: AbstractSet[str]) -> Plan:
@@ -100,8 +94,9 @@ class _Paths:
         """Return what to call with the context for the path `call`, which is called like `function`."""
         if program_of(call) is not None:
             return call
-        if _is_fork(call):
-            return functools.partial(run_fork, _plan_with_context(_plan_of(call), self._share))
+        plan = plan_of(call)
+        if plan is not None:
+            return ForkEntry(_plan_with_context(plan, self._share))
         bind = self._bind(function)
 
         def path(context: Any) -> Any:

@@ -18,8 +18,8 @@ from trio_steps._fork.paths import Known
 from trio_steps._fork.plan import plan
 from trio_steps._pipeline.contract.flow import ADMITTED, CONDITION, SUCCEEDS, for_each, needs_of, provided_by
 from trio_steps._pipeline.definition import Each, Function, Group, Node, WholeRace, member_path, sharing, takes
+from trio_steps._pipeline.entry import program_of
 from trio_steps._pipeline.run.checkpoint import ANY
-from trio_steps._pipeline.run.loop import program_of
 from trio_steps._pipeline.signature import signature_of
 
 from .forks import call_of, needs_of_paths

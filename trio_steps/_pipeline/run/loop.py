@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, cast, final
 import trio
 
 from trio_steps._core.errors import CircuitOpenError, ForkPartialError, StepOutputError, name_step
-from trio_steps._core.events import KeyOverridden, Observers, StepCancelled, StepSkipped, StepStarted, logger
+from trio_steps._core.events import KeyOverridden, StepCancelled, StepSkipped, StepStarted, logger
 from trio_steps._core.scope import Scope, current, current_scope, scope_of
-from trio_steps._core.step import Step, observe_end, type_of
+from trio_steps._core.step import observe_end, type_of
 from trio_steps._pipeline.call import call, output_of, replacement_of
 from trio_steps._pipeline.context import Output, Snapshot, Store, as_output, merge
 from trio_steps._pipeline.definition import Branch, Each, Function, Group
@@ -39,7 +39,7 @@ from .journal import Journal
 from .parallel import EachRun, GroupRun
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from trio_steps._pipeline.context import Collision
     from trio_steps._pipeline.definition import Node, Nodes
@@ -88,21 +88,6 @@ async def execute(program: Program, hooks: Hooks, entries: Sequence[Entry] | Non
         share = program.share
         return program.result({key: value if key in share else copy_value(value) for key, value in values.items()})
     return program.result(dict(values))
-
-
-def enter(program: Program, *args: Any) -> Coroutine[Any, Any, Any]:
-    """Run `program` as a path of a fork, in the scope of that, with the input in `args`, if there is one."""
-    if program.observers:
-        scope = current_scope()
-        scope.observers = Observers(program.observers, scope.observers)
-    return execute(program, program.hooks, None, *args)
-
-
-def program_of(step: object) -> Program | None:
-    """Return what `step`, or its entry, is made of if it is a pipeline that still takes its input; else None."""
-    entry: Any = step.entry if isinstance(step, Step) else step
-    is_pipeline = isinstance(entry, functools.partial) and entry.func is enter and len(entry.args) == 1
-    return entry.args[0] if is_pipeline else None
 
 
 def as_input(inputs: object, program: Program) -> dict[str, object]:

@@ -1,0 +1,98 @@
+"""What is drawn of a step: its entry is asked, and a function is a box with a name.
+
+Nothing here, nor in any drawing, looks at what kind of thing a callable is. Partials and decorated functions are looked
+through: what they bind or add does not show.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from math import inf
+from typing import TYPE_CHECKING, cast
+
+from trio_steps._drawing.graph import Graph, Node
+
+from .entry import StepEntry
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import trio
+
+    from trio_steps._drawing.graph import Direction, Place
+
+    from .policies import Policies
+
+
+def outline_of(call: object, place: Place) -> Node:
+    """Return what is drawn of `call`, the entry of a step or a function, as a part of something."""
+    call = _opened(call)
+    if isinstance(call, StepEntry):
+        return call.outline(place)
+    return Node(kind="step", label=place.label, name=place.name)
+
+
+def graph_of(call: object, place: Place) -> Graph:
+    """Return what is drawn of `call`, the entry of a step or a function, when it stands alone."""
+    call = _opened(call)
+    return call.graph(place) if isinstance(call, StepEntry) else Graph((outline_of(call, place),))
+
+
+def name_of(call: object) -> str:
+    """Return what a function or step is called where its name is all that is said of it."""
+    call = _opened(call)
+    name = getattr(call, "__name__", None)
+    if not isinstance(name, str):
+        return type(call).__name__
+    return "λ" if name == "<lambda>" else name
+
+
+def policy_notes(policies: Policies) -> Iterator[str]:
+    """Yield what there is to say about `policies`, in the order in which they apply."""
+    if policies.total_timeout is not None:
+        yield f"total timeout {policies.total_timeout:g} s"
+    if policies.limiter is not None:
+        yield limiter_note(policies.limiter)
+    if policies.circuit_breaker is not None:
+        yield "circuit breaker"
+    if policies.retry is not None:
+        yield "1 attempt" if policies.retry.attempts == 1 else f"{policies.retry.attempts} attempts"
+    if policies.timeout is not None:
+        yield f"timeout {policies.timeout:g} s"
+
+
+def limiter_note(limiter: trio.CapacityLimiter) -> str:
+    """Return what there is to say about a limiter."""
+    return "shared limiter" if limiter.total_tokens == inf else f"shared limit of {limiter.total_tokens}"
+
+
+def check_direction(direction: Direction) -> Direction:
+    """Return `direction`.
+
+    Raises:
+      ConfigError: there is no such direction.
+    """
+    if direction not in ("down", "right"):
+        raise ConfigError(f'direction={direction!r}: use "down" or "right"')
+    return direction
+
+
+def _opened(call: object) -> object:
+    """Return what is inside partials and decorators."""
+    while not isinstance(call, StepEntry):
+        inner = _inside(call)
+        if inner is call:
+            break
+        call = inner
+    return call
+
+
+def _inside(call: object) -> object:
+    if isinstance(call, functools.partial):
+        return cast("object", call.func)
+    try:
+        return inspect.unwrap(cast("Callable[..., object]", call))
+    except ValueError:
+        return call  # it wraps itself

@@ -1,0 +1,56 @@
+"""What enters a pipeline that is part of something: a path of a fork, say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from trio_steps._core.entry import StepEntry
+from trio_steps._core.events import Observers
+from trio_steps._core.scope import current_scope
+from trio_steps._core.step import Step
+
+from .run.loop import execute
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from trio_steps._drawing.graph import Graph, Node, Place
+
+    from .program import Program
+
+
+@final
+class PipelineEntry(StepEntry):
+    """What enters a pipeline, with its input or with none."""
+
+    __slots__ = ("__name__", "program")
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.__name__: str = program.name
+
+    def __call__(self, /, *args: Any) -> Coroutine[Any, Any, Any]:
+        """Run the pipeline in the scope that is open, with the input in `args`, if there is one."""
+        program = self.program
+        if program.observers:
+            scope = current_scope()
+            scope.observers = Observers(program.observers, scope.observers)
+        return execute(program, program.hooks, None, *args)
+
+    def outline(self, place: Place) -> Node:
+        """Return what is drawn of the pipeline as a part of something."""
+        from .outline import frame_of  # noqa: PLC0415 - what draws nothing need not wait for it
+
+        return frame_of(self.program, place)
+
+    def graph(self, place: Place) -> Graph:
+        """Return what is drawn of the pipeline when it stands alone."""
+        from .outline import graph_of_pipeline  # noqa: PLC0415 - what draws nothing need not wait for it
+
+        return graph_of_pipeline(self.program, place)
+
+
+def program_of(step: object) -> Program | None:
+    """Return what `step`, or its entry, is made of if it is a pipeline that still takes its input; else None."""
+    entry: object = step.entry if isinstance(step, Step) else step
+    return entry.program if isinstance(entry, PipelineEntry) else None
