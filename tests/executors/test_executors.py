@@ -6,14 +6,14 @@ import gc
 import signal
 import threading
 import weakref
-from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
-from trio_steps import ConfigError, ForkPartialError, Pipeline, fork, gather, race, settle, step
+from trio_steps import ConfigError, ForkPartialError, Pipeline, Retry, fork, gather, race, settle, step
 from trio_steps.executors import on_executor
 
 if TYPE_CHECKING:
@@ -313,6 +313,173 @@ async def test_object_that_can_be_called_may_have_attributes_of_any_name(pool: T
             return "done"
 
     assert await on_executor(pool, Work())() == "done"
+
+
+# Executors that break, and factories of them
+
+
+class Breaks(Executor):
+    """An executor that is broken as soon as it is told so, and then stays broken."""
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        if self.broken:
+            future.set_exception(BrokenExecutor("a worker died"))
+        else:
+            future.set_result(fn(*args, **kwargs))
+        return future
+
+
+class Factory:
+    """Makes executors, of which the first ones are broken."""
+
+    def __init__(self, broken: int = 0) -> None:
+        self.made: list[Breaks] = []
+        self.broken = broken
+
+    def __call__(self) -> Executor:
+        self.made.append(Breaks())
+        self.made[-1].broken = len(self.made) <= self.broken
+        return self.made[-1]
+
+
+async def test_factory_is_called_once_as_long_as_its_executor_works() -> None:
+    factory = Factory()
+    call = on_executor(factory, abs)
+    assert factory.made == []
+    assert [await call(-1), await call(-2)] == [1, 2]
+    assert len(factory.made) == 1
+
+
+async def test_retry_heals_a_broken_executor_that_a_factory_makes() -> None:
+    factory = Factory(broken=2)
+    healed = step(partial(on_executor(factory, abs), -1), retry=Retry(3, delay=1, on=BrokenExecutor), id="abs")
+    assert await healed() == 1
+    assert len(factory.made) == 3
+    assert trio.current_time() == 2  # it was tried again after 1 s each
+
+
+async def test_executor_that_breaks_under_several_calls_is_replaced_once() -> None:
+    executors = [ByHand(), ByHand()]
+    made: list[Executor] = []
+
+    def factory() -> Executor:
+        made.append(executors[len(made)])
+        return made[-1]
+
+    call = on_executor(factory, abs)
+
+    async def break_one_after_the_other() -> None:
+        await trio.sleep(1)
+        executors[0].futures[0].set_exception(BrokenExecutor())
+        await trio.sleep(1)
+        executors[0].futures[1].set_exception(BrokenExecutor())
+        await trio.sleep(1)
+        executors[1].futures[0].set_result(3)
+
+    async def then_again(number: int) -> int:
+        try:
+            return await call(number)
+        except BrokenExecutor:
+            return await call(number) if number == 1 else 0
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(break_one_after_the_other)
+        assert await gather(partial(then_again, 1), partial(then_again, 2)) == (3, 0)
+    assert made == executors
+
+
+async def test_executor_of_a_factory_that_takes_no_call_is_replaced() -> None:
+    pools = [ThreadPoolExecutor(1), ThreadPoolExecutor(1)]
+    pools[0].shutdown()
+    call = on_executor(lambda: pools.pop(0), abs)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        await call(-1)
+    with pools[0]:
+        assert await call(-1) == 1
+
+
+async def test_broken_executor_without_a_factory_says_what_would_heal_it() -> None:
+    pool = Breaks()
+    pool.broken = True
+    with pytest.raises(BrokenExecutor, match="a worker died") as caught:
+        await on_executor(pool, abs)(-1)
+    assert any("on_executor(make_pool, fn)" in note for note in caught.value.__notes__)
+
+
+async def test_factory_of_something_else_is_refused_when_it_is_called() -> None:
+    call = on_executor(lambda: 42, abs)  # type: ignore[arg-type,return-value]
+    with pytest.raises(ConfigError, match=r"has to return a concurrent\.futures\.Executor, not 42"):
+        await call(-1)
+
+
+async def test_error_of_a_factory_is_raised_and_it_is_called_again() -> None:
+    errors = [OSError("no more processes")]
+
+    def factory() -> Executor:
+        if errors:
+            raise errors.pop()
+        return Breaks()
+
+    call = on_executor(factory, abs)
+    with pytest.raises(OSError, match="no more processes"):
+        await call(-1)
+    assert await call(-1) == 1
+
+
+async def test_call_that_its_executor_cancels_says_so_in_words() -> None:
+    pool = ByHand()
+
+    async def cancel_it() -> None:
+        await trio.sleep(1)
+        pool.futures[0].cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancel_it)
+        [end] = await settle(on_executor(pool, abs_of_one))
+    assert isinstance(end.error, CancelledError)
+    assert str(end.error).startswith("the call of 'abs_of_one' was cancelled by its executor, not from here")
+
+
+async def test_cancelled_error_of_the_function_itself_is_left_as_it_is() -> None:
+    error = CancelledError("mine")
+
+    def fails() -> None:
+        raise error
+
+    with ThreadPoolExecutor(1) as pool:
+        [end] = await settle(on_executor(pool, fails))
+    assert end.error is error
+
+
+def abs_of_one() -> int:
+    return 1
+
+
+class OfDask(Executor):
+    """What the executors of Dask look like from here; tests with a cluster are in test_dask.py."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._kwargs = kwargs
+
+
+OfDask.__module__ = "distributed.cfexecutor"
+
+
+@pytest.mark.parametrize("options", [{}, {"pure": True}, {"pure": None}])
+async def test_dask_executor_in_which_equal_calls_are_one_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"give client\.get_executor\(pure=False\)"):
+        on_executor(OfDask(**options), abs)
+    call = on_executor(lambda: OfDask(**options), abs)
+    with pytest.raises(ConfigError, match=r"give client\.get_executor\(pure=False\)"):
+        await call(-1)
+
+
+def test_dask_executor_in_which_each_call_is_its_own_is_taken() -> None:
+    on_executor(OfDask(pure=False), abs)
 
 
 # Mistakes
