@@ -19,11 +19,8 @@ from ._core.errors import (
     CheckpointError,
     CircuitOpenError,
     ConfigError,
-    ForkPartialError,
     KeyCollisionError,
-    Kind,
-    NoPathsError,
-    PathCancelledError,
+    NotAcceptedError,
     StepInputError,
     StepOutputError,
     StepTimeoutError,
@@ -43,7 +40,15 @@ from ._core.events import (
     ValueDiscarded,
 )
 from ._core.policies import CircuitBreaker, Retry
-from ._core.results import Fulfilled, Rejected, SettleResult
+from ._core.results import (
+    ForkPartialError,
+    Fulfilled,
+    Kind,
+    NoPathsError,
+    PathCancelledError,
+    Rejected,
+    SettleResult,
+)
 from ._core.scope import Scope, current_scope
 from ._core.step import Step, StepDecorator, step
 from ._fork.fork import Fork, fork
@@ -113,6 +118,7 @@ __all__ = [
     "Mode",
     "ModeFactory",
     "NoPathsError",
+    "NotAcceptedError",
     "Observer",
     "OnError",
     "PathCancelledError",

@@ -41,8 +41,8 @@ from ._core.events import (
     StepStarted,
     StepSucceeded,
     ValueDiscarded,
-    logger,
 )
+from ._core.observers import logger
 from ._observers.rows import message
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ._core.errors import ConfigError
-from ._core.events import logger
+from ._core.observers import logger
 from ._drawing.looks import MARKS, TERMINAL, WORDS
 from ._observers.live import Tree
 from ._observers.rows import clock, plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-import sys
+from traceback import format_exception
 
 import pytest
 import trio
@@ -13,11 +13,7 @@ import trio
 from trio_steps import (
     CircuitOpenError,
     ConfigError,
-    ForkPartialError,
-    Fulfilled,
-    NoPathsError,
-    PathCancelledError,
-    Rejected,
+    NotAcceptedError,
     StepTimeoutError,
 )
 from trio_steps._core.errors import (
@@ -26,35 +22,17 @@ from trio_steps._core.errors import (
     StepInputError,
     StepOutputError,
     add_note,
-    kind_of,
     leaves,
     listed,
     name_step,
+    notes_of,
+    short_repr,
 )
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup, ExceptionGroup, format_exception
-else:
-    from traceback import format_exception
 
 
 def duplicates(error):
     """Return what each way to copy an exception makes of `error`."""
     return [copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))]
-
-
-def partial_error():
-    """Return the error of a fork of four paths: two failed, one won, one was cancelled."""
-    refused, broken = ConnectionError("refused"), ValueError("broken")
-    error = ForkPartialError("fork 'f': 2 of 4 paths failed", [refused, broken])
-    error.step_id = "f"
-    error.succeeded = (Fulfilled("ok", 7),)
-    error.failed = (
-        Rejected("net", refused),
-        Rejected("parse", broken),
-        Rejected("slow", PathCancelledError("f/slow", "fork 'f': path 'net' failed", True)),
-    )
-    return error
 
 
 # Single errors
@@ -81,28 +59,6 @@ def test_circuit_open_error_says_when_a_probe_is_under_way() -> None:
     assert str(CircuitOpenError("fetch", 0.0)) == "circuit breaker of 'fetch' is open; a probe is under way"
 
 
-def test_path_cancelled_error_says_who_stopped_a_running_path() -> None:
-    error = PathCancelledError("f/slow", "fork 'f': path 'fast' won", True)
-    assert (error.step, error.reason, error.started, error.kind) == (
-        "f/slow",
-        "fork 'f': path 'fast' won",
-        True,
-        "cancelled",
-    )
-    assert str(error) == "'f/slow' was cancelled: fork 'f': path 'fast' won"
-
-
-def test_path_cancelled_error_tells_a_queued_path_from_a_running_one() -> None:
-    error = PathCancelledError("f/last", "fork 'f': path 'fast' won", False)
-    assert error.started is False
-    assert str(error) == "'f/last' was not started: fork 'f': path 'fast' won"
-
-
-def test_path_cancelled_error_is_an_exception_and_no_cancelled() -> None:
-    assert issubclass(PathCancelledError, Exception)
-    assert not issubclass(PathCancelledError, trio.Cancelled)
-
-
 @pytest.mark.parametrize(
     "error",
     [
@@ -110,8 +66,7 @@ def test_path_cancelled_error_is_an_exception_and_no_cancelled() -> None:
         StepTimeoutError("s", 2.0),
         CircuitOpenError("s", 3.0),
         CircuitOpenError("s", 3.0, skip=True),
-        NoPathsError("none"),
-        PathCancelledError("s", "because", False),
+        NotAcceptedError("s", 5),
         KeyCollisionError("key", "s", ("first", "second")),
         StepInputError("s", "key", ["a", "b"]),
         StepOutputError("s", "returned 5"),
@@ -162,183 +117,6 @@ def test_listed_names_are_never_more_than_a_person_would_read() -> None:
     assert listed(names[:2]) == "'key0', 'key1'"
     assert listed(names[:20]).endswith("'key19'")
     assert listed(names).endswith("'key19' and 5 more")
-
-
-# ForkPartialError
-
-
-def test_fork_partial_error_is_an_exception_group_of_the_real_failures() -> None:
-    error = partial_error()
-    assert isinstance(error, ExceptionGroup)
-    assert [type(inner) for inner in error.exceptions] == [ConnectionError, ValueError]
-    assert error.kind == "fork_partial"
-
-
-def test_fork_partial_error_has_empty_fields_until_they_are_filled() -> None:
-    error = ForkPartialError("m", [ValueError()])
-    assert (error.step_id, error.succeeded, error.failed) == ("", (), ())
-
-
-def test_fork_partial_error_refuses_what_is_no_exception() -> None:
-    with pytest.raises(TypeError):
-        ForkPartialError("m", [KeyboardInterrupt()])
-
-
-def test_fork_partial_error_is_caught_by_its_own_name() -> None:
-    error = partial_error()
-    with pytest.raises(ForkPartialError) as caught:
-        raise error
-    assert caught.value is error
-
-
-def test_fork_partial_error_split_keeps_class_and_fields_on_both_sides() -> None:
-    error = partial_error()
-    matched, rest = error.split(ConnectionError)
-    for half, inner in ((matched, error.exceptions[0]), (rest, error.exceptions[1])):
-        assert type(half) is ForkPartialError
-        assert half.exceptions == (inner,)
-        assert half.message == error.message
-        assert (half.step_id, half.succeeded, half.failed) == (error.step_id, error.succeeded, error.failed)
-
-
-def test_fork_partial_error_split_keeps_notes_cause_and_traceback() -> None:
-    error = partial_error()
-    name_step(error, "f")
-    cause = KeyError("cause")
-    with pytest.raises(ForkPartialError):
-        raise error from cause
-    for half in error.split(ConnectionError):
-        assert half.__notes__ == ["in step 'f'"]
-        assert half.__cause__ is cause
-        assert half.__traceback__ is error.__traceback__
-
-
-def test_fork_partial_error_split_that_matches_nothing_leaves_everything_in_the_rest() -> None:
-    error = partial_error()
-    matched, rest = error.split(KeyError)
-    assert matched is None
-    assert type(rest) is ForkPartialError
-    assert rest.exceptions == error.exceptions
-    assert (rest.step_id, rest.succeeded, rest.failed) == (error.step_id, error.succeeded, error.failed)
-
-
-def test_fork_partial_error_subgroup_by_predicate_keeps_class_and_fields() -> None:
-    error = partial_error()
-    part = error.subgroup(lambda inner: isinstance(inner, ValueError))
-    assert type(part) is ForkPartialError
-    assert part.exceptions == (error.exceptions[1],)
-    assert (part.step_id, part.succeeded, part.failed) == (error.step_id, error.succeeded, error.failed)
-
-
-def test_fork_partial_error_derive_takes_other_exceptions_and_keeps_the_fields() -> None:
-    error = partial_error()
-    other = KeyError("other")
-    derived = error.derive([other])
-    assert type(derived) is ForkPartialError
-    assert derived.exceptions == (other,)
-    assert (derived.message, derived.step_id) == (error.message, error.step_id)
-    assert (derived.succeeded, derived.failed) == (error.succeeded, error.failed)
-
-
-def test_fork_partial_error_inside_another_group_is_found_and_kept_by_split() -> None:
-    """What ``except* ConnectionError`` does: it splits the group around, and the fork's error with it."""
-    error = partial_error()
-    around = ExceptionGroup("nursery", [error, OSError("else")])
-    matched, rest = around.split(ConnectionError)
-    assert type(matched) is ExceptionGroup
-    assert type(matched.exceptions[0]) is ForkPartialError
-    assert matched.exceptions[0].failed == error.failed
-    assert type(rest.exceptions[0]) is ForkPartialError
-    assert rest.exceptions[0].exceptions == (error.exceptions[1],)
-
-
-def test_fork_partial_error_keeps_the_group_of_a_path_as_one_member() -> None:
-    inner = ExceptionGroup("the path's own", [ConnectionError("a"), KeyError("b")])
-    error = ForkPartialError("m", [inner, ValueError("c")])
-    assert error.exceptions[0] is inner
-    matched, _ = error.split(ConnectionError)
-    assert type(matched) is ForkPartialError
-    assert type(matched.exceptions[0]) is ExceptionGroup
-    assert matched.exceptions[0].message == "the path's own"
-
-
-def test_fork_partial_error_passes_through_a_cancel_scope_that_splits_its_group() -> None:
-    error = partial_error()
-
-    async def main():
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            try:
-                await trio.lowlevel.checkpoint()
-            except trio.Cancelled as cancelled:
-                raise BaseExceptionGroup("mixed", [cancelled, error]) from None
-
-    with pytest.raises(ExceptionGroup) as caught:
-        trio.run(main)
-    [passed] = caught.value.exceptions
-    assert type(passed) is ForkPartialError
-    assert passed.exceptions == error.exceptions
-    assert (passed.step_id, passed.succeeded, passed.failed) == (error.step_id, error.succeeded, error.failed)
-
-
-def test_fork_partial_error_shows_every_failure_in_its_traceback() -> None:
-    text = "".join(format_exception(partial_error()))
-    assert "fork 'f': 2 of 4 paths failed" in text
-    assert "ConnectionError: refused" in text
-    assert "ValueError: broken" in text
-
-
-@pytest.mark.parametrize("way", [0, 1, 2], ids=["copy", "deepcopy", "pickle"])
-def test_fork_partial_error_survives_copying(way) -> None:
-    error = partial_error()
-    name_step(error, "f")
-    twin = duplicates(error)[way]
-    assert type(twin) is ForkPartialError
-    assert twin is not error
-    assert (twin.message, str(twin), twin.step_id, twin.kind) == (error.message, str(error), "f", "fork_partial")
-    assert [repr(inner) for inner in twin.exceptions] == [repr(inner) for inner in error.exceptions]
-    assert twin.succeeded == error.succeeded
-    assert [(result.step_id, repr(result.error)) for result in twin.failed] == [
-        (result.step_id, repr(result.error)) for result in error.failed
-    ]
-    assert twin.__notes__ == ["in step 'f'"]
-
-
-@pytest.mark.parametrize("way", [0, 1, 2], ids=["copy", "deepcopy", "pickle"])
-def test_fork_partial_error_copies_still_hold_each_failure_once(way) -> None:
-    """The error in ``failed`` and the member of the group are one object, in the copy too."""
-    twin = duplicates(partial_error())[way]
-    assert twin.failed[0].error is twin.exceptions[0]
-    assert twin.failed[1].error is twin.exceptions[1]
-
-
-@pytest.mark.parametrize("way", [0, 1, 2], ids=["copy", "deepcopy", "pickle"])
-def test_fork_partial_error_copies_can_be_split(way) -> None:
-    twin = duplicates(partial_error())[way]
-    matched, _ = twin.split(ConnectionError)
-    assert type(matched) is ForkPartialError
-    assert matched.failed == twin.failed
-
-
-# kind_of
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (ValueError(), "step_failed"),
-        (TimeoutError(), "step_failed"),
-        (ExceptionGroup("", [trio.TooSlowError()]), "step_failed"),
-        (CircuitOpenError("s", 1.0), "step_failed"),
-        (StepTimeoutError("s", 1.0), "timed_out"),
-        (trio.TooSlowError(), "timed_out"),
-        (PathCancelledError("s", "because", True), "cancelled"),
-        (ForkPartialError("m", [ValueError()]), "fork_partial"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
-)
-def test_kind_of_classifies_an_error(error, kind) -> None:
-    assert kind_of(error) == kind
 
 
 # Notes
@@ -458,3 +236,188 @@ def test_leaves_of_nested_groups_come_in_order() -> None:
     a, b, c, d = ValueError("a"), KeyboardInterrupt("b"), KeyError("c"), OSError("d")
     group = BaseExceptionGroup("", [a, BaseExceptionGroup("", [b, ExceptionGroup("", [c])]), d])
     assert list(leaves(group)) == [a, b, c, d]
+
+
+def test_leaves_of_a_group_that_is_in_there_many_times_come_once() -> None:
+    """Each level holds the one below it twice: 2**60 ways lead to the leaf."""
+    group = error = ValueError("a")
+    for _ in range(60):
+        group = ExceptionGroup("", [group, group])
+    assert list(leaves(group)) == [error, error]
+
+
+def test_leaves_of_a_group_as_deep_as_can_be_are_found() -> None:
+    group = error = ValueError("a")
+    for _ in range(20_000):
+        group = ExceptionGroup("", [group])
+    assert list(leaves(group)) == [error]
+    while isinstance(group, ExceptionGroup):  # else its end would be as deep a recursion
+        [inner] = group.exceptions
+        group = inner
+
+
+# Exceptions that misbehave
+
+
+class MuteError(Exception):
+    def __repr__(self):
+        raise RuntimeError
+
+
+class LooseError(Exception):
+    def __getattr__(self, name):
+        return None
+
+
+class LockedError(Exception):
+    def __getattr__(self, name):
+        raise KeyError(name)
+
+    def __setattr__(self, name, value):
+        raise RuntimeError(name)
+
+
+class NotedError(Exception):
+    def __init__(self, notes):
+        self.__notes__ = notes
+
+
+def test_note_is_added_whatever_an_unknown_attribute_is() -> None:
+    error = LooseError()
+    add_note(error, "a")
+    name_step(error, "s")
+    assert error.__notes__ == ["a", "in step 's'"]
+
+
+def test_note_that_an_exception_refuses_is_left_out() -> None:
+    error = LockedError()
+    add_note(error, "a")
+    name_step(error, "s")
+    assert notes_of(error) is None
+
+
+@pytest.mark.parametrize("notes", ["text", 5, ("a", "b"), {"a": 1}], ids=lambda notes: type(notes).__name__)
+def test_note_leaves_notes_alone_that_are_no_list(notes) -> None:
+    error = NotedError(notes)
+    add_note(error, "a")
+    name_step(error, "s")
+    assert error.__notes__ is notes
+
+
+class Awkward:
+    def __eq__(self, other):
+        raise RuntimeError
+
+    __hash__ = None
+
+
+def test_note_stands_beside_notes_that_are_no_text() -> None:
+    odd = Awkward()
+    error = NotedError([1, odd])
+    name_step(error, "s")
+    name_step(error, "s")
+    assert error.__notes__[0] == 1
+    assert error.__notes__[1] is odd
+    assert error.__notes__[2:] == ["in step 's'"]
+
+
+def test_step_names_are_noted_on_a_shared_error_as_long_as_there_are_few() -> None:
+    error = ValueError()
+    for number in range(5_000):
+        name_step(error, f"f/p{number}")
+    name_step(error, "f")
+    assert error.__notes__ == [*(f"in step 'f/p{number}'" for number in range(8)), "in other steps, too"]
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ValueError(),
+        ValueError("a"),
+        ValueError("a", 1),
+        OSError(2, "no such file"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        ExceptionGroup("two", [ValueError("a"), KeyError("b")]),
+        StepTimeoutError("s", 2.0),
+        "text",
+        b"bytes",
+        bytearray(b"bytes"),
+        5,
+        None,
+        [1, "a", (2.5, {"key": {3}})],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_short_text_of_something_small_is_its_repr(value) -> None:
+    assert short_repr(value) == repr(value)
+
+
+class Verbose:
+    def __repr__(self):
+        return "v" * 1_000
+
+
+class Huge(bytes):
+    """A payload that can't be shown in full."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index):
+        assert index == slice(None, 300)
+        return bytes(self)[index]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 10**6,
+        Huge(10**6),
+        UnicodeDecodeError("utf-8", b"\xff" * 10**6, 0, 1, "invalid start byte"),
+        ValueError("x" * 10**6),
+        ValueError(*range(10**5)),
+        ValueError(list(range(10**5))),
+        ValueError(10**5_000),
+        ValueError(Verbose()),
+        Verbose(),
+        ExceptionGroup("m", [ValueError("x" * 1_000)] * 1_000),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_short_text_of_something_large_is_cut(value) -> None:
+    text = short_repr(value)
+    assert len(text) <= 300
+    assert "…" in text or "repr fails" in text  # Python shows no number of 5,000 digits
+
+
+def test_short_text_says_what_is_nested_a_few_levels_deep() -> None:
+    error = ValueError("a")
+    for _ in range(20_000):
+        error = ExceptionGroup("g", [error])
+    assert short_repr(error) == "ExceptionGroup('g', [ExceptionGroup('g', [ExceptionGroup('g', […])])])"
+    while isinstance(error, ExceptionGroup):
+        [error] = error.exceptions
+
+
+@pytest.mark.parametrize("value", [MuteError(), ExceptionGroup("g", [MuteError()])], ids=["bare", "in a group"])
+def test_short_text_of_what_has_no_repr_says_so(value) -> None:
+    assert "<MuteError whose repr fails>" in short_repr(value)
+
+
+def test_short_text_of_what_can_not_even_be_looked_at_says_so() -> None:
+    class List(list):
+        def __len__(self):
+            raise RuntimeError
+
+    List.__name__ = "list"
+    assert short_repr(List()) == "<list whose repr fails>"
+
+
+def test_not_accepted_error_holds_the_value_and_shows_the_beginning_of_it() -> None:
+    error = NotAcceptedError("poll", "x" * 1_000)
+    assert (error.step, error.value, error.kind) == ("poll", "x" * 1_000, "not_accepted")
+    assert str(error).startswith("'poll' returned 'xxx")
+    assert str(error).endswith("xxx', which is not accepted")
+    assert len(str(error)) < 400

@@ -28,7 +28,8 @@ from trio_steps import (
     ValueDiscarded,
     step,
 )
-from trio_steps._core.events import KeyOverridden, Observers
+from trio_steps._core.events import KeyOverridden
+from trio_steps._core.observers import Observers
 from trio_steps.testing import RecordingObserver
 
 RECORDS = [

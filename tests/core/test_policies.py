@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import random
-import sys
 
 import attrs
 import pytest
@@ -24,9 +23,6 @@ from trio_steps import (
     step,
 )
 from trio_steps._core.policies import Policies
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup, ExceptionGroup
 
 
 class BoomError(Exception):

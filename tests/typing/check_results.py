@@ -71,8 +71,9 @@ def results_are_covariant(result: SettleResult[bool]) -> SettleResult[int]:
     return result
 
 
-def a_rejected_result_has_no_kind_before_it_is_narrowed(result: SettleResult[int]) -> None:
-    result.kind  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+def every_result_has_a_kind(result: SettleResult[int], fulfilled: Fulfilled[int]) -> None:
+    assert_type(result.kind, Kind | None)
+    assert_type(fulfilled.kind, None)
 
 
 async def each_result_of_settle_narrows() -> int:

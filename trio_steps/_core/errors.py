@@ -1,39 +1,26 @@
-"""Every exception that trio_steps raises on its own account.
+"""The exceptions that trio_steps raises on its own account, and what it does with those of others.
 
 An exception of the user's is never wrapped: it keeps its type and traceback, and gets a note with the full
-name of the step it came out of.
+name of the step it came out of. What a failed fork raises is in `results`, with the results that it holds.
+
+An exception is code that somebody else wrote: its ``__repr__``, ``__getattr__`` or ``__setattr__`` may raise, its
+``__notes__`` may be anything, and it may hold a payload of 20 MB. None of that may become the failure of a run. So
+notes are read and written here only, and what a text says of an exception comes from `short_repr`.
 """
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
+from reprlib import Repr
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, final
 
 import trio
 
 from .public import public
 
-if sys.version_info < (3, 11):  # trio itself depends on this backport
-    from exceptiongroup import BaseExceptionGroup, ExceptionGroup
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from typing_extensions import TypeVar as TypeVarWithDefault
-
-    from .results import Fulfilled, Rejected
-
-Kind: TypeAlias = Literal["step_failed", "timed_out", "cancelled", "fork_partial"]
-"""What a failure was: see `kind_of`."""
-
-if TYPE_CHECKING:
-    # the default makes an `except ForkPartialError` one of Exceptions, and not of something unknown
-    ExceptionT_co = TypeVarWithDefault("ExceptionT_co", bound=Exception, covariant=True, default=Exception)
-else:
-    ExceptionT_co = TypeVar("ExceptionT_co", bound=Exception, covariant=True)
-NewExceptionT = TypeVar("NewExceptionT", bound=Exception)
+    from collections.abc import Iterable, Iterator
 
 
 @public
@@ -88,97 +75,23 @@ class CircuitOpenError(Exception):
 
 
 @public
-class NoPathsError(Exception):
-    """A race or a quorum had no paths, or a quorum fewer than it needs: it can't have a result."""
-
-
-@public
-class PathCancelledError(Exception):
-    """Stands in ``ForkPartialError.failed`` for a path that the fork cancelled.
-
-    A path's own failure is never replaced by this one.
+class NotAcceptedError(Exception):
+    """A step or path returned a value that ``accept=`` refused.
 
     Attributes:
-      step: the full name of the path.
-      reason: why the fork cancelled it.
-      started: False for a path that was still queued.
+      step: the full name of the step.
+      value: what it returned.
     """
 
-    kind: Literal["cancelled"] = "cancelled"
+    kind: Literal["not_accepted"] = "not_accepted"
 
-    def __init__(self, step: str, reason: str, started: bool) -> None:
-        super().__init__(step, reason, started)
+    def __init__(self, step: str, value: object) -> None:
+        super().__init__(step, value)
         self.step = step
-        self.reason = reason
-        self.started = started
+        self.value = value
 
     def __str__(self) -> str:
-        verb = "was cancelled" if self.started else "was not started"
-        return f"{self.step!r} {verb}: {self.reason}"
-
-
-@public
-class ForkPartialError(ExceptionGroup[ExceptionT_co]):
-    """Some paths of a fork failed, and with them the fork.
-
-    It is an `ExceptionGroup` of the real failures in path order, then of what went wrong with the fork
-    itself (its deadline, its source of paths). A path's own exception group is one member, not flattened.
-    Cancelled siblings stand in `failed` only.
-
-    Attributes:
-      step_id: the id of the fork.
-      succeeded: a `Fulfilled` for each path that returned a value.
-      failed: a `Rejected` for each other path, in path order; for one that was cancelled, its error is a
-        `PathCancelledError`.
-    """
-
-    kind: Literal["fork_partial"] = "fork_partial"
-    step_id: str = ""
-    succeeded: tuple[Fulfilled[object], ...] = ()
-    failed: tuple[Rejected, ...] = ()
-
-    def derive(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, excs: Sequence[NewExceptionT], /
-    ) -> ForkPartialError[NewExceptionT]:
-        """Return a group of `excs` with this one's class and fields; `split` and cancel scopes call this."""
-        derived = ForkPartialError(self.message, excs)
-        derived.step_id, derived.succeeded, derived.failed = self.step_id, self.succeeded, self.failed
-        return derived
-
-
-def kind_of(error: BaseException) -> Kind:
-    """Classify `error`: a timeout (any `trio.TooSlowError`), a cancelled path, a partial fork, or a failure."""
-    if isinstance(error, trio.TooSlowError):
-        return "timed_out"
-    if isinstance(error, PathCancelledError):
-        return "cancelled"
-    if isinstance(error, ForkPartialError):
-        return "fork_partial"
-    return "step_failed"
-
-
-def add_note(error: BaseException, note: str) -> None:
-    """Add `note` (PEP 678) to `error`, once, unless `error` is frozen; Python 3.10 has no ``add_note`` of its own."""
-    notes: list[str] = getattr(error, "__notes__", [])
-    if note not in notes:
-        with suppress(AttributeError, TypeError):
-            cast("Any", error).__notes__ = [*notes, note]
-
-
-def name_step(error: BaseException, name: str) -> None:
-    """Note that `error` came out of the step `name`, unless a step inside that one already said so."""
-    inside = f"in step '{name}/"
-    if not any(note.startswith(inside) for note in getattr(error, "__notes__", ())):
-        add_note(error, f"in step '{name}'")
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield the exceptions in `error` that are not groups; `error` itself if it is none."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-            yield from leaves(inner)
-    else:
-        yield error
+        return f"{self.step!r} returned {short_repr(self.value)}, which is not accepted"
 
 
 @public
@@ -273,6 +186,122 @@ class CheckpointError(ValueError):
     def __str__(self) -> str:
         where = [f"{what} {name!r}" for what, name in (("step", self.step), ("key", self.key)) if name is not None]
         return f"{', '.join(where)}: {self.problem}" if where else self.problem
+
+
+def notes_of(error: BaseException) -> list[object] | None:
+    """Return the notes (PEP 678) of `error`; None if what it has there is no list of notes, and must be let be."""
+    try:
+        notes: object = getattr(error, "__notes__", None)
+    except Exception:  # noqa: BLE001 - whatever its __getattr__ raises
+        return None
+    if notes is None:
+        return []
+    return list(cast("list[object]", notes)) if isinstance(notes, list) else None
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Add `note` to `error`, once, if `error` takes notes at all."""
+    notes = notes_of(error)
+    if notes is not None and not any(isinstance(other, str) and other == note for other in notes):
+        with suppress(Exception):  # it is frozen, or minds its attributes itself
+            # a list of its own, because exceptions that were copied share one
+            error.__notes__ = [*notes, note]  # type: ignore[list-item]
+
+
+def name_step(error: BaseException, name: str) -> None:
+    """Note that `error` came out of the step `name`, unless a step inside that one already said so.
+
+    One object may come out of thousands of steps. It names the first few.
+    """
+    named = [
+        note for note in notes_of(error) or () if isinstance(note, str) and note.startswith(("in step '", _IN_OTHERS))
+    ]
+    inside = f"in step '{name}/"
+    if not any(note.startswith(inside) for note in named):
+        add_note(error, f"in step '{name}'" if len(named) < _NAMED else _IN_OTHERS)
+
+
+_NAMED: Final = 8
+_IN_OTHERS: Final = "in other steps, too"
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions in `error` that are not groups; `error` itself if it is none.
+
+    A group that is in there twice is looked into once.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    seen: set[int] = set()
+    left: list[BaseException] = [error]
+    while left:
+        one = left.pop()
+        if not isinstance(one, BaseExceptionGroup):
+            yield one
+        elif id(one) not in seen:
+            seen.add(id(one))
+            left.extend(reversed(cast("BaseExceptionGroup[BaseException]", one).exceptions))
+
+
+SHORT: Final = 300
+"""How many characters a text says of one exception or value, at most."""
+
+
+def short_repr(value: object) -> str:
+    """Return ``repr(value)``, cut to `SHORT` characters, for a message or a reason.
+
+    It reads no more of a large value than it shows, and it never fails.
+    """
+    try:
+        text = _short.repr(value)
+    except Exception:  # noqa: BLE001 - whatever the value's methods raise
+        text = _without_repr(value)
+    return text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
+
+
+def _without_repr(value: object) -> str:
+    return f"<{type(value).__name__} whose repr fails>"
+
+
+@final
+class _ShortRepr(Repr):
+    """`reprlib.Repr`, for exceptions and bytes as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 5
+        self.maxstring = self.maxother = SHORT
+        self.maxlong = 60
+        self.maxtuple = self.maxlist = self.maxset = self.maxfrozenset = self.maxdeque = self.maxarray = 10
+        self.maxdict = 10
+        self.fillvalue = "…"
+
+    def repr_instance(self, x: object, level: int) -> str:
+        kind = type(x)
+        if isinstance(x, BaseException) and kind.__repr__ in _REPRS_OF_ERRORS:
+            return self._repr_error(x, level)
+        if isinstance(x, (str, bytes, bytearray)) and kind.__repr__ in _REPRS_OF_TEXTS:
+            return repr(x if len(x) <= SHORT else x[:SHORT])
+        try:
+            return repr(x)
+        except Exception:  # noqa: BLE001 - whatever its __repr__ raises
+            return _without_repr(x)
+
+    def _repr_error(self, error: BaseException, level: int) -> str:
+        name = type(error).__name__
+        if level <= 0:
+            return f"{name}(…)"
+        args: tuple[object, ...] = cast("Any", BaseException).args.__get__(error)
+        shown = [self.repr1(arg, level - 1) for arg in args[: self.maxtuple]]
+        if len(args) > self.maxtuple:
+            shown.append(self.fillvalue)
+        return f"{name}({', '.join(shown)})"
+
+
+_REPRS_OF_ERRORS: Final = (BaseException.__repr__, BaseExceptionGroup.__repr__)
+_REPRS_OF_TEXTS: Final = (str.__repr__, bytes.__repr__, bytearray.__repr__)
+_short: Final = _ShortRepr()
 
 
 WHOLE = ("ctx", "context")

@@ -1,21 +1,18 @@
-"""What a run tells its observers: one frozen record an event, and who gets them."""
+"""What a run tells its observers: one frozen record for each event."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
-from types import BuiltinMethodType, MethodType
 from typing import TYPE_CHECKING, TypeAlias, cast, final
 
 import attrs
 
 from .errors import ConfigError
+from .observers import Observers
 from .public import public
 
 if TYPE_CHECKING:
     from .scope import Scope
-
-logger = logging.getLogger("trio_steps")
 
 
 @public
@@ -155,54 +152,9 @@ def observers_of(given: Iterable[Observer]) -> tuple[Observer, ...]:
     return observers
 
 
-@final
-class Observers:
-    """The observers of one run, shared by everything that runs in it; after those of the run around it.
+def quietly(observers: Observers) -> Observers:
+    """Return `observers` for a step with ``log=False``: they get its events marked as quiet.
 
-    One that is among them already, or told by the run around, is not told a second time.
+    They are hidden from the runs inside, so one that is given to such a run as well gets its events unmarked, too.
     """
-
-    __slots__ = ("_around", "_change", "_observers")
-
-    def __init__(
-        self,
-        observers: Iterable[Observer],
-        around: Observers | None = None,
-        change: Callable[[Event], Event] | None = None,
-    ) -> None:
-        """Tell `observers`; and those `around`, what `change` makes of each event."""
-        self._observers: tuple[Observer, ...] = ()
-        self._around = around
-        self._change = change
-        for observer in observers:
-            if observer not in self:
-                self._observers += (observer,)
-
-    def __contains__(self, observer: Observer) -> bool:
-        return any(_are_one(observer, other) for other in self._observers) or (
-            self._around is not None and observer in self._around
-        )
-
-    def quietly(self) -> Observers:
-        """Return these observers for a step with ``log=False``: they get its events marked as quiet.
-
-        They are hidden from the runs inside, so one that is given to such a run as well gets its events unmarked, too.
-        """
-        return Observers((lambda event: self(attrs.evolve(event, quiet=True)),))
-
-    def __call__(self, event: Event) -> None:
-        """Hand `event` to each observer; one that raises is logged and gets no more events."""
-        if self._around is not None:
-            self._around(event if self._change is None else self._change(event))
-        for observer in self._observers:
-            try:
-                observer(event)
-            except Exception:
-                logger.exception("observer %r raised at %r and is dropped", observer, event)
-                self._observers = tuple(other for other in self._observers if other is not observer)
-
-
-def _are_one(one: Observer, other: Observer) -> bool:
-    """Tell whether two observers are one: by identity, but for methods, of which each look-up makes another object."""
-    is_method = isinstance(one, (MethodType, BuiltinMethodType)) and type(one) is type(other)
-    return one is other or (is_method and one == other)
+    return Observers((lambda event: observers(attrs.evolve(event, quiet=True)),))

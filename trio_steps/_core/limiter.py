@@ -14,13 +14,9 @@ holder and every borrower have ended.
 
 from __future__ import annotations
 
-import sys
 from typing import final
 
 import trio
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
 
 
 @final

@@ -1,4 +1,4 @@
-"""What became of a path: `Fulfilled` or `Rejected`."""
+"""What became of a path, `Fulfilled` or `Rejected`, and what a fork raises that holds them: `ForkPartialError`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeAlias, Ty
 
 import attrs
 import outcome
+import trio
 
-from .errors import kind_of
+from .errors import NotAcceptedError
 from .public import public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from .errors import Kind
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+Kind: TypeAlias = Literal["step_failed", "timed_out", "cancelled", "fork_partial", "not_accepted"]
+"""What a failure was: see `kind_of`."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+if TYPE_CHECKING:
+    # the default makes an `except ForkPartialError` one of Exceptions, and not of something unknown
+    ExceptionT_co = TypeVarWithDefault("ExceptionT_co", bound=Exception, covariant=True, default=Exception)
+else:
+    ExceptionT_co = TypeVar("ExceptionT_co", bound=Exception, covariant=True)
+NewExceptionT = TypeVar("NewExceptionT", bound=Exception)
 
 
 @public
@@ -46,12 +56,17 @@ class Fulfilled(Generic[T_co]):
 
     @property
     def error(self) -> None:
-        """None, for there is no error."""
+        """None: there is no error."""
+        return None
+
+    @property
+    def kind(self) -> None:
+        """None: nothing has failed."""
         return None
 
     @property
     def outcome(self) -> outcome.Value[T_co]:
-        """The path's outcome, a new object each time, for an outcome can be unwrapped only once."""
+        """The path's outcome, a new object each time, because an outcome can be unwrapped only once."""
         return outcome.Value(self.value)
 
     def unwrap(self) -> T_co:
@@ -93,17 +108,17 @@ class Rejected:
 
     @property
     def value(self) -> None:
-        """None, for there is no value."""
+        """None: there is no value."""
         return None
 
     @property
     def kind(self) -> Kind:
-        """What the failure was, which is ``step_failed``, ``timed_out``, ``cancelled`` or ``fork_partial``."""
+        """What the failure was: ``step_failed``, ``timed_out``, ``cancelled``, ``fork_partial`` or ``not_accepted``."""
         return kind_of(self.error)
 
     @property
     def outcome(self) -> outcome.Error:
-        """The path's outcome, a new object each time, for an outcome can be unwrapped only once."""
+        """The path's outcome, a new object each time, because an outcome can be unwrapped only once."""
         return outcome.Error(self.error)
 
     def unwrap(self) -> NoReturn:
@@ -113,3 +128,75 @@ class Rejected:
 
 SettleResult: TypeAlias = Fulfilled[T] | Rejected
 """The result of one path of a ``settle``; ``status``, ``isinstance`` and ``match`` tell them apart."""
+
+
+@public
+class NoPathsError(Exception):
+    """A race or a quorum had no paths, or a quorum fewer than it needs: it can't have a result."""
+
+
+@public
+class PathCancelledError(Exception):
+    """Stands in ``ForkPartialError.failed`` for a path that the fork cancelled.
+
+    A path's own failure is never replaced by this one.
+
+    Attributes:
+      step: the full name of the path.
+      reason: why the fork cancelled it.
+      started: False for a path that was still queued.
+    """
+
+    kind: Literal["cancelled"] = "cancelled"
+
+    def __init__(self, step: str, reason: str, started: bool) -> None:
+        super().__init__(step, reason, started)
+        self.step = step
+        self.reason = reason
+        self.started = started
+
+    def __str__(self) -> str:
+        verb = "was cancelled" if self.started else "was not started"
+        return f"{self.step!r} {verb}: {self.reason}"
+
+
+@public
+class ForkPartialError(ExceptionGroup[ExceptionT_co]):
+    """Some paths of a fork failed, and with them the fork.
+
+    It is an `ExceptionGroup` of the real failures in path order, then of what went wrong with the fork
+    itself (its deadline, its source of paths). A path's own exception group is one member, not flattened.
+    Cancelled siblings stand in `failed` only.
+
+    Attributes:
+      step_id: the id of the fork.
+      succeeded: a `Fulfilled` for each path that returned a value.
+      failed: a `Rejected` for each other path, in path order; for one that was cancelled, its error is a
+        `PathCancelledError`.
+    """
+
+    kind: Literal["fork_partial"] = "fork_partial"
+    step_id: str = ""
+    succeeded: tuple[Fulfilled[object], ...] = ()
+    failed: tuple[Rejected, ...] = ()
+
+    def derive(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, excs: Sequence[NewExceptionT], /
+    ) -> ForkPartialError[NewExceptionT]:
+        """Return a group of `excs` with this one's class and fields; `split` and cancel scopes call this."""
+        derived = ForkPartialError(self.message, excs)
+        derived.step_id, derived.succeeded, derived.failed = self.step_id, self.succeeded, self.failed
+        return derived
+
+
+def kind_of(error: BaseException) -> Kind:
+    """Classify `error`, of which any `trio.TooSlowError` is a timeout."""
+    if isinstance(error, trio.TooSlowError):
+        return "timed_out"
+    if isinstance(error, PathCancelledError):
+        return "cancelled"
+    if isinstance(error, NotAcceptedError):
+        return "not_accepted"
+    if isinstance(error, ForkPartialError):
+        return "fork_partial"
+    return "step_failed"

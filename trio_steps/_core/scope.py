@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, final
 from .public import public
 
 if TYPE_CHECKING:
-    from .events import Observers
     from .limiter import Lease
+    from .observers import Observers
 
 
 @public

@@ -12,7 +12,8 @@ import trio
 
 from .entry import StepEntry
 from .errors import CircuitOpenError, ConfigError, leaves, name_step
-from .events import Observers, StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
+from .events import StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
+from .observers import Observers
 from .policies import Policies
 from .public import public
 from .scope import Scope, current, current_scope, scope_of

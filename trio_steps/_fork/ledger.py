@@ -7,9 +7,9 @@ from itertools import repeat
 from operator import is_
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
-from trio_steps._core.errors import ForkPartialError, PathCancelledError, StepTimeoutError
+from trio_steps._core.errors import StepTimeoutError
 from trio_steps._core.public import public
-from trio_steps._core.results import Fulfilled, Rejected, all_fulfilled
+from trio_steps._core.results import ForkPartialError, Fulfilled, PathCancelledError, Rejected, all_fulfilled
 
 from .paths import PathNames
 

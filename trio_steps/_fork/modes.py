@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar, final
 
-from trio_steps._core.errors import NoPathsError
 from trio_steps._core.public import public
+from trio_steps._core.results import NoPathsError
 
 if TYPE_CHECKING:
     from trio_steps._core.results import SettleResult

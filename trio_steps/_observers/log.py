@@ -20,8 +20,8 @@ from trio_steps._core.events import (
     StepStarted,
     StepSucceeded,
     ValueDiscarded,
-    logger,
 )
+from trio_steps._core.observers import logger
 from trio_steps._core.public import public
 
 from .rows import headline, plain

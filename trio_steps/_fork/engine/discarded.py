@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import trio
 
-from trio_steps._core.events import ErrorDiscarded, StepSkipped, ValueDiscarded, logger
+from trio_steps._core.events import ErrorDiscarded, StepSkipped, ValueDiscarded
+from trio_steps._core.observers import logger
 from trio_steps._core.step import called
 from trio_steps._fork.ledger import MISSING
 

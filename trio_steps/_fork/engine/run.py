@@ -32,9 +32,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast, final
 
 import trio
 
-from trio_steps._core.errors import ForkPartialError, StepTimeoutError, add_note, leaves, name_step
+from trio_steps._core.errors import StepTimeoutError, add_note, leaves, name_step
 from trio_steps._core.events import PathsCounted, StepStarted
 from trio_steps._core.limiter import Lease, find_lender, hold
+from trio_steps._core.results import ForkPartialError
 from trio_steps._core.scope import Scope, current, current_scope
 from trio_steps._core.step import called, observe_end, takes_input, type_of
 from trio_steps._fork.ledger import Ledger

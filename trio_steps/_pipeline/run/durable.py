@@ -31,7 +31,7 @@ import attrs
 import trio
 
 from trio_steps._core.errors import CheckpointError, ConfigError, add_note, leaves
-from trio_steps._core.events import logger
+from trio_steps._core.observers import logger
 from trio_steps._durable.protocol import RunChange
 from trio_steps._values.copying import equal
 from trio_steps._values.forms import is_plain

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias, cast, final
 import attrs
 
 from trio_steps._core.errors import ConfigError
-from trio_steps._core.events import ErrorDiscarded, Observers, StepFailed
+from trio_steps._core.events import ErrorDiscarded, StepFailed
+from trio_steps._core.observers import Observers
 from trio_steps._core.public import public
 from trio_steps._pipeline.call import awaitable
 from trio_steps._pipeline.context import Context

@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 import trio
 
-from trio_steps._core.errors import CircuitOpenError, ForkPartialError, StepOutputError, name_step
-from trio_steps._core.events import KeyOverridden, StepCancelled, StepSkipped, StepStarted, logger
+from trio_steps._core.errors import CircuitOpenError, StepOutputError, name_step
+from trio_steps._core.events import KeyOverridden, StepCancelled, StepSkipped, StepStarted, quietly
+from trio_steps._core.observers import logger
+from trio_steps._core.results import ForkPartialError
 from trio_steps._core.scope import Scope, current, current_scope, scope_of
 from trio_steps._core.step import observe_end, type_of
 from trio_steps._pipeline.call import call, output_of, replacement_of
@@ -143,7 +145,7 @@ class Run:
             return _Then.NEXT
         observe = around.observers
         if observe is not None and not node.log:
-            observe = observe.quietly()
+            observe = quietly(observe)
         scope = scope_of(node.id, around, around.state, observe, around.lease)
         current.set(scope)
         start = trio.current_time() if observe is not None or self.tells else 0.0

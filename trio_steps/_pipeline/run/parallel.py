@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 import attrs
 import trio
 
-from trio_steps._core.errors import ForkPartialError, PathCancelledError, StepInputError, name_step
-from trio_steps._core.results import Fulfilled, Rejected
+from trio_steps._core.errors import StepInputError, name_step
+from trio_steps._core.results import ForkPartialError, Fulfilled, PathCancelledError, Rejected
 from trio_steps._core.scope import current, current_scope
 from trio_steps._core.step import type_of
 from trio_steps._fork.engine.run import run as run_fork

@@ -1,0 +1,61 @@
+"""Who is told what happens in a run, in which order, and what becomes of an observer that raises.
+
+This module knows no events: an event holds the scope in which it happened, and a scope holds its observers.
+"""
+
+from __future__ import annotations
+
+import logging
+from types import BuiltinMethodType, MethodType
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+logger = logging.getLogger("trio_steps")
+
+
+@final
+class Observers:
+    """The observers of one run, shared by everything that runs in it; after those of the run around it.
+
+    One that is among them already, or told by the run around, is not told a second time.
+    """
+
+    __slots__ = ("_around", "_change", "_observers")
+
+    def __init__(
+        self,
+        observers: Iterable[Callable[[Any], object]],
+        around: Observers | None = None,
+        change: Callable[[Any], object] | None = None,
+    ) -> None:
+        """Tell `observers`; and those `around`, what `change` makes of each event."""
+        self._observers: tuple[Callable[[Any], object], ...] = ()
+        self._around = around
+        self._change = change
+        for observer in observers:
+            if observer not in self:
+                self._observers += (observer,)
+
+    def __contains__(self, observer: object) -> bool:
+        return any(_are_one(observer, other) for other in self._observers) or (
+            self._around is not None and observer in self._around
+        )
+
+    def __call__(self, event: object) -> None:
+        """Hand `event` to each observer; one that raises is logged and gets no more events."""
+        if self._around is not None:
+            self._around(event if self._change is None else self._change(event))
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                logger.exception("observer %r raised at %r and is dropped", observer, event)
+                self._observers = tuple(other for other in self._observers if other is not observer)
+
+
+def _are_one(one: object, other: object) -> bool:
+    """Tell whether two observers are one: by identity, but for methods, of which each look-up makes another object."""
+    is_method = isinstance(one, (MethodType, BuiltinMethodType)) and type(one) is type(other)
+    return one is other or (is_method and one == other)
