@@ -59,10 +59,10 @@ from ._fork.race import gather, race, settle
 if TYPE_CHECKING:
     from ._observers.log import LogObserver
     from ._observers.recorder import Recorder
-    from ._pipeline.builder.branches import BranchCase, otherwise, when
+    from ._pipeline.builder.branches import BranchCase
     from ._pipeline.context import Context, MergePolicy
     from ._pipeline.definition import OnError
-    from ._pipeline.pipeline import Pipeline
+    from ._pipeline.pipeline import Pipeline, otherwise, when
     from ._pipeline.run.checkpoint import Checkpoint, Codec
     from ._pipeline.run.hooks import CompleteHook, ErrorHook, StepCompletion
 else:
@@ -70,8 +70,8 @@ else:
     # does not pay for them: they are imported when somebody asks for one of their names.
     _ON_DEMAND = {
         "BranchCase": "_pipeline.builder.branches",
-        "otherwise": "_pipeline.builder.branches",
-        "when": "_pipeline.builder.branches",
+        "otherwise": "_pipeline.pipeline",
+        "when": "_pipeline.pipeline",
         "Checkpoint": "_pipeline.run.checkpoint",
         "Codec": "_pipeline.run.checkpoint",
         "Context": "_pipeline.context",

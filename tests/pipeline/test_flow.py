@@ -18,10 +18,9 @@ from trio_steps._pipeline.contract.annotations import UNKNOWN
 from trio_steps._pipeline.contract.flow import (
     Flow,
     Need,
-    provided_by,
 )
 from trio_steps._pipeline.contract.shape import ANYTHING, NOTHING, Key, Shape, Source
-from trio_steps._pipeline.signature import signature_of
+from trio_steps._pipeline.signature import provided_by, signature_of
 
 T = TypeVar("T")
 UserId = NewType("UserId", str)

@@ -1,19 +1,115 @@
-"""Calling the function of a step with the keys of a context, and what its result means for that."""
+"""The function of a step: how it is called with the keys of a context, and what its result means for that."""
 
 from __future__ import annotations
 
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, final
 
-from trio_steps._core.errors import StepOutputError
+from trio_steps._core.errors import StepInputError, StepOutputError
 from trio_steps._core.step import type_of
 from trio_steps._values.copying import copy_value
 
-from .context import as_output, unawaited
+from .context import Context, Store, as_output, unawaited
 
 if TYPE_CHECKING:
-    from .context import Store
-    from .definition import Function
+    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from .signature import Signature
+
+    Bind: TypeAlias = Callable[[Mapping[str, object], str], tuple[tuple[object, ...], dict[str, object]]]
+
+
+@final
+class Function:
+    """A function, and how it is called with a context.
+
+    Attributes:
+      call: what to call, in the scope of its step, and to await if the result is awaitable.
+      signature: what it is called with.
+      share: the keys that are not copied.
+      provides: the key under which its result is stored.
+      bind: makes its arguments of a context.
+      keeps: it may keep the whole context.
+    """
+
+    __slots__ = ("bind", "call", "keeps", "provides", "share", "signature")
+
+    def __init__(
+        self, call: Callable[..., Any], signature: Signature, share: AbstractSet[str], provides: str | None = None
+    ) -> None:
+        self.call = call
+        self.signature = signature
+        self.share = share
+        self.provides = provides
+        self.keeps = signature.whole
+        # a snapshot in the Context, not the store: what a function keeps must not change
+        self.bind: Bind = binder(
+            signature, copy=copy_value, whole=lambda store: Context(_now(store), share), share=share
+        )
+
+    def sharing(self, keys: AbstractSet[str]) -> Function:
+        """Return the same with more keys that are not copied."""
+        return Function(self.call, self.signature, self.share | keys, self.provides)
+
+
+def _now(context: Any) -> Any:
+    return context.now() if isinstance(context, Store) else context
+
+
+def binder(
+    signature: Signature,
+    *,
+    copy: Callable[[Any], object],
+    whole: Callable[[Mapping[str, object]], object],
+    share: Collection[str] = (),
+) -> Bind:
+    """Make the function that takes a context, and the full name of the step, and returns ``(args, kwargs)``.
+
+    Args:
+      signature: what is to be called.
+      copy: makes the copy of a value that is passed.
+      whole: makes of a context what a function gets that takes the whole of it.
+      share: keys whose values are passed as they are.
+
+    Raises:
+      StepInputError: (when it is called) a required key is not in the context.
+    """
+    uncopied = frozenset(share)
+    required = tuple(key for key in signature.required if key not in uncopied)
+    required_uncopied = tuple(key for key in signature.required if key in uncopied)
+
+    def named(context: Mapping[str, object], step: str) -> tuple[tuple[object, ...], dict[str, object]]:
+        kwargs: dict[str, object] = {}
+        key = ""
+        try:
+            for key in required:
+                kwargs[key] = copy(context[key])
+            for key in required_uncopied:
+                kwargs[key] = context[key]
+        except KeyError:
+            if key in context:
+                raise  # it comes out of a value that was copied
+            raise StepInputError(step, key, context) from None
+        return (), kwargs
+
+    if not (signature.optional or signature.rest or signature.whole):
+        return named
+
+    left_out = frozenset(signature.bound.union(signature.required, signature.optional))
+
+    def everything(context: Mapping[str, object], step: str) -> tuple[tuple[object, ...], dict[str, object]]:
+        _, kwargs = named(context, step)
+        for key in signature.optional:
+            if key in context:
+                kwargs[key] = context[key] if key in uncopied else copy(context[key])
+        if signature.rest:
+            for key in context:
+                if key not in left_out:
+                    kwargs[key] = context[key] if key in uncopied else copy(context[key])
+        return ((whole(context),) if signature.whole else ()), kwargs
+
+    return everything
 
 
 def awaitable(result: object) -> bool:

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, final
 import attrs
 
 from trio_steps._fork.modes import Race
-from trio_steps._values.copying import copy_value
 
-from .context import Context, Output, Store
+from .call import Function
+from .context import Output
 from .run.checkpoint import ANY
-from .signature import binder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,46 +32,8 @@ if TYPE_CHECKING:
 
     from .context import MergePolicy
     from .contract.shape import Shape
-    from .signature import Bind, Signature
 
 OnError: TypeAlias = Literal["raise", "continue", "skip-remaining"]
-
-
-@final
-class Function:
-    """A function, and how it is called with a context.
-
-    Attributes:
-      call: what to call, in the scope of its step, and to await if the result is awaitable.
-      signature: what it is called with.
-      share: the keys that are not copied.
-      provides: the key under which its result is stored.
-      bind: makes its arguments of a context.
-      keeps: it may keep the whole context.
-    """
-
-    __slots__ = ("bind", "call", "keeps", "provides", "share", "signature")
-
-    def __init__(
-        self, call: Callable[..., Any], signature: Signature, share: AbstractSet[str], provides: str | None = None
-    ) -> None:
-        self.call = call
-        self.signature = signature
-        self.share = share
-        self.provides = provides
-        self.keeps = signature.whole
-        # a snapshot in the Context, not the store: what a function keeps must not change
-        self.bind: Bind = binder(
-            signature, copy=copy_value, whole=lambda store: Context(_now(store), share), share=share
-        )
-
-    def sharing(self, keys: AbstractSet[str]) -> Function:
-        """Return the same with more keys that are not copied."""
-        return Function(self.call, self.signature, self.share | keys, self.provides)
-
-
-def _now(context: Any) -> Any:
-    return context.now() if isinstance(context, Store) else context
 
 
 @final

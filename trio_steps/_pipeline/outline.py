@@ -11,7 +11,8 @@ from trio_steps._core.outline import name_of, outline_of, policy_notes
 from trio_steps._drawing.graph import ANY, Draft, Graph, Node
 from trio_steps._fork.outline import limit_notes
 
-from .definition import Branch, Each, Function, Group, Repeat
+from .call import Function
+from .definition import Branch, Each, Group, Repeat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

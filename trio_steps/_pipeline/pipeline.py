@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, final, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast, final, overload
 
 import attrs
 
@@ -17,12 +17,15 @@ from trio_steps._core.events import observers_of
 from trio_steps._core.public import public
 from trio_steps._core.step import NO_INPUT, NoInput, Step, named
 
-from .builder.branches import branch_of
-from .builder.steps import added, check_name, check_policy, each_of, group_of, name_for, part_of, settings, split_name
+from .builder.branches import BranchCase, branch
+from .builder.groups import step_of
+from .builder.loops import each_of
+from .builder.options import check_name
+from .builder.steps import transform
 from .context import as_output
-from .contract.flow import Flow, together
+from .contract.flow import Flow
 from .definition import find, lines_of
-from .entry import PipelineEntry, program_of
+from .entry import PipelineEntry
 from .program import Program
 from .run.hooks import Hooks
 from .run.journal import resumed
@@ -37,8 +40,7 @@ if TYPE_CHECKING:
     from trio_steps._core.events import Observer
     from trio_steps._durable.protocol import RunStore
 
-    from .builder.branches import BranchCase
-    from .builder.steps import NodeOptions
+    from .builder.options import NodeOptions
     from .context import MergePolicy
     from .definition import Node
     from .run.checkpoint import Checkpoint, Codec
@@ -216,34 +218,17 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
         Raises:
           ConfigError: it can't work as it is written, or what it needs can't be there.
         """
-        program = self._program
-        given, functions = split_name(name_and_functions)
-        if not functions:
-            raise ConfigError(f"step({', '.join(map(repr, name_and_functions))}): give it a function to run")
-        name = name_for(program, given, functions)
-        full = program.prefix + name
-        asked, flow = settings(program, full, **options)
-        if len(functions) == 1 and mode is None:
-            if concurrency is not None:
-                raise ConfigError(f"step {full!r}: concurrency={concurrency!r} goes with several functions, or a mode")
-            part = part_of(functions[0], full, program.share, provides)
-            body: Any = part.member
-            parts = [part]
-            provided, skips = part.provided, part.skips
-        else:
-            if provides is not None:
-                raise ConfigError(
-                    f"step {full!r}: provides={provides!r} is for one function; for one of several, "
-                    f"step(function, provides={provides!r})"
-                )
-            mode = mode or "all"
-            timeout = asked.policies.timeout
-            body, parts = group_of(functions, full, program.share, mode=mode, concurrency=concurrency, timeout=timeout)
-            asked = asked.without_timeout()
-            provided = together([part.provided for part in parts], mode, check_policy(full, merge_policy))
-            skips = False
-        flow = flow.require(need for part in parts for need in part.needs)
-        return self._with(added(program, name, body, asked, flow, provided, merge_policy=merge_policy, skips=skips))
+        return self._with(
+            step_of(
+                self._program,
+                name_and_functions,
+                mode=mode,
+                concurrency=concurrency,
+                provides=provides,
+                merge_policy=merge_policy,
+                options=options,
+            )
+        )
 
     def transform(
         self, /, *name_and_function: Any, **options: Unpack[NodeOptions]
@@ -257,18 +242,7 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
         Raises:
           ConfigError: it can't work as it is written, or what it needs can't be there.
         """
-        program = self._program
-        given, functions = split_name(name_and_function)
-        if len(functions) != 1 or program_of(functions[0]) is not None:
-            raise ConfigError(f"transform({', '.join(map(repr, name_and_function))}): give it one function")
-        name = name_for(program, given, functions)
-        full = program.prefix + name
-        asked, flow = settings(program, full, **options)
-        part = part_of(functions[0], full, program.share, transform=True)
-        flow = flow.require(part.needs)
-        return self._with(
-            added(program, name, part.member, asked, flow, part.provided, skips=part.skips, transforms=True)
-        )
+        return self._with(transform(self._program, name_and_function, options))
 
     def branch_on(
         self,
@@ -288,7 +262,7 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
         Raises:
           ConfigError: it can't work as it is written, or what it needs can't be there.
         """
-        return self._with(branch_of(self._program, name_and_cases, merge_policy, options, self._with))
+        return self._with(branch(self._program, name_and_cases, merge_policy, options, self._with))
 
     def for_each(
         self,
@@ -495,3 +469,36 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
         args = () if isinstance(input, NoInput) else (input,)
         program = self._program
         return self._start(functools.partial(execute, program, program.hooks, None, *args), observers, state)
+
+
+AnyPipeline: TypeAlias = "Pipeline[Any, Any]"
+Then: TypeAlias = "AnyPipeline | Callable[[AnyPipeline], AnyPipeline]"
+"""What a case does: a pipeline, or a function that adds the steps to the pipeline it is given."""
+
+
+@public
+def when(condition: Callable[..., Any], then: Then, *, name: str | None = None) -> BranchCase:
+    """Make a case of ``branch_on`` that is taken if `condition` holds and no case before it did.
+
+    Args:
+      condition: sync or async function, called with the keys of the context that it names.
+      then: a pipeline, or a function that is given an empty pipeline and returns it with steps.
+      name: what the case is called; by default what the pipeline is, or ``case-1`` by position.
+
+    Raises:
+      ConfigError: `condition` is no function.
+    """
+    if not callable(condition):
+        raise ConfigError(f"when({condition!r}, …): the condition is a function, when(lambda plan: plan == 'pro', …)")
+    return BranchCase(condition=condition, then=then, name=name)
+
+
+@public
+def otherwise(then: Then, *, name: str | None = None) -> BranchCase:
+    """Make the case of ``branch_on`` that is taken if no other is; it comes last.
+
+    Args:
+      then: a pipeline, or a function that is given an empty pipeline and returns it with steps.
+      name: what the case is called; by default what the pipeline is, or ``otherwise``.
+    """
+    return BranchCase(condition=None, then=then, name=name)

@@ -7,32 +7,38 @@ every step.
 Naive answer: ``inspect.signature``. It shows arguments that a partial has bound already, and it believes every
 ``functools.wraps``, also of a decorator that passes an argument of its own.
 
-So `signature_of` reads each layer (step, partial, method, decorator) by itself, once; `binder` makes of the
-result a function that only looks up and copies.
+So `signature_of` reads each layer (step, partial, method, decorator) by itself, once. `needs_of` and `provided_by` say
+what the result means for the contract, and `call.binder` makes of it a function that only looks up and copies.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from types import FunctionType, MappingProxyType, MethodType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, final
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from types import FunctionType, MappingProxyType, MethodType, NoneType
+from typing import TYPE_CHECKING, Any, Final, cast, final, get_origin
 
 import attrs
 
 from trio_steps._core.entry import StepEntry
-from trio_steps._core.errors import ConfigError, StepInputError
+from trio_steps._core.errors import ConfigError
 from trio_steps._core.step import FunctionStep, Guarded, Step, close_unawaited
 
-from .contract.annotations import UNKNOWN, awaited, resolve
+from .contract.annotations import UNKNOWN, awaited, fields_of, is_typed_dict, members, resolve, type_name
+from .contract.flow import Need, key_of
+from .contract.shape import ANYTHING, NOTHING, Key, Shape, Source, alternatives
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
-    Bind: TypeAlias = Callable[[Mapping[str, object], str], tuple[tuple[object, ...], dict[str, object]]]
+    from collections.abc import Callable, Collection
 
 _NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+_NO_OUTPUT = (str, bytes, bytearray, int, float, complex, list, tuple, AbstractSet)
+"""What is never a mapping, an attrs instance or a dataclass, for all that is likely."""
 
 
 def _frozen(types: Mapping[str, object]) -> Mapping[str, object]:
@@ -282,56 +288,63 @@ def _bound(layer: _Layer, count: int, keywords: Collection[str]) -> _Layer:
     )
 
 
-def binder(
-    signature: Signature,
-    *,
-    copy: Callable[[Any], object],
-    whole: Callable[[Mapping[str, object]], object],
-    share: Collection[str] = (),
-) -> Bind:
-    """Make the function that takes a context, and the full name of the step, and returns ``(args, kwargs)``.
+# What that means for the contract
+
+
+def needs_of(signature: Signature, step: str) -> tuple[Need, ...]:
+    """Return what a function of `step` needs, and what it would take."""
+    return tuple(
+        Need(key, step, signature.types[key], required, key in signature.wrapped)
+        for keys, required in ((signature.required, True), (signature.optional, False))
+        for key in keys
+    )
+
+
+def provided_by(signature: Signature, step: str, provides: str | None = None, *, transform: bool = False) -> Shape:
+    """Return what a function of `step` provides by what it returns.
 
     Args:
-      signature: what is to be called.
-      copy: makes the copy of a value that is passed.
-      whole: makes of a context what a function gets that takes the whole of it.
-      share: keys whose values are passed as they are.
+      signature: the function.
+      step: the full name of the step.
+      provides: the key under which the result is stored; by default what the signature says.
+      transform: the function must return a mapping; None is no mapping.
 
     Raises:
-      StepInputError: (when it is called) a required key is not in the context.
+      ConfigError: what it is annotated to return can't be the output of a step.
     """
-    uncopied = frozenset(share)
-    required = tuple(key for key in signature.required if key not in uncopied)
-    required_uncopied = tuple(key for key in signature.required if key in uncopied)
+    name = signature.provides if provides is None else provides
+    if name is not None:
+        return Shape({name: Key(signature.returns, (Source(step),))})
+    outputs: list[tuple[Shape, str]] = []
+    for kind in members(signature.returns):
+        shape = _output(kind, step, transform)
+        if shape is not None:
+            outputs.append((shape, f"it returns {type_name(kind)}"))
+    if outputs:
+        return alternatives(outputs)
+    what = type_name(signature.returns)
+    if transform:
+        raise ConfigError(
+            f"transform {step!r} returns {what}, but what it returns replaces the context, so it has to be a mapping: "
+            'return {"key": value, …}; to keep the context as it is, use .step(…)'
+        )
+    raise ConfigError(
+        f"step {step!r} returns {what}, which has no keys: store it under one, "
+        f'provides="key", or return a mapping, {{"key": value}}, or an attrs or dataclass instance, or None'
+    )
 
-    def named(context: Mapping[str, object], step: str) -> tuple[tuple[object, ...], dict[str, object]]:
-        kwargs: dict[str, object] = {}
-        key = ""
-        try:
-            for key in required:
-                kwargs[key] = copy(context[key])
-            for key in required_uncopied:
-                kwargs[key] = context[key]
-        except KeyError:
-            if key in context:
-                raise  # it comes out of a value that was copied
-            raise StepInputError(step, key, context) from None
-        return (), kwargs
 
-    if not (signature.optional or signature.rest or signature.whole):
-        return named
-
-    left_out = frozenset(signature.bound.union(signature.required, signature.optional))
-
-    def everything(context: Mapping[str, object], step: str) -> tuple[tuple[object, ...], dict[str, object]]:
-        _, kwargs = named(context, step)
-        for key in signature.optional:
-            if key in context:
-                kwargs[key] = context[key] if key in uncopied else copy(context[key])
-        if signature.rest:
-            for key in context:
-                if key not in left_out:
-                    kwargs[key] = context[key] if key in uncopied else copy(context[key])
-        return ((whole(context),) if signature.whole else ()), kwargs
-
-    return everything
+def _output(kind: object, step: str, transform: bool) -> Shape | None:
+    """Return what a result of this type provides, or None if that can be no output."""
+    if kind is NoneType:
+        return None if transform else NOTHING
+    fields = fields_of(kind)
+    cls: object = get_origin(kind) or kind
+    is_mapping = isinstance(cls, type) and issubclass(cls, Mapping)
+    if fields is not None and (not is_mapping or is_typed_dict(kind)):
+        return Shape(
+            {name: key_of(field.type, field.required, step, "it returns it") for name, field in fields.items()}
+        )
+    if isinstance(cls, type) and issubclass(cls, _NO_OUTPUT) and not is_mapping and fields is None:
+        return None
+    return ANYTHING

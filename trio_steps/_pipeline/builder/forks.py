@@ -1,4 +1,4 @@
-"""Forks as steps of a pipeline: their plain functions are called with the keys of the context that they name.
+"""Functions and forks as steps of a pipeline: a fork's plain functions are called with keys of the context too.
 
 The paths of a fork are called with its input, which is the whole context here. So each plain function among them is
 put behind one that takes the context and makes keyword arguments of it. Forks inside are done the same way; pipelines
@@ -18,22 +18,27 @@ from trio_steps._core.scope import current_scope
 from trio_steps._core.step import describe
 from trio_steps._fork.fork import Fork, ForkEntry, plan_of
 from trio_steps._fork.paths import Known
+from trio_steps._pipeline.call import Function
 from trio_steps._pipeline.context import Context
-from trio_steps._pipeline.contract.flow import needs_of
-from trio_steps._pipeline.definition import Function
 from trio_steps._pipeline.entry import program_of
-from trio_steps._pipeline.signature import signature_of
+from trio_steps._pipeline.signature import needs_of, signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
     from trio_steps._fork.plan import Plan
+    from trio_steps._pipeline.call import Bind
     from trio_steps._pipeline.contract.flow import Need
-    from trio_steps._pipeline.signature import Bind
 
 
-def call_of(fn: object, share: AbstractSet[str]) -> Callable[..., Any]:
+def function_of(fn: object, name: str, share: AbstractSet[str]) -> Function:
+    """Return how `fn`, of the step `name`, is called."""
+    signature = signature_of(fn, name)
+    return Function(_call_of(fn, share), signature, share, signature.provides)
+
+
+def _call_of(fn: object, share: AbstractSet[str]) -> Callable[..., Any]:
     """Return what to call for `fn`, a function or a step of a pipeline."""
     given = _given(fn)
     if given is not None:

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, final, get_origin
 
 import attrs
@@ -22,21 +20,17 @@ import attrs
 from trio_steps._core.errors import WHOLE, ConfigError
 from trio_steps._core.results import Fulfilled, Rejected
 
-from .annotations import UNKNOWN, fields_of, is_typed_dict, members, type_name, union
+from .annotations import UNKNOWN, fields_of, members, type_name, union
 from .compatible import fits
-from .shape import ANYTHING, NOTHING, Key, Shape, Source, alternatives, merge
+from .shape import NOTHING, Key, Shape, Source, alternatives, merge
 
 if TYPE_CHECKING:
     from trio_steps._pipeline.context import MergePolicy
-    from trio_steps._pipeline.signature import Signature
 
 CONDITION: Final = "its condition holds"
 SUCCEEDS: Final = "it succeeds"
 ADMITTED: Final = "its circuit breaker lets it run"
 WINS: Final = "it wins"
-
-_NO_OUTPUT = (str, bytes, bytearray, int, float, complex, list, tuple, AbstractSet)
-"""What is never a mapping, an attrs instance or a dataclass, for all that is likely."""
 
 
 @final
@@ -55,64 +49,8 @@ class Need:
         return attrs.evolve(self, step=f"{prefix}/{self.step}" if self.step else prefix)
 
 
-def needs_of(signature: Signature, step: str) -> tuple[Need, ...]:
-    """Return what a function of `step` needs, and what it would take."""
-    return tuple(
-        Need(key, step, signature.types[key], required, key in signature.wrapped)
-        for keys, required in ((signature.required, True), (signature.optional, False))
-        for key in keys
-    )
-
-
-def provided_by(signature: Signature, step: str, provides: str | None = None, *, transform: bool = False) -> Shape:
-    """Return what a function of `step` provides by what it returns.
-
-    Args:
-      signature: the function.
-      step: the full name of the step.
-      provides: the key under which the result is stored; by default what the signature says.
-      transform: the function must return a mapping; None is no mapping.
-
-    Raises:
-      ConfigError: what it is annotated to return can't be the output of a step.
-    """
-    name = signature.provides if provides is None else provides
-    if name is not None:
-        return Shape({name: Key(signature.returns, (Source(step),))})
-    outputs: list[tuple[Shape, str]] = []
-    for kind in members(signature.returns):
-        shape = _output(kind, step, transform)
-        if shape is not None:
-            outputs.append((shape, f"it returns {type_name(kind)}"))
-    if outputs:
-        return alternatives(outputs)
-    what = type_name(signature.returns)
-    if transform:
-        raise ConfigError(
-            f"transform {step!r} returns {what}, but what it returns replaces the context, so it has to be a mapping: "
-            'return {"key": value, …}; to keep the context as it is, use .step(…)'
-        )
-    raise ConfigError(
-        f"step {step!r} returns {what}, which has no keys: store it under one, "
-        f'provides="key", or return a mapping, {{"key": value}}, or an attrs or dataclass instance, or None'
-    )
-
-
-def _output(kind: object, step: str, transform: bool) -> Shape | None:
-    """Return what a result of this type provides, or None if that can be no output."""
-    if kind is NoneType:
-        return None if transform else NOTHING
-    fields = fields_of(kind)
-    cls: object = get_origin(kind) or kind
-    is_mapping = isinstance(cls, type) and issubclass(cls, Mapping)
-    if fields is not None and (not is_mapping or is_typed_dict(kind)):
-        return Shape({name: _key(field.type, field.required, step, "it returns it") for name, field in fields.items()})
-    if isinstance(cls, type) and issubclass(cls, _NO_OUTPUT) and not is_mapping and fields is None:
-        return None
-    return ANYTHING
-
-
-def _key(kind: object, required: bool, step: str | None, when: str) -> Key:
+def key_of(kind: object, required: bool, step: str | None, when: str) -> Key:
+    """Return a key that `step` provides; if it is not `required`, only when `when` holds."""
     key = Key(kind, (Source(step),))
     return key if required else key.only_if(when)
 
@@ -162,7 +100,7 @@ class Flow:
             return Flow(Shape(outside=True))
         fields = fields_of(inputs)
         if fields is not None:
-            keys = {key: _key(field.type, field.required, None, "it is given") for key, field in fields.items()}
+            keys = {key: key_of(field.type, field.required, None, "it is given") for key, field in fields.items()}
             needs = tuple(Need(key, "", field.type, field.required) for key, field in fields.items())
             return Flow(Shape(keys), needs=needs)
         cls = get_origin(inputs) or inputs

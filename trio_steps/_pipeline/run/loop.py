@@ -30,9 +30,9 @@ from trio_steps._core.observers import logger
 from trio_steps._core.results import ForkPartialError
 from trio_steps._core.scope import Scope, current, current_scope, scope_of
 from trio_steps._core.step import observe_end, type_of
-from trio_steps._pipeline.call import call, output_of, replacement_of
+from trio_steps._pipeline.call import Function, call, output_of, replacement_of
 from trio_steps._pipeline.context import Output, Snapshot, Store, as_output, merge
-from trio_steps._pipeline.definition import Branch, Each, Function, Group
+from trio_steps._pipeline.definition import Branch, Each, Group
 from trio_steps._values.copying import copy_value, described
 
 from .checkpoint import Entry

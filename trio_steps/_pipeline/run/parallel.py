@@ -18,9 +18,9 @@ from trio_steps._core.scope import current, current_scope
 from trio_steps._core.step import type_of
 from trio_steps._fork.engine.run import run as run_fork
 from trio_steps._fork.paths import Known
-from trio_steps._pipeline.call import awaitable, output_of
+from trio_steps._pipeline.call import Function, awaitable, output_of
 from trio_steps._pipeline.context import Output
-from trio_steps._pipeline.definition import Function, Partial, element_path
+from trio_steps._pipeline.definition import Partial, element_path
 from trio_steps._values.copying import copy_value, described
 
 from .checkpoint import Entry

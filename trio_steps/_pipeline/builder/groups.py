@@ -1,0 +1,78 @@
+"""Steps of several functions: the members of a fork."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast
+
+import attrs
+
+from trio_steps._core.errors import ConfigError
+from trio_steps._core.step import Step
+from trio_steps._fork.paths import Known
+from trio_steps._pipeline.contract.flow import together
+from trio_steps._pipeline.definition import Group, WholeRace, member_path
+
+from .options import check_name, numbered, split_name
+from .steps import NewStep, Part, part_of
+
+if TYPE_CHECKING:
+    import trio
+
+    from trio_steps._pipeline.context import MergePolicy
+    from trio_steps._pipeline.program import Program
+
+    from .options import NodeOptions
+
+_MODES = ("all", "settle", "race")
+
+
+def step_of(
+    program: Program,
+    name_and_functions: tuple[object, ...],
+    *,
+    mode: str | None,
+    concurrency: int | trio.CapacityLimiter | None,
+    provides: str | None,
+    merge_policy: MergePolicy,
+    options: NodeOptions,
+) -> Program:
+    """Return `program` with a step of one function or several; for the arguments see `Pipeline.step`."""
+    name, functions = split_name(name_and_functions)
+    if not functions:
+        raise ConfigError(f"step({', '.join(map(repr, name_and_functions))}): give it a function to run")
+    new = NewStep(program, name, functions, options, merge_policy)
+    if len(functions) > 1 or mode is not None:
+        if provides is not None:
+            raise ConfigError(
+                f"step {new.full!r}: provides={provides!r} is for one function; for one of several, "
+                f"step(function, provides={provides!r})"
+            )
+        return _parallel(new, functions, mode or "all", concurrency)
+    if concurrency is not None:
+        raise ConfigError(f"step {new.full!r}: concurrency={concurrency!r} goes with several functions, or a mode")
+    part = part_of(functions[0], new.full, new.share, provides)
+    new.require(part.needs)
+    return new.added(part.member, part.provided, skips=part.skips)
+
+
+def _parallel(
+    new: NewStep, functions: tuple[object, ...], mode: str, concurrency: int | trio.CapacityLimiter | None
+) -> Program:
+    if mode not in _MODES:
+        raise ConfigError(f'step {new.full!r}: mode={mode!r}: use "all", "settle" or "race"')
+    ids: dict[str, None] = {}
+    parts: list[Part] = []
+    for number, function in enumerate(functions, 1):
+        id = numbered(check_name(function.id) if isinstance(function, Step) and function.id_given else str(number), ids)
+        ids[id] = None
+        parts.append(part_of(function, f"{new.full}/{id}", new.share))
+    for part in parts:
+        new.require(part.needs)
+    known = Known(list(ids), [member_path(index) for index in range(len(ids))])
+    body = Group(
+        mode=cast('Literal["all", "settle", "race"]', mode),
+        ids=tuple(ids),
+        members=tuple(part.member for part in parts),
+        plan=attrs.evolve(new.fork(WholeRace if mode == "race" else mode, concurrency), known=known),
+    )
+    return new.added(body, together([part.provided for part in parts], mode, new.merge_policy))

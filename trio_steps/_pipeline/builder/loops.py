@@ -1,0 +1,98 @@
+"""Steps that run something again and again: for each element of a collection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import attrs
+
+from trio_steps._core.errors import ConfigError
+from trio_steps._pipeline.call import Function
+from trio_steps._pipeline.contract.flow import for_each
+from trio_steps._pipeline.definition import Each, sharing, takes
+from trio_steps._pipeline.entry import program_of
+from trio_steps._pipeline.run.checkpoint import ANY
+from trio_steps._pipeline.signature import needs_of
+
+from .forks import function_of
+from .options import split_name
+from .steps import NewStep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
+
+    import trio
+
+    from trio_steps._pipeline.context import MergePolicy
+    from trio_steps._pipeline.contract.flow import Need
+    from trio_steps._pipeline.definition import Nodes
+    from trio_steps._pipeline.program import Program
+
+    from .options import NodeOptions
+
+
+@final
+@attrs.frozen
+class _Loop:
+    """What a for_each runs for each element, what that needs, and what it returns."""
+
+    function: Function
+    nodes: Nodes | None
+    result: Callable[[dict[str, object]], object]
+    needs: tuple[Need, ...]
+    returns: object
+
+
+def _loop_of(fn: object, name: str, share: AbstractSet[str], *, over: str, each: str) -> _Loop:
+    """Return what there is to know about `fn`, which the for_each `name` runs for each element of `over`."""
+    function = function_of(fn, name, share)
+    inner = program_of(fn)
+    if inner is None:
+        signature = function.signature
+        if not signature.takes(each):
+            raise ConfigError(f"for_each {name!r}: each={each!r}, but its function has no parameter of that name")
+        rest = Function(function.call, signature.without(each), share)
+        return _Loop(rest, None, dict, needs_of(signature, name), signature.returns)
+    needs = tuple(need.within(f"{name}/{ANY}") for need in inner.flow.needs)
+    if each not in [need.key for need in needs] and not takes(inner.nodes, each):
+        raise ConfigError(f"for_each {name!r}: each={each!r}, but its pipeline takes no key of that name")
+    nodes = sharing(inner.nodes, share | {each} if over in share else share)
+    return _Loop(function, nodes, inner.result_inside, needs, inner.done or dict[str, Any])
+
+
+def each_of(
+    program: Program,
+    name_and_function: tuple[object, ...],
+    *,
+    over: str,
+    each: str,
+    into: str,
+    mode: str,
+    concurrency: int | trio.CapacityLimiter | None,
+    merge_policy: MergePolicy,
+    options: NodeOptions,
+) -> Program:
+    """Return `program` with a for_each; for the arguments see `Pipeline.for_each`."""
+    name, functions = split_name(name_and_function)
+    if len(functions) != 1:
+        raise ConfigError(f"for_each({', '.join(map(repr, name_and_function))}): give it one function, or pipeline")
+    new = NewStep(program, name, functions, options, merge_policy)
+    if mode not in ("all", "settle"):
+        raise ConfigError(f'for_each {new.full!r}: mode={mode!r}: use "all" or "settle"')
+    loop = _loop_of(functions[0], new.full, new.share, over=over, each=each)
+    settle = mode == "settle"
+    new.flow, provided = for_each(
+        new.flow, loop.needs, loop.returns, new.full, over=over, each=each, into=into, settle=settle
+    )
+    body = Each(
+        function=loop.function,
+        nodes=loop.nodes,
+        result=loop.result,
+        over=over,
+        each=each,
+        into=into,
+        plan=new.fork(mode, concurrency),
+        settle=settle,
+    )
+    return new.added(body, provided)

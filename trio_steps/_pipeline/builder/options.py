@@ -1,0 +1,148 @@
+"""What every kind of step is told: its name and its options, checked."""
+
+from __future__ import annotations
+
+import functools
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, final
+
+import attrs
+
+from trio_steps._core.errors import ConfigError, StepInputError, leaves, listed
+from trio_steps._core.policies import Policies, Retry
+from trio_steps._core.step import describe
+from trio_steps._pipeline.entry import program_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    import trio
+    from typing_extensions import TypedDict
+
+    from trio_steps._core.policies import CircuitBreaker
+    from trio_steps._pipeline.context import MergePolicy
+    from trio_steps._pipeline.definition import OnError
+    from trio_steps._pipeline.program import Program
+
+    class NodeOptions(TypedDict, total=False):
+        """What every kind of step takes."""
+
+        condition: bool | Callable[..., Any] | None
+        on_error: OnError
+        timeout: float | None
+        total_timeout: float | None
+        retry: Retry | None
+        circuit_breaker: CircuitBreaker | None
+        limiter: trio.CapacityLimiter | None
+        log: bool
+
+
+_MERGE_POLICIES = ("override", "error", "warn", "skip")
+_ON_ERROR = ("raise", "continue", "skip-remaining")
+
+
+# Names
+
+
+def check_name(name: object) -> str:
+    """Return `name` if a step can have it."""
+    if not isinstance(name, str) or not name or "/" in name:
+        raise ConfigError(f"{name!r} is no name of a step: a name is a string that is not empty and has no '/' in it")
+    return name
+
+
+def split_name(arguments: tuple[Any, ...]) -> tuple[str | None, tuple[Any, ...]]:
+    """Return the name that `arguments` begin with, if they do, and the others."""
+    if arguments and isinstance(arguments[0], str):
+        return arguments[0], arguments[1:]
+    return None, arguments
+
+
+def numbered(base: str, taken: Collection[str]) -> str:
+    """Return `base`, or with a number if it is taken."""
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}#{number}"
+    return name
+
+
+def name_for(program: Program, given: str | None, functions: tuple[Any, ...]) -> str:
+    """Return what a new step of `program` is called that runs `functions`."""
+    taken = {node.id for node in program.nodes}
+    if given is not None:
+        if check_name(given) in taken:
+            raise ConfigError(
+                f"step {program.prefix + given!r}: the pipeline has a step of that name already; give it another"
+            )
+        return given
+    base = f"step-{len(taken) + 1}"
+    if len(functions) == 1:
+        derived, is_given, _ = describe(functions[0])
+        if derived != "<lambda>" and (is_given or program_of(functions[0]) is None):
+            base = check_name(derived)
+    return numbered(base, taken)
+
+
+# Options
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What every kind of step takes, checked. The condition is as it was given, or None if it always holds."""
+
+    condition: bool | Callable[..., Any] | None
+    on_error: OnError
+    policies: Policies
+    log: bool
+
+
+def settings(
+    step: str,
+    *,
+    condition: bool | Callable[..., Any] | None = None,
+    on_error: OnError = "raise",
+    timeout: float | None = None,
+    total_timeout: float | None = None,
+    retry: Retry | None = None,
+    circuit_breaker: CircuitBreaker | None = None,
+    limiter: trio.CapacityLimiter | None = None,
+    log: bool = True,
+    **unknown: object,
+) -> Settings:
+    """Check what every kind of step takes.
+
+    Raises:
+      ConfigError: it can't work.
+      TypeError: an option has a name that none has.
+    """
+    for option in unknown:
+        known = tuple(settings.__kwdefaults__ or ())
+        close = get_close_matches(option, known, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it takes {listed(known)}"
+        raise TypeError(f"step {step!r} got an unexpected keyword argument {option!r}; {hint}")
+    if on_error not in _ON_ERROR:
+        raise ConfigError(f'step {step!r}: on_error={on_error!r}: use "raise", "continue" or "skip-remaining"')
+    policies = Policies(
+        timeout=timeout,
+        total_timeout=total_timeout,
+        retry=retry,
+        circuit_breaker=circuit_breaker,
+        limiter=limiter,
+    )
+    if retry is not None:
+        policies = attrs.evolve(policies, retry=attrs.evolve(retry, on=functools.partial(_worth_retrying, retry)))
+    return Settings(condition=None if condition is True else condition, on_error=on_error, policies=policies, log=log)
+
+
+def _worth_retrying(retry: Retry, error: Exception) -> bool:
+    """Tell whether another attempt may help: a key that is not there will not be there then."""
+    return not any(isinstance(leaf, StepInputError) for leaf in leaves(error)) and retry.wants(error)
+
+
+def check_policy(step: str, policy: MergePolicy) -> MergePolicy:
+    """Return `policy` if it is a merge policy."""
+    if policy not in _MERGE_POLICIES:
+        raise ConfigError(f'step {step!r}: merge_policy={policy!r}: use "override", "error", "warn" or "skip"')
+    return policy
