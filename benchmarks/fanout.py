@@ -6,7 +6,6 @@ import asyncio
 import functools
 import importlib
 import importlib.util
-import sys
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -312,10 +311,8 @@ UNBOUNDED = Heat(
         Way(name="aioresult", how="ResultCapture", run=captures),
         Way(name="aiometer", how="run_all", run=meter_all),
         Way(name="anyio", how="task group, into a list", run=functools.partial(fill_a_list, open_tasks=task_group)),
-        *([Way(name="asyncio", how="TaskGroup", run=asyncio_task_group, loop="asyncio")]
-          if sys.version_info >= (3, 11) else []),
+        Way(name="asyncio", how="TaskGroup", run=asyncio_task_group, loop="asyncio"),
     ),
-    cannot={"asyncio": "no TaskGroup before Python 3.11, and gather lets the rest run on"},
 )  # fmt: skip
 
 _RACERS = (

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, cast
@@ -18,9 +17,6 @@ import attrs
 import trio
 
 from .measure import Contender, DifferentResultError, Loop, Settings, run_in, timed
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
 
 Path = Callable[[], Awaitable[Any]]
 MakePaths = Callable[[int, Loop], list[Path]]

@@ -32,9 +32,6 @@ import trio
 
 from trio_steps import ForkPartialError, Fulfilled, Rejected, fork, gather, race, settle, step
 
-if sys.version_info < (3, 11):  # trio itself depends on this backport
-    from exceptiongroup import BaseExceptionGroup
-
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Container, Iterator
 

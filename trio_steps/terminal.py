@@ -31,9 +31,6 @@ from ._drawing.looks import MARKS, TERMINAL, WORDS
 from ._observers.live import Tree
 from ._observers.rows import clock, plain
 
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
-
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator, Mapping

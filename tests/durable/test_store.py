@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import trio
@@ -79,7 +79,7 @@ def files(path):
 
 
 def age(path, run_id, days):
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     sql(path, "UPDATE runs SET updated = ? WHERE run_id = ?", (now - timedelta(days=days)).timestamp(), run_id)
 
 
@@ -237,7 +237,7 @@ def test_synchronous_is_the_level_of_the_database(path, synchronous, level) -> N
 
 
 async def test_runs_tells_of_each_run_the_last_one_first(store) -> None:
-    before = datetime.now(timezone.utc)
+    before = datetime.now(UTC)
     await ok.run({}, store=store, run_id="one")
     with pytest.raises(OSError, match="no"):
         await failing.run({}, store=store, run_id="two")
@@ -245,7 +245,7 @@ async def test_runs_tells_of_each_run_the_last_one_first(store) -> None:
     assert (one.run_id, one.pipeline, one.status, one.step, one.error) == ("one", "p", "finished", "a", None)
     assert (two.run_id, two.pipeline, two.status, two.step) == ("two", "p", "failed", "a")
     assert two.error == "OSError: no\nin step 'b'"
-    assert before <= one.started <= one.updated <= two.started <= two.updated <= datetime.now(timezone.utc)
+    assert before <= one.started <= one.updated <= two.started <= two.updated <= datetime.now(UTC)
 
 
 async def test_load_tells_what_a_run_goes_on_from(store) -> None:

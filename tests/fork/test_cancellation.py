@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import Any
 
 import outcome
@@ -24,9 +23,6 @@ from trio_steps import (
     race,
     settle,
 )
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup, ExceptionGroup
 
 MODES: list[Any] = ["race", "all", "settle", "quorum"]
 

@@ -21,9 +21,6 @@ from trio_steps import (
 from trio_steps._fork.ledger import MISSING
 from trio_steps._fork.paths import PathNames
 
-if sys.version_info < (3, 11):
-    from exceptiongroup import ExceptionGroup
-
 
 def ledger_of(*names, started=None):
     """Return the ledger of fork ``top/f`` with these paths, all started."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 
 import pytest
 import trio
@@ -28,9 +27,6 @@ from trio_steps import (
     step,
 )
 from trio_steps._core.scope import scope_of
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import ExceptionGroup
 
 
 def chart(text):

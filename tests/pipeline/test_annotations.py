@@ -6,12 +6,25 @@ import dataclasses
 import functools
 import typing
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, Optional, TypedDict, TypeVar, Union
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NewType,
+    NotRequired,
+    Optional,
+    Required,
+    TypedDict,
+    TypeVar,
+    Union,
+)
 
 import attrs
 import pytest
 import typing_extensions
-from typing_extensions import NotRequired, ReadOnly, Required
+from typing_extensions import ReadOnly
 
 from trio_steps._pipeline.contract.annotations import (
     UNKNOWN,

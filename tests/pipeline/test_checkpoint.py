@@ -6,7 +6,6 @@ import copy
 import json
 import pickle
 import re
-import sys
 from datetime import date
 from types import SimpleNamespace
 
@@ -15,9 +14,6 @@ import pytest
 
 from trio_steps._core.errors import CheckpointError
 from trio_steps._pipeline.run.checkpoint import Checkpoint, Entry
-
-if sys.version_info < (3, 11):
-    pass
 
 
 class PaymentError(Exception):

@@ -388,7 +388,7 @@ class Data:
     items: list[int]
 
 
-class Colour(str, enum.Enum):
+class Colour(str, enum.Enum):  # noqa: UP042 — not the same as a StrEnum
     RED = "red"
 
 

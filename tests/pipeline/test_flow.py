@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Literal, NewType, Protocol, TypedDict, TypeVar
+from typing import Any, Literal, NewType, NotRequired, Protocol, Required, TypedDict, TypeVar
 
 import attrs
 import pytest
-from typing_extensions import NotRequired, Required
 
 from trio_steps import CircuitBreaker, ConfigError, Fulfilled, Pipeline, Rejected, fork, otherwise, step, when
 from trio_steps._core.policies import Policies

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import inspect
 import logging
-import sys
 from typing import TypedDict
 
 import attrs
@@ -31,9 +30,6 @@ from trio_steps import (
     step,
     when,
 )
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
 
 # How a step is called
 

@@ -6,7 +6,6 @@ import functools
 import gc
 import inspect
 import math
-import sys
 import types
 import warnings
 from contextlib import suppress
@@ -43,9 +42,6 @@ from trio_steps.testing._machine.token import Recipe
 from trio_steps.testing._report import schedule_in_words
 from trio_steps.testing._search import minimise as minimise
 from trio_steps.testing._search.bench import Bench
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup, ExceptionGroup
 
 
 def invariants(run: Any) -> list[str]:

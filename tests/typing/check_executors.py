@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-
-from typing_extensions import assert_type
+from typing import assert_type
 
 from trio_steps import Step, gather, step
 from trio_steps.executors import on_executor

@@ -6,10 +6,9 @@ An error that has to be one carries an ignore of its own for each checker; both 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_type
 
 import trio
-from typing_extensions import assert_type
 
 from trio_steps import Fork, SettleResult, Step, gather, race, settle, step
 

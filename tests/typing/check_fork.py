@@ -6,10 +6,9 @@ An error that has to be one carries an ignore of its own for each checker; both 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, assert_type
 
 import trio
-from typing_extensions import assert_type
 
 from trio_steps import Fork, Ledger, Mode, Scope, SettleResult, Step, fork, gather, step
 

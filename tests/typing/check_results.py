@@ -5,9 +5,7 @@ An error that has to be one carries an ignore of its own for each checker; both 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
-from typing_extensions import assert_never, assert_type
+from typing import TYPE_CHECKING, Literal, assert_never, assert_type
 
 from trio_steps import ForkPartialError, Fulfilled, Kind, Rejected, SettleResult, settle
 

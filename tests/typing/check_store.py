@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
-
-from typing_extensions import assert_type
+from typing import Any, TypedDict, assert_type
 
 from trio_steps import Pipeline
 from trio_steps.store import RunStore, SavedRun, SqliteStore

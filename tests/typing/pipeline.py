@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, TypedDict, assert_type
 
 import attrs
-from typing_extensions import assert_type
 
 from trio_steps import (
     Checkpoint,

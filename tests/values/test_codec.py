@@ -14,7 +14,7 @@ import zoneinfo
 from array import array
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, deque
 from contextlib import suppress
-from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -38,9 +38,6 @@ from trio_steps import (
 from trio_steps._core.errors import CheckpointError, add_note
 from trio_steps._values.codec import decode, encode
 from trio_steps._values.copying import equal
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup, ExceptionGroup
 
 NAN = float("nan")
 # how long an example takes is the machine's business
@@ -226,12 +223,12 @@ def test_value_comes_back_as_it_went_in(value) -> None:
     [
         date(2026, 2, 28),
         time(1, 2, 3, 4),
-        time(1, fold=1, tzinfo=timezone.utc),
+        time(1, fold=1, tzinfo=UTC),
         datetime(2026, 2, 28, 12, 30, 15, 7),  # noqa: DTZ001 - it has none
         datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("UTC")),
         datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=-3, minutes=-30), "Newfoundland")),
         timedelta(days=-1, seconds=5, microseconds=3),
-        timezone.utc,
+        UTC,
         timezone(timedelta(hours=2)),
         timezone(timedelta(0), "GMT"),
         Decimal("1.10"),
@@ -266,7 +263,7 @@ def test_member_of_an_enum_comes_back_as_the_very_object(member) -> None:
     assert round_trip([member])[0] is member
 
 
-@pytest.mark.parametrize("zone", [timezone.utc, zoneinfo.ZoneInfo("UTC")], ids=repr)
+@pytest.mark.parametrize("zone", [UTC, zoneinfo.ZoneInfo("UTC")], ids=repr)
 def test_time_zone_comes_back_as_the_very_object(zone) -> None:
     assert round_trip(zone) is zone
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 from collections import Counter
 from functools import partial
 from itertools import count
@@ -37,9 +36,6 @@ from trio_steps import (
     step,
 )
 from trio_steps._fork.paths import PathNames, describe_all
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import ExceptionGroup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

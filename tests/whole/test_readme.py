@@ -20,8 +20,6 @@ def programs() -> list[object]:
         text = page.read_text(encoding="utf-8")
         for block in BLOCK.finditer(text):
             line = text[: block.start()].count("\n") + 2
-            if "except*" in block[1] and sys.version_info < (3, 11):
-                continue  # no syntax of Python 3.10; nothing to run there
             found.append(pytest.param(block[1], block[2], id=f"{page.relative_to(ROOT)}:{line}"))
     return found
 

@@ -20,8 +20,9 @@ from .scope import Scope, current, current_scope, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from typing import Never
 
-    from typing_extensions import Never, TypedDict, Unpack
+    from typing_extensions import TypedDict, Unpack
 
     from trio_steps._drawing.graph import Direction, Graph, Node, Place
 

@@ -18,7 +18,7 @@ import os
 import sqlite3
 import time
 from contextlib import ExitStack, closing, contextmanager, suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, final
 
@@ -180,8 +180,8 @@ class Database:
                 run_id=run_id,
                 pipeline=pipeline,
                 status="interrupted" if is_dead else status,
-                started=datetime.fromtimestamp(started, timezone.utc),
-                updated=datetime.fromtimestamp(updated, timezone.utc),
+                started=datetime.fromtimestamp(started, UTC),
+                updated=datetime.fromtimestamp(updated, UTC),
                 step=step,
                 error=error,
             )

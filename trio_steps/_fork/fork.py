@@ -25,10 +25,10 @@ from .plan import plan
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
-    from typing import Generic, Literal, Protocol, TypeAlias
+    from typing import Generic, Literal, Never, Protocol, TypeAlias
 
     import trio
-    from typing_extensions import Never, TypedDict, Unpack
+    from typing_extensions import TypedDict, Unpack
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     from trio_steps._core.results import SettleResult

@@ -17,10 +17,10 @@ from .plan import plan
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from typing import Generic, TypeAlias
+    from typing import Generic, Never, TypeAlias
 
     import trio
-    from typing_extensions import Never, TypedDict, TypeVar, Unpack
+    from typing_extensions import TypedDict, TypeVar, Unpack
 
     from trio_steps._core.events import Observer
     from trio_steps._core.results import SettleResult

@@ -5,7 +5,6 @@ A pure function of the events. Whoever draws a run, as text or as a page, draws 
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, cast, final
 
@@ -24,9 +23,6 @@ from trio_steps._core.events import (
     ValueDiscarded,
 )
 from trio_steps._drawing.looks import WORDS
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

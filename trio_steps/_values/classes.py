@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from .copying import described, equal
 
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup, ExceptionGroup
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -89,8 +86,6 @@ def enum_make(head: JSON, parts: list[Any]) -> object:
 _BUILDERS: Final = {
     id(kind) for kind in vars(builtins).values() if isinstance(kind, type) and issubclass(kind, Exception)
 }
-if sys.version_info < (3, 11):
-    _BUILDERS.update((id(BaseExceptionGroup), id(ExceptionGroup)))
 
 _instance_dict: Final[Callable[[object], dict[str, object]]] = vars(BaseException)["__dict__"].__get__
 _set_args: Final[Callable[[object, object], None]] = vars(BaseException)["args"].__set__

@@ -17,8 +17,7 @@ from ._places import Place, place_of_caller, place_of_error, short_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
 Lockish: TypeAlias = "trio.CapacityLimiter | trio.Lock | trio.StrictFIFOLock | trio.Semaphore | trio.Condition"
 LOCKS: Final = (trio.CapacityLimiter, trio.Lock, trio.StrictFIFOLock, trio.Semaphore, trio.Condition)

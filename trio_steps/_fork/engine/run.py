@@ -44,9 +44,6 @@ from .discarded import Leftovers
 from .source import Source
 from .workers import Member, Pace
 
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterable, Iterable
 from contextvars import copy_context
 from functools import partial
@@ -12,9 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.step import called, describe
 from trio_steps._fork.paths import COLLECTIONS, Known, describe_all
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator

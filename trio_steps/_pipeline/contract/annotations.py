@@ -64,7 +64,7 @@ def unqualified(hint: object) -> tuple[object, bool | None]:
     required: bool | None = None
     while True:
         origin = get_origin(hint)
-        # by name: Python 3.10 has these only in typing_extensions, which need not be installed
+        # by name: ReadOnly is older in typing_extensions, which need not be installed, than in typing
         qualifier = str(origin).rpartition(".")[2]
         if origin is not Annotated and qualifier not in _QUALIFIERS:
             return hint, required

@@ -27,8 +27,6 @@ from .token import Recipe, fingerprint
 if TYPE_CHECKING:
     from .trace import Where
 
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
 
 _ORIGIN: Final = re.compile(r'File "(.+)", line (\d+), in (\S+)')
 
