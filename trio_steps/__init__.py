@@ -26,9 +26,13 @@ from ._core.errors import (
     StepTimeoutError,
 )
 from ._core.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CircuitChanged,
     ErrorDiscarded,
     Event,
     KeyOverridden,
+    LimitWaited,
     Observer,
     PathsCounted,
     StepCancelled,
@@ -39,6 +43,7 @@ from ._core.events import (
     StepSucceeded,
     ValueDiscarded,
 )
+from ._core.observing import observing
 from ._core.policies import CircuitBreaker, Retry
 from ._core.results import (
     ForkPartialError,
@@ -94,10 +99,13 @@ else:
 
 
 __all__ = [
+    "AttemptEnded",
+    "AttemptStarted",
     "BranchCase",
     "Checkpoint",
     "CheckpointError",
     "CircuitBreaker",
+    "CircuitChanged",
     "CircuitOpenError",
     "Codec",
     "CompleteHook",
@@ -113,6 +121,7 @@ __all__ = [
     "KeyOverridden",
     "Kind",
     "Ledger",
+    "LimitWaited",
     "LogObserver",
     "MergePolicy",
     "Mode",
@@ -145,6 +154,7 @@ __all__ = [
     "current_scope",
     "fork",
     "gather",
+    "observing",
     "otherwise",
     "race",
     "settle",

@@ -11,11 +11,15 @@ import trio
 from paths import ANY_SCOPE
 
 from trio_steps import (
+    AttemptEnded,
+    AttemptStarted,
     CircuitBreaker,
+    CircuitChanged,
     CircuitOpenError,
     ConfigError,
     ErrorDiscarded,
     Event,
+    LimitWaited,
     PathsCounted,
     Pipeline,
     Retry,
@@ -41,6 +45,10 @@ RECORDS = [
     StepRetrying(name="a", scope=ANY_SCOPE, time=1.0, attempt=1, error=ValueError(), delay=0.5),
     ValueDiscarded(name="a", scope=ANY_SCOPE, time=1.0, value=7, disposed=True),
     ErrorDiscarded(name="a", scope=ANY_SCOPE, time=1.0, error=ValueError()),
+    AttemptStarted(name="a", scope=ANY_SCOPE, time=1.0, attempt=1),
+    AttemptEnded(name="a", scope=ANY_SCOPE, time=1.0, attempt=1, duration=0.5, status="succeeded"),
+    LimitWaited(name="a", scope=ANY_SCOPE, time=1.0, limit="rate", duration=0.5),
+    CircuitChanged(name="a", scope=ANY_SCOPE, time=1.0, state="open"),
     PathsCounted(name="a", scope=ANY_SCOPE, time=1.0, total=7),
     KeyOverridden(name="a", scope=ANY_SCOPE, time=1.0, key="k", first="b", second="c"),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeAlias, cast, final
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, final
 
 import attrs
 
@@ -90,6 +90,56 @@ class StepRetrying(Event):
     attempt: int
     error: Exception
     delay: float
+
+
+@public
+@final
+@attrs.frozen(kw_only=True)
+class AttemptStarted(Event):
+    """A step with policies begins attempt number `attempt`; the first is 1. Without policies, its run is the attempt.
+
+    It is told when the step has got what it had to wait for: a token, a permit, its circuit breaker's leave.
+    """
+
+    attempt: int
+
+
+@public
+@final
+@attrs.frozen(kw_only=True)
+class AttemptEnded(Event):
+    """Attempt number `attempt` is over, `duration` seconds after it started.
+
+    `status` tells how it ended. If it failed, `error` is what it raised; what is refused by ``accept=`` and what is too
+    late for ``timeout=`` has failed as well. If it failed and there is another attempt, a `StepRetrying` comes next.
+    """
+
+    attempt: int
+    duration: float
+    status: Literal["succeeded", "failed", "cancelled"]
+    error: BaseException | None = None
+
+
+@public
+@final
+@attrs.frozen(kw_only=True)
+class LimitWaited(Event):
+    """A step waited `duration` seconds for a token of its limiter, or a permit of its rate, until it got one.
+
+    `limit` tells which it was. A step that got one at once is not told of.
+    """
+
+    limit: Literal["limiter", "rate"]
+    duration: float
+
+
+@public
+@final
+@attrs.frozen(kw_only=True)
+class CircuitChanged(Event):
+    """An attempt of a step has opened or closed its circuit breaker, which may be that of other steps as well."""
+
+    state: Literal["closed", "open"]
 
 
 @public

@@ -14,6 +14,7 @@ from .entry import StepEntry
 from .errors import CircuitOpenError, ConfigError, leaves, name_step
 from .events import StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
 from .observers import Observers
+from .observing import ambient_observers
 from .policies import Policies
 from .public import public
 from .scope import Scope, current, current_scope, scope_of
@@ -379,6 +380,9 @@ def _inner_scope(
 ) -> Scope:
     """Return the scope of a step that is called here and now."""
     parent = current.get()
+    ambient = ambient_observers.get()
+    if ambient is not None and ambient.scope is parent:
+        observers = (*observers, *ambient.observers)
     if parent is None:
         return scope_of(id, None, state, Observers(observers) if observers else None, None, unnamed_inside)
     observe = Observers(observers, parent.observers) if observers else parent.observers
