@@ -68,8 +68,9 @@ if TYPE_CHECKING:
     from ._pipeline.context import Context, MergePolicy
     from ._pipeline.definition import OnError
     from ._pipeline.pipeline import Pipeline, otherwise, when
-    from ._pipeline.run.checkpoint import Checkpoint, Codec
+    from ._pipeline.run.checkpoint import Checkpoint
     from ._pipeline.run.hooks import CompleteHook, ErrorHook, StepCompletion
+    from ._values.codec import Codec
 else:
     # Pipelines, the recorder and the like double the time that `import trio_steps` takes. So who wants forks only
     # does not pay for them: they are imported when somebody asks for one of their names.
@@ -78,7 +79,7 @@ else:
         "otherwise": "_pipeline.pipeline",
         "when": "_pipeline.pipeline",
         "Checkpoint": "_pipeline.run.checkpoint",
-        "Codec": "_pipeline.run.checkpoint",
+        "Codec": "_values.codec",
         "Context": "_pipeline.context",
         "MergePolicy": "_pipeline.context",
         "CompleteHook": "_pipeline.run.hooks",

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection
     from datetime import timedelta
 
-    from ._pipeline.run.checkpoint import Checkpoint, Codec
+    from ._pipeline.run.checkpoint import Checkpoint
+    from ._values.codec import Codec
 
 __all__ = [
     "RecordStatus",

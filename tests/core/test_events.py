@@ -95,12 +95,12 @@ def test_observers_are_asked_for_once_however_they_are_given() -> None:
     assert seen == [started("a"), started("b")]
 
 
-def test_observers_of_a_run_inside_are_called_after_those_of_the_run_around() -> None:
+def test_observers_of_a_run_inside_are_called_before_those_of_the_run_around() -> None:
     outer, inner = [], []
     observers = Observers([lambda event: outer.append((event, len(inner)))])
     Observers([inner.append], observers)(started("a"))
     observers(started("b"))
-    assert outer == [(started("a"), 0), (started("b"), 1)]
+    assert outer == [(started("a"), 1), (started("b"), 1)]
     assert inner == [started("a")]
 
 
@@ -152,7 +152,7 @@ async def test_observer_around_a_quiet_step_is_told_aloud_by_a_run_inside_that_i
         await step(inner).run(observers=[seen])
 
     await Pipeline("p").step("work", work, provides="work", log=False).run({}, observers=[seen])
-    assert [event.quiet for event in seen.of(StepStarted) if event.name == "work/inner"] == [True, False]
+    assert [event.quiet for event in seen.of(StepStarted) if event.name == "work/inner"] == [False, True]
 
 
 def test_observer_that_raises_is_logged_with_its_traceback_and_dropped(caplog) -> None:

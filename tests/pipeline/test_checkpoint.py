@@ -13,7 +13,8 @@ import attrs
 import pytest
 
 from trio_steps._core.errors import CheckpointError
-from trio_steps._pipeline.run.checkpoint import Checkpoint, Entry
+from trio_steps._pipeline.run.checkpoint import Checkpoint
+from trio_steps._pipeline.run.journal import Entry
 
 
 class PaymentError(Exception):

@@ -618,7 +618,7 @@ async def test_observers_and_hooks_of_a_pipeline_hear_of_it_as_a_path_of_a_fork_
     told = []
     p = Pipeline("p", observers=[lambda e: told.append(e.name)], on_step_complete=lambda e: told.append(e.name))
     await fork("f", mode="all", paths=[p.step("s", lambda: None)])({})
-    assert told == ["f/p/s", "f/p/s", "s"]
+    assert told == ["f/p/s", "f/p/s", "f/p/s"]
 
 
 async def test_pipeline_called_inside_a_step_is_a_level_of_the_names() -> None:

@@ -177,7 +177,7 @@ async def test_element_costs_the_same_however_many_there_are_with_a_journal_too(
             return super().startswith(*args)
 
     def note(event):
-        entries = event._run.journal.entries
+        entries = event._reporter.journal.entries
         entries[-1] = attrs.evolve(entries[-1], step=Name(entries[-1].step))
 
     await p.run({"ns": list(range(50))}, on_step_complete=note)

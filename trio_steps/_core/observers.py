@@ -17,7 +17,7 @@ logger = logging.getLogger("trio_steps")
 
 @final
 class Observers:
-    """The observers of one run, shared by everything that runs in it; after those of the run around it.
+    """The observers of one run, shared by everything that runs in it; before those of the run around it.
 
     One that is among them already, or told by the run around, is not told a second time.
     """
@@ -39,23 +39,23 @@ class Observers:
                 self._observers += (observer,)
 
     def __contains__(self, observer: object) -> bool:
-        return any(_are_one(observer, other) for other in self._observers) or (
+        return any(are_one(observer, other) for other in self._observers) or (
             self._around is not None and observer in self._around
         )
 
     def __call__(self, event: object) -> None:
         """Hand `event` to each observer; one that raises is logged and gets no more events."""
-        if self._around is not None:
-            self._around(event if self._change is None else self._change(event))
         for observer in self._observers:
             try:
                 observer(event)
             except Exception:
                 logger.exception("observer %r raised at %r and is dropped", observer, event)
                 self._observers = tuple(other for other in self._observers if other is not observer)
+        if self._around is not None:
+            self._around(event if self._change is None else self._change(event))
 
 
-def _are_one(one: object, other: object) -> bool:
+def are_one(one: object, other: object) -> bool:
     """Tell whether two observers are one: by identity, but for methods, of which each look-up makes another object."""
     is_method = isinstance(one, (MethodType, BuiltinMethodType)) and type(one) is type(other)
     return one is other or (is_method and one == other)

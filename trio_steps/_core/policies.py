@@ -200,11 +200,17 @@ class Policies:
             if value is not None and not isinstance(value, wanted):
                 raise ConfigError(f"{name}={value!r}: give a {wanted.__module__.split('.')[0]}.{wanted.__name__}")
 
-    async def apply(self, scope: Scope, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Run `attempt`, the body of the step that `scope` shows, under these policies."""
+    async def apply(self, scope: Scope, attempt: Callable[[], Awaitable[T]], since: float | None = None) -> T:
+        """Run `attempt`, the body of the step that `scope` shows, under these policies.
+
+        Args:
+          scope: the scope of the step.
+          attempt: its body.
+          since: when the step began, in the seconds of ``trio.current_time()``; None: now.
+        """
         if self.total_timeout is None:
             return await self._limited(scope, attempt)
-        return await _in_time(self.total_timeout, scope, lambda: self._limited(scope, attempt))
+        return await in_time(self.total_timeout, scope, lambda: self._limited(scope, attempt), since)
 
     async def _limited(self, scope: Scope, attempt: Callable[[], Awaitable[T]]) -> T:
         if self.limiter is None:
@@ -262,13 +268,19 @@ class Policies:
     async def _attempt(self, scope: Scope, attempt: Callable[[], Awaitable[T]]) -> T:
         if self.timeout is None:
             return await attempt()
-        return await _in_time(self.timeout, scope, attempt)
+        return await in_time(self.timeout, scope, attempt)
 
 
-async def _in_time(seconds: float, scope: Scope, attempt: Callable[[], Awaitable[T]]) -> T:
+async def in_time(seconds: float, scope: Scope, attempt: Callable[[], Awaitable[T]], since: float | None = None) -> T:
+    """Run `attempt`, for the step that `scope` shows, until `seconds` after `since`, which is now by default.
+
+    Raises:
+      StepTimeoutError: it took longer.
+    """
     pending: BaseException | None = None
+    begin = trio.current_time() if since is None else since
     # Nobody else can cancel this scope: whenever it ends the block, the deadline has fired.
-    with trio.CancelScope(deadline=trio.current_time() + seconds):
+    with trio.CancelScope(deadline=begin + seconds):
         try:
             return await attempt()
         except trio.Cancelled as cancelled:

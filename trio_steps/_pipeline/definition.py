@@ -11,84 +11,37 @@ group is. Full names depend on where a pipeline is nested; they are made as the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, final
+import functools
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, final
 
 import attrs
 
-from trio_steps._fork.modes import Race
+from trio_steps._core.errors import ConfigError
+from trio_steps._values.copying import copy_value
 
 from .call import Function
-from .context import Output
-from .run.checkpoint import ANY
+from .contract.annotations import fields_of, is_typed_dict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
+    from trio_steps._core.events import Observer
     from trio_steps._core.policies import Policies
-    from trio_steps._fork.ledger import Ledger
-    from trio_steps._fork.paths import Call
     from trio_steps._fork.plan import Plan
+    from trio_steps._values.codec import Codec
 
     from .context import MergePolicy
+    from .contract.flow import Flow
     from .contract.shape import Shape
 
+ANY: Final = "*"
+"""Stands for the id of an element in the full name of a step that is run for each."""
+
+Hook: TypeAlias = "Callable[..., object]"
+"""A sync or async function that is told what happens."""
+
 OnError: TypeAlias = Literal["raise", "continue", "skip-remaining"]
-
-
-@final
-@attrs.frozen
-class Partial:
-    """What a member of a group comes to when the run is stopped: its output so far."""
-
-    output: Output
-
-
-@final
-class WholeRace:
-    """A race that a member can't win when it was stopped half-way; if nobody wins then, the group is incomplete."""
-
-    def __init__(self, ledger: Ledger[Output | Partial]) -> None:
-        self._race = Race(ledger)
-        self._stopped = False
-
-    @property
-    def winner(self) -> int | None:
-        """The index of the member that won."""
-        return self._race.winner
-
-    def succeeded(self, index: int, value: Output | Partial, /) -> bool:
-        """Take the end of a member."""
-        if isinstance(value, Output):
-            return self._race.succeeded(index, value)
-        self._stopped = True
-        return self._race.failed(index, RuntimeError())
-
-    def failed(self, index: int, error: Exception, /) -> bool:
-        """Take the failure of a member."""
-        return self._race.failed(index, error)
-
-    def exhausted(self, total: int, /) -> bool:
-        """Take the number of members."""
-        return self._race.exhausted(total)
-
-    def result(self) -> Output | Partial | None:
-        """Return the output of the winner; None if the run was stopped."""
-        return None if self._stopped and self.winner is None else self._race.result()
-
-
-def member_path(index: int) -> Call:
-    """Return the path of a fork that runs member `index` of the group whose run it is called with."""
-
-    def path(run: Any) -> Any:  # an exact function of one argument, which the engine sees without looking twice
-        return run.member(index)
-
-    return path
-
-
-def element_path(run: Any) -> Any:
-    """Run the element that the path is named after; for the run of a for_each."""
-    return run.element()
 
 
 Nodes: TypeAlias = "tuple[Node, ...]"
@@ -235,9 +188,20 @@ class Node:
             yield "/", body.nodes
 
 
+def _rows_of(nodes: Nodes) -> Iterator[Nodes]:
+    """Yield all rows inside `nodes`."""
+    for node in nodes:
+        for _, row in node.inner():
+            yield row
+            yield from _rows_of(row)
+
+
 def sharing(nodes: Nodes, keys: AbstractSet[str]) -> Nodes:
     """Return `nodes` with more keys that are not copied."""
-    return tuple(_sharing(node, keys) for node in nodes) if keys else nodes
+    if not keys:
+        return nodes
+    more = tuple(_sharing(node, keys) for node in nodes)
+    return Row.of(more, nodes.hooks, nodes.observers) if isinstance(nodes, Row) else more
 
 
 def _sharing(node: Node, keys: AbstractSet[str]) -> Node:
@@ -353,3 +317,126 @@ def lines_of(nodes: Nodes, indent: str) -> list[str]:
         elif isinstance(body, (Each, Repeat)):
             lines += lines_of(body.nodes or (), deeper)
     return lines
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Hooks:
+    """Who is told, each in its turn."""
+
+    complete: tuple[Hook, ...] = ()
+    error: tuple[Hook, ...] = ()
+
+    def plus(self, complete: Hook | None, error: Hook | None) -> Hooks:
+        """Return these and, after them, what is not None.
+
+        Raises:
+          ConfigError: it is no function.
+        """
+        if complete is not None and not callable(complete):
+            raise ConfigError(f"on_step_complete={complete!r}: give a function of a StepCompletion")
+        if error is not None and not callable(error):
+            raise ConfigError(
+                f"on_error={error!r}: give a function of a step's name and its error; "
+                'what is to be done then, such as "continue", is said at the step: .step(…, on_error="continue")'
+            )
+        return Hooks(
+            complete=self.complete if complete is None else (*self.complete, complete),
+            error=self.error if error is None else (*self.error, error),
+        )
+
+
+@final
+class Row(tuple["Node", ...]):  # noqa: SLOT001 - a tuple can have no slots
+    """The nodes of a pipeline that listens to its own steps, wherever they run: its hooks and observers.
+
+    Attributes:
+      hooks: those of the pipeline.
+      observers: those of the pipeline.
+    """
+
+    hooks: Hooks
+    observers: tuple[Observer, ...]
+
+    @classmethod
+    def of(cls, nodes: Nodes, hooks: Hooks, observers: tuple[Observer, ...]) -> Nodes:
+        """Return `nodes` as a row if somebody listens."""
+        if not (hooks.complete or hooks.error or observers):
+            return nodes
+        row = cls(nodes)
+        row.hooks = hooks
+        row.observers = observers
+        return row
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False, slots=False)
+class Program:
+    """A pipeline.
+
+    Attributes:
+      name: what it is called.
+      name_given: whether that was given by hand.
+      flow: what is known after its last node.
+      nodes: its steps.
+      share: the keys that are not copied.
+      observers: those of every run.
+      hooks: those of every run.
+      codec: how the values in its checkpoints are written.
+      done: what ``outputs`` was told; None if it was not.
+      prefix: what its nodes' full names begin with, as far as that is known: it is built as a case of a branch.
+    """
+
+    name: str
+    name_given: bool
+    flow: Flow
+    nodes: Nodes = ()
+    share: AbstractSet[str] = frozenset()
+    observers: tuple[Observer, ...] = ()
+    hooks: Hooks = attrs.field(factory=Hooks)
+    codec: Codec | None = None
+    done: type[Any] | None = None
+    prefix: str = ""
+
+    @functools.cached_property
+    def row(self) -> Nodes:
+        """The nodes, as they run inside another pipeline: who listens to them there is among them."""
+        return Row.of(self.nodes, self.hooks, self.observers)
+
+    @functools.cached_property
+    def hooks_inside(self) -> bool:
+        """A pipeline inside it has hooks."""
+        return any(isinstance(row, Row) and (row.hooks.complete or row.hooks.error) for row in _rows_of(self.nodes))
+
+    @functools.cached_property
+    def tells_inside(self) -> bool:
+        """A pipeline inside it has a hook that wants to know when a step is done."""
+        return any(isinstance(row, Row) and row.hooks.complete for row in _rows_of(self.nodes))
+
+    @functools.cached_property
+    def steps(self) -> tuple[str, ...]:
+        """The full names of all steps, each before those inside it."""
+        return tuple(names_of(self.nodes))
+
+    @functools.cached_property
+    def has_aliases(self) -> bool:
+        """Values of its context may be in other values too: the results of pipelines that are run for each element."""
+        return any(f"/{ANY}/" in name for name in self.steps)
+
+    def result(self, values: dict[str, object]) -> Any:
+        """Return what a run returns that ends with the context `values`."""
+        done = self.done
+        if done is None or is_typed_dict(done):
+            return values
+        if attrs.has(done):
+            names = {field.name: field.alias for field in attrs.fields(done) if field.init}
+        else:
+            names = {name: name for name in fields_of(done) or ()}
+        return done(**{alias: values[name] for name, alias in names.items() if name in values})
+
+    def result_inside(self, values: dict[str, object]) -> Any:
+        """Return the result of a run inside another one; what makes an object of it does not get the other's values."""
+        if self.done is None or is_typed_dict(self.done):
+            return values
+        fields = fields_of(self.done) or ()
+        return self.result({name: copy_value(values[name]) for name in fields if name in values})

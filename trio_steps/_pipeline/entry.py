@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from trio_steps._drawing.graph import Graph, Node, Place
 
-    from .program import Program
+    from .definition import Program
 
 
 @final
@@ -32,10 +32,10 @@ class PipelineEntry(StepEntry):
     def __call__(self, /, *args: Any) -> Coroutine[Any, Any, Any]:
         """Run the pipeline in the scope that is open, with the input in `args`, if there is one."""
         program = self.program
+        scope = current_scope()
         if program.observers:
-            scope = current_scope()
             scope.observers = Observers(program.observers, scope.observers)
-        return execute(program, program.hooks, None, *args)
+        return execute(program, program.hooks, None, *args, prefix=f"{scope.name}/")
 
     def outline(self, place: Place) -> Node:
         """Return what is drawn of the pipeline as a part of something."""

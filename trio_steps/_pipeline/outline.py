@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from trio_steps._drawing.graph import Place
 
-    from .definition import Case, Member, Nodes
+    from .definition import Case, Member, Nodes, Program
     from .definition import Node as PipelineStep
-    from .program import Program
 
 _ON_ERROR: Final = {"continue": "on error: continue", "skip-remaining": "on error: skip the rest"}
 

@@ -24,11 +24,9 @@ from .builder.options import check_name
 from .builder.steps import transform
 from .context import as_output
 from .contract.flow import Flow
-from .definition import find, lines_of
+from .definition import Hooks, Program, find, lines_of
 from .entry import PipelineEntry
-from .program import Program
-from .run.hooks import Hooks
-from .run.journal import resumed
+from .run.checkpoint import resumed
 from .run.loop import execute
 
 if TYPE_CHECKING:
@@ -39,11 +37,12 @@ if TYPE_CHECKING:
 
     from trio_steps._core.events import Observer
     from trio_steps._durable.protocol import RunStore
+    from trio_steps._values.codec import Codec
 
     from .builder.options import NodeOptions
     from .context import MergePolicy
     from .definition import Node
-    from .run.checkpoint import Checkpoint, Codec
+    from .run.checkpoint import Checkpoint
     from .run.hooks import CompleteHook, ErrorHook
 
 I_contra = TypeVar("I_contra", contravariant=True)
@@ -122,8 +121,8 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
     ) -> None:
         """Make a pipeline without steps.
 
-        Observers and hooks are those of its own runs. When it is nested in another pipeline, its steps are steps of
-        that one's runs, and are told to that one's observers and hooks.
+        Its observers and hooks are called wherever it runs: by itself, nested in another pipeline, for each element,
+        or as a path of a fork. They see the full names of that run, and are called before those of what is around it.
 
         Args:
           name: what it is called; full names of its own steps don't have it.

@@ -22,9 +22,10 @@ The text may be hostile. To read it imports nothing, and calls nothing but the c
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeGuard, cast
 
 from trio_steps._core.errors import CheckpointError
+from trio_steps._core.public import public
 
 from .classes import JSON, ProblemError, items
 from .copying import described
@@ -43,6 +44,20 @@ _OPAQUE: Final = frozenset(
     | {"PosixPath", "PurePosixPath", "PureWindowsPath", "WindowsPath"}
 )
 _LEVELS: Final = 40  # of nesting; what is deeper is written apart, since the json module recurses
+
+
+@public
+class Codec(Protocol):
+    """Writes the values of a checkpoint in another way; the json module itself is one, and jsonpickle.
+
+    An error of either is reported as a `CheckpointError` that names step and key.
+    """
+
+    def dumps(self, value: Any, /) -> str:
+        """Return `value` as text."""
+
+    def loads(self, text: str, /) -> Any:
+        """Return the value that `text` was made of."""
 
 
 class _Writer:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trio_steps._core.step import Step
     from trio_steps._pipeline.context import MergePolicy
     from trio_steps._pipeline.contract.shape import Shape
-    from trio_steps._pipeline.program import Program
+    from trio_steps._pipeline.definition import Program
 
     from .inner import Inner, Start
     from .options import NodeOptions

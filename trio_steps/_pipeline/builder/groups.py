@@ -10,7 +10,8 @@ from trio_steps._core.errors import ConfigError
 from trio_steps._core.step import Step
 from trio_steps._fork.paths import Known
 from trio_steps._pipeline.contract.flow import together
-from trio_steps._pipeline.definition import Group, WholeRace, member_path
+from trio_steps._pipeline.definition import Group
+from trio_steps._pipeline.run.parallel import WholeRace, member_path
 
 from .options import check_name, numbered, split_name
 from .steps import NewStep, Part, part_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import trio
 
     from trio_steps._pipeline.context import MergePolicy
-    from trio_steps._pipeline.program import Program
+    from trio_steps._pipeline.definition import Program
 
     from .options import NodeOptions
 

@@ -9,9 +9,8 @@ import attrs
 
 from trio_steps._core.errors import ConfigError, add_note
 from trio_steps._core.step import close_unawaited
-from trio_steps._pipeline.definition import sharing
+from trio_steps._pipeline.definition import Program, sharing
 from trio_steps._pipeline.entry import program_of
-from trio_steps._pipeline.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +55,7 @@ def inner_of(new: NewStep, then: object, inside: str, what: str, start: Start) -
     needs, provided = program.flow.needs, program.flow.output
     if program.prefix != f"{inside}/":  # it was built apart
         needs, provided = tuple(need.within(inside) for need in needs), provided.within(inside)
-    return Inner(nodes=sharing(program.nodes, new.share), needs=needs, provided=provided)
+    return Inner(nodes=sharing(program.row, new.share), needs=needs, provided=provided)
 
 
 def _built(new: NewStep, then: Any, inside: str, what: str, start: Start) -> Program:

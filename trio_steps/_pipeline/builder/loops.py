@@ -9,9 +9,8 @@ import attrs
 from trio_steps._core.errors import ConfigError
 from trio_steps._pipeline.call import Function
 from trio_steps._pipeline.contract.flow import for_each
-from trio_steps._pipeline.definition import Each, sharing, takes
+from trio_steps._pipeline.definition import ANY, Each, sharing, takes
 from trio_steps._pipeline.entry import program_of
-from trio_steps._pipeline.run.checkpoint import ANY
 from trio_steps._pipeline.signature import needs_of
 
 from .forks import function_of
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 
     from trio_steps._pipeline.context import MergePolicy
     from trio_steps._pipeline.contract.flow import Need
-    from trio_steps._pipeline.definition import Nodes
-    from trio_steps._pipeline.program import Program
+    from trio_steps._pipeline.definition import Nodes, Program
 
     from .options import NodeOptions
 
@@ -57,7 +55,7 @@ def _loop_of(fn: object, name: str, share: AbstractSet[str], *, over: str, each:
     needs = tuple(need.within(f"{name}/{ANY}") for need in inner.flow.needs)
     if each not in [need.key for need in needs] and not takes(inner.nodes, each):
         raise ConfigError(f"for_each {name!r}: each={each!r}, but its pipeline takes no key of that name")
-    nodes = sharing(inner.nodes, share | {each} if over in share else share)
+    nodes = sharing(inner.row, share | {each} if over in share else share)
     return _Loop(function, nodes, inner.result_inside, needs, inner.done or dict[str, Any])
 
 

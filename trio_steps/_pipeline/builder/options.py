@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from trio_steps._core.policies import CircuitBreaker
     from trio_steps._pipeline.context import MergePolicy
-    from trio_steps._pipeline.definition import OnError
-    from trio_steps._pipeline.program import Program
+    from trio_steps._pipeline.definition import OnError, Program
 
     class NodeOptions(TypedDict, total=False):
         """What every kind of step takes."""

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from trio_steps._pipeline.context import MergePolicy
     from trio_steps._pipeline.contract.flow import Flow, Need
     from trio_steps._pipeline.contract.shape import Shape
-    from trio_steps._pipeline.definition import Branch, Each, Group, Member, Nodes
-    from trio_steps._pipeline.program import Program
+    from trio_steps._pipeline.definition import Branch, Each, Group, Member, Nodes, Program
 
     from .options import NodeOptions
 
@@ -179,7 +178,7 @@ def part_of(
         if provides is not None:
             raise ConfigError(f"step {name!r}: provides={provides!r} is for a function, and this is a pipeline")
         needs = tuple(need.within(name) for need in inner.flow.needs)
-        return Part(sharing(inner.nodes, share), needs, inner.flow.output.within(name))
+        return Part(sharing(inner.row, share), needs, inner.flow.output.within(name))
     if provides is not None and (not isinstance(provides, str) or not provides):
         raise ConfigError(f"step {name!r}: provides={provides!r}: give the key, a string that is not empty")
     function = function_of(fn, name, share)

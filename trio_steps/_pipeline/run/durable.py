@@ -33,21 +33,22 @@ import trio
 from trio_steps._core.errors import CheckpointError, ConfigError, add_note, leaves
 from trio_steps._core.observers import logger
 from trio_steps._durable.protocol import RunChange
+from trio_steps._pipeline.definition import Hooks
 from trio_steps._values.copying import equal
 from trio_steps._values.forms import is_plain
 
-from .checkpoint import Checkpoint, Entry, read
-from .hooks import Hooks, StepCompletion
-from .journal import resumed
+from .checkpoint import Checkpoint, read, resumed
+from .journal import Entry
 from .loop import as_input, execute
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Mapping, Sequence
 
     from trio_steps._durable.protocol import RunClaim, RunStatus, RunStore
-    from trio_steps._pipeline.program import Program
+    from trio_steps._pipeline.definition import Program
+    from trio_steps._values.codec import Codec
 
-    from .checkpoint import Codec
+    from .hooks import StepCompletion
 
 _HEAD: Final = 0
 _INPUTS: Final = 1
@@ -108,7 +109,7 @@ async def _run(store: RunStore, run_id: str, program: Program, hooks: Hooks, *ar
         except BaseException as error:
             await saver.end(error)
             raise
-        return program.result(values)
+        return values if saver.stopped else program.result(values)
 
 
 def _check_name(now: str, then: str) -> None:
@@ -183,6 +184,11 @@ class _Saver:
         self._newest: StepCompletion | None = None
         self._turn = trio.Lock()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a hook has stopped the run."""
+        return self._newest is not None and self._newest.stopped
+
     async def begin(self, entries: tuple[Entry, ...]) -> None:
         """Save that the run goes on from `entries`, with the steps that the pipeline has now."""
         program = self._program
@@ -201,7 +207,7 @@ class _Saver:
         """Save that the run has come to an end, at which the context is `values`; keep the input and the result."""
         over = list(self._numbers.values())[1:]
         with trio.CancelScope(shield=True):  # what is done is done
-            if self._newest is not None and self._newest.stopped:
+            if self.stopped:
                 await self._write("stopped")
             else:
                 result = _part(Entry(kind="done", changes=values), self._program.codec)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias, cast, final
 
 import attrs
+import trio
 
-from trio_steps._core.errors import ConfigError
 from trio_steps._core.events import ErrorDiscarded, StepFailed
-from trio_steps._core.observers import Observers
+from trio_steps._core.observers import Observers, are_one, logger
 from trio_steps._core.public import public
+from trio_steps._core.results import ForkPartialError
 from trio_steps._pipeline.call import awaitable
 from trio_steps._pipeline.context import Context
 
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from trio_steps._core.events import Event
+    from trio_steps._core.scope import Scope
     from trio_steps._pipeline.context import Snapshot
+    from trio_steps._pipeline.definition import Hook, Hooks, Program
 
-    from .loop import Run
+    from .journal import Journal
 
 CompleteHook: TypeAlias = "Callable[[StepCompletion], object]"
 """What ``on_step_complete=`` takes: a sync or async function of a `StepCompletion`."""
@@ -32,29 +35,89 @@ ErrorHook: TypeAlias = "Callable[[str, Exception], object]"
 
 @final
 @attrs.frozen(kw_only=True)
-class Hooks:
-    """Who is told, each in its turn."""
+class Audience:
+    """Who is told of what happens in a row of steps, and whether it is recorded.
 
-    complete: tuple[CompleteHook, ...] = ()
-    error: tuple[ErrorHook, ...] = ()
+    Attributes:
+      complete: the hooks that are told what is done, those of the innermost pipeline first.
+      error: the hooks that are told what has failed, in the same order.
+      record: what is done goes into the journal.
+    """
 
-    def plus(self, complete: CompleteHook | None, error: ErrorHook | None) -> Hooks:
-        """Return these and, after them, what is not None.
+    complete: tuple[Hook, ...]
+    error: tuple[Hook, ...]
+    record: bool
 
-        Raises:
-          ConfigError: it is no function.
-        """
-        if complete is not None and not callable(complete):
-            raise ConfigError(f"on_step_complete={complete!r}: give a function of a StepCompletion")
-        if error is not None and not callable(error):
-            raise ConfigError(
-                f"on_error={error!r}: give a function of a step's name and its error; "
-                'what is to be done then, such as "continue", is said at the step: .step(…, on_error="continue")'
-            )
-        return Hooks(
-            complete=self.complete if complete is None else (*self.complete, complete),
-            error=self.error if error is None else (*self.error, error),
+    def within(self, hooks: Hooks) -> Audience:
+        """Return the audience of a pipeline with `hooks` of its own that runs in front of this one."""
+        if not (hooks.complete or hooks.error):
+            return self
+        return Audience(
+            complete=_before(hooks.complete, self.complete),
+            error=_before(hooks.error, self.error),
+            record=self.record,
         )
+
+    def unrecorded(self) -> Audience:
+        """Return the audience of what leaves no trace in the journal."""
+        return attrs.evolve(self, record=False) if self.record else self
+
+
+def _before(inner: tuple[Hook, ...], outer: tuple[Hook, ...]) -> tuple[Hook, ...]:
+    return (*inner, *(hook for hook in outer if not any(are_one(hook, other) for other in inner)))
+
+
+@final
+class Reporter:
+    """Tells hooks what happens in one run, and takes it from them that it is to stop.
+
+    Attributes:
+      program: what is run.
+      journal: what is done.
+      stopped: somebody called ``stop()``: no step is started any more.
+    """
+
+    __slots__ = ("_prefix", "_reported", "journal", "program", "stopped")
+
+    def __init__(self, program: Program, journal: Journal, prefix: str) -> None:
+        """Tell names with `prefix` in front: it is what the run is inside of."""
+        self.program: Program = program
+        self.journal: Journal = journal
+        self.stopped: bool = False
+        self._prefix = prefix
+        # by id, and this keeps what an id stands for alive: where each came out of, and what is around that
+        self._reported: dict[int, tuple[Exception, set[str]]] = {}
+
+    async def completed(self, audience: Audience, name: str, start: float, snapshot: Snapshot) -> None:
+        """Tell that the step `name` is done, which began at `start`."""
+        event = StepCompletion(self, self._prefix + name, trio.current_time() - start, snapshot)
+        for hook in audience.complete:
+            await trio.lowlevel.checkpoint_if_cancelled()  # the hook before may have cancelled the run
+            await tell(hook, event)
+
+    async def failed(self, audience: Audience, name: str, error: Exception) -> None:
+        """Tell that `error` happened in the step `name`, unless it has been told from there or further inside."""
+        if audience.error and not self._is_reported(name, error):
+            # an error can come out of more than one step: one that is raised again and again, say
+            _, names = self._reported.setdefault(id(error), (error, set()))
+            around = name
+            while around:
+                names.add(around)
+                around = around.rpartition("/")[0]
+            for hook in audience.error:
+                await tell(hook, self._prefix + name, error)
+
+    def _is_reported(self, name: str, error: Exception) -> bool:
+        if id(error) in self._reported and name in self._reported[id(error)][1]:
+            return True
+        return isinstance(error, ForkPartialError) and all(
+            self._is_reported(name, inner) for inner in cast("ForkPartialError[Exception]", error).exceptions
+        )
+
+    def forget(self, prefix: str) -> None:
+        """Let steps whose names begin with `prefix` fail anew, with the same errors too: they are tried again."""
+        for _, names in self._reported.values():
+            names.difference_update([name for name in names if name.startswith(prefix)])
 
 
 @public
@@ -67,14 +130,14 @@ class StepCompletion:
       duration: how long it took, in seconds.
     """
 
-    __slots__ = ("_context", "_entries", "_length", "_run", "_snapshot", "duration", "name")
+    __slots__ = ("_context", "_entries", "_length", "_reporter", "_snapshot", "duration", "name")
 
-    def __init__(self, run: Run, name: str, duration: float, snapshot: Snapshot) -> None:
+    def __init__(self, reporter: Reporter, name: str, duration: float, snapshot: Snapshot) -> None:
         self.name: str = name
         self.duration: float = duration
-        self._run = run
+        self._reporter = reporter
         self._snapshot = snapshot
-        self._entries = run.journal.entries
+        self._entries = reporter.journal.entries
         self._length = len(self._entries)
         self._context: Context | None = None
 
@@ -85,23 +148,23 @@ class StepCompletion:
     def context(self) -> Context:
         """The context after the step, as the next one will see it."""
         if self._context is None:
-            self._context = Context(self._snapshot, self._run.program.share)
+            self._context = Context(self._snapshot, self._reporter.program.share)
         return self._context
 
     @property
     def checkpoint(self) -> Checkpoint:
         """What the run can be resumed from, right after this step; inside a race, from before the race."""
-        program = self._run.program
+        program = self._reporter.program
         return Checkpoint(program.name, program.steps, self._entries, self._length, program.codec)
 
     @property
     def stopped(self) -> bool:
         """Whether somebody has told the run to stop, after this step or another one."""
-        return self._run.stopped
+        return self._reporter.stopped
 
     def stop(self) -> None:
         """End the run after this step; it returns the context that there is then."""
-        self._run.stopped = True
+        self._reporter.stopped = True
 
 
 @final
@@ -114,6 +177,12 @@ class HookFailedError(BaseException):
 
     def __repr__(self) -> str:
         return repr(self.error)
+
+
+def forgiven(error: Exception, scope: Scope, audience: Audience, log: bool) -> None:
+    """Log `error`, which the step of `scope` is forgiven, unless a hook or an observer has been told of it."""
+    if log and not audience.error and scope.observers is None:
+        logger.warning("%s failed, and the run goes on without it", scope.name, exc_info=error)
 
 
 def without_carriers(observers: Observers | None) -> Observers | None:

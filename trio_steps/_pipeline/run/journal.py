@@ -7,22 +7,40 @@ keep theirs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, final
 
 import attrs
-
-from trio_steps._core.errors import CheckpointError
-from trio_steps._pipeline.definition import Branch, Each, find
-
-from .checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from trio_steps._pipeline.definition import Nodes
-    from trio_steps._pipeline.program import Program
 
-    from .checkpoint import Entry
+EntryKind: TypeAlias = Literal["inputs", "done", "skipped", "rejected", "begun", "passed", "taken", "transform"]
+"""What happened to a step: see the top of the module."""
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
+class Entry:
+    """One thing that happened in a run and will not happen again when it is resumed.
+
+    Attributes:
+      kind: what happened.
+      step: the full name of the step; empty for the inputs.
+      changes: the keys that the step set, and their values; nobody changes these any more.
+      sources: where the values came from, for keys whose source is not the step itself.
+      is_patch: `changes` come from a nested pipeline or a branch and are still to be merged.
+      case: the name of the case of a branch, or the id of an element of a for_each, whose name `step` is then.
+      error: what a member of a parallel step failed with.
+    """
+
+    kind: EntryKind
+    step: str = ""
+    changes: Mapping[str, object] = attrs.field(factory=dict[str, object])
+    sources: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    is_patch: bool = False
+    case: str | None = None
+    error: Exception | None = None
 
 
 @final
@@ -95,61 +113,3 @@ class Journal:
                 for step in [step for step in known if is_inside(step)]:
                     del known[step]
             self.begun = {step for step in self.begun if not step.startswith(inside)}
-
-
-def resumed(program: Program, checkpoint: Checkpoint, overrides: Mapping[str, object]) -> tuple[Entry, ...]:
-    """Return what the journal begins with when `program` is resumed from `checkpoint`.
-
-    Raises:
-      CheckpointError: it is of another pipeline, or of one that changed up to the point of resumption.
-    """
-    if not isinstance(checkpoint, Checkpoint):
-        raise CheckpointError(f"resume({checkpoint!r}): give a Checkpoint; of text, Checkpoint.from_json(text)")
-    checkpoint.check(program.name, program.steps)
-    entries = checkpoint.entries
-    if not entries or entries[0].kind != "inputs":
-        raise CheckpointError("the checkpoint does not tell what the run began with")
-    kept = [entries[0]]
-    for entry in entries[1:]:
-        if _is_of_another_element(program.nodes, entry, overrides):
-            continue
-        node = find(program.nodes, entry.step)
-        body = None if node is None else node.body
-        if entry.kind == "taken" and (
-            not isinstance(body, Branch) or all(case.id != entry.case for case in body.cases)
-        ):
-            raise CheckpointError(
-                f"the branch took the case {entry.case!r}, which the pipeline doesn't have", entry.step
-            )
-        kept.append(entry)
-    return _overridden(kept, overrides)
-
-
-def _is_of_another_element(nodes: Nodes, entry: Entry, overrides: Mapping[str, object]) -> bool:
-    """Tell whether `entry` is of an element of a collection that is another one now."""
-    if not overrides:
-        return False
-    name = entry.step if entry.case is not None else entry.step.rpartition("/")[0]
-    while name:
-        node = find(nodes, name)
-        if node is not None and isinstance(node.body, Each) and node.body.over in overrides:
-            return True
-        name = name.rpartition("/")[0]
-    return False
-
-
-def _overridden(entries: Sequence[Entry], overrides: Mapping[str, object]) -> tuple[Entry, ...]:
-    """Return what would be in the journal if `overrides` had been in the context all along.
-
-    They stand where a context begins, so that everything inside sees them, and nowhere else: so there is nothing
-    to merge.
-    """
-    result: list[Entry] = []
-    for entry in entries:
-        changes = {key: value for key, value in entry.changes.items() if key not in overrides}
-        if entry.kind in ("inputs", "transform"):
-            changes.update(overrides)
-        elif entry.case is not None:  # an element of a for_each, under the name of the whole
-            changes = dict(entry.changes)
-        result.append(attrs.evolve(entry, changes=changes))
-    return tuple(result)

@@ -26,28 +26,24 @@ import trio
 
 from trio_steps._core.errors import CircuitOpenError, StepOutputError, name_step
 from trio_steps._core.events import KeyOverridden, StepCancelled, StepSkipped, StepStarted, quietly
-from trio_steps._core.observers import logger
-from trio_steps._core.results import ForkPartialError
+from trio_steps._core.observers import Observers, logger
+from trio_steps._core.policies import in_time
 from trio_steps._core.scope import Scope, current, current_scope, scope_of
 from trio_steps._core.step import observe_end, type_of
 from trio_steps._pipeline.call import Function, call, output_of, replacement_of
-from trio_steps._pipeline.context import Output, Snapshot, Store, as_output, merge
-from trio_steps._pipeline.definition import Branch, Each, Group
+from trio_steps._pipeline.context import Output, Store, as_output, merge
+from trio_steps._pipeline.definition import Branch, Each, Group, Row
 from trio_steps._values.copying import copy_value, described
 
-from .checkpoint import Entry
-from .hooks import HookFailedError, StepCompletion, tell, without_carriers
-from .journal import Journal
-from .parallel import EachRun, GroupRun
+from .hooks import Audience, HookFailedError, Reporter, forgiven, without_carriers
+from .journal import Entry, Journal
+from .parallel import EachAttempt, GroupAttempt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from trio_steps._pipeline.context import Collision
-    from trio_steps._pipeline.definition import Node, Nodes
-    from trio_steps._pipeline.program import Program
-
-    from .hooks import Hooks
+    from trio_steps._pipeline.definition import Hooks, Node, Nodes, Program
 
 
 class _Then(Enum):
@@ -63,33 +59,38 @@ _SELF: Mapping[str, str] = MappingProxyType({})  # every key comes from the step
 _NEXT = _Then.NEXT  # an attribute of an Enum takes long
 
 
-async def execute(program: Program, hooks: Hooks, entries: Sequence[Entry] | None, *args: Any) -> Any:
-    """Run `program` in the scope that is open, and return its result.
+async def execute(program: Program, hooks: Hooks, entries: Sequence[Entry] | None, *args: Any, prefix: str = "") -> Any:
+    """Run `program` in the scope that is open, and return its result; if it is stopped, the context then.
 
     Args:
       program: what to run.
       hooks: who is told.
       entries: what is done already; None: nothing, and the input is in `args`.
       args: the input, if there is one.
+      prefix: what hooks see in front of the names of steps.
     """
     await trio.lowlevel.checkpoint_if_cancelled()
     resumed = entries is not None
     if entries is None:
         entries = (Entry(kind="inputs", changes=as_input(args[0] if args else None, program)),)
-    if hooks.complete or hooks.error:
-        scope = current_scope()
+    scope = current_scope()
+    if hooks.complete or hooks.error or program.hooks_inside:
         scope.observers = without_carriers(scope.observers)
-    run = Run(program, hooks, entries)
+    record = bool(hooks.complete) or program.tells_inside
+    run = PipelineRun(program, entries, prefix)
+    audience = Audience(complete=hooks.complete, error=hooks.error, record=record)
     store = Store(dict(entries[0].changes), "the input")
     try:
-        await run.row(program.nodes, store, "", current_scope(), record=bool(hooks.complete))
+        await run.row(program.nodes, store, "", scope, audience)
     except HookFailedError as failed:
         raise failed.error from failed.error.__cause__
     values = store.now().own
-    if resumed or hooks.complete or program.has_aliases:  # somebody else may have the very values, in a checkpoint say
+    if resumed or record or program.has_aliases:  # somebody else may have the very values, in a checkpoint say
         share = program.share
-        return program.result({key: value if key in share else copy_value(value) for key, value in values.items()})
-    return program.result(dict(values))
+        result = {key: value if key in share else copy_value(value) for key, value in values.items()}
+    else:
+        result = dict(values)
+    return result if run.reporter.stopped else program.result(result)
 
 
 def as_input(inputs: object, program: Program) -> dict[str, object]:
@@ -104,41 +105,49 @@ def as_input(inputs: object, program: Program) -> dict[str, object]:
 
 
 @final
-class Run:
+class PipelineRun:
     """One run of a pipeline, or the rest of one.
 
     Attributes:
       program: what is run.
       journal: what is done.
-      stopped: somebody called ``stop()``: no node is started any more.
-      tells: somebody wants to know when a node is done.
+      reporter: who tells hooks.
     """
 
-    def __init__(self, program: Program, hooks: Hooks, entries: Sequence[Entry]) -> None:
+    def __init__(self, program: Program, entries: Sequence[Entry], prefix: str) -> None:
         self.program: Program = program
         self.journal: Journal = Journal(entries)
-        self.stopped: bool = False
-        self.tells: bool = bool(hooks.complete)
-        self._hooks = hooks
+        self.reporter: Reporter = Reporter(program, self.journal, prefix)
         self._failed_inside: set[str] = set()  # containers
         self._done = self.journal.done
-        # by id, and this keeps what an id stands for alive: where each came out of, and what is around that
-        self._reported: dict[int, tuple[Exception, set[str]]] = {}
 
     # The loop
 
-    async def row(self, nodes: Nodes, store: Store, prefix: str, around: Scope, record: bool) -> bool:
+    async def row(self, nodes: Nodes, store: Store, prefix: str, around: Scope, audience: Audience) -> bool:
         """Run `nodes` one after the other; return False if the run was stopped before all were done."""
         run_node = self._node
+        reporter = self.reporter
         for node in nodes:
-            if self.stopped:
+            if reporter.stopped:
                 return False
-            then = await run_node(node, store, prefix, around, record)
+            then = await run_node(node, store, prefix, around, audience)
             if then is not _NEXT:
                 return then is _Then.END
         return True
 
-    async def _node(self, node: Node, store: Store, prefix: str, around: Scope, record: bool) -> _Then:
+    async def inner_row(self, nodes: Nodes, store: Store, prefix: str, around: Scope, audience: Audience) -> bool:
+        """Run `nodes` of a pipeline inside this one, which tells its own hooks and observers first."""
+        if not isinstance(nodes, Row):
+            return await self.row(nodes, store, prefix, around, audience)
+        observers = around.observers
+        if nodes.observers:
+            around.observers = without_carriers(Observers(nodes.observers, observers))
+        try:
+            return await self.row(nodes, store, prefix, around, audience.within(nodes.hooks))
+        finally:
+            around.observers = observers
+
+    async def _node(self, node: Node, store: Store, prefix: str, around: Scope, audience: Audience) -> _Then:
         name = prefix + node.id
         if self._done and name in self._done:
             self._redo(self._done[name], store)
@@ -148,17 +157,20 @@ class Run:
             observe = quietly(observe)
         scope = scope_of(node.id, around, around.state, observe, around.lease)
         current.set(scope)
-        start = trio.current_time() if observe is not None or self.tells else 0.0
+        record = audience.record
+        start = trio.current_time() if observe is not None or audience.complete else 0.0
         body = node.body
         checkpoint = False
         since: int | None = None
+        asked: float | None = None
         started = complete = True
         changes: dict[str, object]
         sources: Mapping[str, str] = _SELF
         try:
             if node.condition is not None and name not in self.journal.begun:
                 started = False
-                if not await self._holds(node.condition, store, name):
+                asked = trio.current_time()
+                if not await self._holds_in_time(node, store, scope, name):
                     self._skip(scope, name, "its condition does not hold", record)
                     return _Then.NEXT
                 started = True
@@ -178,7 +190,7 @@ class Run:
                         checkpoint = True
                 else:
                     attempt = functools.partial(call, body, store, name)
-                    result, checkpoint = await node.policies.apply(scope, attempt)
+                    result, checkpoint = await node.policies.apply(scope, attempt, asked)
                 if node.transforms:
                     changes = {}
                     values = replacement_of(body, result, name)
@@ -198,13 +210,13 @@ class Run:
             else:
                 since = self.journal.mark()
                 if node.policies is None:
-                    outputs, complete = await self._attempt(node, store, name, scope, record, since)
+                    outputs, complete = await self._attempt(node, store, name, scope, audience, since)
                 else:
-                    again = functools.partial(self._attempt, node, store, name, scope, record, since)
-                    outputs, complete = await node.policies.apply(scope, again)
+                    again = functools.partial(self._attempt, node, store, name, scope, audience, since)
+                    outputs, complete = await node.policies.apply(scope, again, asked)
                 changes, sources = self._merge(node, store, outputs, scope, name)
         except Exception as error:
-            then = await self._failed(node, scope, name, start, started, error, record, since)
+            then = await self._failed(node, scope, name, start, started, error, audience, since)
             if then is _Then.RAISE:
                 raise
             return then
@@ -221,7 +233,7 @@ class Run:
             return _Then.STOP
         if observe is not None:
             observe_end(observe, scope, start, None)
-        if self.tells:  # nobody is told of what ended when the run was cancelled already
+        if audience.complete:  # nobody is told of what ended when the run was cancelled already
             await trio.lowlevel.checkpoint_if_cancelled()
         if record:
             if since is not None:
@@ -230,12 +242,12 @@ class Run:
             self.journal.entries.append(
                 Entry(kind="transform" if node.transforms else "done", step=name, changes=changes, sources=others)
             )
-        if self.tells:
-            await self._completed(name, start, store.now())
+        if audience.complete:
+            await self.reporter.completed(audience, name, start, store.now())
         return _NEXT
 
     async def _attempt(
-        self, node: Node, store: Store, name: str, scope: Scope, record: bool, since: int
+        self, node: Node, store: Store, name: str, scope: Scope, audience: Audience, since: int
     ) -> tuple[list[Output], bool]:
         """Run the body of a container; return what comes out of it, and whether all of it is done."""
         body = node.body
@@ -245,30 +257,30 @@ class Run:
         if name in self._failed_inside:
             self._failed_inside.remove(name)
             self.journal.forget(name, since)
-            self._forget_reports(name + "/")
+            self.reporter.forget(name + "/")
         try:
             if isinstance(body, Group):
-                return await GroupRun(self, body, store, name, record).outputs()
+                return await GroupAttempt(self, body, store, name, audience).outputs()
             if isinstance(body, Each):
-                return await EachRun(self, body, store, name, record).outputs()
+                return await EachAttempt(self, body, store, name, audience).outputs()
             if isinstance(body, Branch):
-                return await self._branch(body, store, name, scope, record)
-            return await self.nested(cast("Nodes", body), store, name, scope, record)
+                return await self._branch(body, store, name, scope, audience)
+            return await self.nested(cast("Nodes", body), store, name, scope, audience)
         except BaseException:
             self._failed_inside.add(name)
             raise
 
     async def nested(
-        self, nodes: Nodes, store: Store, name: str, scope: Scope, record: bool
+        self, nodes: Nodes, store: Store, name: str, scope: Scope, audience: Audience
     ) -> tuple[list[Output], bool]:
         """Run a row of nodes that sees what `store` holds; its output is a patch."""
         inner = store.nested()
-        complete = await self.row(nodes, inner, name + "/", scope, record)
+        complete = await self.inner_row(nodes, inner, name + "/", scope, audience)
         current.set(scope)
         return [Output(name, inner.patch(), is_patch=True)], complete
 
     async def _branch(
-        self, branch: Branch, store: Store, name: str, scope: Scope, record: bool
+        self, branch: Branch, store: Store, name: str, scope: Scope, audience: Audience
     ) -> tuple[list[Output], bool]:
         taken = self.journal.taken.get(name)
         passed = self.journal.passed.get(name, ())
@@ -281,20 +293,34 @@ class Run:
                 hit = case.condition is None or await self._holds(case.condition, store, name)
             if hit:
                 break
-            if record and taken is None:
+            if audience.record and taken is None:
                 self.journal.entries.append(Entry(kind="passed", step=name, case=case.id))
         else:
             await trio.lowlevel.checkpoint()
             return [], True
-        if record and taken is None:
+        if audience.record and taken is None:
             self.journal.entries.append(Entry(kind="taken", step=name, case=case.id))
         inside = scope_of(case.id, scope, scope.state, scope.observers, scope.lease)
-        return await self.nested(case.nodes, store, f"{name}/{case.id}", inside, record)
+        return await self.nested(case.nodes, store, f"{name}/{case.id}", inside, audience)
 
     async def _holds(self, condition: Function | bool, store: Store, name: str) -> bool:
         if isinstance(condition, bool):
             return condition
         return bool((await call(condition, store, name))[0])
+
+    async def _holds_in_time(self, node: Node, store: Store, scope: Scope, name: str) -> bool:
+        """Ask the condition of `node`, which belongs to it: the timeouts are those of both."""
+        condition, policies, body = node.condition, node.policies, node.body
+        assert condition is not None
+        timeout = policies and policies.timeout
+        if isinstance(body, (Group, Each)):
+            timeout = body.plan.timeout
+        ask: Callable[[], Awaitable[bool]] = functools.partial(self._holds, condition, store, name)
+        if timeout is not None:
+            ask = functools.partial(in_time, timeout, scope, ask)
+        if policies is not None and policies.total_timeout is not None:
+            ask = functools.partial(in_time, policies.total_timeout, scope, ask)
+        return await ask()
 
     def _merge(
         self, node: Node, store: Store, outputs: list[Output], scope: Scope, name: str
@@ -324,25 +350,26 @@ class Run:
         start: float,
         started: bool,
         error: Exception,
-        record: bool,
+        audience: Audience,
         since: int | None,
     ) -> _Then:
         """Take the failure of a node, and return what comes after it."""
         if isinstance(error, CircuitOpenError) and error.skip and error.step == scope.name:
-            self._skip(scope, name, str(error), record)
+            self._skip(scope, name, str(error), audience.record)
             return _Then.NEXT
         name_step(error, scope.name)
         if scope.observers is not None:
             if not started:
                 scope.observers(StepStarted(name=scope.name, time=start, scope=scope))
             observe_end(scope.observers, scope, start, error)
-        await self.report(name, error)
+        await self.reporter.failed(audience, name, error)
         if node.on_error == "raise":
             return _Then.RAISE
+        forgiven(error, scope, audience, node.log)
         await trio.lowlevel.checkpoint()  # like after a sync step that went well
         if node.on_error == "skip-remaining":
             return _Then.END
-        if record:
+        if audience.record:
             if since is not None:
                 self.journal.forget(name, since)
             self.journal.entries.append(Entry(kind="skipped", step=name))
@@ -355,7 +382,7 @@ class Run:
         if record:
             self.journal.entries.append(Entry(kind="skipped", step=name))
 
-    # What is recorded, and told
+    # What is recorded
 
     def _redo(self, entry: Entry, store: Store) -> None:
         name = entry.step
@@ -363,37 +390,3 @@ class Run:
             store.replace(dict(entry.changes), name)
         elif entry.kind == "done":
             store.update(entry.changes, {key: entry.sources.get(key, name) for key in entry.changes})
-
-    async def completed_member(self, name: str, start: float, store: Store, values: Mapping[str, object]) -> None:
-        """Tell that a member is done, whose output is not merged yet."""
-        await self._completed(name, start, Snapshot(dict(values), {}, name, store.now()))
-
-    async def _completed(self, name: str, start: float, snapshot: Snapshot) -> None:
-        event = StepCompletion(self, name, trio.current_time() - start, snapshot)
-        for hook in self._hooks.complete:
-            await trio.lowlevel.checkpoint_if_cancelled()  # the hook before may have cancelled the run
-            await tell(hook, event)
-
-    async def report(self, name: str, error: Exception) -> None:
-        """Tell that `error` happened in the step `name`, unless it has been told from there or further inside."""
-        if self._hooks.error and not self._is_reported(name, error):
-            # an error can come out of more than one step: one that is raised again and again, say
-            _, names = self._reported.setdefault(id(error), (error, set()))
-            around = name
-            while around:
-                names.add(around)
-                around = around.rpartition("/")[0]
-            for hook in self._hooks.error:
-                await tell(hook, name, error)
-
-    def _is_reported(self, name: str, error: Exception) -> bool:
-        if id(error) in self._reported and name in self._reported[id(error)][1]:
-            return True
-        return isinstance(error, ForkPartialError) and all(
-            self._is_reported(name, inner) for inner in cast("ForkPartialError[Exception]", error).exceptions
-        )
-
-    def _forget_reports(self, prefix: str) -> None:
-        """Let steps whose names begin with `prefix` fail anew, with the same errors too: they are tried again."""
-        for _, names in self._reported.values():
-            names.difference_update([name for name in names if name.startswith(prefix)])

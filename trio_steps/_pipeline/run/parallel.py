@@ -7,7 +7,7 @@ holds one attempt of it. What was done before a checkpoint is left out of the pl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, cast, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
 
 import attrs
 import trio
@@ -17,28 +17,118 @@ from trio_steps._core.results import ForkPartialError, Fulfilled, PathCancelledE
 from trio_steps._core.scope import current, current_scope
 from trio_steps._core.step import type_of
 from trio_steps._fork.engine.run import run as run_fork
+from trio_steps._fork.modes import Race
 from trio_steps._fork.paths import Known
 from trio_steps._pipeline.call import Function, awaitable, output_of
-from trio_steps._pipeline.context import Output
-from trio_steps._pipeline.definition import Partial, element_path
+from trio_steps._pipeline.context import Output, Snapshot
 from trio_steps._values.copying import copy_value, described
 
-from .checkpoint import Entry
+from .hooks import forgiven
+from .journal import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from trio_steps._core.scope import Scope
+    from trio_steps._fork.ledger import Ledger
+    from trio_steps._fork.paths import Call
     from trio_steps._fork.plan import Plan
     from trio_steps._pipeline.context import Store
-    from trio_steps._pipeline.definition import Each, Group
+    from trio_steps._pipeline.definition import Each, Group, Nodes, Program
 
-    from .loop import Run
+    from .hooks import Audience, Reporter
+    from .journal import Journal
+
+
+class Runner(Protocol):
+    """The run that a fork is part of."""
+
+    @property
+    def program(self) -> Program:
+        """What is run."""
+        ...
+
+    @property
+    def journal(self) -> Journal:
+        """What is done."""
+        ...
+
+    @property
+    def reporter(self) -> Reporter:
+        """Who tells hooks."""
+        ...
+
+    async def inner_row(self, nodes: Nodes, store: Store, prefix: str, around: Scope, audience: Audience) -> bool:
+        """Run `nodes` of a pipeline; return False if the run was stopped before all were done."""
+        ...
+
+    async def nested(
+        self, nodes: Nodes, store: Store, name: str, scope: Scope, audience: Audience
+    ) -> tuple[list[Output], bool]:
+        """Run a row of nodes that sees what `store` holds; its output is a patch."""
+        ...
+
 
 _STOPPED: Final = object()
 """What an element comes to that was not begun when the run was stopped."""
 
 
-async def _run_fork(plan: Plan, run: GroupRun | EachRun, name: str, public: Callable[[Any], object]) -> Any:
+@final
+@attrs.frozen
+class Partial:
+    """What a member of a group comes to when the run is stopped: its output so far."""
+
+    output: Output
+
+
+@final
+class WholeRace:
+    """A race that a member can't win when it was stopped half-way; if nobody wins then, the group is incomplete."""
+
+    def __init__(self, ledger: Ledger[Output | Partial]) -> None:
+        self._race = Race(ledger)
+        self._stopped = False
+
+    @property
+    def winner(self) -> int | None:
+        """The index of the member that won."""
+        return self._race.winner
+
+    def succeeded(self, index: int, value: Output | Partial, /) -> bool:
+        """Take the end of a member."""
+        if isinstance(value, Output):
+            return self._race.succeeded(index, value)
+        self._stopped = True
+        return self._race.failed(index, RuntimeError())
+
+    def failed(self, index: int, error: Exception, /) -> bool:
+        """Take the failure of a member."""
+        return self._race.failed(index, error)
+
+    def exhausted(self, total: int, /) -> bool:
+        """Take the number of members."""
+        return self._race.exhausted(total)
+
+    def result(self) -> Output | Partial | None:
+        """Return the output of the winner; None if the run was stopped."""
+        return None if self._stopped and self.winner is None else self._race.result()
+
+
+def member_path(index: int) -> Call:
+    """Return the path of a fork that runs member `index` of the group whose run it is called with."""
+
+    def path(run: Any) -> Any:  # an exact function of one argument, which the engine sees without looking twice
+        return run.member(index)
+
+    return path
+
+
+def element_path(run: Any) -> Any:
+    """Run the element that the path is named after; for the run of a for_each."""
+    return run.element()
+
+
+async def _run_fork(plan: Plan, run: GroupAttempt | EachAttempt, name: str, public: Callable[[Any], object]) -> Any:
     """Run `plan`, of the step `name`; if it fails, the error shows what `public` makes of the values of its paths.
 
     A path that ended because the run was stopped has not succeeded.
@@ -62,17 +152,17 @@ async def _run_fork(plan: Plan, run: GroupRun | EachRun, name: str, public: Call
 
 
 @final
-class GroupRun:
+class GroupAttempt:
     """One attempt of a parallel step. The paths of its fork are called with it."""
 
-    __slots__ = ("_group", "_name", "_record", "_run", "_store")
+    __slots__ = ("_audience", "_group", "_name", "_run", "_store")
 
-    def __init__(self, run: Run, group: Group, store: Store, name: str, record: bool) -> None:
+    def __init__(self, run: Runner, group: Group, store: Store, name: str, audience: Audience) -> None:
         self._run = run
         self._group = group
         self._store = store
         self._name = name
-        self._record = record and group.mode != "race"
+        self._audience = audience.unrecorded() if group.mode == "race" else audience
 
     async def outputs(self) -> tuple[list[Output], bool]:
         """Run the members that are not done yet, and return the outputs of all in their order."""
@@ -93,7 +183,8 @@ class GroupRun:
         end: Any
         for index, end in zip(left, found):  # noqa: B905 - as long as each other
             if type_of(end) is Rejected:
-                await self._run.report(f"{self._name}/{end.step_id}", end.error)  # if the deadline has ended it
+                # if the deadline has ended it
+                await self._run.reporter.failed(self._audience, f"{self._name}/{end.step_id}", end.error)
                 ends[index] = None
             else:
                 ends[index] = end.value if type_of(end) is Fulfilled else end
@@ -129,12 +220,12 @@ class GroupRun:
 
     async def member(self, index: int) -> Output | Partial:
         """Run a member, in the scope of its path."""
-        run, store, record = self._run, self._store, self._record
+        run, store, audience = self._run, self._store, self._audience
         member = self._group.members[index]
         name = f"{self._name}/{self._group.ids[index]}"
-        if run.stopped:
+        if run.reporter.stopped:
             return Partial(Output(name, {}))
-        start = trio.current_time() if run.tells else 0.0
+        start = trio.current_time() if audience.complete else 0.0
         complete = True
         try:
             if type(member) is Function:
@@ -144,36 +235,40 @@ class GroupRun:
                     result = await result
                 output = Output(name, output_of(member, result, name))
             else:
-                [output], complete = await run.nested(member, store, name, current_scope(), record)
+                [output], complete = await run.nested(member, store, name, current_scope(), audience)
         except Exception as error:
             name_step(error, current_scope().name)
-            if record and self._group.mode == "settle":
+            settles = self._group.mode == "settle"
+            if audience.record and settles:
                 run.journal.entries.append(Entry(kind="rejected", step=name, error=error))
-            await run.report(name, error)
+            await run.reporter.failed(audience, name, error)
+            if settles:
+                forgiven(error, current_scope(), audience, log=True)
             raise
         if not complete:
             return Partial(output)
-        if run.tells:  # nobody is told of what ended when the run was cancelled already
+        if audience.complete:  # nobody is told of what ended when the run was cancelled already
             await trio.lowlevel.checkpoint_if_cancelled()
-        if record:
+        if audience.record:
             run.journal.entries.append(Entry(kind="done", step=name, changes=output.values, is_patch=output.is_patch))
-        if run.tells:
-            await run.completed_member(name, start, store, output.values)
+        if audience.complete:
+            snapshot = Snapshot(dict(output.values), {}, name, store.now())
+            await run.reporter.completed(audience, name, start, snapshot)
         return output
 
 
 @final
-class EachRun:
+class EachAttempt:
     """One attempt of a for_each. The paths of its fork are called with it."""
 
-    __slots__ = ("_each", "_elements", "_keys", "_name", "_record", "_run", "_store")
+    __slots__ = ("_audience", "_each", "_elements", "_keys", "_name", "_run", "_store")
 
-    def __init__(self, run: Run, each: Each, store: Store, name: str, record: bool) -> None:
+    def __init__(self, run: Runner, each: Each, store: Store, name: str, audience: Audience) -> None:
         self._run = run
         self._each = each
         self._store = store
         self._name = name
-        self._record = record
+        self._audience = audience
         if each.over not in store:
             raise StepInputError(name, each.over, store)
         collection = store[each.over]
@@ -215,7 +310,7 @@ class EachRun:
                     value = self._result(entry.changes, entry.is_patch)
                     result = Fulfilled(id, value) if each.settle else value
             elif each.settle and type_of(result) is Rejected:
-                await run.report(f"{self._name}/{id}", result.error)
+                await run.reporter.failed(self._audience, f"{self._name}/{id}", result.error)
             elif (result.value if each.settle else result) is _STOPPED:
                 complete = False
             results.append(result)
@@ -229,13 +324,13 @@ class EachRun:
 
     async def element(self) -> object:
         """Run the element that the scope is named after."""
-        run, each, store = self._run, self._each, self._store
-        if run.stopped:
+        run, each, store, audience = self._run, self._each, self._store, self._audience
+        if run.reporter.stopped:
             return _STOPPED
         scope = current_scope()
         id = scope.id
         name = f"{self._name}/{id}"
-        start = trio.current_time() if run.tells else 0.0
+        start = trio.current_time() if audience.complete else 0.0
         element = self._elements[int(id) - 1]
         function = each.function
         is_patch = False
@@ -243,7 +338,7 @@ class EachRun:
             if each.nodes is not None:
                 inner = store.nested()
                 inner.enter({each.each: element}, name)
-                if not await run.row(each.nodes, inner, name + "/", scope, self._record):
+                if not await run.inner_row(each.nodes, inner, name + "/", scope, audience):
                     return _STOPPED
                 current.set(scope)
                 end = inner.now()
@@ -259,15 +354,15 @@ class EachRun:
                 changes = {each.into: value}
         except Exception as error:
             name_step(error, scope.name)
-            if self._record and each.settle:
+            if audience.record and each.settle:
                 run.journal.entries.append(Entry(kind="rejected", step=self._name, case=id, error=error))
-            await run.report(name, error)
+            await run.reporter.failed(audience, name, error)
             raise
-        if run.tells:  # nobody is told of what ended when the run was cancelled already
+        if audience.complete:  # nobody is told of what ended when the run was cancelled already
             await trio.lowlevel.checkpoint_if_cancelled()
-        if self._record:
+        if audience.record:
             entry = Entry(kind="done", step=self._name, case=id, changes=changes, is_patch=is_patch)
             run.journal.entries.append(entry)
-        if run.tells:
-            await run.completed_member(name, start, store, {})
+        if audience.complete:
+            await run.reporter.completed(audience, name, start, store.now())
         return value
