@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from trio_steps import step
+from trio_steps import ForkPartialError, step
 from trio_steps._core.scope import scope_of
 
 ANY_SCOPE = scope_of("a", None, None, None, None)
@@ -88,3 +88,8 @@ def cleans_up(log: list[Any], seconds: float = 0.0, *, id: str = "slow", error: 
 async def never() -> None:
     """A path that never ends."""
     await trio.sleep_forever()
+
+
+def failures(error: ForkPartialError[Any]) -> list[tuple[str, str]]:
+    """The id and the kind of each path that failed, in path order."""
+    return [(rejected.step_id, rejected.kind) for rejected in error.failed]

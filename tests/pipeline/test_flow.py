@@ -1,52 +1,48 @@
-"""What a pipeline needs and provides, folded while it is built: what is refused, and what is not."""
+"""Pipelines that fit together and pipelines that do not: each is refused with the words that help."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Literal, NewType, NotRequired, Protocol, Required, TypedDict, TypeVar
+from typing import NewType, NotRequired, Protocol, TypedDict, TypeVar
 
-import attrs
 import pytest
-
-from trio_steps import CircuitBreaker, ConfigError, Fulfilled, Pipeline, Rejected, fork, otherwise, step, when
-from trio_steps._core.policies import Policies
-from trio_steps._core.step import FunctionStep
-from trio_steps._pipeline.contract.annotations import UNKNOWN
-from trio_steps._pipeline.contract.flow import (
-    Flow,
-    Need,
+from flows import (
+    MAYBE_USER,
+    ORDERS,
+    USER,
+    Inner,
+    Order,
+    OrdersOut,
+    PremiumOut,
+    User,
+    UserOut,
+    adding,
+    any_mapping,
+    anything,
+    count,
+    done,
+    each,
+    either_user,
+    fetch_orders,
+    fetch_user,
+    later,
+    make,
+    maybe_user,
+    nest,
+    no_output,
+    one_text,
+    one_user,
+    provider,
+    row,
+    run,
+    stats,
+    user_as_text,
 )
-from trio_steps._pipeline.contract.shape import ANYTHING, NOTHING, Key, Shape, Source
-from trio_steps._pipeline.signature import provided_by, signature_of
+
+from trio_steps import ConfigError, fork, otherwise, step, when
 
 T = TypeVar("T")
 UserId = NewType("UserId", str)
-
-
-class In(TypedDict):
-    user_id: str
-    limit: int
-    trial: NotRequired[bool]
-
-
-class PartialIn(TypedDict, total=False):
-    user_id: Required[str]
-    limit: int
-
-
-class UserOut(TypedDict):
-    user: User
-
-
-class OrdersOut(TypedDict):
-    orders: list[Order]
-    alerts: NotRequired[list[str]]
-
-
-class UserText(TypedDict):
-    user: str
 
 
 class Unresolved(TypedDict):
@@ -57,135 +53,17 @@ class Sized(Protocol):
     size: int
 
 
-class User:
-    pass
-
-
-class Premium(User):
-    pass
-
-
-class Order:
-    pass
-
-
-@attrs.frozen
-class Totals:
-    total: int
-    currency: str = "EUR"
-
-
-@dataclasses.dataclass
-class Stats:
-    count: float
-
-
-@attrs.frozen
-class Row(Mapping):
-    """A mapping, and nothing else, although it is an attrs class too."""
-
-    value: dict
-
-    def __getitem__(self, key): ...
-
-    def __iter__(self): ...
-
-    def __len__(self): ...
-
-
-# Steps: what they need stands in their parameters, what they provide behind the arrow.
-
-
-def fetch_user(user_id: str) -> UserOut: ...
-
-
 def fetch_premium(user_id: str) -> PremiumOut: ...
-
-
-class PremiumOut(TypedDict):
-    user: Premium
-
-
-async def fetch_orders(user: User) -> OrdersOut: ...
-
-
-def count(orders: list[Order]) -> Totals: ...
-
-
-def stats(orders: Sequence[Order], alerts: list[str] = ()) -> Stats: ...
-
-
-def no_output(user: User) -> None: ...
-
-
-def user_as_text(user_id: str) -> UserText: ...
 
 
 def unresolved(user_id: str) -> Unresolved: ...
 
 
-def anything(user_id: str): ...
-
-
-def any_mapping(user_id: str) -> Mapping[str, int]: ...
-
-
-def maybe_user(user_id: str) -> UserOut | None: ...
-
-
-def either_user(user_id: str) -> UserOut | PremiumOut: ...
-
-
 def either_record(user_id: str) -> UserOut | OrdersOut: ...
-
-
-def one_user(user_id: str) -> User: ...
-
-
-def one_text(user_id: str) -> str: ...
-
-
-def row(user_id: str) -> Row: ...
-
-
-def later(user_id: str) -> Awaitable[UserOut]: ...
-
-
-def done(total: int) -> Literal["done"]: ...
-
-
-# A pipeline is built by a chain of these, each of which is one line of the builder.
-
-
-def run(
-    name,
-    fn,
-    *,
-    provides=None,
-    policy="override",
-    condition=None,
-    on_error="raise",
-    breaker=False,
-    transform=False,
-):
-    """Return what adds a step of one function."""
-    options = {
-        "condition": condition,
-        "on_error": on_error,
-        "circuit_breaker": CircuitBreaker(failure_threshold=1, cooldown=1, on_open="skip") if breaker else None,
-    }
-    if transform:
-        return lambda p: p.transform(name, fn, **options)
-    return lambda p: p.step(name, fn, provides=provides, merge_policy=policy, **options)
 
 
 def parallel(name, *fns, mode="all", policy="override"):
     return lambda p: p.step(name, *fns, mode=mode, merge_policy=policy)
-
-
-def nest(name, inner, *, policy="override", condition=None):
-    """Return what adds a pipeline that was built apart."""
-    return lambda p: p.step(name, inner, merge_policy=policy, condition=condition)
 
 
 def branch(name, otherwise_too=True, **cases):
@@ -201,41 +79,13 @@ def branch(name, otherwise_too=True, **cases):
     return add
 
 
-def adding(p, steps):
-    for add in steps:
-        p = add(p)
-    return p
-
-
-def each(name, fn, *, over, each, into="results", settle=False):
-    mode = "settle" if settle else "all"
-    return lambda p: p.for_each(name, fn, over=over, each=each, into=into, mode=mode)
-
-
 def outputs(record):
     return lambda p: p.outputs(record)
-
-
-def make(*steps, inputs=In):
-    return adding(Pipeline(inputs=inputs), steps)
-
-
-def build(*steps, inputs=In):
-    """Return what is known after `steps`."""
-    return make(*steps, inputs=inputs)._program.flow
-
-
-def start(inputs=In):
-    return Flow.start(inputs)
 
 
 class Done(TypedDict):
     user: User
     total: NotRequired[int]
-
-
-class Inner(TypedDict):
-    user: User
 
 
 def ship(order: Order, user_id: str) -> bool: ...
@@ -266,10 +116,6 @@ def passing_session(fn):
 def with_session(user_id: str, session: object) -> UserOut: ...
 
 
-def provider(fn, provides):
-    return FunctionStep(fn, None, Policies(), provides)
-
-
 def takes_number(user_id: int): ...
 
 
@@ -279,15 +125,8 @@ def texts(orders: list[str]): ...
 def text_or_bytes(user_id: str) -> str | bytes: ...
 
 
-def takes_text(limit: str = ""): ...
-
-
 def takes_float(limit: float): ...
 
-
-USER = run("user", fetch_user)
-ORDERS = run("orders", fetch_orders)
-MAYBE_USER = run("user", fetch_user, condition=lambda: True)
 
 ACCEPTED = {
     "every key is there": [USER, ORDERS, run("count", count)],
@@ -648,196 +487,3 @@ def test_type_that_is_defined_where_the_pipeline_is_built_is_known() -> None:
     p = make(run("text", one_text, provides="local"))
     with pytest.raises(ConfigError, match="step 'use' takes 'local' as Local, but it is str: step 'text' provides it"):
         p.step("use", use_local)
-
-
-def key(type, *sources, definite=True):
-    return Key(type, tuple(Source(*source) for source in sources), definite)
-
-
-def test_inputs_are_folded_with_what_may_be_missing() -> None:
-    """``NotRequired`` and ``Required`` are seen although the annotations are strings."""
-    given = (None, ("it is given",))
-    assert start(In).context == Shape(
-        {"user_id": key(str, (None,)), "limit": key(int, (None,)), "trial": key(bool, given, definite=False)}
-    )
-    assert start(PartialIn).context == Shape({"user_id": key(str, (None,)), "limit": key(int, given, definite=False)})
-
-
-@pytest.mark.parametrize("inputs", [None, Any, object, dict, Mapping[str, int], dict[str, object]])
-def test_inputs_that_tell_no_keys_may_have_any(inputs) -> None:
-    """Then what is needed has to come from there."""
-    flow = build(run("use", no_output), run("again", no_output), inputs=inputs)
-    assert flow.context == Shape(outside=True)
-    assert flow.needs == (Need("user", "use", User), Need("user", "again", User))
-    assert flow.require(flow.needs) is flow
-
-
-@pytest.mark.parametrize("inputs", [int, "In", list[str]])
-def test_inputs_that_are_no_mapping_are_refused(inputs) -> None:
-    """The message says what to give."""
-    with pytest.raises(ConfigError, match=r"inputs=.*: give a TypedDict, an attrs class or a dataclass"):
-        start(inputs)
-
-
-def test_inputs_can_be_attrs_classes_and_dataclasses() -> None:
-    """All their fields are there."""
-    assert start(Totals).context == Shape({"total": key(int, (None,)), "currency": key(str, (None,))})
-    assert start(Stats).needs == (Need("count", "", float),)
-
-
-@pytest.mark.parametrize(
-    ("fn", "provided"),
-    [
-        (fetch_user, Shape({"user": key(User, ("s",))})),
-        (
-            fetch_orders,
-            Shape(
-                {
-                    "orders": key(list[Order], ("s",)),
-                    "alerts": key(list[str], ("s", ("it returns it",)), definite=False),
-                }
-            ),
-        ),
-        (count, Shape({"total": key(int, ("s",)), "currency": key(str, ("s",))})),
-        (stats, Shape({"count": key(float, ("s",))})),
-        (Totals, Shape({"total": key(int, ("s",)), "currency": key(str, ("s",))})),
-        (no_output, NOTHING),
-        (maybe_user, Shape({"user": key(User, ("s", ("it returns UserOut",)), definite=False)})),
-        (either_user, Shape({"user": key(User | Premium, ("s",))})),
-        (later, Shape({"user": key(User, ("s",))})),
-        (anything, ANYTHING),
-        (any_mapping, ANYTHING),
-        (one_user, ANYTHING),
-        (row, ANYTHING),
-        (done, ANYTHING),
-        (provider(one_user, "user"), Shape({"user": key(User, ("s",))})),
-        (provider(anything, "user"), Shape({"user": key(UNKNOWN, ("s",))})),
-        (provider(no_output, "user"), Shape({"user": key(type(None), ("s",))})),
-    ],
-)
-def test_provided_by_what_a_function_returns(fn, provided) -> None:
-    """The return annotation tells; a class that is no record may have subclasses that are."""
-    assert provided_by(signature_of(fn, "s"), "s") == provided
-
-
-def test_provides_of_the_step_comes_before_that_of_its_function() -> None:
-    """The pipeline's line has the last word."""
-    assert list(provided_by(signature_of(provider(one_user, "user"), "s"), "s", "other").keys) == ["other"]
-
-
-def test_a_transform_that_may_return_none_provides_its_keys_all_the_same() -> None:
-    """If it returns None it fails, and nothing comes after."""
-    assert provided_by(signature_of(maybe_user, "s"), "s", transform=True) == Shape({"user": key(User, ("s",))})
-
-
-def make_results(over, fn, *, settle=False):
-    flow = build(run("over", over, provides="things"), each("each", fn, over="things", each="thing", settle=settle))
-    return flow.context.keys["results"].type
-
-
-def things_list() -> list[int]: ...
-
-
-def things_tuple() -> tuple[int, ...]: ...
-
-
-def things_mapping() -> dict[str, int]: ...
-
-
-def things_unknown(): ...
-
-
-def to_text(thing: int) -> str: ...
-
-
-@pytest.mark.parametrize(
-    ("over", "settle", "result"),
-    [
-        (things_list, False, list[str]),
-        (things_tuple, False, list[str]),
-        (things_mapping, False, dict[Any, str]),
-        (things_unknown, False, list[str] | dict[Any, str]),
-        (things_list, True, list[Fulfilled[str] | Rejected]),
-    ],
-)
-def test_for_each_collects_results(over, settle, result) -> None:
-    """A list for a list or a tuple, a mapping for a mapping; settled ones are wrapped."""
-    assert make_results(over, to_text, settle=settle) == result
-
-
-def test_for_each_of_a_key_that_is_not_known_collects_a_list_or_a_mapping() -> None:
-    """Nobody knows what an undeclared input holds."""
-    flow = build(each("each", to_text, over="things", each="thing"), inputs=None)
-    assert flow.context.keys["results"].type == list[str] | dict[Any, str]
-    assert flow.needs == (Need("things", "each"),)
-
-
-def test_the_output_of_a_nested_pipeline_is_what_it_provides() -> None:
-    """What it was given is not among it."""
-    assert list(build(USER, ORDERS).output.keys) == ["user", "orders", "alerts"]
-    assert list(build(USER, ORDERS).result.keys) == ["user_id", "limit", "trial", "user", "orders", "alerts"]
-
-
-def test_the_output_with_skip_leaves_out_what_was_there() -> None:
-    """The first one wins, and that is the parent's."""
-    flow = build(run("limit", one_text, provides="limit", policy="skip"))
-    assert flow.output == NOTHING
-    assert flow.result.types["limit"] is int
-
-
-def test_the_output_with_skip_has_an_unknown_type_where_the_key_may_have_been_there() -> None:
-    """Of what the parent has nothing is known here."""
-    for inputs, name in ((None, "limit"), (In, "trial")):
-        flow = build(run("s", one_text, provides=name, policy="skip"), inputs=inputs)
-        assert flow.output.keys == {name: key(UNKNOWN, ("s",))}
-
-
-def test_the_output_with_skip_keeps_what_the_pipeline_itself_provided_first() -> None:
-    """Inside one pipeline the first one wins too."""
-    flow = build(USER, run("text", user_as_text, policy="skip"))
-    assert flow.output == Shape({"user": key(User, ("user",))})
-    assert build(run("user", fetch_user, policy="skip")).output == Shape({"user": key(User, ("user",))})
-
-
-def test_the_result_after_two_exits_names_both() -> None:
-    """Each ``skip-remaining`` may have ended the pipeline."""
-    flow = build(
-        run("one", one_text, provides="a", on_error="skip-remaining"),
-        run("two", one_text, provides="b", on_error="skip-remaining"),
-    )
-    assert flow.context.keys["a"].definite
-    assert flow.result.keys["a"].sources == (Source("one", ("step 'one' does not fail",)),)
-    assert flow.result.keys["b"].sources == (Source("two", ("step 'two' does not fail", "step 'one' does not fail")),)
-    assert not flow.output.keys["a"].definite
-    assert flow.result.keys["user_id"].definite
-
-
-def test_a_transform_after_skip_remaining_leaves_the_earlier_keys_maybe() -> None:
-    """The pipeline may have ended before."""
-    flow = build(run("one", one_text, provides="a", on_error="skip-remaining"), run("t", user_as_text, transform=True))
-    assert str(flow.context) == "{user: str}"
-    assert str(flow.result) == "{user?: str, user_id?: str, limit?: int, trial?: bool}"
-
-
-def test_an_optional_need_reaches_the_input_of_a_nested_pipeline() -> None:
-    """If the parent has the key, its type has to fit."""
-    inner = make(run("stats", takes_text), inputs=None)
-    assert inner._program.flow.needs == (Need("limit", "stats", str, required=False),)
-    with pytest.raises(ConfigError, match="step 'inner/stats' takes 'limit' as str, but it is int"):
-        make(nest("inner", inner))
-    make(nest("inner", inner), inputs=Inner)
-
-
-def test_a_need_that_an_unknown_step_may_meet_is_none_of_the_input() -> None:
-    """Only certainties are reported."""
-    assert build(run("any", lambda: {"a": 1}), run("use", no_output), inputs=None).needs == ()
-    flow = build(MAYBE_USER, run("any", lambda: {"a": 1}), run("use", no_output), inputs=None)
-    assert flow.needs == (Need("user_id", "user", str),)
-
-
-def test_a_flow_is_not_changed_by_what_is_built_on_it() -> None:
-    """A prefix can be shared."""
-    prefix = make(USER)
-    before = prefix.output_of()
-    ORDERS(prefix)
-    assert prefix.output_of() == before

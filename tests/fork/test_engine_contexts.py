@@ -1,0 +1,176 @@
+"""What a path sees and leaves behind: context variables, open scopes and nurseries, the task it ran in."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from paths import never
+from ways import LIMITS, how, variable
+
+from trio_steps import (
+    ErrorDiscarded,
+    Event,
+    fork,
+    gather,
+    settle,
+)
+
+# contexts
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_path_starts_with_the_callers_variables_and_leaves_nothing_behind(limit: str) -> None:
+    variable.set("caller")
+    seen: list[object] = []
+
+    async def path() -> None:
+        seen.append(variable.get())
+        variable.set(len(seen))
+        await trio.lowlevel.checkpoint()
+        assert variable.get() != "caller"
+
+    await fork("f", mode="all", **how(limit, [path] * 20))()
+    assert seen == ["caller"] * 20
+    assert variable.get() == "caller"
+
+
+@pytest.mark.parametrize("limit", ["int", "limiter"])
+async def test_new_value_that_is_equal_to_the_old_one_is_not_left_behind(limit: str) -> None:
+    class Nosy:
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError("compared")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    for old, new in ((1, True), (Nosy(), Nosy())):
+        variable.set(old)
+        seen: list[object] = []
+
+        def path(seen: list[object] = seen, new: object = new) -> None:
+            seen.append(variable.get())
+            variable.set(new)
+
+        await fork("f", mode="all", **how(limit, [path] * 4))()
+        assert all(value is old for value in seen)
+
+
+@pytest.mark.parametrize("limit", ["int", "limiter"])
+async def test_new_variable_is_not_left_behind(limit: str) -> None:
+    fresh: ContextVar[int] = ContextVar("fresh")
+    seen: list[object] = []
+
+    def path() -> None:
+        seen.append(fresh.get(None))
+        fresh.set(1)
+
+    await fork("f", mode="all", **how(limit, [path] * 5))()
+    assert seen == [None] * 5
+
+
+@pytest.mark.parametrize("limit", ["none", "int"])
+async def test_variable_that_a_sync_source_sets_reaches_no_path(limit: str) -> None:
+    seen: list[object] = []
+    inside: list[object] = []
+
+    def path() -> None:
+        seen.append(variable.get())
+
+    def source() -> Any:
+        for n in range(4):
+            inside.append(variable.get())
+            variable.set(n)
+            yield path
+        inside.append(variable.get())
+
+    variable.set("caller")
+    await gather(source(), concurrency=2 if limit == "int" else None)
+    assert seen == ["caller"] * 4
+    assert inside == ["caller", 0, 1, 2, 3]
+    assert variable.get() == "caller"
+
+
+async def test_clean_worker_runs_path_after_path_in_one_task() -> None:
+    tasks: list[Any] = []
+
+    def path() -> None:
+        tasks.append(trio.lowlevel.current_task())
+
+    await gather(*[path] * 5, concurrency=1)
+    assert len(set(tasks)) == 1
+
+
+async def test_path_that_leaves_a_nursery_open_fails_and_its_task_is_not_used_again() -> None:
+    tasks: list[Any] = []
+
+    async def leaves() -> str:
+        tasks.append(trio.lowlevel.current_task())
+        await trio.open_nursery().__aenter__()
+        return "value"
+
+    def path() -> str:
+        tasks.append(trio.lowlevel.current_task())
+        return "fine"
+
+    for limit in (None, 1, trio.CapacityLimiter(1)):
+        tasks.clear()
+        disposed: list[str] = []
+        bad, good, also = await settle(leaves, path, path, concurrency=limit, dispose=disposed.append)
+        assert isinstance(bad.error, RuntimeError)
+        assert str(bad.error) == "path 'settle/leaves' returned with a nursery of its own still open"
+        assert (good.value, also.value) == ("fine", "fine")
+        assert tasks[0] not in tasks[1:]
+        assert disposed == ["value"]
+        if isinstance(limit, trio.CapacityLimiter):
+            assert limit.borrowed_tokens == 0
+
+
+async def test_path_that_leaves_a_cancel_scope_open_is_reported_and_its_task_is_not_used_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tasks: list[Any] = []
+    events: list[Event] = []
+
+    def leaves() -> None:
+        tasks.append(trio.lowlevel.current_task())
+        trio.CancelScope().__enter__()
+
+    def path() -> None:
+        tasks.append(trio.lowlevel.current_task())
+
+    await fork("f", mode="all", paths=[leaves, path, path], concurrency=1).run(observers=[events.append])
+    assert tasks[0] not in tasks[1:]
+    (report,) = [event for event in events if isinstance(event, ErrorDiscarded)]
+    assert str(report.error) == "path 'leaves' of fork 'f' returned with a cancel scope of its own still open"
+    assert "cancel scope of its own still open" in caplog.text
+
+
+async def test_report_of_an_open_cancel_scope_names_no_more_than_it_has_to() -> None:
+    """A worker looks after 1, then 16, then 128 paths; the report says between which of them it was."""
+    events: list[Event] = []
+
+    def path() -> None:
+        pass
+
+    def leaves() -> None:
+        trio.CancelScope().__enter__()
+
+    paths = [path] * 10 + [leaves] + [path] * 40 + [leaves] + [path] * 28
+    await fork("f", mode="all", paths=paths, concurrency=1).run(observers=[events.append])
+    first, second = (str(event.error) for event in events if isinstance(event, ErrorDiscarded))
+    names = ["path#2", *(f"path#{number}" for number in range(3, 11)), "leaves"]
+    names += [f"path#{number}" for number in range(11, 17)]
+    assert first.startswith(f"path {' or '.join(map(repr, names))} of fork 'f' returned")
+    # whoever takes over begins with one path, and then 16, again
+    assert second.startswith("path 'path#34' or … or 'path#78' (46 paths) of fork 'f' returned")
+
+
+async def test_cancel_scope_that_is_left_open_and_fires_is_not_silent() -> None:
+    def leaves() -> None:
+        trio.CancelScope(deadline=1).__enter__()
+
+    with pytest.raises(RuntimeError, match="Cancel scope stack corrupted"):
+        await gather(lambda: None, leaves, never, concurrency=1)

@@ -1,0 +1,34 @@
+"""Fixtures for the tests of tracing."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from opentelemetry import trace
+from traces import Traces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def traces() -> Traces:
+    return Traces()
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Let nothing be logged of errors that their forks do not raise."""
+    logger = logging.getLogger("trio_steps")
+    logger.disabled = True
+    yield
+    logger.disabled = False
+
+
+@pytest.fixture
+def context_is_left_alone() -> Iterator[None]:
+    """Check that no span is the current one after the test."""
+    yield
+    assert trace.get_current_span() is trace.INVALID_SPAN

@@ -1,0 +1,97 @@
+"""Deadlocks and livelocks: found, told, and ended."""
+
+from __future__ import annotations
+
+import trio
+import trio.testing
+from programs import invariants, message
+
+from trio_steps.testing import (
+    Probe,
+    run_once,
+)
+from trio_steps.testing._search import minimise as minimise
+
+# deadlocks and livelocks
+
+
+def test_deadlock_says_who_waits_for_what_and_who_holds_it() -> None:
+    async def holds(lock: trio.Lock, other: trio.Lock) -> None:
+        async with lock:
+            await trio.sleep(1)
+            await other.acquire()
+
+    async def program(probe: Probe) -> None:
+        a, b = trio.Lock(), trio.Lock()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(holds, a, b)
+            nursery.start_soon(holds, b, a)
+
+    run = run_once(program)
+    assert invariants(run) == ["deadlock"]
+    assert "holds waits for Lock.acquire, held by holds#2 at" in message(run)
+    assert "program waits for the tasks of its nursery" in message(run)
+
+
+def test_lock_whose_owner_is_gone_is_no_riddle() -> None:
+    async def program(probe: Probe) -> None:
+        semaphore = trio.Semaphore(0)
+        await semaphore.acquire()
+
+    assert "Semaphore.acquire" in message(run_once(program))
+
+
+def test_deadlock_under_a_shield_is_found_and_ended() -> None:
+    async def stuck() -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep_forever()
+
+    async def program(probe: Probe) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stuck)
+            nursery.start_soon(stuck)
+
+    assert invariants(run_once(program)) == ["deadlock"]
+
+
+def test_livelock_that_catches_everything_is_found_and_ended() -> None:
+    async def stubborn() -> None:
+        while True:
+            try:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            except BaseException:
+                continue
+
+    async def program(probe: Probe) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stubborn)
+
+    run = run_once(program, max_steps=50)
+    assert invariants(run) == ["livelock"]
+    assert "not ended after 50 steps" in message(run)
+
+
+def test_livelock_of_sleeps_after_cancellation_is_found_by_the_clock() -> None:
+    async def program(probe: Probe) -> None:
+        with trio.CancelScope(shield=True):
+            while True:
+                await trio.sleep(50)
+
+    run = run_once(program, cancel_at=0)
+    assert invariants(run) == ["livelock"]
+    assert "300 s after it was cancelled" in message(run)
+
+
+def test_tear_down_lets_time_pass_for_those_who_sleep() -> None:
+    slept: list[float] = []
+
+    async def program(probe: Probe) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(7)
+            slept.append(trio.current_time())
+
+    assert invariants(run_once(program)) == ["deadlock"]
+    assert slept == [7]
