@@ -113,11 +113,11 @@ annotated.__annotations__["d"] = "not valid ="
 
 
 def test_each_annotation_is_resolved_by_itself() -> None:
-    """One that can't be resolved is unknown, and the others are not."""
+    """What can't be resolved is unknown, and the others are not."""
     assert signature_of(annotated, "load").types == {
         "a": int,
         "b": UNKNOWN,
-        "c": UNKNOWN,
+        "c": list[typing.Any],
         "d": UNKNOWN,
         "e": UNKNOWN,
         "f": type(None),

@@ -18,6 +18,7 @@ from .observing import ambient_observers
 from .policies import Policies
 from .public import public
 from .scope import Scope, current, current_scope, scope_of
+from .signatures import signature
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -362,7 +363,7 @@ def takes_input(fn: Callable[..., Any]) -> bool:
     if isinstance(fn, functools.partial) and isinstance(fn.func, Guarded):
         return takes_input(functools.partial(fn.func.call, *fn.args, **fn.keywords))
     try:
-        parameters = inspect.signature(fn).parameters.values()  # pyright: ignore[reportUnknownArgumentType]
+        parameters = signature(fn).parameters.values()  # pyright: ignore[reportUnknownArgumentType]
     except (TypeError, ValueError):
         return True
     return any(

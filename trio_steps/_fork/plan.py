@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast, final
 
@@ -12,6 +11,7 @@ import trio
 
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.policies import check_seconds, check_timeout
+from trio_steps._core.signatures import signature
 from trio_steps._core.step import check_id
 
 from .modes import All, Quorum, Race, Settle
@@ -148,7 +148,7 @@ def _name(mode: object, need: int | None) -> str:
 def _required(function: Callable[..., Any]) -> int:
     """Return how many positional arguments `function` must be given; 0 if it doesn't tell."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = signature(function).parameters.values()
     except (TypeError, ValueError):
         return 0
     return sum(

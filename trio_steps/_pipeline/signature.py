@@ -24,6 +24,7 @@ import attrs
 
 from trio_steps._core.entry import StepEntry
 from trio_steps._core.errors import ConfigError
+from trio_steps._core.signatures import signature
 from trio_steps._core.step import FunctionStep, Guarded, Step, close_unawaited
 
 from .contract.annotations import UNKNOWN, awaited, fields_of, is_typed_dict, members, resolve, type_name
@@ -193,15 +194,12 @@ def _explicit(fn: object) -> bool:
 def _own(fn: Callable[..., Any], owner: object) -> _Layer | None:
     """Return what the signature of `fn` itself says, whatever it wraps."""
     try:
-        signature = inspect.signature(fn, follow_wrapped=False)
+        own = signature(fn, follow_wrapped=False)
     except (TypeError, ValueError):
         return None
-    returns = resolve(signature.return_annotation, owner)
+    returns = resolve(own.return_annotation, owner)
     return _Layer(
-        [
-            parameter.replace(annotation=resolve(parameter.annotation, owner))
-            for parameter in signature.parameters.values()
-        ],
+        [parameter.replace(annotation=resolve(parameter.annotation, owner)) for parameter in own.parameters.values()],
         returns if inspect.iscoroutinefunction(owner) else awaited(returns),
     )
 

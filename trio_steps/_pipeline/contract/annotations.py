@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import dataclasses
 import inspect
 import sys
@@ -9,9 +11,24 @@ import types
 from collections import ChainMap
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from contextlib import suppress
-from typing import Annotated, Any, Final, Literal, NewType, Union, cast, final, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    ForwardRef,
+    Literal,
+    NewType,
+    Union,
+    cast,
+    final,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import attrs
+
+from trio_steps._core.signatures import annotations_in
 
 UNKNOWN: Final[object] = Any
 """The type of what nobody annotated, or what can't be resolved: it fits everything."""
@@ -20,7 +37,7 @@ _QUALIFIERS = frozenset({"Required", "NotRequired", "ReadOnly", "Final", "ClassV
 
 
 def resolve(annotation: object, owner: object) -> object:
-    """Return the type that `annotation` stands for, or `UNKNOWN`.
+    """Return the type that `annotation` stands for, or `UNKNOWN`. A name that is nowhere costs only itself.
 
     Names are looked up where `owner`, the function or class that has the annotation, could see them: in the
     variables it closes over, in the functions around it that are still running (a pipeline is mostly built in
@@ -30,8 +47,52 @@ def resolve(annotation: object, owner: object) -> object:
         return UNKNOWN
     carrier = type("Carrier", (), {"__annotations__": {"it": annotation}})
     with suppress(Exception):  # an annotation is code, and can raise anything
-        return get_type_hints(carrier, _globals(owner), _locals(owner), include_extras=True)["it"]
+        names, around = _globals(owner), _locals(owner)
+        missing = _missing(annotation, ChainMap(cast("Any", around), names, vars(builtins)))
+        hints = get_type_hints(carrier, names, cast("Any", {**missing, **around}), include_extras=True)
+        return UNKNOWN if hints["it"] is _ABSENT else hints["it"]
     return UNKNOWN
+
+
+class _Absent(type):
+    """The type of what stands for a module that is not there: whatever is taken out of that is not there either."""
+
+    def __getattr__(cls, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return cls
+
+    def __getitem__(cls, item: object) -> object:
+        return cls
+
+
+_ABSENT: Final = _Absent("Any", (), {})
+
+
+def _missing(annotation: object, names: Mapping[str, object]) -> dict[str, object]:
+    """Return what to take for the names in `annotation` that are not in `names`."""
+    found: dict[str, object] = {}
+    texts = _texts(annotation)
+    while texts:
+        with suppress(SyntaxError):
+            for node in ast.walk(ast.parse(texts.pop().strip(), mode="eval")):
+                if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.value, ast.Name):
+                    found[node.value.id] = _ABSENT
+                elif isinstance(node, ast.Name):
+                    found.setdefault(node.id, UNKNOWN)
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    texts.append(node.value)
+    return {name: value for name, value in found.items() if name not in names}
+
+
+def _texts(annotation: object) -> list[str]:
+    """Return the annotations that are still text inside `annotation`."""
+    if isinstance(annotation, str):
+        return [annotation]
+    if isinstance(annotation, ForwardRef):
+        return [annotation.__forward_arg__]
+    parts = cast("Iterable[object]", annotation if isinstance(annotation, list) else get_args(annotation))
+    return [text for part in parts for text in _texts(part)]
 
 
 def _globals(owner: object) -> dict[str, Any]:
@@ -90,7 +151,7 @@ def fields_of(record: object) -> dict[str, Field] | None:
     if is_typed_dict(kind):
         fields: dict[str, Field] = {}
         always: frozenset[str] = cast("Any", kind).__required_keys__
-        for name, annotation in inspect.get_annotations(kind).items():
+        for name, annotation in annotations_in(kind).items():
             hint, required = unqualified(resolve(annotation, kind))
             # the keys that Python itself finds required are wrong when the annotations are strings
             fields[name] = Field(hint, name in always if required is None else required)
@@ -109,9 +170,9 @@ def is_typed_dict(kind: object) -> bool:
 
 def _field_type(record: type, name: str, fallback: object) -> object:
     for base in record.__mro__:
-        annotations = inspect.get_annotations(base)
-        if name in annotations:
-            return unqualified(resolve(annotations[name], base))[0]
+        own = annotations_in(base)
+        if name in own:
+            return unqualified(resolve(own[name], base))[0]
     return unqualified(resolve(inspect.Parameter.empty if fallback is None else fallback, record))[0]
 
 
@@ -184,4 +245,4 @@ def members(kind: object, *, into_new_types: bool = True) -> list[object]:
         kind = unqualified(supertype(kind))[0]
     if is_union(kind):
         return [member for arg in get_args(kind) for member in members(arg, into_new_types=into_new_types)]
-    return [kind]
+    return [UNKNOWN if kind is _ABSENT else kind]

@@ -1,0 +1,43 @@
+"""Signatures and annotations, read so that what an annotation names need not be there.
+
+Since Python 3.14 annotations are code that runs when somebody asks for them. Names of an ``if TYPE_CHECKING:`` are then
+missing, and the naive ``inspect.signature(fn)`` raises NameError for a function that can be called all right. Here they
+are asked for with a `ForwardRef` in place of what is missing or, if the code raises anything else, as text.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+if sys.version_info >= (3, 14):
+    from annotationlib import Format, get_annotations
+
+    def signature(fn: Callable[..., Any], *, follow_wrapped: bool = True) -> inspect.Signature:
+        with suppress(Exception):  # if it is the signature itself that fails, it will do so again
+            return inspect.signature(fn, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF)
+        return inspect.signature(fn, follow_wrapped=follow_wrapped, annotation_format=Format.STRING)
+
+    def annotations_in(kind: type) -> Mapping[str, object]:
+        with suppress(Exception):
+            return get_annotations(kind, format=Format.FORWARDREF)
+        return get_annotations(kind, format=Format.STRING)
+else:
+
+    def signature(fn: Callable[..., Any], *, follow_wrapped: bool = True) -> inspect.Signature:
+        """Return the signature of `fn`.
+
+        Raises:
+          TypeError: it can't be called.
+          ValueError: it does not tell.
+        """
+        return inspect.signature(fn, follow_wrapped=follow_wrapped)
+
+    def annotations_in(kind: type) -> Mapping[str, object]:
+        """Return the annotations of a class, without those that it inherits."""
+        return inspect.get_annotations(kind)
