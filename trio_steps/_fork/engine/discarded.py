@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @final
-class Leftovers:
+class Discarded:
     """What nobody gets of one run of a fork."""
 
     __slots__ = ("_dispose", "_ledger", "_observe", "_scope", "_unwanted")

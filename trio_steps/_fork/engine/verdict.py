@@ -1,0 +1,229 @@
+"""What each end means: that of a path, of the source, of the time that the fork had, and of all its tasks.
+
+All of it is synchronous, and happens in the task that has ended. A path reports its end to the mode as long as the
+fork is neither decided nor out of time. Later, its value or error is late. Only `Exception` is a result. Everything
+else goes its way through the nursery, and is sorted out when all tasks have ended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast, final
+
+import trio
+
+from trio_steps._core.errors import StepTimeoutError, add_note, leaves, name_step, short_repr
+from trio_steps._core.events import PathsCounted
+from trio_steps._core.results import ForkPartialError
+from trio_steps._core.step import observe_end
+
+if TYPE_CHECKING:
+    from trio_steps._core.scope import Scope
+
+    from .state import State
+
+
+@final
+class Verdict:
+    """Decides one run of a fork, as its mode says.
+
+    Attributes:
+      state: what is known of it.
+      stray: the first cancellation that came before the decision, and so not from it.
+      fatal: the first error that is neither a result nor a cancellation, such as a `KeyboardInterrupt`.
+      crash: the first error of our own, or of a mode.
+      answered_for: what went through the nursery and is known already.
+    """
+
+    __slots__ = ("answered_for", "crash", "fatal", "state", "stray")
+
+    def __init__(self, state: State) -> None:
+        self.state: State = state
+        self.stray: trio.Cancelled | None = None
+        self.fatal: BaseException | None = None
+        self.crash: Exception | None = None
+        self.answered_for: list[BaseException] = []
+
+    def forget_errors(self) -> None:
+        """The run is over. An error keeps the frames that it went through: what they know must not keep the error."""
+        self.stray = self.fatal = self.crash = None
+        self.answered_for.clear()
+        self.state.ledger.forget_errors()
+
+    # The end of a path
+
+    def won(self, index: int, scope: Scope, start: float, value: Any) -> bool:
+        """Tell the mode of a success, and then the observers."""
+        state = self.state
+        assert state.observe is not None
+        won = False
+        try:
+            won = state.mode.succeeded(index, value)
+        finally:  # also if the mode has a bug: each start has an end
+            is_winner = won and getattr(state.mode, "winner", None) == index
+            observe_end(state.observe, scope, start, None, won=is_winner)
+        return won
+
+    def came_late(self, index: int, scope: Scope, start: float, value: Any) -> None:
+        """Take a value that came after the decision."""
+        state = self.state
+        state.ledger.late_values[index] = value
+        if state.observe is not None:
+            observe_end(state.observe, scope, start, None)
+
+    def failed(self, index: int, scope: Scope, start: float, error: Exception) -> None:
+        """Take the error of a path."""
+        state = self.state
+        # Its traceback begins with a frame of ours, which tells nothing, and keeps all that there is.
+        error.with_traceback(getattr(error.__traceback__, "tb_next", None))
+        name = scope.name
+        name_step(error, name)
+        if state.observe is not None:
+            observe_end(state.observe, scope, start, error)
+        state.ledger.errors[index] = error
+        if self.over():
+            state.ledger.late_errors.add(index)
+            return
+        if state.pace is not None:
+            state.pace.failure.set()
+        state.ended += 1
+        if state.mode.failed(index, error):
+            self.decide(f"path {scope.id!r} failed: {short_repr(error)}")
+        elif state.ended == state.total:
+            self.decide("every path has ended")
+
+    def interrupted(self, index: int, scope: Scope, start: float, error: BaseException) -> BaseException | None:
+        """Take the errors out of what ended a path; return the rest, for which no path can answer, if it is another."""
+        state = self.state
+        errors: BaseException | None = None
+        rest: BaseException | None = error
+        group = error
+        if isinstance(group, BaseExceptionGroup):
+            errors, rest = cast("BaseExceptionGroup[BaseException]", group).split(Exception)
+        over = self.over()
+        if isinstance(errors, Exception):
+            self.failed(index, scope, start, errors)
+        elif state.observe is not None:
+            observe_end(state.observe, scope, start, error, reason=state.ledger.reason if over else None)
+        assert rest is not None  # a group of errors only is an Exception
+        for leaf in leaves(rest):
+            if isinstance(leaf, trio.Cancelled):
+                if not over and self.stray is None:
+                    self.stray = leaf
+            else:
+                name_step(leaf, scope.name)
+                self._take_fatal(leaf)
+        return None if rest is error else rest
+
+    # The end of the source
+
+    def take_end_of_source(self) -> None:
+        """See whether the source has run out, or failed."""
+        state, source = self.state, self.state.source
+        if source.error is not None:
+            error, source.error = source.error, None
+            self._source_failed(error)
+        elif state.total is None and source.total is not None:
+            self._exhausted(source.total)
+
+    def _exhausted(self, total: int) -> None:
+        state = self.state
+        state.total = total
+        if state.observe is not None:
+            now = trio.current_time()
+            state.observe(PathsCounted(name=state.name, time=now, scope=state.scope, total=total))
+        if state.mode.exhausted(total) or state.ended == total:
+            self.decide("no path is left")
+
+    def _source_failed(self, error: Exception) -> None:
+        state = self.state
+        if self.over():
+            state.discarded.report(state.name, error)
+            return
+        state.ledger.own_errors.append(error)
+        name_step(error, state.name)
+        self.decide(f"its source of paths failed: {short_repr(error)}")
+
+    def close_source(self) -> None:
+        """Let no path be taken any more."""
+        state = self.state
+        try:
+            state.source.close()
+        except Exception as error:
+            state.discarded.report(state.name, error)
+
+    # The decision
+
+    def over(self) -> bool:
+        """Tell whether what is reported now comes too late to count.
+
+        The deadline is asked of the scope that has it, because it may be moved there.
+        """
+        state = self.state
+        if not state.decided and not state.in_time and trio.current_time() >= state.nursery.cancel_scope.deadline:
+            state.timed_out = True
+            state.ledger.timeout = state.plan.timeout
+            self.decide(f"timed out after {state.plan.timeout:g} s")
+        return state.decided
+
+    def decide(self, why: str) -> None:
+        """End the fork: cancel what still runs, because of `why`."""
+        state = self.state
+        state.decided = state.stopped = True
+        state.in_time = False
+        state.ledger.reason = reason = f"fork {state.plan.id!r}: {why}"
+        state.nursery.cancel_scope.cancel(reason)
+        self.close_source()
+
+    # The end of all tasks
+
+    def _take_fatal(self, error: BaseException) -> None:
+        self.answered_for.append(error)
+        if self.fatal is None:
+            self.fatal = error
+        else:
+            self.state.discarded.report(self.state.name, error)
+
+    def sort_out(self, group: BaseExceptionGroup[BaseException]) -> None:
+        """Find what went through the nursery without a path having answered for it."""
+        for leaf in leaves(group):
+            cause: BaseException | None = leaf
+            while cause is not None and not any(cause is known for known in self.answered_for):
+                cause = cause.__context__
+            if cause is not None or isinstance(leaf, trio.Cancelled):
+                continue
+            if not isinstance(leaf, Exception):
+                self._take_fatal(leaf)
+            elif self.crash is None:
+                self.crash = leaf
+            else:
+                self.state.discarded.report(self.state.name, leaf)
+
+    def answer(self) -> tuple[Any, BaseException | None]:
+        """Return what the fork comes to: a result, or an error."""
+        state, ledger = self.state, self.state.ledger
+        if self.stray is None:
+            self.over()
+        elif not state.decided:
+            ledger.reason = self.stray.reason or str(self.stray)
+        if ledger.own_errors:
+            return None, ledger.partial()
+        if state.timed_out:
+            assert state.plan.timeout is not None
+            if not getattr(state.mode, "settles_deadline", False):
+                return None, ledger.partial(StepTimeoutError(state.name, state.plan.timeout))
+        elif not state.decided:
+            return None, self._undecided()
+        try:
+            return state.mode.result(), None
+        except ForkPartialError as error:
+            return None, error.with_traceback(None)  # it shows nothing but ours
+        except Exception as error:
+            return None, error
+
+    def _undecided(self) -> BaseException:
+        """Return what to raise if this fork was not cancelled from outside: somebody else ended it."""
+        name, stray = self.state.name, self.stray
+        if stray is None:
+            return RuntimeError(f"fork {name!r} was cancelled, but neither by itself nor from outside")
+        add_note(stray, f"a path of fork {name!r} raised this, but no scope around it was cancelled")
+        return stray
