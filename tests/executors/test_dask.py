@@ -14,11 +14,11 @@ import time
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from places import docs_page
 
 from trio_steps import Retry, race, settle, step
 from trio_steps.executors import on_executor
@@ -26,6 +26,7 @@ from trio_steps.executors import on_executor
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Executor
+    from pathlib import Path
 
 pytestmark = [pytest.mark.dask, pytest.mark.filterwarnings("default")]
 
@@ -214,7 +215,7 @@ def test_factory_is_called_for_a_new_cluster_after_the_scheduler_has_died(tmp_pa
     assert len(clusters) == 2
 
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "executors.md").read_text(encoding="utf-8")
+PAGE = docs_page("executors.md")
 PROGRAMS = re.findall(
     r"^```\{code-block\} python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", PAGE, re.DOTALL | re.MULTILINE
 )

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from places import docs_page
 
 from trio_steps import settle
 from trio_steps.executors import on_executor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "executors.md").read_text(encoding="utf-8")
+PAGE = docs_page("executors.md")
 [RECIPE] = re.findall(
     r"^```\{code-block\} python\n(.*?class RayExecutor.*?)^```\n",
     PAGE.rpartition("## On a cluster: Ray")[2],

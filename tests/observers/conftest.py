@@ -1,4 +1,4 @@
-"""Fixtures for the tests of tracing."""
+"""Fixtures for the tests of tracing and of the live tree."""
 
 from __future__ import annotations
 
@@ -32,3 +32,10 @@ def context_is_left_alone() -> Iterator[None]:
     """Check that no span is the current one after the test."""
     yield
     assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+@pytest.fixture
+def plain_environment(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)

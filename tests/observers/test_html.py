@@ -7,12 +7,12 @@ import runpy
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 import trio
 from paths import never, raises, returns, shielded
+from places import DOCS
 
 from trio_steps import (
     CircuitBreaker,
@@ -518,12 +518,11 @@ def picture(recorder, width, height):
 
 
 def test_picture_in_the_docs_is_that_of_the_program_above_it(tmp_path):
-    docs = Path(__file__).parent.parent.parent / "docs"
-    program = re.search(r"```python\n(.*?)```", (docs / "timeline.md").read_text(encoding="utf-8"), re.DOTALL)
+    program = re.search(r"```python\n(.*?)```", (DOCS / "timeline.md").read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "program.py").write_text(program[1], encoding="utf-8")
     new = tmp_path / "timeline.svg"
     new.write_text(picture(runpy.run_path(tmp_path / "program.py")["recorder"], 1100, 690), encoding="utf-8")
-    old = (docs / "timeline.svg").read_text(encoding="utf-8")
+    old = (DOCS / "timeline.svg").read_text(encoding="utf-8")
     assert new.read_text(encoding="utf-8") == old, f"look at {new}, and copy it to docs/timeline.svg"
 
 

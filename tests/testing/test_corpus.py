@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import DOCS
 from plain import found_in
 
 from trio_steps.testing import explore, replay
@@ -15,7 +16,7 @@ from trio_steps.testing._machine.token import TRIO
 
 FILES = sorted((Path(__file__).parent / "corpus").glob("*.py"))
 NAMES = [file.stem for file in FILES]
-TABLE = Path(__file__).parent.parent.parent / "docs" / "testing.md"
+TABLE = DOCS / "testing.md"
 
 
 def load(name: str) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from places import DOCS
 
 import trio_steps.testing
 from trio_steps import ConfigError
@@ -200,6 +201,6 @@ def test_library_itself_does_not_load_the_testing_package() -> None:
 
 def test_nothing_is_said_to_be_proved() -> None:
     package = Path(trio_steps.testing.__file__).parent
-    page = Path(__file__).parent.parent.parent / "docs" / "testing.md"
+    page = DOCS / "testing.md"
     for file in [page, *package.glob("*.py")]:
         assert "prove" not in file.read_text(encoding="utf-8").lower(), file

@@ -10,18 +10,17 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import outcome
 import pytest
 import trio
+from places import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import __main__ as command  # noqa: E402
-from benchmarks import fanout, imports, instructions, latency, memory, pipelines, report, svg  # noqa: E402
-from benchmarks.measure import (  # noqa: E402
+from benchmarks import __main__ as command
+from benchmarks import fanout, imports, instructions, latency, memory, pipelines, report, svg
+from benchmarks.measure import (
     DifferentResultError,
     Figure,
     PeerRow,
@@ -31,7 +30,7 @@ from benchmarks.measure import (  # noqa: E402
     figure_of,
     judge,
 )
-from benchmarks.work import Way, check_needs_all, check_races, check_settles  # noqa: E402
+from benchmarks.work import Way, check_needs_all, check_races, check_settles
 
 TINY = Settings(rounds=2, quick=True, scale=0.02)
 

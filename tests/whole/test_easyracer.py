@@ -22,10 +22,11 @@ import pytest
 import trio
 import trio.testing
 from easyracer_server import RIGHT, WRONG, Drop, Judge
+from places import EXAMPLES
 
 from trio_steps import ForkPartialError, StepTimeoutError, race, settle
 
-EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "easyracer.py"
+EXAMPLE = EXAMPLES / "easyracer.py"
 SERVER = Path(__file__).parent / "easyracer_server.py"
 LOOPBACK = "127.0.0.1"
 ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": "error"}

@@ -6,11 +6,10 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import EXAMPLES, docs_page
 
-ROOT = Path(__file__).parent.parent.parent
 FOUND = {
     "wait_for_any_of_two": None,
     "wait_for_a_value": None,
@@ -30,7 +29,7 @@ def reports() -> dict[str, str]:
     """What the example printed, by the name of the program."""
     environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONWARNINGS": "error"}
     done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "explore_libraries.py"), "60"],
+        [sys.executable, str(EXAMPLES / "explore_libraries.py"), "60"],
         capture_output=True,
         encoding="utf-8",
         env=environment,
@@ -45,7 +44,7 @@ def reports() -> dict[str, str]:
 def test_library_is_found_to_be_as_the_docs_say(reports: dict[str, str], name: str, text: str | None) -> None:
     report = reports[name]
     assert report.startswith("nothing found") if text is None else text in report, report
-    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    page = docs_page("testing.md")
     row = next(line for line in page.splitlines() if f"| `{name}` |" in line)
     assert row.endswith("| nothing |") is (text is None), row
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from places import DOCS
 
 import trio_steps
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
 MODULES = ["trio_steps", *(f"trio_steps.{name}" for name in ("testing", "terminal", "otel", "store", "executors"))]
 ENTRY = re.compile(r"\.\. (?:currentmodule|(?:auto|py:)(\w+)):: ([\w.]+)(?:.*\n *:canonical: (.*))?")
 

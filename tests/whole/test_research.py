@@ -6,11 +6,11 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import EXAMPLES
 
-EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "research.py"
+EXAMPLE = EXAMPLES / "research.py"
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,13 @@ import signal
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 import trio
+from places import EXAMPLES
 
 from trio_steps import Pipeline
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 INPUT = EXAMPLES / "signup.json"
 RESULT = {
     "account": "ada-1815",

@@ -1,0 +1,94 @@
+"""Durable runs on the command line: run with a store, resume, runs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+from trio_steps._cli.commands import CLAIMED, DONE, FAILED, USAGE
+from trio_steps._durable.sqlite import Database
+
+# Durable runs
+
+
+def test_run_with_a_store_gives_the_run_a_name_and_goes_on_by_it(run) -> None:
+    status, _, err = run("run", "shop:failing", "--store", "runs.db", "-q")
+    assert status == FAILED
+    first, *_, last = err.splitlines()
+    name = first.removeprefix("the run is called ")
+    assert name.startswith("failing-")
+    assert last == f"go on with: trio-steps resume shop:failing --store runs.db --run-id {name}"
+    assert run("resume", "shop:failing", "--store", "runs.db", "--run-id", name, "-q")[0] == FAILED
+
+
+def test_run_with_a_store_prints_the_result_of_a_finished_run_again(run) -> None:
+    argv = ("run", "shop:checkout", "--input", '{"order": 1}', "--store", "runs.db", "--run-id", "one")
+    first = run(*argv)
+    again = run(*argv, "-q")
+    assert (again, first[0]) == ((DONE, first[1], ""), DONE)
+
+
+def test_run_id_without_a_store_is_misuse(run) -> None:
+    status, _, err = run("run", "shop:empty", "--run-id", "one")
+    assert status == USAGE
+    assert err == "trio-steps: --run-id one: give also the file to keep the run in, --store runs.db\n"
+
+
+def test_store_that_is_no_file_is_misuse(run) -> None:
+    status, _, err = run("run", "shop:empty", "--store", ":memory:")
+    assert status == USAGE
+    assert "give the name of a file, for it has to be there after a crash" in err
+
+
+def test_run_that_is_running_already_has_a_status_of_its_own(run, shop) -> None:
+    claimed = Database(shop / "runs.db", "full").claim("one")
+    try:
+        status, out, err = run("run", "shop:empty", "--store", "runs.db", "--run-id", "one", "-q")
+    finally:
+        claimed.release()
+    assert (status, out) == (CLAIMED, "")
+    assert err == "trio-steps: the run 'one' is running already; wait for it, or use another run_id\n"
+
+
+def test_resume_of_a_run_that_is_not_there_is_misuse(run, shop) -> None:
+    status, _, err = run("resume", "shop:empty", "--store", "runs.db", "--run-id", "one")
+    assert (status, err) == (USAGE, "trio-steps: there is no store 'runs.db'\n")
+    assert not (shop / "runs.db").exists()
+    run("run", "shop:empty", "--store", "runs.db", "--run-id", "other")
+    status, _, err = run("resume", "shop:empty", "--store", "runs.db", "--run-id", "one")
+    assert (status, err) == (USAGE, "trio-steps: there is no run 'one' in 'runs.db'; trio-steps runs lists them\n")
+
+
+def test_runs_lists_the_runs_of_a_store(run) -> None:
+    run("run", "shop:checkout", "--input", '{"order": 1}', "--store", "runs.db", "--run-id", "one")
+    run("run", "shop:failing", "--store", "runs.db", "--run-id", "two")
+    status, out, _ = run("runs", "--store", "runs.db")
+    assert status == DONE
+    head, two, one = out.splitlines()
+    assert head.split() == ["RUN", "PIPELINE", "STATUS", "LAST", "STEP", "UPDATED", "ERROR"]
+    assert two.split()[:4] == ["two", "failing", "failed", "a"]
+    assert two.endswith("OSError: no money")
+    assert one.split()[:4] == ["one", "checkout", "finished", "thank"]
+
+
+def test_runs_lists_the_runs_as_json(run) -> None:
+    run("run", "shop:empty", "--store", "runs.db", "--run-id", "one")
+    [record] = json.loads(run("runs", "--store", "runs.db", "--json")[1])
+    assert list(record) == ["run_id", "pipeline", "status", "started", "updated", "step", "error"]
+    assert (record["run_id"], record["status"], record["step"]) == ("one", "finished", None)
+
+
+def test_store_that_is_none_is_an_error(run, shop) -> None:
+    status, _, err = run("runs", "--store", "shop.py")
+    assert status == FAILED
+    assert "is no database, or a damaged one" in err
+
+
+def test_store_that_can_not_be_used_is_an_error_with_its_name(run, shop) -> None:
+    run("run", "shop:empty", "--store", "runs.db")
+    with closing(sqlite3.connect("runs.db")) as connection:
+        connection.execute("DROP TABLE runs")
+    status, _, err = run("runs", "--store", "runs.db")
+    assert status == FAILED
+    assert err == f"trio-steps: OperationalError: no such table: runs\nin the store {str(shop / 'runs.db')!r}\n"

@@ -1,0 +1,235 @@
+"""The recorder's timeline on paper: crowds, width, colours, and stories with a piece missing."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import trio
+from paths import never, raises, returns, shielded
+from timelines import chart, fails, nothing, ran, replayed, scope
+
+from trio_steps import (
+    Event,
+    ForkPartialError,
+    Recorder,
+    Retry,
+    StepCancelled,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+    StepSucceeded,
+    fork,
+    gather,
+    race,
+    settle,
+    step,
+)
+
+# Crowds
+
+
+async def test_thousand_paths_become_the_most_telling_ones_and_a_crowd():
+    recorder = Recorder()
+    paths = [returns(0.1, f"path-{number}") for number in range(1000)]
+    paths[700] = raises(0.05, OSError("down"), id="path-700")
+    await settle(paths, concurrency=50, observers=[recorder])
+    assert recorder.render() == chart("""
+                      0 ms        500 ms       1 s         1.5 s          start    took
+        ✓ settle      ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms     2 s
+          ✓ path-0    ━━╸                                                  0 ms  100 ms
+          ✓ path-1    ━━╸                                                  0 ms  100 ms
+          ✓ path-2    ━━╸                                                  0 ms  100 ms
+          ✓ path-3    ━━╸                                                  0 ms  100 ms
+          ✓ path-4    ━━╸                                                  0 ms  100 ms
+          ✓ path-5    ━━╸                                                  0 ms  100 ms
+          ✓ path-6    ━━╸                                                  0 ms  100 ms
+          ✓ path-7    ━━╸                                                  0 ms  100 ms
+          ✓ path-8    ━━╸                                                  0 ms  100 ms
+          ✓ path-9    ━━╸                                                  0 ms  100 ms
+          ✗ path-700                                     ✗                1.4 s   50 ms  OSError: down
+          … 989 more  ▇▇████████████████████████████████████████████████   0 ms     2 s  989 succeeded
+    """)
+
+
+async def test_crowd_that_never_started_has_no_bar():
+    recorder = Recorder()
+    await race([returns(1, f"path-{number}") for number in range(1000)], concurrency=1, observers=[recorder])
+    assert recorder.render() == chart("""
+                      0 ms   200 ms  400 ms  600 ms 800 ms    start   took
+        ✓ race        ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
+          ★ path-0    ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
+          · path-1                                         ·                never started: path 'path-0' won
+          · path-2                                         ·                never started: path 'path-0' won
+          · path-3                                         ·                never started: path 'path-0' won
+          · path-4                                         ·                never started: path 'path-0' won
+          · path-5                                         ·                never started: path 'path-0' won
+          · path-6                                         ·                never started: path 'path-0' won
+          · path-7                                         ·                never started: path 'path-0' won
+          · path-8                                         ·                never started: path 'path-0' won
+          · path-9                                         ·                never started: path 'path-0' won
+          · path-10                                        ·                never started: path 'path-0' won
+          … 989 more                                                        989 never started
+    """)
+
+
+async def test_crowd_that_still_runs_is_drawn_up_to_the_last_event():
+    recorder = Recorder()
+    async with trio.open_nursery() as nursery:
+        paths = [returns(number / 10, f"path-{number}") for number in range(1, 16)]
+        nursery.start_soon(lambda: gather(*paths, observers=[recorder]))
+        await trio.sleep(0.55)
+        assert recorder.render() == chart("""
+                         0 ms      100 ms    200 ms    300 ms    400 ms      start    took
+            ▸ gather     ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
+              ✓ path-1   ━━━━━━━━━━                                           0 ms  100 ms
+              ▸ path-6   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
+              ▸ path-7   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
+              ▸ path-8   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
+              ▸ path-9   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
+              ▸ path-10  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
+              ▸ path-11  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
+              ▸ path-12  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
+              ▸ path-13  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
+              ▸ path-14  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
+              ▸ path-15  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
+              … 4 more   ████████████████████▆▆▆▆▆▆▆▆▆▆▄▄▄▄▄▄▄▄▄▄▂▂▂▂▂▂▂▂▂▂   0 ms  500 ms  4 succeeded
+        """)
+
+
+async def test_thirteen_siblings_are_a_crowd_and_twelve_are_not():
+    twelve, thirteen = Recorder(), Recorder()
+    await gather(*[nothing] * 12, observers=[twelve])
+    await gather(*[nothing] * 13, observers=[thirteen])
+    assert twelve.render().splitlines()[-1].split()[:2] == ["✓", "nothing#12"]
+    assert thirteen.render().splitlines()[-1].split()[:3] == ["…", "2", "more"]
+    assert len(twelve.render().splitlines()) == len(thirteen.render().splitlines())
+
+
+async def test_crowd_counts_retries_and_what_was_discarded():
+    recorder = Recorder()
+    flaky = [step(fails(1, 0.25), retry=Retry(2)) for _ in range(20)]
+    late = [shielded(2, f"late-{number}") for number in range(20)]
+    await settle(*flaky, *late, timeout=1, observers=[recorder])
+    assert recorder.render().splitlines()[-1].endswith("  29 succeeded, 9 retries, 20 discarded")
+
+
+async def test_many_crowds_get_fewer_lines_each():
+    recorder = Recorder()
+    inner = [fork(f"fork-{number}", mode="all", paths=[nothing] * 20) for number in range(20)]
+    await gather(*inner, observers=[recorder])
+    lines = recorder.render().splitlines()
+    assert len(lines) == 1 + 1 + 5 * (1 + 6) + 1
+    assert lines[-1].split() == ["…", "15", "more", "█", "0", "ms", "0", "ms", "15", "succeeded"]
+
+
+# Width, colours and odd characters
+
+
+@pytest.mark.parametrize("width", [80, 100, 133])
+async def test_no_line_is_longer_than_the_width(width):
+    recorder = Recorder()
+    paths = [raises(number, OSError("error" * number), id="name" * number) for number in range(1, 20)]
+    await settle(*paths, observers=[recorder])
+    lines = recorder.render(width=width).splitlines()
+    assert max(map(len, lines)) == width
+    assert not any(line != line.rstrip() for line in lines)
+
+
+async def test_width_that_leaves_no_room_is_taken_as_80():
+    recorder = Recorder()
+    await race(returns(1, "a"), never, observers=[recorder])
+    assert recorder.render(width=1) == recorder.render(width=80) != recorder.render(width=81)
+
+
+async def test_long_names_and_notes_are_wrapped_and_cut():
+    recorder = Recorder()
+    await settle(raises(1, OSError("long " * 99), id="long-" * 99), observers=[recorder])
+    assert recorder.render() == chart("""
+                                        0 ms      500 ms      start   took
+        ✓ settle                        ━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
+          ✗ long-long-long-long-long-…  ━━━━━━━━━━━━━━━━━━━✗   0 ms    1 s  OSError: long long long long
+                                                                            long long long long long long
+                                                                            long long long long long long …
+    """)
+
+
+async def test_characters_that_would_change_the_terminal_are_left_out():
+    recorder = Recorder()
+    await settle(raises(1, OSError("\x1b[31mone\n\n\ttwo"), id="a\x07b"), observers=[recorder])
+    assert recorder.render() == chart("""
+                  0 ms      200 ms    400 ms    600 ms    800 ms      start   took
+        ✓ settle  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
+          ✗ a b   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━✗   0 ms    1 s  OSError: [31mone two
+    """)
+
+
+async def test_colors_are_used_on_request_and_tell_nothing_more():
+    recorder = Recorder()
+    with pytest.raises(ForkPartialError):
+        await gather(returns(1, "a"), raises(2, OSError("down")), never, concurrency=2, observers=[recorder])
+    colored = recorder.render(color=True)
+    assert set(re.findall(r"\x1b\[(\d+)m", colored)) == {"0", "2", "31", "32", "33"}
+    assert re.sub(r"\x1b\[\d+m", "", colored) == recorder.render()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0 ms"),
+        (4e-7, "0 ms"),
+        (2.5e-5, "25 µs"),
+        (0.000999, "999 µs"),
+        (0.0009996, "1 ms"),
+        (0.0042, "4.2 ms"),
+        (0.0125, "12 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1 s"),
+        (1.234, "1.23 s"),
+        (59.96, "60 s"),
+        (99.96, "100 s"),
+        (12345.6, "12346 s"),
+    ],
+)
+def test_duration_has_a_unit_that_suits_it(seconds, shown):
+    assert f"  {shown}" in replayed(*ran("a", 0.0, seconds)).render().splitlines()[1]
+
+
+def test_start_is_not_more_exact_than_a_run_of_a_second_needs():
+    around = scope("a")
+    recorder = replayed(
+        StepStarted(name="a", scope=around, time=0.0),
+        *ran("a/b", 0.000123, 0.5, around),
+        *ran("a/c", 0.00056, 0.5, around),
+    )
+    assert re.findall(r"(\d ms)  \d+ ms", str(recorder)) == ["0 ms", "0 ms", "1 ms"]
+
+
+# Stories with a piece missing
+
+
+def test_end_without_a_start_is_drawn_from_its_duration():
+    recorder = replayed(
+        StepSucceeded(name="a", scope=scope("a"), time=2.0, duration=1.0),
+        StepFailed(name="b", scope=scope("b"), time=3.0, duration=2.0, error=OSError()),
+        StepCancelled(name="c", scope=scope("c"), time=4.0, duration=1.0, reason="enough"),
+        StepSkipped(name="d", scope=scope("d"), time=4.0, reason="no time"),
+    )
+    assert recorder.render() == chart("""
+             0 ms        500 ms       1 s         1.5 s          start   took
+        ✓ a  ━━━━━━━━━━━━━━━━━━━━━━━━━                            0 ms    1 s
+        ✗ b  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━✗   0 ms    2 s  OSError
+
+             0 ms      200 ms    400 ms    600 ms    800 ms      start   took
+        ⊘ c  ─────────────────────────────────────────────────⊘   0 ms    1 s  cancelled at 1 s: enough
+
+             0 ms                                                start   took
+        » d  »                                                                 skipped: no time
+    """)
+
+
+def test_event_of_another_kind_is_kept_and_not_drawn():
+    event = Event(name="a", scope=scope("a"), time=1.5)
+    recorder = replayed(*ran("a", 1.0, 2.0), event)
+    assert recorder.events[-1] is event
+    assert recorder.render() == replayed(*ran("a", 1.0, 2.0)).render()
