@@ -340,7 +340,7 @@ async def test_step_that_is_cancelled_by_a_deadline_tells_so(autojump_clock) -> 
         await work.run(observers=[events.append])
     assert events == [
         started("work"),
-        StepCancelled(name="work", scope=ANY_SCOPE, time=4.0, duration=4.0, reason="cancelled due to deadline"),
+        StepCancelled(name="work", scope=ANY_SCOPE, time=4.0, duration=4.0, reason="a timeout around it"),
     ]
 
 

@@ -148,10 +148,10 @@ async def test_run_that_was_cancelled_from_outside_says_why():
     with trio.move_on_after(0.6):
         await gather(never, never, concurrency=1, observers=[recorder])
     assert recorder.render() == chart("""
-                     0 ms       200 ms     400 ms        start    took
-        ⊘ gather     ─────────────────────────────────⊘   0 ms  600 ms  cancelled at 600 ms: due to deadline
-          ⊘ never    ─────────────────────────────────⊘   0 ms  600 ms  cancelled at 600 ms: due to deadline
-          · never#2                                   ·                 never started: due to deadline
+                     0 ms      200 ms    400 ms      start    took
+        ⊘ gather     ─────────────────────────────⊘   0 ms  600 ms  cancelled at 600 ms: a timeout around it
+          ⊘ never    ─────────────────────────────⊘   0 ms  600 ms  cancelled at 600 ms: a timeout around it
+          · never#2                               ·                 never started: a timeout around it
     """)
 
 
@@ -242,8 +242,8 @@ async def test_wait_that_is_cancelled_ends_with_the_step():
         await step(fails(1), retry=Retry(2, delay=9)).run(observers=[recorder])
     assert recorder.render() == chart("""
                  0 ms    200 ms        start    took
-        ⊘ flaky  ────↻──────────────⊘   0 ms  500 ms  cancelled at 500 ms: due to deadline; 1 retry after
-                                                      OSError: busy
+        ⊘ flaky  ────↻──────────────⊘   0 ms  500 ms  cancelled at 500 ms: a timeout around it; 1 retry
+                                                      after OSError: busy
     """)
 
 

@@ -152,7 +152,7 @@ async def _watched(run: Runner, observers: list[Observer], unfinished: Unfinishe
         taken.append(number)
         _say(file, "interrupted: cleaning up …")
         unfinished.notes = True
-        scope.cancel()
+        scope.cancel("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
 
     error: Exception | None = None
     with _first_signal(take):

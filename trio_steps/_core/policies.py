@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, cast, final
 import attrs
 import trio
 
+from .causes import Deadline, deadlines
 from .errors import CircuitOpenError, ConfigError, StepTimeoutError, add_note
 from .events import StepRetrying
 from .limiter import hold
@@ -279,6 +280,7 @@ async def in_time(seconds: float, scope: Scope, attempt: Callable[[], Awaitable[
     """
     pending: BaseException | None = None
     begin = trio.current_time() if since is None else since
+    token = deadlines.set(Deadline(begin + seconds, seconds, scope.name, deadlines.get()))
     # Nobody else can cancel this scope: whenever it ends the block, the deadline has fired.
     with trio.CancelScope(deadline=begin + seconds):
         try:
@@ -286,4 +288,6 @@ async def in_time(seconds: float, scope: Scope, attempt: Callable[[], Awaitable[
         except trio.Cancelled as cancelled:
             pending = cancelled.__context__  # such as the error that was waiting for another attempt
             raise
+        finally:
+            deadlines.reset(token)
     raise StepTimeoutError(scope.name, seconds) from pending

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeV
 import attrs
 import trio
 
+from .causes import cause_of
 from .entry import StepEntry
 from .errors import CircuitOpenError, ConfigError, leaves, name_step
 from .events import StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
@@ -300,7 +301,8 @@ def observe_end(
             observe(StepFailed(name=name, time=now, scope=scope, duration=now - start, error=error))
             return
         cancelled = leaf
-    reason = reason or (cancelled and cancelled.reason) or str(cancelled)
+    assert cancelled is not None  # no group is empty
+    reason = reason or cause_of(cancelled)
     observe(StepCancelled(name=name, time=now, scope=scope, duration=now - start, reason=reason))
 
 

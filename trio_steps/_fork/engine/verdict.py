@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 import trio
 
+from trio_steps._core.causes import cause_of
 from trio_steps._core.errors import StepTimeoutError, add_note, leaves, name_step, short_repr
 from trio_steps._core.events import PathsCounted
 from trio_steps._core.results import ForkPartialError
@@ -204,7 +205,7 @@ class Verdict:
         if self.stray is None:
             self.over()
         elif not state.decided:
-            ledger.reason = self.stray.reason or str(self.stray)
+            ledger.reason = cause_of(self.stray)
         if ledger.own_errors:
             return None, ledger.partial()
         if state.timed_out:

@@ -1,0 +1,69 @@
+"""Who cancelled a step, in words.
+
+Trio says of a `trio.Cancelled` where it comes from: a call of ``cancel()``, by which task and with which reason, a
+deadline, a nursery of which a task has failed, or Ctrl-C. A deadline does not say whose it is. So a step that has a
+timeout keeps it in a context variable while it runs, which is seen in all tasks inside it.
+"""
+
+from __future__ import annotations
+
+import re
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, final
+
+import attrs
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@final
+@attrs.frozen
+class Deadline:
+    """The timeout of a step that is running.
+
+    Attributes:
+      at: when it fires, by ``trio.current_time()``.
+      seconds: how long the step may take.
+      step: the full name of the step.
+      around: that of a step around it.
+    """
+
+    at: float
+    seconds: float
+    step: str
+    around: Deadline | None
+
+
+deadlines: Final[ContextVar[Deadline | None]] = ContextVar("trio_steps.deadlines", default=None)
+
+_TASK: Final = re.compile(r"<Task ['\"]?(.*?)['\"]? at 0x")
+_CTRL_C: Final = "raised exception KeyboardInterrupt()"
+
+
+def cause_of(cancelled: trio.Cancelled) -> str:
+    """Return who or what cancelled the code that raised `cancelled`, here and now."""
+    reason = cancelled.reason
+    if cancelled.source == "KeyboardInterrupt" or (cancelled.source == "nursery" and _CTRL_C in (reason or "")):
+        return "Ctrl-C"
+    if cancelled.source == "deadline":
+        return _whose()
+    if reason is not None:
+        return reason
+    task = _TASK.match(cancelled.source_task or "")
+    return "cancelled" if task is None else f"by task {task[1]!r}"
+
+
+def _whose() -> str:
+    """Return which of the deadlines around this code has fired: the outermost, if there are several."""
+    now = trio.current_time()
+    fired = [deadline for deadline in _around() if deadline.at <= now]
+    return f"timeout of {fired[-1].seconds:g} s of step {fired[-1].step!r}" if fired else "a timeout around it"
+
+
+def _around() -> Iterator[Deadline]:
+    deadline = deadlines.get()
+    while deadline is not None:
+        yield deadline
+        deadline = deadline.around
