@@ -7,13 +7,9 @@ import functools
 import pytest
 import trio
 import trio.testing
+from bodies import BoomError
 
 from trio_steps import Retry, StepTimeoutError, current_scope, fork, step
-
-
-class BoomError(Exception):
-    """What a body raises in these tests."""
-
 
 # The policy limiter=
 

@@ -1,0 +1,126 @@
+"""What the model and the engine are both given, and what is seen of either: plain data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Literal
+
+# What is run
+
+
+@dataclass(frozen=True)
+class CleanUp:
+    """What a path does when it is cancelled: it works on, shielded, and then ends in its own way."""
+
+    seconds: float
+    then: Literal["returns", "raises", "stops"]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A path that sleeps and then ends. `key` is in its value, or its error, and in no other."""
+
+    key: int
+    seconds: float | None  # None: it ends without a checkpoint
+    fails: bool = False
+    shielded: bool = False  # it takes no notice of a cancellation
+    clean_up: CleanUp | None = None
+
+    @property
+    def name(self) -> str:
+        """What its function is called; one without a checkpoint is a plain function."""
+        return "now" if self.seconds is None else "leaf"
+
+
+@dataclass(frozen=True)
+class Around:
+    """A path that sleeps, and then runs a fork and returns its result."""
+
+    seconds: float | None
+    fork: Fork
+
+    name = "around"
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A fork. In `paths`, one that is a path itself needs no function around it."""
+
+    name: str
+    mode: Literal["race", "all", "settle", "quorum"]
+    paths: tuple[PathSpec, ...]
+    need: int = 0
+    source: Literal["list", "function", "generator", "async"] = "list"
+    source_fails: bool = False  # where it would end
+    source_seconds: tuple[float | None, ...] = ()  # before each item, and before the end; async only
+    limit: int | Literal["shared"] | None = None
+    stagger: float | None = None
+    timeout: float | None = None
+    dispose: Literal["sync", "slow", "fails"] | None = None
+
+    @property
+    def lazy(self) -> bool:
+        """Whether paths are pulled one by one."""
+        return self.source in ("generator", "async")
+
+
+PathSpec = Leaf | Around | Fork
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A fork, the limiter that it shares with the forks inside it, and the scope around it."""
+
+    fork: Fork
+    tokens: int = 1  # of the limiter
+    outer: Literal["move_on", "fail"] | None = None
+    outer_seconds: float = inf
+    dispose_seconds: float = 1.0  # what a slow ``dispose`` takes
+
+
+# What is seen
+
+Plain = Any
+"""A value or an error as nested tuples of strings, numbers and truth values."""
+
+CANCELLED: Plain = ("cancelled",)
+
+
+@dataclass
+class Story:
+    """All that can be seen of one run, but for the order within one moment."""
+
+    outcome: Plain = None
+    time: float = inf
+    starts: dict[str, float] = field(default_factory=dict)  # by name: when
+    ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # by name: when, and how
+    pulls: dict[tuple[str, int], float] = field(default_factory=dict)  # by fork and index: when
+    borrowed: list[tuple[float, int]] = field(default_factory=list)  # tokens, where time passes: since when, how many
+    skipped: Counter[str] = field(default_factory=Counter)
+    discarded: Counter[Plain] = field(default_factory=Counter)  # (name, value, given to dispose?)
+    reported: Counter[Plain] = field(default_factory=Counter)  # (name, error)
+
+    def note_borrowed(self, time: float, tokens: int) -> None:
+        """Note that so many tokens are held while everybody waits."""
+        if self.borrowed and self.borrowed[-1][0] == time:
+            self.borrowed.pop()
+        if tokens != (self.borrowed[-1][1] if self.borrowed else 0):
+            self.borrowed.append((time, tokens))
+
+
+Key = tuple[Any, ...]
+Seen = dict[Key, tuple[int, float]]
+"""What happened in a run, in which order and when."""
+
+
+def ids_of(paths: tuple[PathSpec, ...]) -> list[str]:
+    """Return the ids of `paths`: forks have their own, functions are numbered."""
+    ids: list[str] = []
+    counts: Counter[str] = Counter()
+    for path in paths:
+        counts[path.name] += 1
+        number = counts[path.name]
+        ids.append(path.name if number == 1 else f"{path.name}#{number}")
+    return ids
