@@ -10,7 +10,8 @@ import time
 import trio
 
 from trio_steps.testing import Probe, sweep_cancellation
-from trio_steps.testing._machine.run import Settings, perform
+from trio_steps.testing._machine.run import perform
+from trio_steps.testing._machine.settings import Settings
 from trio_steps.testing._machine.token import Recipe
 
 

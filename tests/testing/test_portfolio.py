@@ -54,37 +54,61 @@ def test_sweep_cancels_at_every_point_once() -> None:
 
     report = sweep_cancellation(program)
     assert (report.points, report.runs, report.exhausted) == (7, 8, True)
-    assert arrived == [0, 0, 1, 1, 2, 2, 3]
+    assert sorted(arrived) == [0, 0, 1, 1, 2, 2, 3]
 
 
-def test_explore_goes_from_what_is_cheap_to_what_is_random(monkeypatch: pytest.MonkeyPatch) -> None:
+async def two_tasks_in_time(probe: Probe) -> None:
+    with trio.move_on_after(10):
+        await two_tasks(probe)
+
+
+def kinds_of_runs(monkeypatch: pytest.MonkeyPatch, program: Any, **options: Any) -> list[str]:
+    """Explore `program`, and return what each run did."""
     tried: list[str] = []
     run = Bench.run
 
     def watched(self: Bench, recipe: Any, **options: Any) -> Any:
         schedule = type(options.get("schedule")).__name__
-        tried.append(
-            {
-                "NoneType": ("undisturbed" if recipe.cancel_at is None else "cancelled")
-                if not recipe.deviations
-                else "the batch reversed",
-                "Delays": f"delays in {recipe.policy!r}",
-                "Shuffled": "random" if recipe.cancel_at is None else "random, cancelled",
-            }[schedule]
-        )
+        done = "cancelled" if recipe.cancel_at is not None else "timed out" if recipe.expire_at is not None else ""
+        order = {"Delays": f"delayed in {recipe.policy!r}", "Shuffled": "random"}.get(schedule, "")
+        tried.append(" ".join(filter(None, [order, "reversed" if recipe.deviations else "", done])))
         return run(self, recipe, **options)
 
     monkeypatch.setattr(Bench, "run", watched)
-    explore(two_tasks, budget=300)
-    assert list(dict.fromkeys(tried)) == [
-        "undisturbed",
-        "cancelled",
-        "the batch reversed",
-        "delays in 'batch'",
-        "delays in 'any'",
-        "random",
-        "random, cancelled",
-    ]
+    explore(program, **options)
+    return tried
+
+
+def test_explore_lets_every_kind_of_run_take_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = kinds_of_runs(monkeypatch, two_tasks_in_time, budget=80)
+    assert tried[:2] == ["", ""]
+    turns = [tried[start : start + 22] for start in range(2, 80, 22)]
+    once = ["reversed", "delayed in 'batch'", "delayed in 'batch'"]
+    assert turns[0] == ["cancelled"] * 10 + ["timed out"] * 5 + once + ["delayed in 'any'"] + [
+        "random", "random cancelled", "random",
+    ]  # fmt: skip
+    assert turns[1][:10] == ["cancelled"] * 3 + ["timed out"] * 5 + ["delayed in 'any'"] * 2  # all points were tried
+    assert "random timed out" in tried
+
+
+def test_runs_of_a_smaller_budget_are_the_first_of_a_larger_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tried(budget: int) -> list[Any]:
+        recipes: list[Any] = []
+        run = Bench.run
+
+        def watched(self: Bench, recipe: Any, **options: Any) -> Any:
+            recipes.append(run(self, recipe, **options).token)
+            return run(self, recipe, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Bench, "run", watched)
+            explore(two_tasks_in_time, budget=budget)
+        return recipes
+
+    longer = tried(120)
+    for budget in (10, 37, 60):
+        shorter = tried(budget)
+        assert shorter == longer[: len(shorter)]
 
 
 def test_failure_says_at_which_task_and_line_the_program_was_cancelled() -> None:

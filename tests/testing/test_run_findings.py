@@ -19,7 +19,7 @@ from trio_steps.testing import (
     sweep_cancellation,
 )
 from trio_steps.testing import _compare as values
-from trio_steps.testing._machine.run import Settings
+from trio_steps.testing._machine.settings import Settings
 from trio_steps.testing._machine.token import Recipe
 from trio_steps.testing._search import minimise as minimise
 from trio_steps.testing._search.bench import Bench

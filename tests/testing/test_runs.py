@@ -23,10 +23,14 @@ from trio_steps.testing import (
     explore,
     run_once,
 )
+from trio_steps.testing._findings import FaultInjectedError
 from trio_steps.testing._machine import conductor as conductor_module
 from trio_steps.testing._machine.conductor import Conductor
-from trio_steps.testing._machine.run import Settings, perform
+from trio_steps.testing._machine.faults import Fault
+from trio_steps.testing._machine.hearing import Hearing
+from trio_steps.testing._machine.run import perform
 from trio_steps.testing._machine.schedules import Script
+from trio_steps.testing._machine.settings import Settings
 from trio_steps.testing._machine.token import Recipe
 from trio_steps.testing._report import schedule_in_words
 from trio_steps.testing._search import minimise as minimise
@@ -312,7 +316,8 @@ def test_async_generator_that_is_left_to_the_end_of_the_run_may_take_its_time() 
 def test_run_that_trio_does_not_end_is_crashed() -> None:
     async def program(probe: Probe) -> None: ...
 
-    conductor = Conductor(program, Probe(), Script({}), "any", max_steps=0, max_seconds=1, keep_log=False)
+    fault = Fault(None, FaultInjectedError)
+    conductor = Conductor(program, Probe(), Script({}), Recipe(), fault, Hearing(), max_steps=0, max_seconds=1)
     for _ in range(1000):
         assert conductor._idle_at_the_end(math.inf) == 0
     with pytest.raises(AssertionError, match="does not end"):

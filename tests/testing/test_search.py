@@ -62,7 +62,7 @@ def test_enumeration_stops_at_its_budget_and_does_not_say_all() -> None:
     assert "all" not in str(report)
 
 
-def test_enumeration_stops_at_a_failure_unless_it_is_told_to_go_on() -> None:
+def test_enumeration_does_not_stop_at_a_failure() -> None:
     async def program(probe: Probe) -> None:
         log: list[int] = []
 
@@ -74,9 +74,8 @@ def test_enumeration_stops_at_a_failure_unless_it_is_told_to_go_on() -> None:
             nursery.start_soon(child, 2)
         assert log == [2, 1]
 
-    assert enumerate_schedules(program).stopped == "a failure"
-    report = enumerate_schedules(program, keep_going=True)
-    assert (report.exhausted, len(report.failures)) == (True, 1)
+    report = enumerate_schedules(program)
+    assert (report.exhausted, report.runs, len(report.failures)) == (True, 2, 1)
 
 
 # exploring
@@ -103,23 +102,26 @@ def test_explore_stops_at_its_budgets() -> None:
     assert explore(program, seconds=0).stopped == "the budget of time"
 
 
-def test_sweep_strides_over_many_points() -> None:
+def test_sweep_of_more_points_than_its_budget_says_which_were_not_tried() -> None:
     async def program(probe: Probe) -> None:
-        await ticks(30)
+        await ticks(10)
 
-    report = sweep_cancellation(program, budget=10)
-    assert report.points == 8
-    assert not report.exhausted
-    assert "8 of 31 cancel points" in str(report)
+    report = sweep_cancellation(program, budget=4)
+    assert (report.points, report.exhausted, report.stopped) == (4, False, "the budget")
+    assert report.untried == (1, 3, 5, 6, 7, 9, 10)
+    assert "4 of 11 cancel points, not those at 1, 3, 5-7, 9-10" in str(report)
 
 
-def test_sweep_of_a_program_that_fails_undisturbed_says_so() -> None:
+def test_sweep_goes_on_after_a_first_run_that_fails() -> None:
     async def program(probe: Probe) -> None:
+        conn = probe.resource("conn")
+        await trio.sleep(1)
+        conn.close()
         raise OSError("x")
 
-    for report in (sweep_cancellation(program), sweep_faults(program)):
-        assert report.stopped == "its very first run"
-        assert "undisturbed" in str(report)
+    for report in (sweep_cancellation(program), sweep_faults(program), explore(program)):
+        assert [failure.invariant for failure in report.failures] == ["outcome", "resource"]
+        assert report.failures[0].run == 1
         with pytest.raises(ExplorationError, match="the program raised OSError"):
             report.raise_if_failed()
 

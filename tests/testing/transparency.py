@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 import trio
 
-from trio_steps.testing._machine.run import Settings, perform
+from trio_steps.testing._machine.run import perform
+from trio_steps.testing._machine.settings import Settings
 from trio_steps.testing._machine.token import Recipe
 
 MODULES = (

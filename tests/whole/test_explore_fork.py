@@ -121,8 +121,7 @@ class Paths:
                     raise self.an_error(name)
                 return self.probe.resource(name)
             finally:
-                with trio.CancelScope(shield=True):
-                    await trio.lowlevel.checkpoint()
+                await trio.lowlevel.cancel_shielded_checkpoint()  # which no fault can come from
                 self.running -= 1
 
         return step(run, id=name, **policies)

@@ -13,7 +13,7 @@ from places import EXAMPLES, docs_page
 FOUND = {
     "wait_for_any_of_two": None,
     "wait_for_a_value": None,
-    "leave_a_loop_over_events": "Async generator 'trio_util._repeated_event.RepeatedEvent.events' was garbage",
+    "leave_a_loop_over_events": "'trio_util._async_value.AsyncValue.eventual_values' was garbage",
     "leave_a_loop_over_events_and_close": "'trio_util._async_value.AsyncValue.eventual_values' was garbage",
     "zip_with_a_timeout": "INVARIANT: no_item_is_lost: ['quick0'] were taken and never handed on",
     "capture_results": None,

@@ -8,35 +8,30 @@
 
     explore(program).raise_if_failed()
 
-A module imports only from those below it:
+Modules and packages import only from those below them:
 
-    _pytest_plugin                       fixtures and options
-    _explore                             the portfolio; one run; replay
-    _enumerate                           every order of a small program
-    _sweep                               a disturbance everywhere, one run each
-    _report                              what was found, as text
-    _minimise                            the least that shows it
-    _bench                               many runs of one program
-    _run                                 one run, and what is wrong with it
-    _conductor                           one step at a time: who goes on, and when time passes
-    _probe   _player   _clock            accounts; a task at its gate; virtual time
-    _trace   _token   _faults            stories; how to do it again; a wait that raises
-    _schedules                           who goes on next
-    _values  _findings _fakes            values of different runs; what can be wrong; scripted paths
-    _source                              lines of source
+    _pytest_plugin                   fixtures and options
+    _search/                         many runs of a program: which to try, and the least that shows what was found
+    _report                          what was found, as text
+    _machine/                        one run of a program, and what is wrong with it
+    _probe                           what a program is given: resources, invariants, locks to watch
+    _findings   _compare   _fakes    what can be wrong; values of different runs; scripted paths
+    _places                          lines of source
 """
 
 from ._fakes import FakeStep, RecordingObserver
-from ._findings import DeadlockError, ExplorationError, FaultInjectedError, Finding, Invariant, TokenError
+from ._findings import DeadlockError, ExplorationError, FaultInjectedError, Finding, Ignore, Invariant, TokenError
 from ._machine.clock import VirtualClock
-from ._machine.run import Program, Run
+from ._machine.run import Run
 from ._machine.schedules import Policy
+from ._machine.settings import Options, Program
 from ._places import Place
 from ._probe import Probe, Resource
 from ._report import Failure, Report
 from ._search.enumerate import enumerate_schedules
-from ._search.explore import check_determinism, explore, replay, run_once
-from ._search.sweep import sweep_cancellation, sweep_faults
+from ._search.explore import explore
+from ._search.replay import check_determinism, replay, run_once
+from ._search.sweep import sweep_cancellation, sweep_faults, sweep_timeouts
 
 __all__ = [
     "DeadlockError",
@@ -45,7 +40,9 @@ __all__ = [
     "FakeStep",
     "FaultInjectedError",
     "Finding",
+    "Ignore",
     "Invariant",
+    "Options",
     "Place",
     "Policy",
     "Probe",
@@ -63,6 +60,7 @@ __all__ = [
     "run_once",
     "sweep_cancellation",
     "sweep_faults",
+    "sweep_timeouts",
 ]
 
 for _name in __all__:  # stored tokens, pickles and tracebacks name this module, not the private one

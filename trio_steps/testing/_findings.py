@@ -1,21 +1,26 @@
-"""What can be wrong with a run, in words; and the errors of this package."""
+"""What can be wrong with a run, in words; what the user does not want to hear of; and the errors of this package."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias, final
+import re
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, final, get_args
 
 import attrs
 
 from trio_steps._core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ._places import Place
 
 Invariant: TypeAlias = Literal[
     "cancellation", "deadlock", "determinism", "internal", "invariant", "livelock", "lock", "outcome", "resource",
-    "task", "warning",
+    "task", "timeout-value", "warning",
 ]  # fmt: skip
 """What has to hold for every run; the name says which did not."""
+
+_INVARIANTS: Final = frozenset(get_args(Invariant))
 
 
 @final
@@ -28,20 +33,113 @@ class Finding:
       message: what happened, in a sentence or a few lines.
       place: the line it is about, if there is one.
       error: the exception it is about, if there is one.
+      category: the class of the warning it is about, if it is one.
+      what: which of several faults at that line it is; the first line of the message, unless that differs by run.
     """
 
     invariant: Invariant
     message: str
     place: Place | None = None
     error: BaseException | None = attrs.field(default=None, eq=False)
+    category: type[Warning] | None = None
+    what: str = attrs.field(default="", repr=False)
 
     @property
-    def key(self) -> tuple[str, str]:
-        """What makes it the same finding in another run."""
-        return self.invariant, str(self.place) if self.place is not None else self.message.split("\n", 1)[0]
+    def key(self) -> tuple[str, str, str]:
+        """What makes it the same finding in another run: what it is, and where."""
+        # where a coroutine comes from that was never awaited is known only of runs that keep a log
+        place = None if self.category is RuntimeWarning else self.place
+        return self.invariant, self.what or self.message.split("\n", 1)[0], str(place or "")
 
     def __str__(self) -> str:
         return f"{self.invariant}: {self.message}" + (f" ({self.place})" if self.place is not None else "")
+
+
+@final
+@attrs.frozen
+class Ignore:
+    """Something that the user has judged already: findings like this one are counted, and not reported.
+
+    All that is given has to fit; at least one of them has to be given.
+
+    Attributes:
+      pattern: a regular expression, searched for in what the finding says.
+      at: the line it is about, ``"file.py:12"``, or any line of it, ``"file.py"``.
+      invariant: the name of the invariant that is broken.
+    """
+
+    pattern: str | None = None
+    at: str | None = attrs.field(default=None, kw_only=True)
+    invariant: Invariant | None = attrs.field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if self.pattern is self.at is self.invariant is None:
+            raise ConfigError('Ignore() would ignore everything: say what, Ignore(pattern="…", at="file.py:12")')
+        _check_invariant(self.invariant)
+        try:
+            re.compile(self.pattern or "")
+        except re.error as error:
+            raise ConfigError(f"Ignore(pattern={self.pattern!r}): this is no regular expression: {error}") from None
+
+    def fits(self, finding: Finding) -> bool:
+        """Tell whether `finding` is meant."""
+        return (
+            (self.invariant is None or finding.invariant == self.invariant)
+            and (self.pattern is None or re.search(self.pattern, str(finding)) is not None)
+            and (self.at is None or self._is_at(finding))
+        )
+
+    def _is_at(self, finding: Finding) -> bool:
+        place = finding.place
+        while place is not None:
+            told = str(place)
+            for where in (told, told.rpartition(":")[0]):
+                if where == self.at or where.endswith(f"/{self.at}"):
+                    return True
+            place = place.caller
+        return False
+
+
+@final
+@attrs.frozen
+class OfCategory:
+    """Ignores warnings of a class, and what is not closed or not awaited if Python warns of that by this class."""
+
+    category: type[Warning]
+
+    def fits(self, finding: Finding) -> bool:
+        """Tell whether `finding` is meant."""
+        return finding.category is not None and issubclass(finding.category, self.category)
+
+
+def ignores(given: object) -> tuple[Ignore | OfCategory, ...]:
+    """Return what ``ignore=`` was given as one tuple.
+
+    Raises:
+      ConfigError: something in it is neither the name of an invariant nor a class of warnings nor an `Ignore`.
+    """
+    alone = isinstance(given, (str, type, Ignore)) or not hasattr(given, "__iter__")
+    items = (given,) if alone else tuple(cast("Iterable[object]", given))
+    return tuple(map(_ignore, items))
+
+
+def _ignore(item: object) -> Ignore | OfCategory:
+    if isinstance(item, Ignore):
+        return item
+    if isinstance(item, type) and issubclass(item, Warning):
+        return OfCategory(item)
+    if isinstance(item, str):
+        _check_invariant(item)
+        return Ignore(invariant=cast("Invariant", item))
+    raise ConfigError(
+        f'ignore={item!r}: give the name of an invariant, ignore="warning", a class of warnings, '
+        'ignore=ResourceWarning, or Ignore(pattern="…", at="file.py:12")'
+    )
+
+
+def _check_invariant(name: str | None) -> None:
+    if name is not None and name not in _INVARIANTS:
+        raise ConfigError(f"there is no invariant {name!r}: there are {', '.join(sorted(_INVARIANTS))}")
 
 
 class DeadlockError(Exception):
@@ -53,7 +151,7 @@ class TokenError(ConfigError):
 
 
 class FaultInjectedError(Exception):
-    """What `sweep_faults` raises at a checkpoint if it is not told what else."""
+    """What `sweep_faults` raises from a call if it is not told what else."""
 
 
 class ExplorationError(AssertionError):

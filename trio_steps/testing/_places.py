@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import re
+import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,14 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import CodeType, FrameType, TracebackType
 
-_HERE: Final = str(Path(__file__).parent)
-_OURS: Final = str(Path(__file__).parent.parent)
+
+def _folder(file: str) -> str:
+    return str(Path(file).parent) + os.sep  # or trio_websocket would be taken for a part of trio
+
+
+_CONTEXTLIB: Final = inspect.getfile(contextlib)
+_HERE: Final = _folder(__file__)
+_OURS: Final = _folder(str(Path(__file__).parent))
 _MACHINERY: Final = (
     "<",  # frozen, or made on the fly
-    *(str(Path(inspect.getfile(package)).parent) for package in (trio, outcome)),
-    inspect.getfile(contextlib),
+    *(_folder(inspect.getfile(package)) for package in (trio, outcome)),
+    _CONTEXTLIB,
     _HERE,
 )
+_INSTALLED: Final = re.compile(r".*[\\/](?:site|dist)-packages[\\/]")
+_STANDARD: Final = Path(sysconfig.get_path("stdlib"))
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]+")
 _AT_ADDRESS: Final = re.compile(r"(?: at|,) 0x[0-9a-fA-F]+")
 _CALLERS: Final = 3
@@ -68,17 +78,25 @@ class Place:
 
 
 def short_file(file: str) -> str:
-    """Return `file` the way a person would name it: relative to where we are, if it is below that."""
+    """Return `file` the way a person would name it: a library's from its package on, others from where we are."""
+    installed = _INSTALLED.match(file)
+    if installed is not None:
+        return file[installed.end() :].replace("\\", "/")
     path = Path(file)
-    try:
-        return path.relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        return path.name
+    for folder in (Path.cwd(), _STANDARD):
+        with contextlib.suppress(ValueError):
+            return path.relative_to(folder).as_posix()
+    return path.name
 
 
 def scrub(text: str) -> str:
     """Take memory addresses out of `text`: they differ from run to run."""
     return _ADDRESS.sub("0x…", _AT_ADDRESS.sub("", text))
+
+
+def numberless(text: str) -> str:
+    """Return `text` with ``#`` for every number: of things that a loop has made, each is as good as the others."""
+    return re.sub(r"\d+", "#", text)
 
 
 def _kind(code: CodeType) -> int:
@@ -111,14 +129,32 @@ def place_of(task: trio.lowlevel.Task) -> Place | None:
 
 def place_of_caller() -> Place | None:
     """Return the user's line that is running."""
-    frames: list[tuple[FrameType, int]] = []
+    return _best(reversed(list(_running_frames())))
+
+
+def place_of_entering() -> tuple[Place | None, bool]:
+    """Return the line of the ``with`` that is entering a context manager, and whether that is one of trio_steps.
+
+    A manager made of others enters those inside of its own ``__enter__``, or before the ``yield`` of its generator.
+    Nobody wants to know of that line.
+    """
+    frames = list(_running_frames())
+    while frames:
+        code = frames[0][0].f_code
+        above = frames[1][0].f_code if len(frames) > 1 else code
+        if _kind(code) < 2 and code.co_name not in ("__enter__", "__aenter__") and above.co_filename != _CONTEXTLIB:
+            return _best(reversed(frames)), _kind(code) == 1
+        del frames[0]
+    return None, False
+
+
+def _running_frames() -> Iterator[tuple[FrameType, int]]:
     frame = inspect.currentframe()
     while frame is not None:
-        frames.append((frame, frame.f_lineno))
+        yield frame, frame.f_lineno
         if frame.f_code.co_name == "_advance" and _kind(frame.f_code) == 2:
-            break  # below it is the machinery of the run, and who started that
+            return  # below it is the machinery of the run, and who started that
         frame = frame.f_back
-    return _best(reversed(frames))
 
 
 def place_of_error(error: BaseException) -> Place | None:

@@ -12,7 +12,7 @@ import trio
 
 from ._compare import contents
 from ._findings import Finding
-from ._places import Place, place_of_caller, place_of_error, short_name
+from ._places import Place, numberless, place_of_caller, place_of_error, short_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,6 +75,7 @@ class Resource(trio.abc.AsyncResource, Generic[ThingT]):
                 invariant="resource",
                 message=f"{self.name!r}, opened by {self._opened_by}, was never closed, nor returned",
                 place=self._opened_at,
+                what=f"{numberless(self.name)} open",
             )
         elif len(self._closed_at) > 1:
             places = " and ".join(str(place) for place in self._closed_at)
@@ -82,6 +83,7 @@ class Resource(trio.abc.AsyncResource, Generic[ThingT]):
                 invariant="resource",
                 message=f"{self.name!r} was closed {len(self._closed_at)} times: at {places}",
                 place=self._closed_at[-1],
+                what=f"{numberless(self.name)} closed again",
             )
 
 
@@ -172,7 +174,8 @@ class Probe:
             what = f"a {name} ends with {-end[0]:g} of its tokens free; at the start {-watched.start[0]:g} were"
         else:
             what = f"a {name} is still held"
-        self.findings.append(Finding(invariant="lock", message=what, place=watched.place))
+        kind = f"{name} {'waiting' if waiting else 'taken'}"
+        self.findings.append(Finding(invariant="lock", message=what, place=watched.place, what=kind))
 
     def _check_invariant(self, name: str, check: Callable[[], object], place: Place | None) -> None:
         try:
@@ -180,7 +183,9 @@ class Probe:
         except Exception as error:  # noqa: BLE001 - an assert, as a rule
             text = str(error) or type(error).__name__
             place = place_of_error(error)
-            self.findings.append(Finding(invariant="invariant", message=f"{name}: {text}", place=place, error=error))
+            self.findings.append(
+                Finding(invariant="invariant", message=f"{name}: {text}", place=place, error=error, what=name)
+            )
         else:
             if answer is False:
                 self.findings.append(Finding(invariant="invariant", message=f"{name} does not hold", place=place))

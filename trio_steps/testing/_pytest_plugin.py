@@ -14,10 +14,12 @@ import pytest
 from ._findings import ExplorationError
 from ._machine.conductor import name_of
 from ._report import failure_of
-from ._search.explore import BUDGET, explore, replay
+from ._search.explore import explore
+from ._search.replay import replay
 
 if TYPE_CHECKING:
-    from ._machine.run import Program, Run
+    from ._machine.run import Run
+    from ._machine.settings import Program
     from ._report import Report
 
 _BUDGET: Final = re.compile(r"(\d+)(s?)")
@@ -39,7 +41,9 @@ class Explore:
             if match is None:
                 raise pytest.UsageError(f"--steps-budget={budget}: give a number of runs, 5000, or of seconds, 60s")
             self._options = (
-                {"seconds": float(match[1]), "budget": 10**9} if match[2] else {"budget": int(match[1]), "seconds": 1e9}
+                {"seconds": float(match[1]), "budget": float("inf")}
+                if match[2]
+                else {"budget": int(match[1]), "seconds": 1e9}
             )
 
     def __call__(self, program: Program, **options: Any) -> Report | Run:
@@ -54,7 +58,7 @@ class Explore:
         """
         __tracebackhide__ = True
         if self._token is None:
-            chosen: dict[str, Any] = {"budget": BUDGET, **options, **self._options}
+            chosen: dict[str, Any] = {**options, **self._options}
             report = explore(program, **chosen)
             report.raise_if_failed()
             return report
@@ -63,5 +67,5 @@ class Explore:
         run = replay(program, self._token, **options)
         name = name_of(program)
         for finding in run.findings:
-            raise ExplorationError(str(failure_of(run, finding, name, "; ".join(run.notes))))
+            raise ExplorationError(str(failure_of(run, finding, name, notes=run.notes)))
         return run

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Final, final
 import attrs
 
 from ._findings import ExplorationError, Finding, Invariant
-from ._machine.conductor import name_of
-from ._search.minimise import minimise
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from ._machine.run import Run
     from ._machine.schedules import Policy
     from ._places import Place
-    from ._search.bench import Bench
 
 _TRACE: Final = 30  # lines
-_MOST_FAILURES: Final = 5
 _WORDS: Final[dict[Policy, str]] = {
     "trio": "Trio itself runs tasks in this order, or could",
     "batch": "any order of the tasks that are woken together",
@@ -33,18 +31,22 @@ class Failure:
 
     Attributes:
       finding: what is wrong.
+      run: the how many-th run it was that showed it first, from 1.
       token: replays the run that shows it.
       policy: the weakest policy under which that run is possible.
-      cancelled_at: the task that had moved last when the program was cancelled (or got the fault), and its line.
+      cancelled_at: the task that had moved last when the program was disturbed, and its line.
+      expired: the timeout that fired alone, in words; None if none did.
       schedule: the choices that matter, in words.
       trace: what the tasks did, line by line.
       text: all of it, for a person to read.
     """
 
     finding: Finding
+    run: int
     token: str
     policy: Policy
     cancelled_at: tuple[str, Place | None] | None
+    expired: str | None
     schedule: str
     trace: tuple[str, ...]
     text: str = attrs.field(repr=False)
@@ -67,11 +69,14 @@ class Report:
       program: the name of the program.
       what: what was tried, in words.
       runs: how many times the program was run.
-      points: at how many points it was cancelled, or given a fault.
+      points: at how many points it was disturbed: cancelled, given a fault, or one of its timeouts fired.
+      timeouts: how many times one of its timeouts fired alone, each time another one or at another point.
+      untried: the numbers of the points that there was no time to cancel it at.
       schedules: in how many different orders its tasks ran, undisturbed.
       exhausted: whether that is all there is of what was tried.
       stopped: what ended the exploration.
-      failures: what was found.
+      failures: what was found, each thing once, in the order in which it was found.
+      ignored: how many findings were not reported because of ``ignore=``, by invariant.
       notes: what the reader has to know to judge the rest.
     """
 
@@ -82,7 +87,10 @@ class Report:
     schedules: int
     exhausted: bool
     stopped: str
+    timeouts: int = 0
+    untried: tuple[int, ...] = ()
     failures: tuple[Failure, ...] = ()
+    ignored: Mapping[str, int] = attrs.field(factory=dict[str, int])
     notes: tuple[str, ...] = ()
 
     @property
@@ -102,87 +110,54 @@ class Report:
     def __str__(self) -> str:
         result = f"{len(self.failures)} found" if self.failures else "nothing found"
         head = f"{self.program}: {result} in {self.runs} runs ({self.what})"
-        lines = [f"{head}; stopped by {self.stopped}", *(f"note: {note}" for note in self.notes)]
+        lines = [f"{head}; stopped by {self.stopped}"]
+        if self.ignored:
+            counts = ", ".join(f"{count} of {invariant!r}" for invariant, count in sorted(self.ignored.items()))
+            lines.append(f"ignored: {counts}")
+        lines += [f"note: {note}" for note in self.notes]
         return "\n\n".join(["\n".join(lines), *map(str, self.failures)])
 
 
-@final
-class Findings:
-    """What was found so far, each thing once."""
-
-    def __init__(self) -> None:
-        self._found: dict[tuple[str, str], tuple[Run, Finding]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._found)
-
-    def add(self, run: Run) -> None:
-        """Keep what is new."""
-        for finding in run.findings:
-            self._found.setdefault(finding.key, (run, finding))
-
-    def report(self, bench: Bench, *, what: str, points: int, schedules: int, exhausted: bool, stopped: str) -> Report:
-        """Return the report of what `bench` has tried, with the first findings explained."""
-        runs = bench.runs  # not those that it takes to explain
-        found = list(self._found.values())[:_MOST_FAILURES]
-        return Report(
-            program=name_of(bench.program),
-            what=what,
-            runs=runs,
-            points=points,
-            schedules=schedules,
-            exhausted=exhausted,
-            stopped=stopped,
-            failures=tuple(_explain(bench, run, finding) for run, finding in found),
-            notes=tuple(bench.notes),
-        )
-
-
-def _explain(bench: Bench, run: Run, finding: Finding) -> Failure:
-    """Find the least that shows `finding`, and put it in words."""
-    name = name_of(bench.program)
-    least = minimise(bench, run, finding)
-    told = bench.run(least.recipe, keep_log=True)
-    same = [found for found in told.findings if found.invariant == finding.invariant]
-    same.sort(key=lambda found: found.message != finding.message)  # of several, the one it was about
-    if not same:
-        note = "the same choices gave another run the next time: the program is not deterministic"
-        return failure_of(run, finding, name, note)
-    return failure_of(told, same[0], name)
-
-
-def failure_of(run: Run, finding: Finding, name: str, note: str = "") -> Failure:
+def failure_of(run: Run, finding: Finding, name: str, *, number: int = 1, notes: Iterable[str] = ()) -> Failure:
     """Put in words what a run shows; it has a trace if its log was kept."""
     lines = [str(finding.invariant).upper() + ": " + finding.message.split("\n", 1)[0]]
     lines += finding.message.split("\n")[1:]
     if finding.place is not None:
         lines.append(f"  at {finding.place.story}")
     cancelled_at = None
-    if run.where is not None and (run.injected or run.recipe.fault_at is not None):
+    if run.where is not None:
         cancelled_at = run.where.task, run.where.place
-        what = f"cancelled at point {run.recipe.cancel_at}" if run.injected else "given a fault"
         after = f", after {run.where.task} got to {run.where.place}" if run.where.place is not None else ""
-        lines.append(f"  when the program is {what}{after}:")
+        lines.append(f"  when {_what_was_done(run)}{after}:")
         lines += [f"    {line}" for line in run.where.lines]
         if run.reached is not None and run.reached[1] is not None:
             lines.append(f"  the cancellation came first to {run.reached[0]} at {run.reached[1].story}")
     schedule = schedule_in_words(run)
     lines += [f"  order: {schedule}", f"  policy {run.recipe.policy!r}: {_WORDS[run.recipe.policy]}"]
-    if note:
-        lines.append(f"  note: {note}")
+    lines += [f"  note: {note}" for note in notes]
     if run.trace:
         lines.append("  what the tasks did:" if len(run.trace) <= _TRACE else f"  the last {_TRACE} steps:")
         lines += [f"    {line}" for line in _folded(run.trace[-_TRACE:])]
     lines.append(f'  again: replay({name}, "{run.token}"), or pytest --steps-replay={run.token}')
     return Failure(
         finding=finding,
+        run=number,
         token=run.token,
         policy=run.recipe.policy,
         cancelled_at=cancelled_at,
+        expired=run.expired,
         schedule=schedule,
         trace=run.trace,
         text="\n".join(lines),
     )
+
+
+def _what_was_done(run: Run) -> str:
+    if run.injected:
+        return f"the program is cancelled at point {run.recipe.cancel_at}"
+    if run.expired is not None:
+        return f"{run.expired} fires at point {run.recipe.expire_at}, and no other does"
+    return "the program is given a fault"
 
 
 def _folded(trace: tuple[str, ...]) -> list[str]:

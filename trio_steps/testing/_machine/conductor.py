@@ -12,27 +12,30 @@ from __future__ import annotations
 
 import gc
 import math
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
 
-from trio_steps.testing._findings import FaultInjectedError, Finding
-from trio_steps.testing._places import Place, short_name
+from trio_steps.testing._findings import Finding
+from trio_steps.testing._places import short_name
 
 from .clock import listen, outside
-from .faults import Fault
+from .disturbance import Disturbance
+from .fake_time import FakeTime
 from .player import Player
-from .trace import Story, Where, line_of
+from .scopes import Scopes
+from .trace import Story, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from trio_steps.testing._probe import Probe
 
-    from .schedules import Policy, Schedule
-
-INJECTED: Final = "cancelled by trio_steps.testing"
-"""The reason of the cancellation that is injected; how a `trio.Cancelled` is known to belong to it."""
+    from .faults import Fault
+    from .hearing import Hearing
+    from .schedules import Schedule
+    from .token import Recipe
 
 _CLEAN_UP: Final = 1000
 """How many steps a program may take after it was cancelled, besides twice what it took before."""
@@ -49,19 +52,20 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         program: Callable[[Probe], Awaitable[Any]],
         probe: Probe,
         schedule: Schedule,
-        policy: Policy,
+        recipe: Recipe,
+        fault: Fault,
+        hearing: Hearing,
         *,
-        cancel_at: int | None = None,
-        fault: Fault | None = None,
         max_steps: int,
         max_seconds: float,
-        keep_log: bool,
+        keep_log: bool = False,
+        survey: bool = False,
+        clock: bool = False,
     ) -> None:
         self.program = program
         self.probe = probe
         self.value: Any = None
         self.error: BaseException | None = None
-        self.scope = trio.CancelScope()
         self.returned = False  # the root task has ended
         self.points = 0
         self.steps = 0
@@ -70,18 +74,20 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self.order: list[tuple[int, ...]] = []  # the path of the task of every step; () where time passes
         self.story = Story(kept=keep_log)
         self.left_batch = False  # somebody went on who was woken after others who still waited
-        self.injected = False
-        self.where: Where | None = None  # how the program stood when it was cancelled, or the fault fired
-        self.reached: tuple[str, Place | None] | None = None  # who was first to get the cancellation injected
-        self.reached_by: trio.Cancelled | None = None
-        self.fault = Fault(None, FaultInjectedError) if fault is None else fault
+        self.fault = fault
+        self.scopes = None
+        if survey or recipe.expire_at is not None:
+            self.scopes = Scopes(places=keep_log, lists=survey)
+        self.disturbance = Disturbance(recipe, fault, self.scopes, self.story)
         self.notes: dict[str, None] = {}
         self.finding: Finding | None = None  # that the run could not end by itself
         self.crash: BaseException | None = None
         self.players: list[Player] = []
+        self._hearing = hearing
         self._schedule = schedule
-        self._policy = policy
-        self._cancel_at = cancel_at
+        self._policy = recipe.policy
+        self._counts_calls = survey or recipe.fault_at is not None
+        self._fakes_time = clock
         self._max_steps = max_steps
         self._max_seconds = max_seconds
         self._host: trio.lowlevel.Task | None = None
@@ -91,9 +97,9 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self._now = 0.0
         self._queue: list[Player] = []  # woken, in order; the first `_left` of them are the current batch
         self._left = 0
+        self._moves = False  # whether somebody was told to go on, and has not yet; the last of a batch belongs to it
         self._arrived: list[Player] = []
         self._last: Player | None = None
-        self._injected_at = math.inf
         self._listened = 0
         self._stuck = 0
         # one trap serves all gates; it is what Trio's own function yields
@@ -109,7 +115,14 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         maker = trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)  # noqa: ASYNC105
         self._trap = maker.send(None)
         try:
-            trio.run(self._main, clock=self, instruments=[self] if self.fault.at is None else [self, self.fault])
+            with ExitStack() as stack:
+                if self.scopes is not None:
+                    stack.enter_context(self.scopes.watching(self._by_task))
+                if self._counts_calls:
+                    stack.enter_context(self.fault.watching(self._fault_at_once))
+                if self._fakes_time:
+                    stack.enter_context(FakeTime(self.current_time).telling())
+                trio.run(self._main, clock=self, instruments=[self] if self.fault.at is None else [self, self.fault])
         finally:
             maker.close()
         if self.crash is not None:
@@ -118,6 +131,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     # What runs in Trio
 
     async def _main(self) -> None:
+        self._hearing.watch_generators()
         async with trio.open_nursery() as nursery:
             self._host = trio.lowlevel.current_task()
             self._host_scope = nursery.cancel_scope
@@ -127,7 +141,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     async def _root(self) -> None:
         frame: Any = None
         try:
-            with self.scope:
+            with self.disturbance.scope:
                 # no name for the coroutine: the traceback of an error would keep it alive
                 awaitable = [self.program(self.probe)]
                 frame = getattr(awaitable[0], "cr_frame", None)
@@ -151,12 +165,13 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
 
     def current_time(self) -> float:
         """Return the virtual time; to Trio's own loop, amid a batch, one at which no deadline has come yet."""
-        if self._left and self._policy != "any" and not trio.lowlevel.in_trio_task():
+        if (self._left or self._moves) and self._policy != "any" and not trio.lowlevel.in_trio_task():
             return -math.inf
         return self._now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """Let one task go on, or time; called when no task can run."""
+        self._moves = False
         if self._arrived:
             if len(self._arrived) > 1:
                 self._arrived.sort(key=_path)  # in what order Trio woke them is chance
@@ -170,9 +185,8 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
             return 0.0  # Trio cancels what has run out of time first
         if not self._queue:
             return self._idle(deadline)
-        if self.points == self._cancel_at and not self.injected:
-            return self._inject()
-        self.points += 1
+        if self._reach_point():
+            return 0.0
         self.steps += 1
         if self.steps > self._max_steps:
             return self._livelock(f"the program has not ended after {self._max_steps} steps" + self._after())
@@ -210,6 +224,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     def _release(self, player: Player) -> None:
         self.order.append(player.path)
         self._last = player
+        self._moves = True
         self.story.steps(player)
         player.open()
 
@@ -229,15 +244,14 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
             self._listened += 1
             return wait
         self._listened = 0
-        if self.points == self._cancel_at and not self.injected:
-            return self._inject()
-        self.points += 1
+        if self._reach_point():
+            return 0.0
         if deadline == math.inf:
             return self._deadlock()
         self.order.append(())
         self._now = deadline
         self.story.says(self._now, "time passes")
-        if self._now > self._injected_at + self._max_seconds:
+        if self.disturbance.injected and self._now > self.disturbance.since + self._max_seconds:
             return self._livelock(f"the program has not ended {self._max_seconds:g} s after it was cancelled")
         return 0.0
 
@@ -262,28 +276,32 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
 
     # What is done to the program
 
-    def _inject(self) -> float:
-        self.injected = True
-        self._injected_at = self._now
-        self._max_steps = min(self._max_steps, 3 * self.steps + _CLEAN_UP)
-        self.where = self.story.whereabouts(self.players, self._last)
-        self.story.says(self._now, "THE PROGRAM IS CANCELLED")
-        self.scope.cancel(reason=INJECTED)
-        return 0.0
+    def _reach_point(self) -> bool:
+        """Do to the program what is to be done here; return False and count the point if that is nothing."""
+        scopes = self.scopes
+        if scopes is not None:
+            if self._last is not None:
+                scopes.moved(self._last, self._now)
+            scopes.reach(self.points, between_batches=not self._left)
+        if self.disturbance.strike(self.points, self._now, self.players, self._last):
+            if self.disturbance.cancels:
+                self._max_steps = min(self._max_steps, 3 * self.steps + _CLEAN_UP)
+            return True
+        self.points += 1
+        return False
 
     def delivered(self, player: Player, error: trio.Cancelled) -> None:
         """Take note that `player` got `error`."""
         self.story.delivers(player, error)
-        if self.reached is None and error.reason == INJECTED:
-            self.reached = player.label, player.place
-            self.reached_by = error
+        self.disturbance.delivered(player, error, self._now)
 
     def fault_fired(self, player: Player) -> BaseException:
         """Return the fault, which `player` is about to get."""
-        self.where = self.story.whereabouts(self.players, player, about_to_go_on=True)
-        error = self.fault.fire()
-        self.story.says(self._now, f"{player.label} IS GIVEN {error!r}")
-        return error
+        return self.disturbance.fault_fired(player, self.players, self._now)
+
+    def _fault_at_once(self, task: trio.lowlevel.Task) -> BaseException | None:
+        player = self._by_task.get(task)
+        return None if player is None else self.fault_fired(player)
 
     # What Trio tells an instrument; an error here would only be logged, so it is kept
 
@@ -318,24 +336,22 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     # When it does not end
 
     def _deadlock(self) -> float:
+        waiting = [player for player in self.players if not player.ended]
         lines = [f"nothing can run, and there is no deadline to wait for{self._after()}:"]
-        place: Place | None = None
-        for player in self.players:
-            if player.ended:
-                continue
-            place = player.place or place
-            lines.append(f"  {line_of(player)}")
-        self.finding = Finding(invariant="deadlock", message="\n".join(lines), place=place)
+        lines += [f"  {line_of(player)}" for player in waiting]
+        place = next((player.place for player in reversed(waiting) if player.place is not None), None)
+        what = "; ".join(sorted({f"{short_name(player.task.name)} at {player.place}" for player in waiting}))
+        self.finding = Finding(invariant="deadlock", message="\n".join(lines), place=place, what=what)
         return self._give_up()
 
     def _livelock(self, message: str) -> float:
         player = self._queue[0] if self._queue else max((p for p in self.players if not p.ended), key=_path)
         lines = [message, *(f"  {line_of(other)}" for other in self.players if not other.ended)]
-        self.finding = Finding(invariant="livelock", message="\n".join(lines), place=player.place)
+        self.finding = Finding(invariant="livelock", message="\n".join(lines), place=player.place, what="no end")
         return self._give_up()
 
     def _after(self) -> str:
-        return ", after it was cancelled" if self.injected else ""
+        return ", after it was cancelled" if self.disturbance.injected else ""
 
     def _give_up(self) -> float:
         assert self._host_scope is not None

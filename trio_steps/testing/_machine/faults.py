@@ -1,49 +1,85 @@
-"""A fault: one wait of the program raises an exception, as if what it waits for had failed.
+"""A fault: one call of the program raises an exception, as if what it waits for had failed.
 
-Naive answer: a cancel scope around that trap, closed when the trap is over, whose ``Cancelled`` is taken for the fault.
-But a trap that refuses to be aborted lasts. Trio may move what is inside in the meantime (``Nursery.start`` does), and
+Naive answer: a cancel scope around the wait, closed when that is over, whose ``Cancelled`` is taken for the fault. But
+a wait that refuses to be aborted lasts. Trio may move what is inside in the meantime (``Nursery.start`` does), and
 then the scope can't be closed any more.
 
-What is done instead: the scope is open only while Trio asks the trap whether it can be aborted, right after the task
-has yielded it. If it can, a ``Cancelled`` with our reason is on its way, and is swapped for the fault when it arrives.
-If not, there is no fault: nothing that was received is lost, and a nursery's end does not raise.
+What is done instead depends on the call:
+
+- A wait: the scope is open only while Trio asks whether the wait can be aborted, right after the task has yielded. If
+  it can, a ``Cancelled`` with our reason is on its way, and is swapped for the fault when it arrives. If not, there is
+  no fault: nothing that was received is lost, and a nursery's end does not raise.
+- ``checkpoint()``, which only lets others run: it raises the fault when it is its turn again.
+- A call of Trio that does not wait, for there is room in the channel, or nobody has the lock: Trio asks
+  ``checkpoint_if_cancelled()`` before it does anything, and there it fails. After that it would be too late: a lock
+  that is taken by a call that raises is never given back.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
 
+from .patches import patched
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 REASON: Final = "a fault is injected by trio_steps.testing"
+_LETS_RUN: Final[Any] = trio.lowlevel.checkpoint
+_SHIELDED: Final[Any] = trio.lowlevel.cancel_shielded_checkpoint
 
 
 @final
 class Fault(trio.abc.Instrument):
-    """Makes trap number `at` of a run raise what `make` returns.
+    """Makes call number `at` of a run raise what `make` returns.
 
     Attributes:
-      at: the number of the trap, or None: none raises.
-      traps: how many there were.
+      at: the number of the call, or None: none raises.
+      calls: how many there were.
       error: the exception, once it was raised.
     """
 
     def __init__(self, at: int | None, make: Callable[[], BaseException]) -> None:
         self.at = at
-        self.traps = 0
+        self.calls = 0
         self.error: BaseException | None = None
         self._make = make
         self._scope: trio.CancelScope | None = None
+        self._failing: trio.lowlevel.Task | None = None
+
+    @contextmanager
+    def watching(self, fires: Callable[[trio.lowlevel.Task], BaseException | None]) -> Generator[None]:
+        """See the calls that do not wait, too; `fires` returns the fault, or None for a task that is not ours."""
+        original = trio.lowlevel.checkpoint_if_cancelled
+
+        async def checkpoint_if_cancelled() -> None:
+            await original()
+            if self._is_due():
+                error = fires(trio.lowlevel.current_task())
+                if error is not None:
+                    raise error
+
+        with patched([(trio.lowlevel, "checkpoint_if_cancelled", checkpoint_if_cancelled)]):
+            yield
+
+    def _is_due(self) -> bool:
+        self.calls += 1
+        return self.calls - 1 == self.at
 
     def meets_trap(self) -> None:
         """Called in a task that is about to yield a trap to Trio."""
-        self.traps += 1
-        if self.traps - 1 != self.at or trio.current_effective_deadline() == -math.inf:
+        if not self._is_due() or trio.current_effective_deadline() == -math.inf:
             return  # what is cancelled is about to raise anyway
+        task = trio.lowlevel.current_task()
+        codes = {frame.f_code for frame, _ in task.iter_await_frames()}
+        if _SHIELDED.__code__ in codes:
+            if _LETS_RUN.__code__ in codes:
+                self._failing = task
+            return
         self._scope = trio.CancelScope()
         self._scope.__enter__()
         self._scope.cancel(reason=REASON)
@@ -53,6 +89,13 @@ class Fault(trio.abc.Instrument):
         scope, self._scope = self._scope, None
         if scope is not None:
             scope.__exit__(None, None, None)
+
+    def comes_to(self, task: trio.lowlevel.Task, error: BaseException | None) -> bool:
+        """Tell whether `task`, which is resumed with `error` or a value, is to get the fault instead."""
+        if self._failing is task:
+            self._failing = None
+            return True
+        return isinstance(error, trio.Cancelled) and error.reason == REASON
 
     def fire(self) -> BaseException:
         """Return the exception, which is about to be raised."""

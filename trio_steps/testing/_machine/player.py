@@ -7,21 +7,19 @@ does. When the conductor opens the gate, what was kept goes to the coroutine, an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 import outcome
 import trio
 
 from trio_steps.testing._places import place_of, short_name
 
-from .faults import REASON as FAULT
-
 if TYPE_CHECKING:
     from types import CoroutineType
 
     from trio_steps.testing._places import Place
 
-    from .conductor import Conductor
+    from .faults import Fault
 
 
 _TRIES: Final = 20
@@ -30,6 +28,27 @@ _TRIES: Final = 20
 
 class Abandoned(BaseException):
     """Ends the tasks of a run that can't end by itself."""
+
+
+class Stage(Protocol):
+    """Who says whose turn it is: a conductor."""
+
+    @property
+    def fault(self) -> Fault:
+        """What makes a call fail."""
+        ...
+
+    def park(self, player: Player) -> Any:
+        """Have `player` wait for its turn; return the trap that does it."""
+        ...
+
+    def delivered(self, player: Player, error: trio.Cancelled) -> None:
+        """Take note that `player` got `error`."""
+        ...
+
+    def fault_fired(self, player: Player) -> BaseException:
+        """Return the fault, which `player` is about to get."""
+        ...
 
 
 @final
@@ -43,12 +62,12 @@ class Player:
     """
 
     __slots__ = (
-        "_base", "_conductor", "_held", "_inner", "_meets_trap", "_number", "_open", "_send", "children", "dead",
-        "ended", "parked", "path", "seen", "task", "traps",
+        "_base", "_held", "_inner", "_is_given_fault", "_meets_trap", "_number", "_open", "_send", "_stage", "children",
+        "dead", "ended", "parked", "path", "seen", "task", "traps",
     )  # fmt: skip
 
-    def __init__(self, conductor: Conductor, task: trio.lowlevel.Task, path: tuple[int, ...], number: int) -> None:
-        self._conductor = conductor
+    def __init__(self, stage: Stage, task: trio.lowlevel.Task, path: tuple[int, ...], number: int) -> None:
+        self._stage = stage
         self.task = task
         self.path = path
         self.children = 0
@@ -61,7 +80,8 @@ class Player:
         self._number = number  # the first, second, … of its name there
         self._open = False
         self._held: Any = None
-        self._meets_trap = conductor.fault.meets_trap
+        self._meets_trap = stage.fault.meets_trap
+        self._is_given_fault = stage.fault.comes_to
         self._inner: CoroutineType[Any, Any, Any] = task.coro
         self._send = self._inner.send
         task.coro = self  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
@@ -98,14 +118,13 @@ class Player:
             self._open = False
             return self._advance()
         error = value.error if type(value) is outcome.Error else None
-        if isinstance(error, trio.Cancelled):
-            if error.reason == FAULT:
-                value = outcome.Error(self._conductor.fault_fired(self))
-            else:
-                self._conductor.delivered(self, error)
+        if self._is_given_fault(self.task, error):
+            value = outcome.Error(self._stage.fault_fired(self))
+        elif isinstance(error, trio.Cancelled):
+            self._stage.delivered(self, error)
         self._held = value
         self.parked = True
-        return self._conductor.park(self)
+        return self._stage.park(self)
 
     def throw(self, *error: Any) -> Any:
         """Called by Trio when the coroutine has yielded something that is none of its traps."""

@@ -10,9 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from .player import Player
+    from collections.abc import Hashable, Mapping, Sequence
 
 Policy: TypeAlias = Literal["trio", "batch", "any"]
 """Which tasks may go on: as Trio has it (each batch in order, or reversed); any of the batch; any that is woken."""
@@ -23,7 +21,7 @@ POLICIES: Final[tuple[Policy, ...]] = ("trio", "batch", "any")
 class Schedule(Protocol):
     """Decides who goes on."""
 
-    def choose(self, decision: int, players: Sequence[Player], options: int) -> int:
+    def choose(self, decision: int, players: Sequence[Hashable], options: int) -> int:
         """Return which of `options`: an index of `players`, or 1 to reverse them if the policy is ``trio``."""
         ...
 
@@ -35,7 +33,7 @@ class Script:
     def __init__(self, deviations: Mapping[int, int]) -> None:
         self._deviations = deviations
 
-    def choose(self, decision: int, players: Sequence[Player], options: int) -> int:
+    def choose(self, decision: int, players: Sequence[Hashable], options: int) -> int:
         """Look it up."""
         del players
         return min(self._deviations.get(decision, 0), options - 1)
@@ -48,9 +46,9 @@ class Delays:
     def __init__(self, decisions: Sequence[int], *, long: bool) -> None:
         self._decisions = decisions
         self._long = long
-        self._behind: dict[Player, set[Player] | None] = {}
+        self._behind: dict[Hashable, set[Hashable] | None] = {}
 
-    def choose(self, decision: int, players: Sequence[Player], options: int) -> int:
+    def choose(self, decision: int, players: Sequence[Hashable], options: int) -> int:
         """Choose the first whose turn is not put off."""
         del options
         if decision in self._decisions:
@@ -64,7 +62,7 @@ class Delays:
                 behind.discard(player)
         return chosen
 
-    def _is_free(self, player: Player) -> bool:
+    def _is_free(self, player: Hashable) -> bool:
         behind = self._behind.get(player, set())
         return behind is not None and not behind
 
@@ -80,10 +78,10 @@ class Shuffled:
         self._random = Random(f"trio_steps {seed}").random  # noqa: S311 - no secret
         self._walks = self._random() < 0.5
         self._changes = {int(self._random() * (length + 1)) for _ in range(changes)}
-        self._priorities: dict[Player, float] = {}
+        self._priorities: dict[Hashable, float] = {}
         self._lowest = 0.0
 
-    def choose(self, decision: int, players: Sequence[Player], options: int) -> int:
+    def choose(self, decision: int, players: Sequence[Hashable], options: int) -> int:
         """Choose at random, or the player of the highest priority."""
         if self._walks:
             return int(self._random() * options)

@@ -1,7 +1,11 @@
 """Replay tokens: a schedule, and what was done to the program, in one word.
 
-``s1:0.35:any,c12,5-1,9-2:4f2a``: the format, the version of Trio, the policy, cancelled at point 12 (or ``f3``: a
-fault at checkpoint 3), second choice at decision 5, third at decision 9; and a fingerprint of the run.
+``s1:0.35:any,c12,5-1,9-2:4f2a``: the format, the version of Trio, the policy, what was done, second choice at decision
+5, third at decision 9; and a fingerprint of the run. What was done is one of
+
+- ``c12``: the program was cancelled at point 12;
+- ``t12.3``: scope number 3 ran out of time at point 12, and no other did;
+- ``f12``: call number 12 raised an exception.
 """
 
 from __future__ import annotations
@@ -22,7 +26,9 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "s1"
 TRIO: Final = ".".join(trio.__version__.split(".")[:2])
-_PAYLOAD: Final = re.compile(rf"({'|'.join(POLICIES)})((?:,[cf]\d+)?)((?:,\d+-\d+)*)")
+_PAYLOAD: Final = re.compile(
+    rf"({'|'.join(POLICIES)})(?:,c(?P<cancel>\d+)|,f(?P<fault>\d+)|,t(?P<point>\d+)\.(?P<scope>\d+))?(?P<choices>(?:,\d+-\d+)*)"
+)
 
 
 @final
@@ -34,13 +40,29 @@ class Recipe:
       policy: which tasks may go on.
       deviations: decisions that are not as FIFO has it, and what was chosen.
       cancel_at: the point at which the program is cancelled, or None.
-      fault_at: the number of the checkpoint that raises, or None.
+      fault_at: the number of the call that raises, or None.
+      expire_at: the point at which one scope runs out of time, or None.
+      scope: the number of that scope.
+      chance: picks one of those that can expire there instead: from 0, the first, to 1, beyond the last.
     """
 
     policy: Policy = "any"
     deviations: Mapping[int, int] = attrs.field(factory=dict[int, int])
     cancel_at: int | None = None
     fault_at: int | None = None
+    expire_at: int | None = None
+    scope: int = 0
+    chance: float | None = None
+
+    @property
+    def undisturbed(self) -> Recipe:
+        """The same with nothing done to the program."""
+        return attrs.evolve(self, cancel_at=None, fault_at=None, expire_at=None)
+
+    @property
+    def disturbs(self) -> bool:
+        """Whether anything is done to the program."""
+        return self.cancel_at is not None or self.fault_at is not None or self.expire_at is not None
 
     def token(self, fingerprint: str) -> str:
         """Return the recipe as a word; `fingerprint` is of the run that it led to."""
@@ -49,6 +71,8 @@ class Recipe:
             parts.append(f"c{self.cancel_at}")
         if self.fault_at is not None:
             parts.append(f"f{self.fault_at}")
+        if self.expire_at is not None:
+            parts.append(f"t{self.expire_at}.{self.scope}")
         parts += [f"{decision}-{choice}" for decision, choice in sorted(self.deviations.items())]
         return f"{FORMAT}:{TRIO}:{','.join(parts)}:{fingerprint}"
 
@@ -70,16 +94,19 @@ def parse(token: str) -> tuple[Recipe, str]:
             f"token {token!r} was made with Trio {parts[1]}, but this is Trio {TRIO}: the same choices may lead "
             "elsewhere, so explore again"
         )
-    policy, action, choices = match.groups()
-    number = int(action[2:]) if action else None
+    pairs = (pair.split("-") for pair in match["choices"].split(",") if pair)
     return Recipe(
-        policy=cast("Policy", policy),
-        deviations={
-            int(decision): int(choice) for decision, choice in (pair.split("-") for pair in choices.split(",") if pair)
-        },
-        cancel_at=number if action.startswith(",c") else None,
-        fault_at=number if action.startswith(",f") else None,
+        policy=cast("Policy", match[1]),
+        deviations={int(decision): int(choice) for decision, choice in pairs},
+        cancel_at=_number(match["cancel"]),
+        fault_at=_number(match["fault"]),
+        expire_at=_number(match["point"]),
+        scope=_number(match["scope"]) or 0,
     ), parts[3]
+
+
+def _number(text: str | None) -> int | None:
+    return None if text is None else int(text)
 
 
 def fingerprint(story: Iterable[object]) -> str:

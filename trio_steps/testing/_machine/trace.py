@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, final
 
 import attrs
 
@@ -15,7 +15,25 @@ if TYPE_CHECKING:
 
     from trio_steps.testing._places import Place
 
-    from .player import Player
+
+class Actor(Protocol):
+    """A task of the program, as stories tell of it."""
+
+    path: tuple[int, ...]
+    task: trio.lowlevel.Task
+    parked: bool
+    ended: bool
+    traps: int
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def place(self) -> Place | None:
+        """The line it waits at; None if it has not started."""
+        ...
 
 
 @final
@@ -49,24 +67,24 @@ class Story:
         self.chosen: list[str] = []
         self.cancellations: list[tuple[trio.Cancelled, Place | None]] = []
         self._kept = kept
-        self._moved: Player | None = None  # who has just taken a step that is not told yet
+        self._moved: Actor | None = None  # who has just taken a step that is not told yet
 
     def says(self, now: float, what: str) -> None:
         """Write a line."""
         if self._kept:
             self.lines.append(f"{now:>9g}  {what}")
 
-    def chose(self, what: Player | str) -> None:
+    def chose(self, what: Actor | str) -> None:
         """Take note of a decision."""
         if self._kept:
             self.chosen.append(what if isinstance(what, str) else what.label)
 
-    def delivers(self, player: Player, error: trio.Cancelled) -> None:
+    def delivers(self, player: Actor, error: trio.Cancelled) -> None:
         """Take note that `player` gets `error`."""
         if self._kept:
             self.cancellations.append((error, player.place))
 
-    def steps(self, player: Player) -> None:
+    def steps(self, player: Actor) -> None:
         """Take note that `player` goes on; what it did is seen afterwards, and told by `tell_step`."""
         if self._kept:
             self._moved = player
@@ -83,7 +101,7 @@ class Story:
             told = f"{player.label} waits for {waits_for(player.task)}"
             self.says(now, told if place is None else f"{told} at {place.story}")
 
-    def whereabouts(self, players: Iterable[Player], last: Player | None, *, about_to_go_on: bool = False) -> Where:
+    def whereabouts(self, players: Iterable[Actor], last: Actor | None, *, about_to_go_on: bool = False) -> Where:
         """Return how all the players stand, `last` first of all; it is about to go on, or was the last to move."""
         if not self._kept:
             return Where()
@@ -96,7 +114,7 @@ class Story:
         return Where(task=last.label, place=last.place, lines=lines)
 
 
-def line_of(player: Player, *, about_to_go_on: bool = False) -> str:
+def line_of(player: Actor, *, about_to_go_on: bool = False) -> str:
     """Return in words what `player` does."""
     place = player.place
     if place is None:

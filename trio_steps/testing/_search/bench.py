@@ -14,11 +14,11 @@ from trio_steps._core.errors import ConfigError
 from trio_steps.testing._compare import same, show
 from trio_steps.testing._findings import Finding
 from trio_steps.testing._machine.conductor import name_of
-from trio_steps.testing._machine.run import Run, Settings, perform
+from trio_steps.testing._machine.run import Run, perform
 
 if TYPE_CHECKING:
-    from trio_steps.testing._machine.run import Program
     from trio_steps.testing._machine.schedules import Schedule
+    from trio_steps.testing._machine.settings import Program, Settings
     from trio_steps.testing._machine.token import Recipe
 
 _KNOWN: Final = 100  # values, each compared with what a disturbed run returns
@@ -31,7 +31,10 @@ class Bench:
 
     Attributes:
       runs: how many times it was run.
-      schedules: in how many different orders, undisturbed.
+      budget: how many times it may be run.
+      trusts_values: whether a program that is not disturbed returns the same every time.
+      ignored: how many findings were ignored, by invariant.
+      notes: what the reader of the report has to know.
 
     Raises:
       ConfigError: the program is no function, or it may not run even once.
@@ -57,6 +60,8 @@ class Bench:
         self.settings = settings
         self.runs = 0
         self.budget = runs
+        self.trusts_values = True
+        self.ignored: dict[str, int] = {}
         self.notes: dict[str, None] = {}
         self._ends = time.monotonic() + seconds
         self._orders: set[int] = set()
@@ -76,22 +81,31 @@ class Bench:
             return "the budget of time"
         return None
 
-    def run(self, recipe: Recipe, *, schedule: Schedule | None = None, keep_log: bool = False) -> Run:
+    def run(
+        self, recipe: Recipe, *, schedule: Schedule | None = None, keep_log: bool = False, survey: bool = False
+    ) -> Run:
         """Run the program once more."""
         self.runs += 1
         if not self.runs % _FORGET:
             gc.collect(1)
-        run = perform(self.program, recipe, self.settings, schedule=schedule, keep_log=keep_log)
+        run = perform(self.program, recipe, self.settings, schedule=schedule, keep_log=keep_log, survey=survey)
         self.notes.update(dict.fromkeys(run.notes))
-        ended_well = run.error is None and not run.cancelled and not run.findings
-        if recipe.cancel_at is None and recipe.fault_at is None:
+        ended_well = run.error is None and not run.cancelled
+        if not run.disturbed:
             self._orders.add(hash(run.order))
-            if ended_well:
+            if ended_well and not run.findings:
                 self._learn(run.value)
-        elif ended_well and (run.injected or (run.where is not None and self.settings.values == "undisturbed")):
+        elif ended_well:
             finding = self._judge_value(run)
             if finding is not None:
-                run = attrs.evolve(run, findings=(finding,))
+                ignored = self.settings.ignores(finding)
+                run = attrs.evolve(
+                    run,
+                    findings=run.findings if ignored else (*run.findings, finding),
+                    ignored=(*run.ignored, finding) if ignored else run.ignored,
+                )
+        for finding in run.ignored:
+            self.ignored[finding.invariant] = self.ignored.get(finding.invariant, 0) + 1
         return run
 
     def _learn(self, value: Any) -> None:
@@ -102,15 +116,30 @@ class Bench:
         return any(same(value, known) for known in self._known)
 
     def _judge_value(self, run: Run) -> Finding | None:
-        """Compare what a program returned that was cancelled or given a fault with what it returns undisturbed."""
-        if self._knows(run.value):
+        """Compare what a disturbed program returned with what it returns undisturbed."""
+        values = self.settings.values
+        if (
+            values == "any"
+            or not self.trusts_values
+            or any(found.invariant == "cancellation" for found in run.findings)
+        ):
             return None
-        undisturbed = self.run(attrs.evolve(run.recipe, cancel_at=None, fault_at=None))
+        if self._knows(run.value) or (callable(values) and values(run.value)):
+            return None
+        undisturbed = self.run(run.recipe.undisturbed)
+        if self._knows(run.value) or not self._known:
+            return None
         if undisturbed.error is None and same(undisturbed.value, run.value):
             return None
-        known = " or ".join(show(value) for value in self._known[:5]) or "nothing"
+        known = " or ".join(show(value) for value in self._known[:5])
         message = f"the program returned {show(run.value)}; undisturbed, it returns {known}"
         if run.injected:
-            return Finding(invariant="outcome", message=f"cancelled, {message}")
-        message += '\nif it may return something else after a fault, say values="any"'
-        return Finding(invariant="outcome", message=f"given a fault, {message}")
+            return Finding(invariant="outcome", message=f"cancelled, {message}", what="value")
+        hint = (
+            'if it may return something else then, say values="any", or values=a function that is true for such values'
+        )
+        if run.expired is None:
+            return Finding(invariant="outcome", message=f"given a fault, {message}\n{hint}", what="value")
+        return Finding(
+            invariant="timeout-value", message=f"when {run.expired} fired, {message}\n{hint}", what=show(run.value)
+        )

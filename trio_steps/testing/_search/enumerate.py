@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_steps.testing._machine.run import Settings
+from trio_steps.testing._machine.settings import settings_of
 from trio_steps.testing._machine.token import Recipe
-from trio_steps.testing._report import Findings
 
-from .bench import Bench
-from .sweep import types
+from .search import Search
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from typing import Unpack
 
-    from trio_steps.testing._machine.run import Program
     from trio_steps.testing._machine.schedules import Policy
+    from trio_steps.testing._machine.settings import Options, Program
     from trio_steps.testing._report import Report
 
 
 def enumerate_schedules(
-    program: Program,
-    *,
-    policy: Policy = "any",
-    allow: Iterable[type[BaseException]] | type[BaseException] = (),
-    budget: int = 10_000,
-    max_steps: int = 20_000,
-    keep_going: bool = False,
+    program: Program, *, policy: Policy = "any", budget: int = 10_000, **options: Unpack[Options]
 ) -> Report:
     """Run `program` in every order that `policy` allows, at the granularity of checkpoints, depth first.
 
@@ -36,33 +28,39 @@ def enumerate_schedules(
     Args:
       program: an async function of a `Probe`.
       policy: ``any`` woken task goes on; any within a ``batch``; or what ``trio`` could do.
-      allow: error types that the program may raise.
       budget: how many runs at most.
-      max_steps: how many steps a run may take.
-      keep_going: don't stop at the first failure.
+      options: see `Options`.
 
     Raises:
       ConfigError: an argument makes no sense.
       RuntimeError: it is called inside of a Trio program.
     """
-    bench = Bench(program, Settings(allow=types(allow), max_steps=max_steps), runs=budget, seconds=float("inf"))
-    found = Findings()
-    schedules = 0
+    search = Search(program, settings_of("enumerate_schedules", options), runs=budget, seconds=float("inf"))
     prefix: list[int] | None = []
-    while prefix is not None and bench.stopped is None and (keep_going or not found):
-        run = bench.run(Recipe(policy=policy, deviations=dict(enumerate(prefix))))
-        schedules += 1
-        found.add(run)
-        prefix = _next(run.choices, run.options)
-    exhausted = prefix is None
-    return found.report(
-        bench,
-        what=f"all interleavings of policy {policy!r}" if exhausted else f"interleavings of policy {policy!r}",
-        points=0,
-        schedules=schedules,
-        exhausted=exhausted,
-        stopped="having tried them all" if exhausted else bench.stopped or "a failure",
-    )
+
+    def go() -> str:
+        nonlocal prefix
+        while prefix is not None:
+            stopped = search.bench.stopped
+            if stopped is not None:
+                return stopped
+            search.show("one order after the other")
+            run = search.tries((Recipe(policy=policy, deviations=dict(enumerate(prefix))), None))
+            prefix = _next(run.choices, run.options)
+        return "having tried them all"
+
+    def report(stopped: str, *, explains: bool) -> Report:
+        what = f"interleavings of policy {policy!r}"
+        return search.found.report(
+            search.bench,
+            what=f"all {what}" if prefix is None else what,
+            points=0,
+            exhausted=prefix is None,
+            stopped=stopped,
+            explains=explains,
+        )
+
+    return search.report(go, report)
 
 
 def _next(choices: tuple[int, ...], options: tuple[int, ...]) -> list[int] | None:

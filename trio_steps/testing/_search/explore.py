@@ -1,224 +1,142 @@
-"""The portfolio: cheap and telling runs first, random ones until the budget is used."""
+"""The portfolio: kinds of runs that take turns, until there is nothing left to try or the budget is used."""
 
 from __future__ import annotations
 
-from itertools import combinations, zip_longest
-from random import Random
 from typing import TYPE_CHECKING
 
-import attrs
+from trio_steps.testing._machine.settings import settings_of
+from trio_steps.testing._machine.token import Recipe
 
-from trio_steps.testing._findings import ExplorationError, Finding
-from trio_steps.testing._machine.conductor import name_of
-from trio_steps.testing._machine.run import Run, Settings
-from trio_steps.testing._machine.schedules import Delays, Schedule, Shuffled
-from trio_steps.testing._machine.token import Recipe, fingerprint, parse
-from trio_steps.testing._machine.trace import first_difference
-from trio_steps.testing._report import Findings, failure_of
-
-from .bench import Bench
-from .sweep import maker, spread, types
+from .order import ranges
+from .phases import CANCEL, PAIRS, RANDOM, TIMEOUTS, Phase, phases
+from .replay import compared
+from .search import Search
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from typing import Unpack
 
-    from trio_steps.testing._machine.run import Program, Values
-    from trio_steps.testing._machine.schedules import Policy
+    from trio_steps.testing._machine.run import Run
+    from trio_steps.testing._machine.settings import Options, Program, Settings
     from trio_steps.testing._report import Report
 
 BUDGET = 300
-"""How many runs `explore` takes unless it is told otherwise."""
+"""How many runs `explore` takes at least, unless it is told how many."""
+
+SWEPT = 1000
+"""How many cancel points, and how many lone timeouts, it then tries at least, if there are as many."""
 
 
 def explore(
-    program: Program,
-    *,
-    budget: int = BUDGET,
-    seconds: float = 60.0,
-    seed: int = 0,
-    allow: Iterable[type[BaseException]] | type[BaseException] = (),
-    max_steps: int = 20_000,
-    max_seconds: float = 300.0,
+    program: Program, *, budget: float | None = None, seconds: float = 60.0, seed: int = 0, **options: Unpack[Options]
 ) -> Report:
-    """Run `program` again and again, disturbed in every way, until something is found or the budget is used.
+    """Run `program` again and again, disturbed in every way, and report what is wrong with it.
 
-    In this order: undisturbed, twice; cancelled at every point; in orders that deviate from FIFO a little; in
-    random orders, every other time cancelled at random.
+    It runs undisturbed, twice. Then these take turns: it is cancelled at a point; one of its timeouts fires at a
+    point, alone; its tasks go on in an order that deviates from FIFO once, or twice; they go on in a random order,
+    and every other time one of the above is done at random. A finding does not end this.
 
     Args:
       program: an async function of a `Probe`.
-      budget: how many runs at most; what it takes to minimise a failure comes on top.
+      budget: how many runs at most; what it takes to minimise a failure comes on top. Without one there are 300, and
+        as many more as it takes to cancel the program at every point and to have every timeout fire at every point,
+        up to 1,000 of each.
       seconds: how long in real time at most.
       seed: of the random runs.
-      allow: error types that the program may raise.
-      max_steps: how many steps a run may take.
-      max_seconds: how much virtual time a run may take after it was cancelled.
+      options: see `Options`.
 
     Raises:
       ConfigError: an argument makes no sense.
       RuntimeError: it is called inside of a Trio program.
     """
-    settings = Settings(allow=types(allow), max_steps=max_steps, max_seconds=max_seconds)
-    bench = Bench(program, settings, runs=budget, seconds=seconds)
-    found = Findings()
-    baseline = bench.run(Recipe(policy="trio"))
-    found.add(baseline)
-    if not found:
-        found.add(_compared(baseline, bench.run(Recipe(policy="trio"))))
-    decisions, points = bool(baseline.options), set[int]()
-    stopped = "a failure" if found else None
-    for phase in () if found else _phases(baseline, budget, seed):
-        for recipe, schedule in phase:
-            stopped = bench.stopped
+    return Exploration(program, settings_of("explore", options), budget, seconds, seed).report()
+
+
+class Exploration:
+    """What `explore` does, and how far it is."""
+
+    def __init__(self, program: Program, settings: Settings, budget: float | None, seconds: float, seed: int) -> None:
+        runs = float("inf") if budget is None else budget
+        self._search = Search(program, settings, runs=runs, seconds=seconds)
+        self._stops_early = budget is None
+        self._seed = seed
+        self._points = 0
+        self._cancelled: set[int] = set()
+        self._timeouts = 0
+        self._decides = False  # whether there is any decision about who goes on
+        self._phases: list[Phase] = []
+        self._all: dict[str, Phase] = {}
+
+    def report(self) -> Report:
+        """Do it all."""
+        return self._search.report(self._go, self._report)
+
+    def _go(self) -> str:
+        search = self._search
+        baseline = search.baseline()
+        self._points = baseline.points
+        self._decides = bool(baseline.options)
+        self._phases = phases(baseline, self._seed)
+        self._all = {phase.name: phase for phase in self._phases}
+        stopped = search.bench.stopped
+        if stopped is None:
+            again = compared(baseline, search.bench.run(Recipe(policy="trio")))
+            search.found.add(again, search.bench.runs)
+            search.bench.trusts_values = not any(found.invariant == "determinism" for found in again.findings)
+        while stopped is None and self._phases:
+            for phase in list(self._phases):
+                stopped = self._turn(phase)
+                if stopped is not None:
+                    break
+        return stopped or "having tried everything"
+
+    def _turn(self, phase: Phase) -> str | None:
+        """Do what `phase` has to do in one turn; return what stops the search, if anything does."""
+        if phase.name in (PAIRS, RANDOM) and not self._decides:
+            if phase.name == PAIRS or len(self._phases) == 1:
+                self._phases.remove(phase)  # there is only one order
+            return None
+        for trial in phase.turn():
+            run = self._search.tries(trial)
+            self._note(trial[0], run)
+            self._search.show(f"{len(self._cancelled)} of {self._points} cancel points")
+            stopped = self._search.bench.stopped or self._enough()
             if stopped is not None:
-                break
-            run = bench.run(recipe, schedule=schedule)
-            decisions |= bool(run.options)
-            if schedule is None and run.injected and recipe.cancel_at is not None:
-                points.add(recipe.cancel_at)
-            found.add(run)
+                return stopped
             if any(finding.invariant == "livelock" for finding in run.findings):
-                break  # they take long, and rarely come alone
-        if found:
-            stopped = "a failure"
-        if stopped is not None:
-            break
-        if not decisions and len(points) == baseline.points:
-            break  # there is only one order, and it has been cancelled everywhere
-    exhausted = not decisions and len(points) == baseline.points and not found
-    return found.report(
-        bench,
-        what=f"{bench.schedules} orders undisturbed, cancelled at {len(points)} of {baseline.points} points of FIFO",
-        points=len(points),
-        schedules=bench.schedules,
-        exhausted=exhausted,
-        stopped=stopped or "having tried everything",
-    )
+                phase.share = 1  # they take long, and rarely come alone
+                break
+        if phase.over:
+            self._phases.remove(phase)
+        return None
 
+    def _note(self, recipe: Recipe, run: Run) -> None:
+        self._decides |= bool(run.options)
+        if recipe.policy == "trio" and run.injected and recipe.cancel_at is not None:
+            self._cancelled.add(recipe.cancel_at)
+        self._timeouts += run.expired is not None and recipe.chance is None
 
-def _phases(baseline: Run, budget: int, seed: int) -> Iterator[Iterator[tuple[Recipe, Schedule | None]]]:
-    share = max(1, budget // 10)
-    yield ((Recipe(policy="trio", cancel_at=point), None) for point in spread(baseline.points, budget // 2))
-    yield (
-        (Recipe(policy="trio", deviations={decision: 1}), None) for decision in spread(baseline.decisions, share // 2)
-    )
-    for policy in ("batch", "any"):
-        yield (
-            (Recipe(policy=policy), Delays((decision,), long=long))
-            for decision in spread(baseline.decisions * 2, share)
-            for long in (False, True)
+    def _enough(self) -> str | None:
+        if not self._stops_early or self._search.bench.runs < BUDGET:
+            return None
+        swept = all(self._all[name].over or self._all[name].tried >= SWEPT for name in (CANCEL, TIMEOUTS))
+        return "the budget of runs" if swept else None
+
+    def _report(self, stopped: str, *, explains: bool) -> Report:
+        untried = tuple(point for point in range(self._points) if point not in self._cancelled)
+        what = f"{self._search.bench.schedules} orders undisturbed"
+        what += f", cancelled at {len(self._cancelled)} of {self._points} points of FIFO"
+        if untried:
+            what += f" (not at {ranges(untried)})"
+        lone = self._all.get(TIMEOUTS)
+        if lone is not None and lone.total:
+            what += f", {self._timeouts} of {lone.total} lone timeouts"
+        return self._search.found.report(
+            self._search.bench,
+            what=what,
+            points=len(self._cancelled) + self._timeouts,
+            timeouts=self._timeouts,
+            untried=untried,
+            exhausted=not self._phases and not self._decides,
+            stopped=stopped,
+            explains=explains,
         )
-    pairs = list(combinations(range(baseline.decisions * 2), 2))
-    yield ((Recipe(policy="any"), Delays(pairs[index], long=False)) for index in spread(len(pairs), share))
-    yield _random(baseline, seed)
-
-
-def _random(baseline: Run, seed: int) -> Iterator[tuple[Recipe, Schedule]]:
-    number = Random(f"cancel {seed}").random  # noqa: S311 - no secret
-    turn = 0
-    while True:
-        policy: Policy = "batch" if turn % 8 < 2 else "any"
-        cancel_at = int(number() * (baseline.points + 2)) if turn % 2 else None
-        shuffled = Shuffled(seed * 1_000_003 + turn, baseline.points, changes=turn % 4)
-        yield Recipe(policy=policy, cancel_at=cancel_at), shuffled
-        turn += 1
-
-
-def run_once(
-    program: Program,
-    *,
-    seed: int | None = None,
-    cancel_at: int | None = None,
-    allow: Iterable[type[BaseException]] | type[BaseException] = (),
-    max_steps: int = 20_000,
-    max_seconds: float = 300.0,
-) -> Run:
-    """Run `program` once, on a virtual clock, and check it.
-
-    Args:
-      program: an async function of a `Probe`.
-      seed: of a random order; None for FIFO.
-      cancel_at: the number of the point at which to cancel the program; they are counted from 0.
-      allow: error types that the program may raise.
-      max_steps: how many steps it may take.
-      max_seconds: how much virtual time it may take after it was cancelled.
-
-    Raises:
-      ConfigError: an argument makes no sense.
-      RuntimeError: it is called inside of a Trio program.
-    """
-    settings = Settings(allow=types(allow), max_steps=max_steps, max_seconds=max_seconds)
-    bench = Bench(program, settings, runs=1, seconds=0)
-    schedule = None if seed is None else Shuffled(seed, 50)
-    return bench.run(Recipe(cancel_at=cancel_at), schedule=schedule, keep_log=True)
-
-
-def replay(
-    program: Program,
-    token: str,
-    *,
-    exc: BaseException | type[BaseException] | Callable[[], BaseException] | None = None,
-    values: Values = "undisturbed",
-    allow: Iterable[type[BaseException]] | type[BaseException] = (),
-    max_steps: int = 20_000,
-    max_seconds: float = 300.0,
-) -> Run:
-    """Run `program` as it ran when it failed, under a debugger if you like.
-
-    Args:
-      program: an async function of a `Probe`.
-      token: from the report of the failure.
-      exc: the fault, for a token from `sweep_faults`.
-      values: as it was then, for such a token.
-      allow: as it was then.
-      max_steps: as it was then.
-      max_seconds: as it was then.
-
-    Raises:
-      TokenError: the token is damaged, or of another version of Trio or of trio_steps.
-      ConfigError: `exc` is a type that can't be called without arguments.
-    """
-    recipe, mark = parse(token)
-    settings = Settings(allow=types(allow), max_steps=max_steps, max_seconds=max_seconds, values=values)
-    if exc is not None:
-        settings = attrs.evolve(settings, fault=maker(exc))
-    run = Bench(program, settings, runs=1, seconds=0).run(recipe, keep_log=True)
-    if fingerprint(run.order) != mark:
-        note = "the program ran differently when this token was made: it has changed since, or is not deterministic"
-        run = attrs.evolve(run, notes=(*run.notes, note))
-    return run
-
-
-def check_determinism(
-    program: Program,
-    *,
-    seed: int = 0,
-    runs: int = 3,
-    allow: Iterable[type[BaseException]] | type[BaseException] = (),
-) -> None:
-    """Run `program` some times in the same order, and compare what its tasks did.
-
-    Raises:
-      ExplorationError: it did something else although everything was the same; the text shows where.
-    """
-    first = run_once(program, seed=seed, allow=allow)
-    for _ in range(runs - 1):
-        compared = _compared(first, run_once(program, seed=seed, allow=allow))
-        for finding in compared.findings:
-            if finding.invariant == "determinism":
-                raise ExplorationError(str(failure_of(compared, finding, name_of(program))))
-
-
-def _compared(first: Run, second: Run) -> Run:
-    """Return the second run, with what is different from the first as a finding."""
-    difference = first_difference(first.order, second.order)
-    told = first_difference(first.trace, second.trace)
-    if difference is None and told is None:
-        return second
-    lines = [f"the same choices led elsewhere at step {difference if difference is not None else told}"]
-    if told is not None:
-        none = "(the end)"
-        pairs = list(zip_longest(first.trace, second.trace, fillvalue=none))
-        lines += [f"  first  {pairs[told][0].strip()}", f"  then   {pairs[told][1].strip()}"]
-    finding = Finding(invariant="determinism", message="\n".join(lines))
-    return attrs.evolve(second, findings=(*second.findings, finding))

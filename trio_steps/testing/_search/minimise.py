@@ -1,8 +1,12 @@
-"""From a run that fails to the least that makes it fail: the weakest policy, the fewest deviations from FIFO."""
+"""From a run that fails to the least that makes it fail: nothing done to it, the weakest policy, the fewest deviations.
+
+Only a run that shows the same finding counts. One that breaks the same invariant elsewhere is another failure.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -17,22 +21,23 @@ if TYPE_CHECKING:
 
     from .bench import Bench
 
-_MOST = 150
+_MOST: Final = 150  # runs
+_LONGEST: Final = 10.0  # seconds
 
 
 def minimise(bench: Bench, run: Run, finding: Finding) -> Run:
-    """Return a run that breaks the same invariant with less."""
-    ends = bench.runs + _MOST
+    """Return a run that shows the same finding with less."""
+    runs, ends = bench.runs + _MOST, time.monotonic() + _LONGEST
 
     def fails(recipe: Recipe) -> Run | None:
-        if bench.runs >= ends:
+        if bench.runs >= runs or time.monotonic() >= ends:
             return None
         again = bench.run(recipe)
-        return again if any(found.invariant == finding.invariant for found in again.findings) else None
+        return again if any(found.key == finding.key for found in again.findings) else None
 
     best = run
-    if best.recipe.cancel_at is not None:
-        best = fails(attrs.evolve(best.recipe, cancel_at=None)) or best
+    if best.recipe.disturbs and best.recipe.deviations:
+        best = fails(best.recipe.undisturbed) or best
     for policy in POLICIES[: POLICIES.index(best.recipe.policy)]:
         weaker = fails(attrs.evolve(best.recipe, policy=policy, deviations={})) or fails(
             attrs.evolve(best.recipe, policy=policy)

@@ -2,134 +2,149 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from trio_steps._core.errors import ConfigError
 from trio_steps.testing._findings import FaultInjectedError
-from trio_steps.testing._machine.run import Settings
+from trio_steps.testing._machine.settings import settings_of
 from trio_steps.testing._machine.token import Recipe
-from trio_steps.testing._report import Findings
 
-from .bench import Bench
+from .order import bisection, ranges
+from .phases import Timeouts, cancellations
+from .search import Search
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator
+    from typing import Unpack
 
-    from trio_steps.testing._machine.run import Program, Values
+    from trio_steps.testing._machine.run import Run
+    from trio_steps.testing._machine.settings import Options, Program, Settings
     from trio_steps.testing._report import Report
 
-STRIDE_ABOVE = 500
-"""Sweeps are quadratic: with more points than this, only so many are tried, evenly spread."""
+    from .phases import Trial
+
+MOST = 1000
+"""Sweeps are quadratic: with more points than this, only so many are tried unless more are asked for."""
 
 
-def spread(total: int, most: int) -> range:
-    """Return `most` of the numbers below `total` at most, evenly spread, the first among them."""
-    return range(0, total, max(1, -(-total // max(1, most))))
-
-
-def sweep_cancellation(
-    program: Program,
-    *,
-    allow: Iterable[type[BaseException]] | type[BaseException] = (),
-    budget: int = STRIDE_ABOVE,
-    max_steps: int = 20_000,
-    max_seconds: float = 300.0,
-) -> Report:
+def sweep_cancellation(program: Program, *, budget: int = MOST, **options: Unpack[Options]) -> Report:
     """Run `program` once for every point of its FIFO schedule, and cancel it there.
 
     Args:
       program: an async function of a `Probe`.
-      allow: error types that the program may raise.
-      budget: how many points to try at most; if there are more, they are tried evenly spread.
-      max_steps: how many steps a run may take.
-      max_seconds: how much virtual time a run may take after it was cancelled.
+      budget: how many points to try at most; if there are more, those that are tried are spread over all of them.
+      options: see `Options`.
 
     Raises:
       ConfigError: an argument makes no sense.
       RuntimeError: it is called inside of a Trio program.
     """
-    settings = Settings(allow=types(allow), max_steps=max_steps, max_seconds=max_seconds)
-    bench = Bench(program, settings, runs=float("inf"), seconds=float("inf"))
-    found = Findings()
-    baseline = bench.run(Recipe(policy="trio"))
-    found.add(baseline)
-    points = spread(baseline.points, budget)
-    if not found:
-        for point in points:
-            found.add(bench.run(Recipe(policy="trio", cancel_at=point)))
-    return _report(bench, found, baseline.points, len(points), "cancel point", not baseline.findings)
+    settings = settings_of("sweep_cancellation", options)
+    return _sweep(program, settings, budget, "cancel point", lambda run: (cancellations(run), run.points))
+
+
+def sweep_timeouts(program: Program, *, budget: int = MOST, **options: Unpack[Options]) -> Report:
+    """Run `program` once for every point and every timeout that could fire there, and have it fire, alone.
+
+    A timeout is any cancel scope with a finite deadline that the program is inside of: of `trio.move_on_after` or
+    `trio.fail_after`, of a nursery, of a step or a fork, of any library. Its deadline becomes now; all other scopes
+    go on. A scope without a deadline is left alone.
+
+    The program may end with the error of that timeout (`trio.TooSlowError`, `TimeoutError`), with an error that
+    comes of it, or with what it returns undisturbed. If it may return something else when a timeout fires, say so
+    with ``values=``.
+
+    Args:
+      program: an async function of a `Probe`.
+      budget: how many to try at most; if there are more, those that are tried are spread over all of them.
+      options: see `Options`.
+
+    Raises:
+      ConfigError: an argument makes no sense.
+      RuntimeError: it is called inside of a Trio program.
+    """
+
+    def trials(run: Run) -> tuple[Iterator[Trial], int]:
+        timeouts = Timeouts(run)
+        return timeouts.trials(), timeouts.total
+
+    return _sweep(program, settings_of("sweep_timeouts", options), budget, "lone timeout", trials)
 
 
 def sweep_faults(
     program: Program,
     exc: BaseException | type[BaseException] | Callable[[], BaseException] = FaultInjectedError,
     *,
-    allow: Iterable[type[BaseException]] | type[BaseException] = (),
-    values: Values = "undisturbed",
-    budget: int = STRIDE_ABOVE,
-    max_steps: int = 20_000,
-    max_seconds: float = 300.0,
+    budget: int = MOST,
+    **options: Unpack[Options],
 ) -> Report:
-    """Run `program` once for every checkpoint of its FIFO schedule, and raise `exc` from it.
+    """Run `program` once for every call of its FIFO schedule that could fail, and raise `exc` from it.
 
-    Only what can be cancelled fails: no result that has come is lost, and a nursery's end does not raise. The
-    program may end with the fault, with an error that comes from it, or get over it and return its value.
+    Every call of Trio fails that could be cancelled, also one that does not have to wait. It fails before it has had
+    an effect: no result that has come is lost, and a nursery's end does not raise. The program may end with the fault,
+    with an error that comes from it, or get over it and return its value.
 
     Args:
       program: an async function of a `Probe`.
       exc: an exception, a type or a function that makes one; an exception object is raised in every run.
-      allow: error types that the program may raise besides.
-      values: ``"any"`` if it may also return something else than it does undisturbed: a fallback, a part.
-      budget: how many checkpoints to try at most; if there are more, they are tried evenly spread.
-      max_steps: how many steps a run may take.
-      max_seconds: how much virtual time a run may take.
+      budget: how many calls to try at most; if there are more, those that are tried are spread over all of them.
+      options: see `Options`.
 
     Raises:
-      ConfigError: `exc` is a type that can't be called without arguments.
+      ConfigError: an argument makes no sense, such as `exc` being a type that can't be called without arguments.
+      RuntimeError: it is called inside of a Trio program.
     """
-    settings = Settings(
-        allow=types(allow), max_steps=max_steps, max_seconds=max_seconds, fault=maker(exc), values=values
-    )
-    bench = Bench(program, settings, runs=float("inf"), seconds=float("inf"))
-    found = Findings()
-    baseline = bench.run(Recipe(policy="trio"))
-    found.add(baseline)
-    traps = spread(baseline.traps, budget)
-    tried = 0
-    if not found:
-        for trap in traps:
-            run = bench.run(Recipe(policy="trio", fault_at=trap))
-            tried += run.where is not None
-            found.add(run)
-    return _report(bench, found, baseline.traps, len(traps), "checkpoint", not baseline.findings, tried)
+
+    def trials(run: Run) -> tuple[Iterator[Trial], int]:
+        return ((Recipe(policy="trio", fault_at=call), None) for call in bisection(run.traps)), run.traps
+
+    settings = settings_of("sweep_faults", options, maker(exc))
+    return _sweep(program, settings, budget, "call", trials)
 
 
-def _report(
-    bench: Bench, found: Findings, total: int, planned: int, what: str, swept: bool, tried: int | None = None
+def _sweep(
+    program: Program,
+    settings: Settings,
+    budget: int,
+    what: str,
+    trials_of: Callable[[Run], tuple[Iterator[Trial], int]],
 ) -> Report:
-    every = f"every {what} of this schedule" if planned == total else f"{planned} of {total} {what}s"
-    if tried is not None:
-        every += f"; {tried} could fail"
-    return found.report(
-        bench,
-        what=every if swept else "undisturbed",
-        points=planned if tried is None else tried,
-        schedules=bench.schedules,
-        exhausted=swept and planned == total,
-        stopped="the end of the sweep" if swept else "its very first run",
-    )
+    search = Search(program, settings, runs=budget, seconds=float("inf"))
+    search.bench.budget = float("inf")  # it is of points, not of runs
+    total = tried = struck = 0
+    points: list[int] = []
 
+    def go() -> str:
+        nonlocal total, tried, struck
+        trials, total = trials_of(search.baseline())
+        for trial in islice(trials, budget):
+            search.show(f"{tried} of {total} {what}s")
+            tried += 1
+            struck += search.tries(trial).disturbed
+            if trial[0].cancel_at is not None:
+                points.append(trial[0].cancel_at)
+        return "the end of the sweep" if tried == total else "the budget"
 
-def types(allow: Iterable[type[BaseException]] | type[BaseException]) -> tuple[type[BaseException], ...]:
-    """Return `allow` as a tuple.
+    def report(stopped: str, *, explains: bool) -> Report:
+        told = f"every {what} of this schedule" if tried == total else f"{tried} of {total} {what}s"
+        if struck < tried:
+            told += f"; {struck} could {'fail' if what == 'call' else 'fire'}"
+        untried = tuple(sorted({*range(total)}.difference(points))) if points else ()
+        if untried:
+            told += f", not those at {ranges(untried)}"
+        return search.found.report(
+            search.bench,
+            what=told,
+            points=struck,
+            timeouts=struck if what == "lone timeout" else 0,
+            untried=untried,
+            exhausted=tried == total,
+            stopped=stopped,
+            explains=explains,
+        )
 
-    Raises:
-      ConfigError: something else than error types is in it.
-    """
-    allowed = (allow,) if isinstance(allow, (type, BaseException)) else tuple(allow)
-    if not all(isinstance(cast("object", kind), type) and issubclass(kind, BaseException) for kind in allowed):
-        raise ConfigError(f"allow={allow!r}: give error types, allow=OSError or allow=(OSError, ValueError)")
-    return allowed
+    return search.report(go, report)
 
 
 def maker(exc: BaseException | type[BaseException] | Callable[[], BaseException]) -> Callable[[], BaseException]:

@@ -1,0 +1,120 @@
+"""What is done to a program in one run: it is cancelled, one of its scopes runs out of time, or a call fails.
+
+At most one of these happens, at one point. Here is kept how the program stood then, and who was first to notice.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trio_steps.testing._places import Place
+
+    from .faults import Fault
+    from .player import Player
+    from .scopes import Entered, Scopes
+    from .token import Recipe
+    from .trace import Story, Where
+
+INJECTED: Final = "cancelled by trio_steps.testing"
+"""The reason of the cancellation that is injected; how a `trio.Cancelled` is known to belong to it."""
+
+
+@final
+class Disturbance:
+    """What is to be done to one run of a program, and what came of it.
+
+    Attributes:
+      done: whether it has been done.
+      cancels: whether it is that the program is cancelled.
+      scope: around all of the program.
+      expired: the scope that has run out of time.
+      fault: what makes a call fail.
+      since: the virtual time at which it was done; infinite before.
+      where: how the program stood then.
+      reached: who was first to get the `Cancelled` that came of it, and at which line.
+      reached_by: that `Cancelled`.
+    """
+
+    def __init__(self, recipe: Recipe, fault: Fault, scopes: Scopes | None, story: Story) -> None:
+        self.done = False
+        self.cancels = recipe.cancel_at is not None
+        self.scope = trio.CancelScope()
+        self.expired: Entered | None = None
+        self.fault = fault
+        self.since = math.inf
+        self.where: Where | None = None
+        self.reached: tuple[str, Place | None] | None = None
+        self.reached_by: trio.Cancelled | None = None
+        self._recipe = recipe
+        self._at = recipe.expire_at if recipe.cancel_at is None else recipe.cancel_at
+        self._scopes = scopes
+        self._story = story
+
+    @property
+    def injected(self) -> bool:
+        """Whether the program has been cancelled."""
+        return self.done and self.cancels
+
+    def strike(self, point: int, now: float, players: Iterable[Player], last: Player | None) -> bool:
+        """Do it, if it is to be done at `point`; return whether it was."""
+        if point != self._at or self.done:
+            return False
+        if not self.cancels:
+            assert self._scopes is not None
+            number, chance = self._recipe.scope, self._recipe.chance
+            self.expired = self._scopes.at(number) if chance is None else self._scopes.any(chance)
+            if self.expired is None:
+                self._at = None  # this run has no such scope here
+                return False
+        self.done = True
+        self.since = now
+        self.where = self._story.whereabouts(players, last)
+        if self.expired is None:
+            self._story.says(now, "THE PROGRAM IS CANCELLED")
+            self.scope.cancel(reason=INJECTED)
+        else:
+            self._story.says(now, f"{self.expired} EXPIRES".upper() if self.expired.place is None else self._loud())
+            self.expired.expire(now)
+        return True
+
+    def _loud(self) -> str:
+        assert self.expired is not None
+        return f"THE TIMEOUT SET AT {self.expired.place} EXPIRES"
+
+    def delivered(self, player: Player, error: trio.Cancelled, now: float) -> None:
+        """Take note that `player` got `error`."""
+        if self.reached is None and self.done and self._is_ours(player, error, now):
+            self.reached = player.label, player.place
+            self.reached_by = error
+
+    def _is_ours(self, player: Player, error: trio.Cancelled, now: float) -> bool:
+        if self.expired is None:
+            return error.reason == INJECTED
+        assert self._scopes is not None
+        inside = self.expired.player.path
+        # a deadline has no name in the Cancelled; it is ours if it can't be another's
+        return (
+            error.source == "deadline"
+            and now == self.since
+            and player.path[: len(inside)] == inside
+            and self._scopes.is_alone(self.expired, now)
+        )
+
+    def fault_fired(self, player: Player, players: Iterable[Player], now: float) -> BaseException:
+        """Return the fault, which `player` is about to get."""
+        self.done = True
+        self.where = self._story.whereabouts(players, player, about_to_go_on=True)
+        error = self.fault.fire()
+        self._story.says(now, f"{player.label} IS GIVEN {error!r}")
+        return error
+
+    @property
+    def caught(self) -> bool:
+        """Whether the scope that it is about has caught its `Cancelled`."""
+        return self.scope.cancelled_caught if self.expired is None else self.expired.has_caught

@@ -1,0 +1,105 @@
+"""Virtual time for code that asks Python for the time, and not Trio.
+
+The functions of the `time` module, and ``datetime.datetime.now``, are replaced for the length of a run, in the thread
+that it runs in. Code that has imported a function before (``from time import monotonic``) has the old one.
+
+A loop until it is late would never end on a clock that stands still while it runs. So whoever reads the time again and
+again, and no time has passed, gets a little more each time, and then more than a little. Trio's own time does not
+know of it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, final
+
+from .patches import patched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+EPOCH: Final = 946_684_800.0
+"""What `time.time` tells at virtual time 0: the first moment of the year 2000."""
+
+_TICK: Final = 1e-6  # seconds that pass from one reading to the next
+_PATIENCE: Final = 100  # readings, until more passes
+
+
+@final
+class FakeTime:
+    """Tells `now`, and a little more to whoever asks again and again."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._last = -1.0
+        self._readings = 0
+        self._thread = threading.get_ident()
+
+    def read(self) -> float:
+        """Return the time, later than it was told before."""
+        now = self._now()
+        if now > self._last:
+            self._readings = 0
+            self._last = now
+        else:
+            self._readings += 1
+            self._last += _TICK * 2 ** (self._readings // _PATIENCE)
+        return self._last
+
+    @contextmanager
+    def telling(self) -> Generator[None]:
+        """Replace the functions of Python that tell the time."""
+        with patched([*self._functions(), (dt, "datetime", self._datetime())]):
+            yield
+
+    def _functions(self) -> list[tuple[Any, str, Any]]:
+        def seconds(name: str, start: float) -> Callable[[], float]:
+            real: Callable[[], float] = getattr(time, name)
+            return lambda: self.read() + start if threading.get_ident() == self._thread else real()
+
+        def nanoseconds(name: str, start: float) -> Callable[[], int]:
+            real: Callable[[], int] = getattr(time, name)
+            return lambda: round((self.read() + start) * 1e9) if threading.get_ident() == self._thread else real()
+
+        starts = {"monotonic": 0.0, "perf_counter": 0.0, "time": EPOCH}
+        return [(time, name, seconds(name, start)) for name, start in starts.items()] + [
+            (time, f"{name}_ns", nanoseconds(f"{name}_ns", start)) for name, start in starts.items()
+        ]
+
+    def _datetime(self) -> type[dt.datetime]:
+        real = dt.datetime
+        read = self.read
+        thread = self._thread
+
+        class Kind(type):
+            def __instancecheck__(cls, instance: object) -> bool:
+                return isinstance(instance, real)
+
+            def __subclasscheck__(cls, subclass: type) -> bool:
+                return issubclass(subclass, real)
+
+        class FakeDatetime(real, metaclass=Kind):  # type: ignore[misc,valid-type]
+            """A `datetime.datetime` whose now is virtual; what it makes are real ones."""
+
+            def __new__(cls, *arguments: Any, **named: Any) -> Any:
+                return real(*arguments, **named)
+
+            @classmethod
+            def now(cls, tz: dt.tzinfo | None = None) -> Any:
+                if threading.get_ident() != thread:
+                    return real.now(tz)
+                return real.fromtimestamp(read() + EPOCH, tz)
+
+            @classmethod
+            def today(cls) -> Any:
+                return cls.now()
+
+            @classmethod
+            def utcnow(cls) -> Any:
+                return cls.now(dt.UTC).replace(tzinfo=None)
+
+        FakeDatetime.__name__ = FakeDatetime.__qualname__ = "datetime"
+        return FakeDatetime

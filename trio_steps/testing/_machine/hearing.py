@@ -1,0 +1,135 @@
+"""What Python has to say of the objects of one run, and of no other: warnings, and errors that nobody can catch.
+
+An async generator that is left to the collector is closed late. That is a fault only if it had something to do when
+it is closed: a ``finally``, an ``async with``, an ``except`` that can see a `GeneratorExit`. Python warns of all of
+them, so they are looked at before they are closed: the handlers around the ``yield`` where each one stands.
+"""
+
+from __future__ import annotations
+
+import dis
+import gc
+import re
+import sys
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, final
+
+from trio_steps.testing._findings import Finding
+from trio_steps.testing._places import Place, place_of_error, scrub
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from types import CodeType
+
+_ORIGIN: Final = re.compile(r'File "(.+)", line (\d+), in (\S+)')
+_LOADS: Final = ("LOAD_", "BUILD_TUPLE", "PUSH_EXC_INFO", "NOP", "CACHE", "RESUME")
+_PASSES_ON: Final = frozenset({"CALL_INTRINSIC_1", "RERAISE", "COPY", "END_ASYNC_FOR", "CLEANUP_THROW"})
+_SEE_ALL: Final = frozenset({"BaseException", "GeneratorExit"})
+
+
+@final
+class Hearing:
+    """Collects what there is to hear of one run.
+
+    Attributes:
+      findings: what was heard.
+    """
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    @contextmanager
+    def listening(self, origins: bool) -> Generator[None]:
+        """Listen; `origins`: have coroutines remember where they were made."""
+        hook, collects, depth = sys.unraisablehook, gc.isenabled(), sys.get_coroutine_origin_tracking_depth()
+        sys.unraisablehook = self._unraisable
+        sys.set_coroutine_origin_tracking_depth(1 if origins else 0)
+        gc.disable()
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                yield
+        finally:
+            sys.unraisablehook = hook
+            sys.set_coroutine_origin_tracking_depth(depth)
+            if collects:
+                gc.enable()
+        for warning in caught:
+            self._warned(warning)
+
+    def _unraisable(self, what: Any) -> None:
+        place = None if what.exc_value is None else place_of_error(what.exc_value)
+        text = scrub(f"{type(what.exc_value).__name__}: {what.exc_value}, ignored in {what.object!r}")
+        self.findings.append(Finding(invariant="warning", message=text, place=place))
+
+    def _warned(self, warning: warnings.WarningMessage) -> None:
+        text = str(warning.message)
+        if text.startswith("Async generator"):
+            return  # `watch_generators` has seen it
+        if "was never awaited" not in text:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+            return
+        origin = _ORIGIN.search(text)
+        place = None if origin is None else Place(origin[1], int(origin[2]), origin[3])
+        text = scrub(text.split("\n", 1)[0])
+        self.findings.append(
+            Finding(invariant="warning", message=text, place=place, category=warning.category, what=text)
+        )
+
+    def watch_generators(self) -> None:
+        """Look at async generators that are left to the collector; called in the run, whose hooks Trio puts back."""
+        hooks = sys.get_asyncgen_hooks()
+        assert hooks.finalizer is not None
+        finalizer = hooks.finalizer
+
+        def look(generator: Any) -> None:
+            frame = generator.ag_frame
+            if frame is not None and has_clean_up(frame.f_code, frame.f_lasti):
+                name = f"{frame.f_globals.get('__name__')}.{generator.__qualname__}"
+                message = (
+                    f"Async generator {name!r} was garbage collected before it had been exhausted, and had clean-up "
+                    "to do: put 'async with aclosing(...):' around its use"
+                )
+                place = Place(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+                self.findings.append(
+                    Finding(invariant="warning", message=message, place=place, category=ResourceWarning)
+                )
+            del frame
+            finalizer(generator)
+
+        sys.set_asyncgen_hooks(finalizer=look)
+
+
+def has_clean_up(code: CodeType, at: int) -> bool:
+    """Tell whether anything runs when `GeneratorExit` is raised at instruction `at` of `code`."""
+    instructions = {instruction.offset: instruction for instruction in dis.get_instructions(code)}
+    entries: list[Any] = vars(dis.Bytecode(code))["exception_entries"]  # stubs don't know of it
+    seen: set[int] = set()
+    while True:
+        target = next((entry.target for entry in entries if entry.start <= at < entry.end), None)
+        if target is None or target in seen:
+            return False
+        if _acts(instructions, target):
+            return True
+        seen.add(target)
+        at = target  # it raises the same again, and another handler may be around it
+
+
+def _acts(instructions: dict[int, dis.Instruction], start: int) -> bool:
+    """Tell whether the handler at `start` does something about a `GeneratorExit`."""
+    names: set[object] = set()
+    offsets = iter(sorted(offset for offset in instructions if offset >= start))
+    for offset in offsets:
+        operation = instructions[offset].opname
+        if operation == "CHECK_EXC_MATCH":  # except X
+            if not _SEE_ALL.isdisjoint(names):
+                return True
+            jump = next(instructions[after] for after in offsets if "JUMP" in instructions[after].opname)
+            return _acts(instructions, jump.argval)
+        if operation in _PASSES_ON:
+            return False
+        if not operation.startswith(_LOADS):
+            return True  # the body of a finally, or the end of a with
+        names.add(instructions[offset].argval)
+    raise AssertionError("a handler has an end")

@@ -1,0 +1,238 @@
+"""Which cancel scopes the program is inside of, and how one of them runs out of time.
+
+To let one timeout fire at one moment, we have to know the scopes that are entered just then. Trio does not list them.
+
+Naive answers: look for scopes in the variables of all frames (``with move_on_after(1):`` has no variable), or among
+all objects of the collector (which does not know who is inside of them, nor since which line).
+
+What is done instead: while a run is watched, entering and leaving a `trio.CancelScope` is written down, and the
+original does the rest. A nursery enters its scope like everybody else, but leaves it by a door of its own. It counts
+as left once its task does not list it any more.
+
+What is deliberately not done: nothing is cancelled. The deadline of the scope becomes *now*, and Trio does what it
+does when a deadline has come. Only so has the `Cancelled` the right source, and only so does code that asks a scope
+see what it would see.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, cast, final
+
+import trio
+
+from trio_steps._core.scope import current
+from trio_steps.testing._places import Place, place_of_entering
+
+from .patches import patched
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from .player import Player
+
+_MANAGER: Final[Any] = type(trio.open_nursery(strict_exception_groups=True))
+_OPENS_NURSERY: Final = _MANAGER.__aenter__.__code__
+_SLEEPS: Final[Any] = trio.sleep_until.__code__  # by a scope with a deadline, which is no timeout
+
+
+@final
+class Entered:
+    """A scope that was entered.
+
+    Attributes:
+      number: the how many-th in this run it was, from 0.
+      player: the task that is inside.
+      place: the line at which it was entered, if that was asked for.
+      step: the full name of the step or fork that it belongs to, if it is one of ours.
+      first: the first point at which it could have expired, or -1.
+      last: the last such point.
+      expired: whether it was made to expire.
+      caught: whether it has caught the `Cancelled` that came of it.
+      left: whether the program is out of it.
+    """
+
+    __slots__ = (
+        "_scope",
+        "caught",
+        "expired",
+        "first",
+        "last",
+        "left",
+        "number",
+        "place",
+        "player",
+        "scope_id",
+        "step",
+    )
+
+    def __init__(self, number: int, scope: trio.CancelScope, player: Player) -> None:
+        self.number = number
+        self.player = player
+        self.place: Place | None = None
+        self.step: str | None = None
+        self.first = self.last = -1
+        self.expired = self.caught = self.left = False
+        self.scope_id = id(scope)
+        self._scope: trio.CancelScope | None = scope
+
+    @property
+    def deadline(self) -> float:
+        """The time at which it expires; infinite if it doesn't, or has."""
+        scope = self._scope
+        return math.inf if scope is None or scope.cancel_called else scope.deadline
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether its deadline has come; unlike `trio.CancelScope.cancel_called`, this changes nothing."""
+        return self._scope is not None and self._scope.deadline <= now
+
+    def expire(self, now: float) -> None:
+        """Let its deadline be `now`."""
+        assert self._scope is not None
+        self.expired = True
+        self._scope.deadline = now
+
+    def leave(self) -> None:
+        """Take note that the program is out of it; from here on it is not kept alive."""
+        if self._scope is not None:
+            self.caught = self._scope.cancelled_caught
+        if not self.expired:
+            self._scope = None
+        self.left = True
+
+    @property
+    def has_caught(self) -> bool:
+        """Whether it has caught its `Cancelled`, now or when it was left."""
+        return self.caught if self._scope is None else self._scope.cancelled_caught
+
+    def raised(self, error: BaseException) -> bool:
+        """Tell whether `error` is shown to be raised on behalf of this scope: who raised it knew the scope."""
+        if self.step is not None and getattr(error, "step", None) == self.step:
+            return True
+        traceback = error.__traceback__
+        while traceback is not None:
+            if any(map(self._is_known_to, traceback.tb_frame.f_locals.values())):
+                return True
+            traceback = traceback.tb_next
+        return False
+
+    def _is_known_to(self, value: object) -> bool:
+        if value is self._scope:
+            return True
+        held = gc.get_referents(value)
+        named = [inner for one in held if type(one) is dict for inner in cast("dict[str, object]", one).values()]
+        return any(one is self._scope for one in (*held, *named))
+
+    def __str__(self) -> str:
+        what = "a timeout" if self.step is None else f"the timeout of step {self.step!r}"
+        return f"{what} in task {self.player.label}" + ("" if self.place is None else f", set at {self.place.story},")
+
+
+@final
+class Scopes:
+    """All scopes of one run.
+
+    Attributes:
+      entered: those that could have expired at some point, in the order of their numbers; empty unless listed.
+      others: whether another scope has run out of time by itself, and caught what came of it.
+      between: for every point, whether it was between two batches of Trio; empty unless listed.
+    """
+
+    def __init__(self, *, places: bool, lists: bool) -> None:
+        self.entered: list[Entered] = []
+        self.others = False
+        self.between = bytearray()
+        self._count = 0
+        self._places = places
+        self._lists = lists
+        self._live: dict[int, Entered] = {}
+        self._nurseries: dict[Player, list[Entered]] = {}
+
+    @contextmanager
+    def watching(self, tasks: dict[trio.lowlevel.Task, Player]) -> Generator[None]:
+        """Write down what happens to scopes of `tasks`."""
+        enter: Any = trio.CancelScope.__enter__
+        leave: Any = trio.CancelScope.__exit__
+
+        @trio.lowlevel.enable_ki_protection
+        def entering(scope: trio.CancelScope) -> Any:
+            entered = enter(scope)
+            frame = inspect.currentframe()
+            caller = frame.f_back.f_code if frame is not None and frame.f_back is not None else None
+            if caller is not _SLEEPS and trio.lowlevel.in_trio_task():
+                player = tasks.get(trio.lowlevel.current_task())
+                if player is not None:
+                    self._enter(scope, player, caller is _OPENS_NURSERY)
+            return entered
+
+        @trio.lowlevel.enable_ki_protection
+        def leaving(scope: trio.CancelScope, *error: Any) -> Any:
+            try:
+                return leave(scope, *error)
+            finally:
+                left = self._live.pop(id(scope), None)
+                if left is not None:
+                    self._leave(left, trio.current_time())
+
+        with patched([(trio.CancelScope, "__enter__", entering), (trio.CancelScope, "__exit__", leaving)]):
+            yield
+
+    def _enter(self, scope: trio.CancelScope, player: Player, of_nursery: bool) -> None:
+        entered = Entered(self._count, scope, player)
+        self._count += 1
+        self._live[id(scope)] = entered
+        if of_nursery:
+            self._nurseries.setdefault(player, []).append(entered)
+        if self._places:
+            entered.place, ours = place_of_entering()
+            step = current.get()
+            if ours and step is not None:
+                entered.step = step.name
+
+    def _leave(self, entered: Entered, now: float) -> None:
+        due = entered.is_due(now) and not entered.expired
+        entered.leave()
+        self.others |= due and entered.caught
+
+    def moved(self, player: Player, now: float) -> None:
+        """Look which nurseries `player` is out of, when it has taken a step."""
+        nurseries = self._nurseries.get(player)
+        if not nurseries:
+            return
+        open_ = () if player.ended else {id(nursery.cancel_scope) for nursery in player.task.child_nurseries}
+        for entered in nurseries:
+            if entered.scope_id not in open_:
+                self._live.pop(entered.scope_id, None)
+                self._leave(entered, now)
+        self._nurseries[player] = [entered for entered in nurseries if not entered.left]
+
+    def reach(self, point: int, *, between_batches: bool) -> None:
+        """Take note of what could expire at `point`, when the program comes there."""
+        if not self._lists or point < len(self.between):
+            return
+        self.between.append(between_batches)
+        for entered in self._live.values():
+            if entered.deadline < math.inf:
+                if entered.first < 0:
+                    entered.first = point
+                    self.entered.append(entered)
+                entered.last = point
+
+    def at(self, number: int) -> Entered | None:
+        """Return the scope of that number, if it can expire now."""
+        for entered in self._live.values():
+            if entered.number == number and entered.deadline < math.inf:
+                return entered
+        return None
+
+    def any(self, chance: float) -> Entered | None:
+        """Return one that can expire now: the first for 0, the last for almost 1."""
+        able: Sequence[Entered] = [entered for entered in self._live.values() if entered.deadline < math.inf]
+        return able[int(chance * len(able))] if able else None
+
+    def is_alone(self, expired: Entered, now: float) -> bool:
+        """Tell whether no other scope has run out of time at this moment."""
+        return not any(entered is not expired and entered.is_due(now) for entered in self._live.values())

@@ -1,0 +1,96 @@
+"""What goes for every run of a program, as the user says it and as the machine takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Literal, TypeAlias, TypedDict, cast, final
+
+import attrs
+
+from trio_steps._core.errors import ConfigError
+from trio_steps.testing._findings import FaultInjectedError, Finding, Ignore, OfCategory, ignores
+from trio_steps.testing._probe import Probe
+
+Program: TypeAlias = Callable[[Probe], Awaitable[Any]]
+"""An async function that is called with a new `Probe` for each run."""
+
+Values: TypeAlias = Literal["undisturbed", "any"] | Callable[[Any], bool]
+"""What a program may return when it is disturbed: what it returns undisturbed, anything, or what a predicate likes."""
+
+Ignored: TypeAlias = str | type[Warning] | Ignore
+"""What is not to be reported: an invariant by name, a class of warnings, or an `Ignore`."""
+
+
+class Options(TypedDict, total=False):
+    """What every function that runs a program understands.
+
+    Attributes:
+      allow: error types that the program may raise.
+      ignore: findings that are counted and not reported: an invariant by name, ``"warning"``; a class of warnings,
+        `ResourceWarning`; or an `Ignore`; or several of them.
+      values: what the program may return when it is disturbed: ``"undisturbed"``, what it returns undisturbed as
+        well; ``"any"``; or a predicate of the value.
+      clock: have the functions of the `time` module and ``datetime.datetime.now`` tell virtual time.
+      max_steps: how many steps of tasks a run may have; fewer are left to it when it is cancelled.
+      max_seconds: how much virtual time it may take after it was cancelled.
+    """
+
+    allow: Iterable[type[BaseException]] | type[BaseException]
+    ignore: Iterable[Ignored] | Ignored
+    values: Values
+    clock: bool
+    max_steps: int
+    max_seconds: float
+
+
+def _types(allow: object) -> tuple[type[BaseException], ...]:
+    allowed = (allow,) if isinstance(allow, (type, BaseException)) else tuple(cast("Iterable[object]", allow))
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in allowed):
+        raise ConfigError(f"allow={allow!r}: give error types, allow=OSError or allow=(OSError, ValueError)")
+    return cast("tuple[type[BaseException], ...]", allowed)
+
+
+def _checked(values: Any) -> Values:
+    if values not in ("undisturbed", "any") and not callable(values):
+        raise ConfigError(
+            f'values={values!r}: give "undisturbed", "any", or a function that tells of a value if it is fine'
+        )
+    return cast("Values", values)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What goes for every run of a program; see `Options`.
+
+    Attributes:
+      fault: makes what `sweep_faults` raises.
+
+    Raises:
+      ConfigError: one of them makes no sense.
+    """
+
+    allow: tuple[type[BaseException], ...] = attrs.field(default=(), converter=_types)
+    ignore: tuple[Ignore | OfCategory, ...] = attrs.field(default=(), converter=ignores)
+    values: Values = attrs.field(default="undisturbed", converter=_checked)
+    clock: bool = False
+    max_steps: int = 20_000
+    max_seconds: float = 300.0
+    fault: Callable[[], BaseException] = FaultInjectedError
+
+    def ignores(self, finding: Finding) -> bool:
+        """Tell whether `finding` is not to be reported."""
+        return any(rule.fits(finding) for rule in self.ignore)
+
+
+def settings_of(function: str, options: Options, fault: Callable[[], BaseException] = FaultInjectedError) -> Settings:
+    """Return what the options of `function` say.
+
+    Raises:
+      ConfigError: one of them makes no sense.
+      TypeError: there is no such option.
+    """
+    for name in options:
+        if name not in Options.__annotations__:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+    return Settings(**options, fault=fault)

@@ -1,0 +1,103 @@
+"""What was found so far, each thing once; and how each becomes a failure that a person can act on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from trio_steps.testing._machine.conductor import name_of
+from trio_steps.testing._machine.schedules import POLICIES
+from trio_steps.testing._report import Failure, Report, failure_of
+
+from .minimise import minimise
+
+if TYPE_CHECKING:
+    from trio_steps.testing._findings import Finding
+    from trio_steps.testing._machine.run import Run
+
+    from .bench import Bench
+
+_MOST: Final = 20  # failures that are explained
+
+
+@final
+class Findings:
+    """What was found so far, each thing once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, str], tuple[int, Run, Finding]] = {}
+        self._more = 0
+
+    def __len__(self) -> int:
+        return len(self._found) + self._more
+
+    def add(self, run: Run, number: int) -> None:
+        """Keep what is new in run number `number`, and of what is known the run that shows it with least."""
+        for finding in run.findings:
+            known = self._found.get(finding.key)
+            if known is not None:
+                if _simplicity(run) < _simplicity(known[1]):
+                    self._found[finding.key] = known[0], run, finding
+            elif len(self._found) < _MOST:
+                self._found[finding.key] = number, run, finding
+            else:
+                self._more += 1
+
+    def report(
+        self,
+        bench: Bench,
+        *,
+        what: str,
+        points: int,
+        exhausted: bool,
+        stopped: str,
+        timeouts: int = 0,
+        untried: tuple[int, ...] = (),
+        explains: bool = True,
+    ) -> Report:
+        """Return the report of what `bench` has tried; if it `explains`, with the least that shows each finding."""
+        runs, schedules, ignored = (
+            bench.runs,
+            bench.schedules,
+            dict(bench.ignored),
+        )  # not those that it takes to explain
+        failures = tuple(
+            _explain(bench, number, run, finding)
+            if explains
+            else failure_of(run, finding, name_of(bench.program), number=number)
+            for number, run, finding in self._found.values()
+        )
+        notes = dict(bench.notes)
+        if self._more:
+            notes[f"{self._more} more were found than are shown: repair these first"] = None
+        return Report(
+            program=name_of(bench.program),
+            what=what,
+            runs=runs,
+            points=points,
+            timeouts=timeouts,
+            untried=untried,
+            schedules=schedules,
+            exhausted=exhausted,
+            stopped=stopped,
+            failures=failures,
+            ignored=ignored,
+            notes=tuple(notes),
+        )
+
+
+def _simplicity(run: Run) -> tuple[int, int, int]:
+    recipe = run.recipe
+    at = recipe.expire_at if recipe.cancel_at is None else recipe.cancel_at
+    return POLICIES.index(recipe.policy), len(recipe.deviations), (recipe.fault_at or 0) if at is None else at
+
+
+def _explain(bench: Bench, number: int, run: Run, finding: Finding) -> Failure:
+    """Find the least that shows `finding`, and put it in words."""
+    name = name_of(bench.program)
+    least = minimise(bench, run, finding)
+    told = bench.run(least.recipe, keep_log=True)
+    for found in told.findings:
+        if found.key == finding.key:
+            return failure_of(told, found, name, number=number)
+    note = "the same choices gave another run the next time: the program is not deterministic"
+    return failure_of(run, finding, name, number=number, notes=[note])

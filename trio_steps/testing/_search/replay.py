@@ -1,0 +1,130 @@
+"""Single runs: one of the user's choice, one that is done again, and the same one twice."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+import attrs
+
+from trio_steps.testing._compare import same, show
+from trio_steps.testing._findings import ExplorationError, FaultInjectedError, Finding
+from trio_steps.testing._machine.conductor import name_of
+from trio_steps.testing._machine.schedules import Shuffled
+from trio_steps.testing._machine.settings import settings_of
+from trio_steps.testing._machine.token import Recipe, fingerprint, parse
+from trio_steps.testing._machine.trace import first_difference
+from trio_steps.testing._report import failure_of
+
+from .bench import Bench
+from .sweep import maker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Unpack
+
+    from trio_steps.testing._machine.run import Run
+    from trio_steps.testing._machine.settings import Options, Program
+
+
+def run_once(
+    program: Program, *, seed: int | None = None, cancel_at: int | None = None, **options: Unpack[Options]
+) -> Run:
+    """Run `program` once, on a virtual clock, and check it.
+
+    Args:
+      program: an async function of a `Probe`.
+      seed: of a random order; None for FIFO.
+      cancel_at: the number of the point at which to cancel the program; they are counted from 0.
+      options: see `Options`.
+
+    Raises:
+      ConfigError: an argument makes no sense.
+      RuntimeError: it is called inside of a Trio program.
+    """
+    bench = Bench(program, settings_of("run_once", options), runs=1, seconds=0)
+    schedule = None if seed is None else Shuffled(seed, 50)
+    return bench.run(Recipe(cancel_at=cancel_at), schedule=schedule, keep_log=True)
+
+
+def replay(
+    program: Program,
+    token: str,
+    *,
+    exc: BaseException | type[BaseException] | Callable[[], BaseException] = FaultInjectedError,
+    **options: Unpack[Options],
+) -> Run:
+    """Run `program` as it ran when it failed, under a debugger if you like.
+
+    Args:
+      program: an async function of a `Probe`.
+      token: from the report of the failure.
+      exc: the fault, for a token from `sweep_faults`.
+      options: as they were then; see `Options`.
+
+    Raises:
+      TokenError: the token is damaged, or of another version of Trio or of trio_steps.
+      ConfigError: an argument makes no sense, such as `exc` being a type that can't be called without arguments.
+      RuntimeError: it is called inside of a Trio program.
+    """
+    recipe, mark = parse(token)
+    bench = Bench(program, settings_of("replay", options, maker(exc)), runs=1, seconds=0)
+    if recipe.disturbs and bench.settings.values != "any":
+        bench.run(recipe.undisturbed)  # what it returns undisturbed
+    run = bench.run(recipe, keep_log=True)
+    if fingerprint(run.order) != mark:
+        note = "the program ran differently when this token was made: it has changed since, or is not deterministic"
+        run = attrs.evolve(run, notes=(*run.notes, note))
+    return run
+
+
+def check_determinism(program: Program, *, seed: int = 0, runs: int = 3, **options: Unpack[Options]) -> None:
+    """Run `program` some times in the same order, and compare what its tasks did and what it returned.
+
+    Args:
+      program: an async function of a `Probe`.
+      seed: of the order.
+      runs: how many.
+      options: see `Options`.
+
+    Raises:
+      ExplorationError: it did something else although everything was the same; the text shows where.
+      ConfigError: an argument makes no sense.
+      RuntimeError: it is called inside of a Trio program.
+    """
+    first = run_once(program, seed=seed, **options)
+    for _ in range(runs - 1):
+        run = compared(first, run_once(program, seed=seed, **options))
+        for finding in run.findings:
+            if finding.invariant == "determinism":
+                raise ExplorationError(str(failure_of(run, finding, name_of(program))))
+
+
+def compared(first: Run, second: Run) -> Run:
+    """Return the second run, with what is different from the first as a finding."""
+    difference = first_difference(first.order, second.order)
+    told = first_difference(first.trace, second.trace)
+    if difference is not None or told is not None:
+        lines = [f"the same choices led elsewhere at step {difference if difference is not None else told}"]
+        if told is not None:
+            pairs = list(zip_longest(first.trace, second.trace, fillvalue="(the end)"))
+            lines += [f"  first  {pairs[told][0].strip()}", f"  then   {pairs[told][1].strip()}"]
+        what = "order"
+    elif _outcome(first) != _outcome(second):
+        lines = ["the same choices led to another end", f"  first  {_outcome(first)}", f"  then   {_outcome(second)}"]
+        what = "outcome"
+    elif not same(first.value, second.value):
+        lines = [
+            "the same choices led to another value",
+            f"  first  {show(first.value)}",
+            f"  then   {show(second.value)}",
+        ]
+        what = "value"
+    else:
+        return second
+    finding = Finding(invariant="determinism", message="\n".join(lines), what=what)
+    return attrs.evolve(second, findings=(*second.findings, finding))
+
+
+def _outcome(run: Run) -> str:
+    return "it returned a value" if run.error is None else f"it raised {show(run.error)}"
