@@ -141,7 +141,7 @@ def test_run_shows_what_became_of_each_step(run) -> None:
         ["done", "later"],
         ["skipped", "skip"],
         ["done", "race/2"],
-        ["cancelled", "race/1"],
+        ["cancelled", "race/sleep_forever"],
         ["done", "race"],
         ["failed", "forgiven"],
         ["done", "several"],
@@ -205,7 +205,7 @@ def test_run_that_is_interrupted_cleans_up_and_says_what_was_unfinished(run) -> 
     head, last = err.splitlines()
     assert head == "interrupted: cleaning up …"
     assert last.startswith("unfinished: ")
-    assert {"'last/1'", "'last/2'"} == set(last.removeprefix("unfinished: ").split(", "))
+    assert {"'last/interrupted'", "'last/slow_cleanup'"} == set(last.removeprefix("unfinished: ").split(", "))
 
 
 def test_run_that_is_terminated_does_the_same(run) -> None:

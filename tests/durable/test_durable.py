@@ -170,10 +170,10 @@ async def test_saves_of_parallel_steps_take_turns_and_write_the_newest_journal(s
     store.before_write = before_write
     p = Pipeline("p").step("g", lambda: {"a": 1}, later, last)
     assert await p.run({}, store=store, run_id="r") == {"a": 1, "b": 2, "c": 3}
-    # that of g/2 waits for that of g/1, and is as new as g/3 then
+    # that of g/later waits for that of g/1, and is as new as g/last then
     assert [(change.step, sorted(change.parts)) for change in store.changes[1:4]] == [
         ("g/1", [2]),
-        ("g/3", [3, 4]),
+        ("g/last", [3, 4]),
         ("g", [5]),
     ]
 
@@ -225,7 +225,7 @@ async def test_failed_run_does_not_run_again_the_siblings_that_were_done(store, 
     with pytest.raises(ForkPartialError):
         await p.run({}, store=store, run_id="r")
     assert store.changes[-1].error == (
-        "ForkPartialError: fork 'g': 1 of 2 paths failed (1 sub-exception)\nin step 'g'\nOSError: no\nin step 'g/2'"
+        "ForkPartialError: fork 'g': 1 of 2 paths failed (1 sub-exception)\nin step 'g'\nOSError: no\nin step 'g/fail'"
     )
     assert await p.run({}, store=store, run_id="r") == {"a": 1, "b": 2}
     assert steps.ran == ["a", "b", "b"]
@@ -441,7 +441,7 @@ async def test_step_that_waits_for_its_turn_to_be_saved_when_the_run_is_cancelle
         await p.run({}, store=store, run_id="r")
     assert [(change.status, change.step, sorted(change.parts)) for change in store.changes[1:]] == [
         ("running", "g/1", [2]),
-        ("cancelled", "g/2", [3]),
+        ("cancelled", "g/later", [3]),
     ]
 
 
@@ -539,7 +539,7 @@ def test_run_that_is_cancelled_anywhere_goes_on_and_does_not_do_again_what_was_t
 
         store.before_write = before_write
         inner = Pipeline("in").step("a", step("g/in/a", a=1)).step("b", step("g/in/b", b=2))
-        p = Pipeline("p").step("g", inner, step("g/2", c=3)).step("d", step("d", d=4))
+        p = Pipeline("p").step("g", inner, step("g/run", c=3)).step("d", step("d", d=4))
         p = p.for_each("each", lambda n: n, over="ns", each="n", into="out", concurrency=1)
         try:
             await run()
@@ -547,6 +547,6 @@ def test_run_that_is_cancelled_anywhere_goes_on_and_does_not_do_again_what_was_t
             with trio.CancelScope(shield=True):
                 assert store.claimed == set()
                 assert await run() == {"ns": [1, 2], "a": 1, "b": 2, "c": 3, "d": 4, "out": [1, 2]}
-                assert set(ran) == {"g/in/a", "g/in/b", "g/2", "d"}
+                assert set(ran) == {"g/in/a", "g/in/b", "g/run", "d"}
 
     sweep_cancellation(program).raise_if_failed()

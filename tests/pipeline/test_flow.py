@@ -283,11 +283,13 @@ REJECTED = {
     ),
     "a key of a settled step": (
         [parallel("both", fetch_user, fetch_user, mode="settle"), run("use", no_output)],
-        ["step 'both/2' provides it only if it succeeds, and step 'both/1' provides it only if it succeeds"],
+        [
+            "step 'both/fetch_user#2' provides it only if it succeeds, and step 'both/fetch_user' provides it",
+        ],
     ),
     "a key of one path of a race": (
         [USER, parallel("race", fetch_orders, fetch_premium, mode="race"), run("count", count)],
-        ["step 'count' needs 'orders'", "step 'race/1' provides it only if it wins"],
+        ["step 'count' needs 'orders'", "step 'race/fetch_orders' provides it only if it wins"],
     ),
     "a key of one case": (
         [branch("route", premium=[USER], basic=[]), run("use", no_output)],
@@ -324,7 +326,7 @@ REJECTED = {
     ),
     "a key that only one member of a group may have when it is settled": (
         [USER, parallel("both", fetch_orders, no_output, mode="settle"), run("count", count)],
-        ["step 'count' needs 'orders'", "step 'both/1' provides it only if it succeeds"],
+        ["step 'count' needs 'orders'", "step 'both/fetch_orders' provides it only if it succeeds"],
     ),
     "a key that a fork's path needs": (
         [run("views", fork("views", mode="all", paths=[step(fetch_orders, id="pro")]), provides="views")],

@@ -184,7 +184,7 @@ async def test_failure_that_is_forgiven_is_logged_with_its_traceback(on_error, c
 
 async def test_failure_that_a_settle_forgives_is_logged(caplog) -> None:
     await Pipeline("p").step("both", bad, lambda: {"b": 2}, mode="settle").run({})
-    assert messages(caplog) == [(logging.WARNING, "both/1 failed, and the run goes on without it", ValueError)]
+    assert messages(caplog) == [(logging.WARNING, "both/bad failed, and the run goes on without it", ValueError)]
 
 
 async def test_failure_that_a_hook_or_an_observer_receives_is_not_logged(caplog) -> None:

@@ -30,8 +30,8 @@ async def test_full_names_leave_out_the_root_and_the_name_of_a_single_nested_pip
     p = Pipeline("root").step("top", see).step("nest", inner).step("group", inner, see)
     await p.run({})
     assert names[:2] == ["top", "nest/see"]
-    assert sorted(names[2:]) == ["group/2", "group/inner/see"]
-    assert p.step_names == ("top", "nest", "nest/see", "group", "group/inner", "group/inner/see", "group/2")
+    assert sorted(names[2:]) == ["group/inner/see", "group/see"]
+    assert p.step_names == ("top", "nest", "nest/see", "group", "group/inner", "group/inner/see", "group/see")
 
 
 async def test_pipeline_as_a_path_of_a_fork_is_a_level_of_the_names() -> None:

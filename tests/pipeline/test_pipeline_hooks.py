@@ -90,7 +90,7 @@ async def test_inner_steps_report_before_their_container() -> None:
         "group/sub/one",
         "group/sub/two",
         "group/sub",
-        "group/2",
+        "group/give",
         "group",
         "route/sub/one",
         "route/sub/two",
@@ -105,7 +105,7 @@ async def test_member_shows_the_context_with_its_own_output() -> None:
     seen = {}
     p = Pipeline().step("g", gives(1, a=1), gives(2, b=1))
     await p.run({"x": 0}, on_step_complete=lambda event: seen.update({event.name: dict(event.context)}))
-    assert seen == {"g/1": {"x": 0, "a": 1}, "g/2": {"x": 0, "b": 1}, "g": {"x": 0, "a": 1, "b": 1}}
+    assert seen == {"g/give": {"x": 0, "a": 1}, "g/give#2": {"x": 0, "b": 1}, "g": {"x": 0, "a": 1, "b": 1}}
 
 
 async def test_hooks_of_constructor_and_run_are_both_called_and_may_be_async() -> None:
@@ -283,8 +283,8 @@ async def test_error_hook_sees_every_failure_once_where_it_happened() -> None:
     with pytest.raises(OSError, match="late"):
         await p.run({}, on_error=lambda name, error: told.append((name, error)))
     assert told[0] == ("nest/deep", inner)
-    assert sorted(told[1:-2], key=lambda each: each[0]) == [("g/1", member), ("g/sub/deep", inner)]
-    assert told[-2][0] == "g/3"
+    assert sorted(told[1:-2], key=lambda each: each[0]) == [("g/fail", member), ("g/sub/deep", inner)]
+    assert told[-2][0] == "g/give"
     assert isinstance(told[-2][1], StepTimeoutError)
     assert told[-1] == ("last", late)
 
@@ -295,7 +295,7 @@ async def test_error_hook_sees_an_error_that_is_raised_again_by_another_step() -
     p = Pipeline().step("a", fails(1, same), on_error="continue").step("b", fails(1, same), on_error="continue")
     p = p.step("g", fails(1, same), fails(2, same), mode="settle")
     await p.run({}, on_error=lambda name, error: told.append((name, error)))
-    assert told == [("a", same), ("b", same), ("g/1", same), ("g/2", same)]
+    assert told == [("a", same), ("b", same), ("g/fail", same), ("g/fail#2", same)]
 
 
 async def test_error_hook_sees_an_error_that_is_raised_again_by_the_next_attempt() -> None:
@@ -312,7 +312,7 @@ async def test_error_hook_sees_what_a_group_raises_only_if_it_is_new() -> None:
     p = Pipeline().step("g", fails(1, OSError()), gives(9), on_error="continue")
     p = p.step("h", gives(9), gives(9), timeout=1, on_error="continue")
     await p.run({}, on_error=lambda name, error: told.append((name, type(error))))
-    assert told == [("g/1", OSError), ("h", ForkPartialError)]
+    assert told == [("g/fail", OSError), ("h", ForkPartialError)]
 
 
 async def test_error_hook_sees_losers_of_a_race_and_elements() -> None:
@@ -323,7 +323,7 @@ async def test_error_hook_sees_losers_of_a_race_and_elements() -> None:
     p = Pipeline().step("r", fails(0, OSError()), gives(1), mode="race")
     p = p.for_each("e", bad, over="ns", each="n", into="out", mode="settle")
     await p.run({"ns": [1]}, on_error=lambda name, error: told.append(name))
-    assert told == ["r/1", "e/1"]
+    assert told == ["r/fail", "e/1"]
 
 
 # Stopping
@@ -353,7 +353,7 @@ async def test_stop_lets_siblings_finish_the_step_they_are_in_and_merges_what_th
     two = Pipeline("two").step("s", gives(3, b=1)).step("t", gives(1, never=1))
     p = Pipeline().step("g", one, two, gives(2, c=1), gives(1, never=1), concurrency=3).step("n", gives(1, never=1))
     assert await p.run({}, on_step_complete=stops_at("g/one/s", log)) == {"a": 1, "b": 1, "c": 1}
-    assert log == ["g/one/s", "g/3", "g/two/s"]
+    assert log == ["g/one/s", "g/give", "g/two/s"]
     assert trio.current_time() == 3
 
 
@@ -366,7 +366,7 @@ async def test_stop_at_the_last_inner_step_completes_the_containers(mode) -> Non
         .step("n", lambda: {"n": 1})
     )
     assert await p.run({}, on_step_complete=stops_at("g/sub/s", log)) == {"a": 1, "b": 1}
-    assert log == ["g/2", "g/sub/s", "g/sub", "g"]
+    assert log == ["g/give", "g/sub/s", "g/sub", "g"]
 
 
 async def test_stop_in_a_race_means_that_a_half_done_member_can_not_win() -> None:
@@ -430,10 +430,10 @@ async def test_observers_hear_of_every_step_with_its_full_name() -> None:
         (StepSucceeded, "nest", 1),
         (StepStarted, "g", 1),
         (PathsCounted, "g", 1),
-        (StepStarted, "g/1", 1),
-        (StepStarted, "g/2", 1),
-        (StepSucceeded, "g/1", 2),
-        (StepSucceeded, "g/2", 3),
+        (StepStarted, "g/give", 1),
+        (StepStarted, "g/give#2", 1),
+        (StepSucceeded, "g/give", 2),
+        (StepSucceeded, "g/give#2", 3),
         (StepSucceeded, "g", 3),
         (StepSucceeded, "root", 3),
     ]

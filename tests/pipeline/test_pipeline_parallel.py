@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import trio
 
@@ -17,6 +19,7 @@ from trio_steps import (
     StepInputError,
     StepTimeoutError,
     current_scope,
+    fork,
     otherwise,
     step,
     when,
@@ -57,7 +60,7 @@ async def test_policies_apply_among_outputs_then_against_the_context() -> None:
     assert await Pipeline().step("g", *two, merge_policy="skip").run({"a": 0}) == {"a": 0}
     with pytest.raises(KeyCollisionError) as caught:
         await Pipeline().step("g", *two, merge_policy="error").run({})
-    assert caught.value.sources == ("g/1", "g/2")
+    assert caught.value.sources == ("g/give", "g/give#2")
 
 
 async def test_members_do_not_see_what_others_change() -> None:
@@ -79,8 +82,8 @@ async def test_all_is_broken_by_one_failure_which_cancels_the_others() -> None:
     assert trio.current_time() == 1
     assert caught.value.exceptions == (error,)
     assert caught.value.step_id == "g"
-    assert caught.value.succeeded == (Fulfilled("3", {"b": 1}),)
-    assert error.__notes__ == ["in step 'g/1'"]
+    assert caught.value.succeeded == (Fulfilled("give#2", {"b": 1}),)
+    assert error.__notes__ == ["in step 'g/fail'"]
     assert isinstance(caught.value.failed[1].error, PathCancelledError)
 
 
@@ -517,3 +520,56 @@ def test_for_each_is_shown() -> None:
 def test_for_each_that_makes_no_sense_is_refused(build, message) -> None:
     with pytest.raises(ConfigError, match=message):
         build(Pipeline())
+
+
+def look(n=1):
+    return {"n": n}
+
+
+class Callee:
+    def __call__(self):
+        return {"e": 1}
+
+
+def odd():
+    return {"f": 1}
+
+
+odd.__name__ = "a/b"
+
+
+def test_members_are_named_like_paths_of_a_fork_or_by_their_position() -> None:
+    p = Pipeline().step(
+        "g",
+        look,
+        functools.partial(look, 2),
+        lambda: {"c": 1},
+        step(look, id="three"),
+        step(look, timeout=1),
+        Callee(),
+        odd,
+        Pipeline().step("s", look),
+        Pipeline("named").step("s", look),
+        step(look, id="look#2"),
+        fork("paths", mode="race", paths=[look]),
+        provides_d,
+    )
+    assert [name.removeprefix("g/") for name in p.step_names[1:] if not name.endswith("/s")] == [
+        "look",
+        "look#3",  # another one is called look#2 by hand
+        "3",
+        "three",
+        "look#4",
+        "Callee",
+        "7",
+        "8",
+        "named",
+        "look#2",
+        "paths",
+        "provides_d",
+    ]
+
+
+@step(provides="d")
+def provides_d(n=1):
+    return n

@@ -101,7 +101,7 @@ async def test_pipeline_of_the_contract_page_works_as_it_is_written(user_id, cas
     assert result == {"user_id": user_id, "total": 12}
     assert told == [
         ("fetch-user", 1),
-        ("fetch-data/1", 3),
+        ("fetch-data/fetch_orders", 3),
         ("fetch-data", 6),
         (f"route/{case}", 6),
         ("route", 6),
@@ -111,7 +111,7 @@ async def test_pipeline_of_the_contract_page_works_as_it_is_written(user_id, cas
         ("thumbnails", 9),
         ("finalize", 9),
     ]
-    assert failed == [("fetch-data/2", "StepTimeoutError"), ("forecast", "ConnectionError")]
+    assert failed == [("fetch-data/fetch_alerts", "StepTimeoutError"), ("forecast", "ConnectionError")]
 
 
 # The price
@@ -235,7 +235,7 @@ async def test_what_settle_and_continue_forgive_is_told_to_observers_too() -> No
     events = []
     p = Pipeline().step("g", bad, lambda: None, mode="settle").step("s", bad, on_error="continue")
     await p.run({}, observers=[events.append])
-    assert [event.name for event in events if isinstance(event, StepFailed)] == ["g/1", "s"]
+    assert [event.name for event in events if isinstance(event, StepFailed)] == ["g/bad", "s"]
 
 
 async def test_hooks_and_options_can_be_annotated_by_public_names() -> None:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Literal, cast
 import attrs
 
 from trio_steps._core.errors import ConfigError
-from trio_steps._core.step import Step
 from trio_steps._fork.paths import Known
 from trio_steps._pipeline.contract.flow import together
 from trio_steps._pipeline.definition import Group
 from trio_steps._pipeline.run.parallel import WholeRace, member_path
 
-from .options import check_name, numbered, split_name
-from .steps import NewStep, Part, part_of
+from .options import numbered, own_name, split_name
+from .steps import NewStep, part_of
 
 if TYPE_CHECKING:
     import trio
@@ -61,15 +60,11 @@ def _parallel(
 ) -> Program:
     if mode not in _MODES:
         raise ConfigError(f'step {new.full!r}: mode={mode!r}: use "all", "settle" or "race"')
-    ids: dict[str, None] = {}
-    parts: list[Part] = []
-    for number, function in enumerate(functions, 1):
-        id = numbered(check_name(function.id) if isinstance(function, Step) and function.id_given else str(number), ids)
-        ids[id] = None
-        parts.append(part_of(function, f"{new.full}/{id}", new.share))
+    ids = _ids(functions)
+    parts = [part_of(function, f"{new.full}/{id}", new.share) for id, function in zip(ids, functions)]  # noqa: B905
     for part in parts:
         new.require(part.needs)
-    known = Known(list(ids), [member_path(index) for index in range(len(ids))])
+    known = Known(ids, [member_path(index) for index in range(len(ids))])
     body = Group(
         mode=cast('Literal["all", "settle", "race"]', mode),
         ids=tuple(ids),
@@ -77,3 +72,19 @@ def _parallel(
         plan=attrs.evolve(new.fork(WholeRace if mode == "race" else mode, concurrency), known=known),
     )
     return new.added(body, together([part.provided for part in parts], mode, new.merge_policy))
+
+
+def _ids(functions: tuple[object, ...]) -> list[str]:
+    """Return what members are called: as paths of a fork are, or by their position if they have no name.
+
+    An id that was given by hand stays as it is, and others make way for it.
+    """
+    names = [own_name(function) for function in functions]
+    ids: dict[int, str] = {}
+    taken: set[str] = set()
+    for by_hand in (True, False):
+        for index, (name, given) in enumerate(names):
+            if given is by_hand:
+                ids[index] = numbered(str(index + 1) if name is None else name, taken)
+                taken.add(ids[index])
+    return [ids[index] for index in range(len(names))]

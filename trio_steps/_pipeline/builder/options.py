@@ -75,12 +75,18 @@ def name_for(program: Program, given: str | None, functions: tuple[Any, ...]) ->
                 f"step {program.prefix + given!r}: the pipeline has a step of that name already; give it another"
             )
         return given
-    base = f"step-{len(taken) + 1}"
-    if len(functions) == 1:
-        derived, is_given, _ = describe(functions[0])
-        if derived != "<lambda>" and (is_given or program_of(functions[0]) is None):
-            base = check_name(derived)
-    return numbered(base, taken)
+    own = own_name(functions[0])[0] if len(functions) == 1 else None
+    return numbered(f"step-{len(taken) + 1}" if own is None else own, taken)
+
+
+def own_name(function: object) -> tuple[str | None, bool]:
+    """Return what a function, or a step, is called, None if it has no name, and whether somebody gave it that."""
+    if not callable(function):  # which is refused later
+        return None, False
+    name, given, _ = describe(function)
+    if given:
+        return check_name(name), True
+    return (None if "<lambda>" in name or "/" in name or program_of(function) is not None else name), False
 
 
 # Options
