@@ -338,8 +338,8 @@ async def test_crowd_is_as_high_as_many_ran():
     assert (heights[1], heights[60], heights[61], heights[180], heights[181], heights[240]) == (
         0,
         0,
-        500,
-        500,
+        789,
+        789,
         1000,
         1000,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 
 import pytest
 import trio
@@ -82,7 +84,7 @@ async def test_crowd_that_still_runs_is_drawn_up_to_the_last_event():
         assert recorder.render() == chart("""
                          0 ms      100 ms    200 ms    300 ms    400 ms      start    took
             ▸ gather     ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
-              ✓ path-1   ━━━━━━━━━━                                           0 ms  100 ms
+              ✓ path-5   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms  500 ms
               ▸ path-6   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
               ▸ path-7   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
               ▸ path-8   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
@@ -93,7 +95,7 @@ async def test_crowd_that_still_runs_is_drawn_up_to_the_last_event():
               ▸ path-13  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
               ▸ path-14  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
               ▸ path-15  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▸   0 ms  500 ms  still running
-              … 4 more   ████████████████████▆▆▆▆▆▆▆▆▆▆▄▄▄▄▄▄▄▄▄▄▂▂▂▂▂▂▂▂▂▂   0 ms  500 ms  4 succeeded
+              … 4 more   ██████████▆▆▆▆▆▆▆▆▆▆▄▄▄▄▄▄▄▄▄▄▂▂▂▂▂▂▂▂▂▂             0 ms  400 ms  4 succeeded
         """)
 
 
@@ -111,7 +113,7 @@ async def test_crowd_counts_retries_and_what_was_discarded():
     flaky = [step(fails(1, 0.25), retry=Retry(2)) for _ in range(20)]
     late = [shielded(2, f"late-{number}") for number in range(20)]
     await settle(*flaky, *late, timeout=1, observers=[recorder])
-    assert recorder.render().splitlines()[-1].endswith("  29 succeeded, 9 retries, 20 discarded")
+    assert recorder.render().splitlines()[-1].endswith("  29 succeeded, 14 retries, 15 discarded")
 
 
 async def test_many_crowds_get_fewer_lines_each():
@@ -126,7 +128,7 @@ async def test_many_crowds_get_fewer_lines_each():
 # Width, colours and odd characters
 
 
-@pytest.mark.parametrize("width", [80, 100, 133])
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 133])
 async def test_no_line_is_longer_than_the_width(width):
     recorder = Recorder()
     paths = [raises(number, OSError("error" * number), id="name" * number) for number in range(1, 20)]
@@ -136,22 +138,108 @@ async def test_no_line_is_longer_than_the_width(width):
     assert not any(line != line.rstrip() for line in lines)
 
 
-async def test_width_that_leaves_no_room_is_taken_as_80():
+async def test_width_that_leaves_no_room_is_taken_as_40():
     recorder = Recorder()
     await race(returns(1, "a"), never, observers=[recorder])
-    assert recorder.render(width=1) == recorder.render(width=80) != recorder.render(width=81)
+    assert recorder.render(width=1) == recorder.render(width=40) != recorder.render(width=43)
 
 
 async def test_long_names_and_notes_are_wrapped_and_cut():
     recorder = Recorder()
     await settle(raises(1, OSError("long " * 99), id="long-" * 99), observers=[recorder])
     assert recorder.render() == chart("""
-                                        0 ms      500 ms      start   took
-        ✓ settle                        ━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
-          ✗ long-long-long-long-long-…  ━━━━━━━━━━━━━━━━━━━✗   0 ms    1 s  OSError: long long long long
-                                                                            long long long long long long
-                                                                            long long long long long long …
+                                                                      0 ms        500 ms        start   took
+        ✓ settle                                                      ━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    1 s
+          ✗ long-long-long-long-long-long-long-l…ong-long-long-long-  ━━━━━━━━━━━━━━━━━━━━━━━✗   0 ms    1 s
+              OSError: long long long long long long long long long long long long long long long long long
+              long long long long long long long long long long long long long long long long long long long
+              long long long long long long long long long long long long long long long long long long …
     """)
+
+
+async def scraped():
+    """The story of three pages, one of which is gone."""
+    recorder = Recorder()
+    gone = OSError("page 2 is gone, and the message is long")
+    pages = [returns(1, 1, id="fetch-page-1"), raises(2, gone, id="fetch-page-2"), returns(3, 3, id="fetch-page-3")]
+    await settle(*pages, observers=[recorder])
+    return recorder
+
+
+async def test_names_survive_sixty_columns():
+    recorder = await scraped()
+    assert recorder.render(width=60) == chart("""
+                          0 ms     1 s      2 s         start   took
+        ✓ settle          ━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    3 s
+          ✓ fetch-page-1  ━━━━━━━━━╸                     0 ms    1 s
+          ✗ fetch-page-2  ━━━━━━━━━━━━━━━━━━✗            0 ms    2 s
+              OSError: page 2 is gone, and the message is long
+          ✓ fetch-page-3  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━   0 ms    3 s
+    """)
+
+
+@pytest.mark.parametrize(
+    ("length", "heads"),
+    [(12, ["start", "took"]), (13, ["took"]), (19, ["took"]), (20, []), (90, [])],
+)
+async def test_figures_give_way_to_names_first_when_and_then_how_long(length, heads):
+    recorder = Recorder()
+    await settle(raises(1, OSError("no"), id="n" * length), observers=[recorder])
+    first, _, line, note = recorder.render(width=40).splitlines()
+    assert [word for word in first.split() if word in ("start", "took")] == heads
+    assert ("n" * length in line) is (length <= 20)
+    assert note == "      OSError: no"
+
+
+async def test_cut_names_keep_their_ends():
+    recorder = Recorder()
+    await settle(*(returns(1, number, id=f"{'long-' * 9}{number}") for number in (1, 2)), observers=[recorder])
+    names = [line.split()[1] for line in recorder.render(width=40).splitlines()[2:]]
+    assert names == ["long-long-lo…-long-1", "long-long-lo…-long-2"]
+
+
+# What a stream can't show
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437", "utf-8", "utf-16"])
+async def test_timeline_has_nothing_that_an_encoding_can_not_show(encoding):
+    recorder = Recorder()
+    paths = [raises(1, OSError("naïve ☃"), id="é"), *(returns(2, number) for number in range(20))]
+    await race(*paths, stagger=0.1, observers=[recorder])
+    text = recorder.render(encoding=encoding)
+    assert text.encode(encoding).decode(encoding) == text
+    assert list(map(len, text.splitlines())) == list(map(len, recorder.render().splitlines()))
+    assert (text == recorder.render()) is encoding.startswith("utf")
+
+
+async def test_timeline_in_plain_characters_tells_the_same():
+    recorder = Recorder()
+    flaky = step(fails(1, 0.5), id="flaky", retry=Retry(2, delay=0.5))
+    await race(flaky, returns(2, "☃"), raises(1, OSError("é"), id="bad"), never, observers=[recorder])
+    assert recorder.render(encoding="ascii") == chart("""
+                   0 ms        500 ms      1 s            start   took
+        + race     =====================================   0 ms  1.5 s
+          * flaky  ============@------------============   0 ms  1.5 s  1 retry after OSError: busy
+          / ?      ------------------------------------/   0 ms  1.5 s  cancelled at 1.5 s: path 'flaky' won
+          x bad    ========================x               0 ms    1 s  OSError: ?
+          / never  ------------------------------------/   0 ms  1.5 s  cancelled at 1.5 s: path 'flaky' won
+    """)
+
+
+async def test_recorder_prints_itself_on_a_stream_of_any_encoding(monkeypatch):
+    recorder = await scraped()
+    buffer = io.BytesIO()
+    stream = io.TextIOWrapper(buffer, encoding="cp1252", newline="\n")
+    monkeypatch.setattr(sys, "stdout", stream)
+    print(recorder)  # noqa: T201 - this is what is tested
+    stream.flush()
+    assert buffer.getvalue().decode("cp1252") == recorder.render(encoding="cp1252") + "\n"
+
+
+async def test_recorder_prints_itself_where_there_is_no_standard_output(monkeypatch):
+    recorder = await scraped()
+    monkeypatch.setattr(sys, "stdout", None)
+    assert str(recorder) == recorder.render()
 
 
 async def test_characters_that_would_change_the_terminal_are_left_out():

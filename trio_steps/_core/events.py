@@ -39,7 +39,14 @@ class Event:
 @final
 @attrs.frozen(kw_only=True)
 class StepStarted(Event):
-    """A step began to run."""
+    """A step began to run.
+
+    `in_pipeline` tells whether it is a step of a pipeline, and `parallel` whether it is a parallel one, whose members
+    are steps of the pipeline, too. There are as many of these as somebody has written down; of paths, any number.
+    """
+
+    in_pipeline: bool = attrs.field(default=False, repr=False)
+    parallel: bool = attrs.field(default=False, repr=False)
 
 
 @public
@@ -76,9 +83,10 @@ class StepCancelled(Event):
 @final
 @attrs.frozen(kw_only=True)
 class StepSkipped(Event):
-    """A step did not run, because of `reason`."""
+    """A step did not run, because of `reason`; `in_pipeline` is that of `StepStarted`."""
 
     reason: str
+    in_pipeline: bool = attrs.field(default=False, repr=False)
 
 
 @public

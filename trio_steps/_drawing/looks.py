@@ -40,3 +40,30 @@ BOXES: Final[dict[Look | Literal["unreached"], tuple[str, str, str]]] = {
     "unreached": ("transparent", "#9aa0a6", "#80868b"),
 }
 """The colours of a box in a diagram: of its area, its border and its text."""
+
+RETRIED: Final = "↻"
+"""An attempt that failed and was followed by another."""
+
+_PLAIN: Final[dict[str, str]] = {
+    **dict(zip(MARKS.values(), "x>*+/-.", strict=True)),
+    **dict(zip("╶╺╴─╼╸╾━", "-=---===", strict=True)),
+    **dict(zip("▁▂▃▄▅▆▇█", "..::++##", strict=True)),
+    RETRIED: "@",
+    "…": "~",
+    "µ": "u",
+}
+
+
+def encodable(text: str, encoding: str | None) -> str:
+    """Return `text` with a plain character for each one that `encoding` can't show; None can show everything."""
+    if encoding is None:
+        return text
+    return text.translate({ord(char): _PLAIN.get(char, "?") for char in set(text) if not _shows(encoding, char)})
+
+
+def _shows(encoding: str, char: str) -> bool:
+    try:
+        char.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,7 +1,12 @@
-"""Which rows are drawn, on what time axis: the last runs, and of a thousand siblings the most telling and a crowd."""
+"""Which rows are drawn, on what time axis: the last runs, and of a thousand paths the most telling ones and a crowd.
+
+The steps of a pipeline are always drawn, each by itself: somebody has written them down one by one, and looks for them.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import islice, zip_longest
 from math import ceil, floor, inf, log10
 from typing import TYPE_CHECKING, Final, final
 
@@ -9,7 +14,7 @@ import attrs
 
 from trio_steps._drawing.looks import WORDS
 
-from .rows import Row, clock, counts, read
+from .rows import Row, clock, counts, read, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -64,22 +69,49 @@ class Chart:
         return clock(round(time - self.origin, 3 if self.span >= 0.1 else 6))  # not when each task got its turn
 
 
-def pick(events: Sequence[Event], *, siblings: Sequence[int], rows: int) -> tuple[list[Chart], list[Row]]:
+def pick(
+    events: Sequence[Event], *, siblings: Sequence[int], usual: int, rows: int | None = None
+) -> tuple[list[Chart], list[Row]]:
     """Return charts of the last runs, and the runs that were before those.
+
+    Steps of pipelines are always in there, each by itself. They do not count.
 
     Args:
       events: at least one.
-      siblings: how many there may be, from the most to the least: the first number that keeps to `rows` counts.
-      rows: how many all charts should have together.
+      siblings: how many there usually are, from the most to the least: the first that keeps to `usual` rows counts.
+      usual: how many rows all charts should usually have together.
+      rows: how many they may have instead, as many of them as there is room for.
     """
-    groups = _overlapping(read(events))
+    top = read(events)
+    _find_trouble(top)
+    groups = _overlapping(top)
+    if rows is not None:
+        fitting = bisect_right(range(2, rows + 1), rows, key=lambda most: _length(_picked(groups, most)))
+        siblings = (fitting + 1,)
     picked: list[list[Row]] = []
     for most in siblings:
-        picked = [list(_pick(group, most)) for group in groups[0 if len(groups) <= most else 1 - most :]]
-        if sum(map(len, picked)) <= rows:
+        picked = _picked(groups, max(most, 2))
+        if _length(picked) <= usual:
             break
     earlier = [row for group in groups[: -len(picked)] for row in group]
     return [Chart.of(rows, events[-1].time) for rows in picked], earlier
+
+
+def _picked(groups: Sequence[Sequence[Row]], most: int) -> list[list[Row]]:
+    """Return the rows of the last groups, of `most` siblings at most."""
+    return [list(_pick(group, most)) for group in groups[0 if len(groups) <= most else 1 - most :]]
+
+
+def _length(picked: Iterable[Iterable[Row]]) -> int:
+    return sum(not row.is_written for rows in picked for row in rows)
+
+
+def _find_trouble(top: Sequence[Row]) -> None:
+    """Note which rows have something inside, or are something, that did not go well at once."""
+    for row in reversed(list(walk(top))):
+        row.is_telling = row.is_telling or row.status == "failed" or bool(row.retries)
+        if row.is_telling and row.parent is not None:
+            row.parent.is_telling = True
 
 
 def _overlapping(rows: Iterable[Row]) -> list[list[Row]]:
@@ -95,7 +127,7 @@ def _overlapping(rows: Iterable[Row]) -> list[list[Row]]:
 
 
 def _pick(top: Sequence[Row], most: int) -> Iterator[Row]:
-    """Yield `top` and what ran inside them; of more than `most` siblings the least telling as a crowd."""
+    """Yield `top` and what ran inside them; of more than `most` paths the least telling as a crowd."""
     ahead = [_siblings(top, most)]  # no recursion: a step that starts the next one may nest thousands
     while ahead:
         row = next(ahead[-1], None)
@@ -107,26 +139,53 @@ def _pick(top: Sequence[Row], most: int) -> Iterator[Row]:
 
 
 def _siblings(rows: Sequence[Row], most: int) -> Iterator[Row]:
-    by_rank = sorted(rows, key=lambda row: _RANK[row.look])
-    telling = set(by_rank if len(rows) <= most else by_rank[: most - 1])
-    yield from (row for row in rows if row in telling)
-    crowd = [row for row in rows if row not in telling]
+    paths = [row for row in rows if not row.is_written]
+    crowd: list[Row] = []
+    if len(paths) > most:
+        telling = set(islice(_most_telling(paths), most - 1))
+        crowd = [row for row in paths if row not in telling]
+        hidden = set(crowd)
+        rows = [row for row in rows if row not in hidden]
+    yield from rows
     if crowd:
-        ran = [row for row in crowd if row.ran] or crowd
-        start, end = min(row.start for row in ran), max(row.end_by(inf) for row in ran)
-        label = f"… {len(crowd)} more"
-        yield Row(
-            id=label,
-            name=label,
-            label=label,
-            parent=crowd[0].parent,
-            start=start,
-            end=None if end == inf else end,
-            status=min((row.status for row in crowd), key=_RANK.__getitem__),
-            ran=ran is not crowd,
-            text=counts(crowd),
-            crowd=crowd,
-        )
+        yield _crowd(crowd)
+
+
+def _most_telling(rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield `rows` by turns: one that won, that failed, that goes on, that was in trouble; and the slowest of all."""
+    slowest = sorted(rows, key=lambda row: (row.ran, round(row.end_by(inf) - row.start, 9)), reverse=True)
+    kinds = [
+        [row for row in slowest if row.won],
+        [row for row in slowest if row.status == "failed"],
+        [row for row in slowest if row.status == "running"],
+        [row for row in slowest if row.is_telling and row.status != "failed"],
+        slowest,
+    ]
+    told: set[Row] = set()
+    for turn in zip_longest(*kinds):
+        for row in turn:
+            if row is not None and row not in told:
+                told.add(row)
+                yield row
+
+
+def _crowd(crowd: Sequence[Row]) -> Row:
+    """Return a row that stands for many."""
+    ran = [row for row in crowd if row.ran] or crowd
+    start, end = min(row.start for row in ran), max(row.end_by(inf) for row in ran)
+    label = f"… {len(crowd)} more"
+    return Row(
+        id=label,
+        name=label,
+        label=label,
+        parent=crowd[0].parent,
+        start=start,
+        end=None if end == inf else end,
+        status=min((row.status for row in crowd), key=_RANK.__getitem__),
+        ran=ran is not crowd,
+        text=counts(crowd),
+        crowd=crowd,
+    )
 
 
 def round_times(span: float, least: float) -> Iterator[float]:

@@ -123,15 +123,15 @@ details[open] > summary .fold { transform: rotate(90deg); }
 """
 
 
-def timeline(events: Sequence[Event], title: str | None) -> str:
+def timeline(events: Sequence[Event], title: str | None, rows: int | None = None) -> str:
     """Return the page."""
-    html: bytes = ET.tostring(page(events, title), encoding="us-ascii", method="html")
+    html: bytes = ET.tostring(page(events, title, rows), encoding="us-ascii", method="html")
     return "<!DOCTYPE html>\n" + html.decode("ascii")
 
 
-def page(events: Sequence[Event], title: str | None) -> ET.Element:
+def page(events: Sequence[Event], title: str | None, most: int | None = None) -> ET.Element:
     """Return the page as a tree."""
-    charts, earlier = pick(events, siblings=_MOST_SIBLINGS, rows=_MOST_ROWS) if events else ([], [])
+    charts, earlier = pick(events, siblings=_MOST_SIBLINGS, usual=_MOST_ROWS, rows=most) if events else ([], [])
     rows = [row for chart in charts for row in chart.rows]
     if title is None:
         tops = list(dict.fromkeys(row.label for row in rows if not row.depth))

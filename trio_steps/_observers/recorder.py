@@ -5,10 +5,12 @@ The drawings are modules of their own, imported when they are asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+import sys
+from typing import TYPE_CHECKING, Any, cast, final
 
 import attrs
 
+from trio_steps._core.errors import ConfigError
 from trio_steps._core.public import public
 
 if TYPE_CHECKING:
@@ -39,32 +41,47 @@ class Recorder:
         """The events so far, in order."""
         return tuple(self._events)
 
-    def render(self, *, width: int = 100, color: bool = False) -> str:
+    def render(
+        self, *, width: int = 100, color: bool = False, rows: int | None = None, encoding: str | None = None
+    ) -> str:
         """Return the timeline as text: a line for each step says when it ran, and how that ended.
 
-        Runs that overlap share a time axis. Of more than a dozen siblings, the most telling get a line each, and
-        the rest one together: how many ran at each moment, and how they ended.
+        Runs that overlap share a time axis. The steps of a pipeline get a line each. Of more than a dozen paths, those
+        that won, failed, were retried or were slowest do, and the rest get one together: how many ran at each moment,
+        and how they ended.
 
         Args:
-          width: how many characters a line may have; less than 80 counts as 80.
+          width: how many characters a line may have; less than 40 counts as 40. Where they are few, names stay, and
+            figures give way.
           color: whether to use ANSI colours. Nothing is told by colour alone.
+          rows: how many lines there may be for what is no step of a pipeline. None: a dozen for each fork.
+          encoding: of where the text goes, such as ``sys.stdout.encoding``. What it can't show is told by plain
+            characters. None: it can show everything. ``print(recorder)`` uses that of standard output.
+
+        Raises:
+          ConfigError: `rows` is no positive number.
         """
         from .text import render  # noqa: PLC0415 - what draws nothing need not wait for it
 
-        return render(self._events, width=width, color=color)
+        return render(self._events, width=width, color=color, rows=_check_rows(rows), encoding=encoding)
 
-    def to_html(self, *, title: str | None = None) -> str:
+    def to_html(self, *, title: str | None = None, rows: int | None = None) -> str:
         """Return the timeline as a page: one HTML file that needs nothing else, and no network.
 
         Keep it with ``Path("run.html").write_text(recorder.to_html())``; it is ASCII. Rows fold, and on hover or focus
-        tell why. Of more than 24 siblings, fewer on a long page, the least telling are drawn together.
+        tell why. The steps of a pipeline have a row each. Of more than 24 paths, fewer on a long page, those that won,
+        failed, were retried or were slowest do, and the rest are drawn together: one row, which opens.
 
         Args:
           title: the heading; by default what ran.
+          rows: how many rows there may be for what is no step of a pipeline. None: 24 for each fork.
+
+        Raises:
+          ConfigError: `rows` is no positive number.
         """
         from .html import timeline  # noqa: PLC0415 - what draws nothing need not wait for it
 
-        return timeline(self._events, title)
+        return timeline(self._events, title, _check_rows(rows))
 
     def to_chrome_trace(self) -> str:
         """Return the runs as JSON in Chrome's trace event format, for https://ui.perfetto.dev or chrome://tracing.
@@ -107,7 +124,13 @@ class Recorder:
         return draw("dot", step, direction, self._events)
 
     def __str__(self) -> str:
-        return self.render()
+        return self.render(encoding=getattr(sys.stdout, "encoding", None))
 
     def __repr__(self) -> str:
         return f"<Recorder: {len(self._events)} events>"
+
+
+def _check_rows(rows: int | None) -> int | None:
+    if rows is not None and (isinstance(rows, bool) or not isinstance(cast("object", rows), int) or rows < 1):
+        raise ConfigError(f"rows={rows!r}: give the number of rows, 1 or more, or None for the usual number")
+    return rows

@@ -6,13 +6,17 @@ A pure function of the events. Whoever draws a run, as text or as a page, draws 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, Literal, cast, final
 
 import attrs
 
 from trio_steps._core.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CircuitChanged,
     ErrorDiscarded,
     Event,
+    LimitWaited,
     PathsCounted,
     StepCancelled,
     StepFailed,
@@ -29,6 +33,26 @@ if TYPE_CHECKING:
 
     from trio_steps._core.scope import Scope
     from trio_steps._drawing.looks import Look, Status
+
+
+@final
+@attrs.define(eq=False)
+class Attempt:
+    """An attempt of a step; it goes on if `end` is None."""
+
+    start: float
+    end: float | None = None
+    error: BaseException | None = None
+
+
+@final
+@attrs.frozen
+class Phase:
+    """A part of a run: an attempt that failed, the wait before an attempt, or the attempt with which it ended."""
+
+    kind: Literal["failed", "wait", "last"]
+    start: float
+    end: float
 
 
 @final
@@ -51,11 +75,16 @@ class Row:
     queued: float | None = None  # since when it waited for its turn to start, if it was known by then
     text: str = ""  # how it ended
     error: BaseException | None = None
+    in_pipeline: bool = False  # a step that somebody has written down, one of not too many
+    parallel: bool = False  # what is inside is such steps, too
+    attempts: list[Attempt] = attrs.field(factory=list[Attempt])  # if it has policies
+    notes: list[str] = attrs.field(factory=list[str])  # what else happened: waits for limits, circuit breakers
     retries: list[StepRetrying] = attrs.field(factory=list[StepRetrying])
     discards: list[ValueDiscarded | ErrorDiscarded] = attrs.field(factory=list["ValueDiscarded | ErrorDiscarded"])
     children: list[Row] = attrs.field(factory=list["Row"])
     errors: list[BaseException] = attrs.field(factory=list[BaseException])  # of the children
     crowd: Sequence[Row] = ()
+    is_telling: bool = False  # it failed or was retried, or something inside it
     depth: int = attrs.field(default=0, init=False)  # how many rows it is inside of
 
     def __attrs_post_init__(self) -> None:
@@ -82,12 +111,36 @@ class Row:
         """How many retries there were, in words; nothing if there were none."""
         return "1 retry" if len(self.retries) == 1 else f"{len(self.retries)} retries" if self.retries else ""
 
+    @property
+    def is_written(self) -> bool:
+        """Whether it is a step of a pipeline: these are always drawn, each by itself."""
+        return self.in_pipeline or (self.parent is not None and self.parent.parallel)
+
+    def phases(self, now: float) -> Iterator[Phase]:
+        """Yield the parts of its run, up to `now` if it goes on."""
+        end = self.end_by(now)
+        at = self.start
+        attempts = list(self.attempts)
+        if attempts and len(attempts) == len(self.retries):
+            again = self.retries[-1].time + self.retries[-1].delay
+            attempts += [Attempt(again)] if again < end else []
+        for number, attempt in enumerate(attempts, 1):
+            if attempt.start > at:
+                yield Phase("wait", at, attempt.start)
+            at = end if attempt.end is None else attempt.end
+            is_last = number == len(attempts) and at >= end
+            yield Phase("last" if is_last else "failed", attempt.start, at)
+        if not attempts:
+            yield Phase("last", at, end)
+        elif at < end:
+            yield Phase("wait", at, end)
+
     def said(self) -> str:
         """Return what there is to say about it beyond its status, on one line."""
         again = self.retried
         if again and self.status != "failed":
             again += f" after {describe(self.retries[-1].error)}"
-        return plain("; ".join(filter(None, (self.text, again, *map(self.discard, self.discards)))))
+        return plain("; ".join(filter(None, (self.text, again, *self.notes, *map(self.discard, self.discards)))))
 
     def discard(self, event: ValueDiscarded | ErrorDiscarded) -> str:
         """Return what was discarded."""
@@ -129,8 +182,9 @@ class _Reader:
     def read(self, event: Event) -> None:
         """Enter `event` in its row."""
         match event:
-            case StepStarted():
-                self._run(event, event.time)
+            case StepStarted(in_pipeline=in_pipeline, parallel=parallel):
+                row = self._run(event, event.time)
+                row.in_pipeline, row.parallel = in_pipeline, parallel
             case StepSucceeded(won=won):
                 self._end(event, event.duration, "succeeded").won = won
             case StepFailed(error=error):
@@ -146,8 +200,24 @@ class _Reader:
                 row.text = _because(reason, row.parent)
             case StepRetrying():
                 row = self._run(event, event.time)
+                if len(row.attempts) == len(row.retries):
+                    before = row.retries[-1] if row.retries else None
+                    row.attempts.append(Attempt(row.start if before is None else before.time + before.delay))
+                row.attempts[-1].end, row.attempts[-1].error = event.time, event.error
                 row.retries.append(event)
                 self._before[row] = len(row.children)
+            case AttemptStarted(time=time):
+                self._run(event, time).attempts.append(Attempt(time))
+            case AttemptEnded(time=time, duration=duration, error=error):
+                row = self._run(event, time - duration)
+                if not row.attempts:
+                    row.attempts.append(Attempt(time - duration))
+                row.attempts[-1].end, row.attempts[-1].error = time, error
+            case LimitWaited(time=time, limit=limit, duration=duration):
+                what = "a token of its limiter" if limit == "limiter" else "a permit of its rate"
+                self._run(event, time - duration).notes.append(f"waited {clock(duration)} for {what}")
+            case CircuitChanged(state=state):
+                self._run(event, event.time).notes.append(f"circuit breaker {'opened' if state == 'open' else state}")
             case PathsCounted(time=time, total=total):
                 row = self._run(event, time)
                 if len(row.children) == self._before.get(row, 0):  # otherwise they came one by one
@@ -197,7 +267,7 @@ class _Reader:
         if name == scope.name:
             started = scope in self._runs
             row = self._end(event, 0.0, "skipped")
-            row.ran = started
+            row.ran, row.in_pipeline = started, event.in_pipeline
             return row
         id = name.removeprefix(f"{scope.name}/")
         row = self._add(Row(id, name, id, self._run(event, time), time))

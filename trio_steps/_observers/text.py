@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import attrs
 
-from trio_steps._drawing.looks import ANSI, MARKS, TERMINAL, WORDS
+from trio_steps._drawing.looks import ANSI, MARKS, RETRIED, TERMINAL, WORDS, encodable
 
 from .charts import Chart, pick, round_times
 from .rows import Row, clock, counts, plain
@@ -20,26 +20,60 @@ if TYPE_CHECKING:
 
     from trio_steps._core.events import Event
 
-_RETRIED: Final = "↻"
-
 _NOTHING, _LIGHT, _HEAVY = 0, 1, 2
 _LINES: Final = " ╶╺╴─╼╸╾━"  # the left half times 3, plus the right half
 _HEIGHTS: Final = " ▁▂▃▄▅▆▇█"
 
-_LEAST_WIDTH: Final = 80
+_LEAST_WIDTH: Final = 40
 _MOST_LINES: Final = 120
 _MOST_SIBLINGS: Final = (12, 6, 3, 2)  # the first that keeps to that number of lines
 
 
-def render(events: Sequence[Event], *, width: int, color: bool) -> str:
+def render(events: Sequence[Event], *, width: int, color: bool, rows: int | None, encoding: str | None) -> str:
     """Return the timeline of `events`."""
     if not events:
         return "nothing has run yet"
-    charts, earlier = pick(events, siblings=_MOST_SIBLINGS, rows=_MOST_LINES)
+    charts, earlier = pick(events, siblings=_MOST_SIBLINGS, usual=_MOST_LINES, rows=rows)
     texts = ["\n".join(_draw(chart, max(width, _LEAST_WIDTH), color)) for chart in charts]
     if earlier:
         texts.insert(0, f"… {len(earlier)} earlier runs: {counts(earlier)}")
-    return "\n\n".join(texts)
+    return encodable("\n\n".join(texts), encoding)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class _Columns:
+    """How wide what stands in a line is, in characters; 0 if it is not there."""
+
+    label: int
+    bar: int
+    start: int
+    took: int
+    note: int
+
+    @classmethod
+    def fitting(cls, width: int, *, label: int, start: int, took: int, note: int) -> _Columns:
+        """Return the columns that fit into `width`.
+
+        Names are what a reader looks for. If there is no room for them, notes get lines of their own, and figures give
+        way: first when a step started, then how long it took. In the end a name is cut.
+        """
+        wanted, least_bar, least_note = min(label, width * 3 // 5), width // 5, min(note, 24)
+        room = width
+        for shown, beside in ((start, took), True), ((start, took), False), ((0, took), False):
+            figures = sum(column + 2 for column in shown if column)
+            room = width - 2 - figures - least_bar - (least_note + 2 if beside and note else 0)
+            if wanted <= room:
+                break
+        else:
+            shown, figures, beside = (0, 0), 0, False
+            room = width - 2 - least_bar
+        label = min(label, max(wanted, min(room, width * 3 // 10)))
+        rest = width - 2 - label - figures
+        if note and not beside:
+            return cls(label=label, bar=min(rest, width // 2), start=shown[0], took=shown[1], note=0)
+        bar = min(max(rest - 2 - note, least_bar), width // 2)
+        return cls(label=label, bar=bar, start=shown[0], took=shown[1], note=rest - 2 - bar)
 
 
 def _draw(chart: Chart, width: int, is_colored: bool) -> Iterator[str]:
@@ -48,26 +82,45 @@ def _draw(chart: Chart, width: int, is_colored: bool) -> Iterator[str]:
     def paint(text: str, color: str) -> str:
         return f"\x1b[{ANSI[color]}m{text}\x1b[0m" if is_colored and text.strip() else text
 
+    def figures(start: str, took: str) -> str:
+        shown = ((start, columns.start), (took, columns.took))
+        return "".join(f"  {text:>{column}}" for text, column in shown if column)
+
     rows = chart.rows
     labels = [f"{'':{2 * row.depth}}{'' if row.crowd else f'{MARKS[row.look]} '}{plain(row.label)}" for row in rows]
     starts = [chart.moment(row.start) if row.ran else "" for row in rows]
     tooks = [clock(row.end_by(chart.now) - row.start) if row.ran else "" for row in rows]
     notes = [_note(row, chart) for row in rows]
-    for_label = min(max(map(len, labels)), width * 3 // 10)
-    for_start, for_took = max(5, *map(len, starts)), max(5, *map(len, tooks))
-    for_rest = width - for_label - for_start - for_took - 8
-    for_bar = min(max(for_rest - max(map(len, notes)), width // 5), width // 2)
-    axis = _Axis(chart, for_bar)
+    columns = _Columns.fitting(
+        width,
+        label=max(map(len, labels)),
+        start=max(5, *map(len, starts)),
+        took=max(5, *map(len, tooks)),
+        note=max(map(len, notes)),
+    )
+    axis = _Axis(chart, columns.bar)
 
-    yield paint(f"{'':{for_label}}  {axis.ticks():{for_bar}}  {'start':>{for_start}}  {'took':>{for_took}}", "dim")
+    yield paint(f"{'':{columns.label}}  {axis.ticks():{columns.bar}}{figures('start', 'took')}".rstrip(), "dim")
     for row, label, start, took, note in zip(rows, labels, starts, tooks, notes, strict=True):
         color = "dim" if row.crowd else TERMINAL[row.look]
-        first, *more = textwrap.wrap(note, for_rest - for_bar, max_lines=3, placeholder=" …") or [""]
-        name = label if len(label) <= for_label else f"{label[: for_label - 1]}…"
-        line = f"{name:{for_label}}  {paint(axis.bar(row), color)}  {start:>{for_start}}  {took:>{for_took}}"
-        yield f"{line}  {paint(first, color)}".rstrip()
+        line = f"{_cut(label, columns.label):{columns.label}}  {paint(axis.bar(row), color)}{figures(start, took)}"
+        indent = width - columns.note if columns.note else min(2 * row.depth + 4, width // 2)
+        first, *more = textwrap.wrap(note, width - indent, max_lines=3, placeholder=" …") or [""]
+        if columns.note:
+            yield f"{line}  {paint(first, color)}".rstrip()
+        else:
+            yield line.rstrip()
+            more = [first, *more] if first else []
         for text in more:
-            yield f"{'':{width - for_rest + for_bar}}{paint(text, color)}"
+            yield f"{'':{indent}}{paint(text, color)}"
+
+
+def _cut(label: str, width: int) -> str:
+    """Return `label` without its middle, if it is too long: similar names tend to differ in the end."""
+    if len(label) <= width:
+        return label
+    last = (width - 1) // 3
+    return f"{label[: width - 1 - last]}…{label[len(label) - last :]}"
 
 
 def _note(row: Row, chart: Chart) -> str:
@@ -115,17 +168,20 @@ class _Axis:
             return self._crowd(row.crowd)
         first, last = self._halves(row)
         halves = [_NOTHING] * (2 * self.cells)
+        bar = _LIGHT if row.status == "cancelled" else _HEAVY
+        failed: list[int] = []
         if row.ran:
-            halves[first:last] = [_LIGHT if row.status == "cancelled" else _HEAVY] * (last - first)
-        for retry in row.retries:
-            failed, again = self.half(retry.time), min(self.half(retry.time + retry.delay), last)
-            halves[failed:again] = [_LIGHT] * (again - failed)
-        bar = [_LINES[3 * left + right] for left, right in zip(halves[::2], halves[1::2], strict=True)]
-        for retry in row.retries:
-            bar[min(self.half(retry.time), last - 1) // 2] = _RETRIED
+            for phase in row.phases(self.chart.now):
+                start, end = max(self.half(phase.start), first), min(self.half(phase.end), last)
+                halves[start:end] = [_LIGHT if phase.kind == "wait" else bar] * (end - start)
+                failed += [min(end, last - 1) // 2] * (phase.kind == "failed")
+            halves[first:last] = [half or bar for half in halves[first:last]]  # one that takes no time is seen
+        cells = [_LINES[3 * left + right] for left, right in zip(halves[::2], halves[1::2], strict=True)]
+        for cell in failed:
+            cells[cell] = RETRIED
         if row.status != "succeeded":
-            bar[(last - 1) // 2] = MARKS[row.status]
-        return "".join(bar)
+            cells[(last - 1) // 2] = MARKS[row.status]
+        return "".join(cells)
 
     def _crowd(self, rows: Iterable[Row]) -> str:
         """Return how many of `rows` ran in each cell, from a few (▁) to the most (█)."""

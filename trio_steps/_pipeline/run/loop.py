@@ -177,7 +177,8 @@ class PipelineRun:
                 if record:
                     self.journal.entries.append(Entry(kind="begun", step=name))
             if observe is not None:
-                observe(StepStarted(name=scope.name, time=start, scope=scope))
+                parallel = type(body) is Group
+                observe(StepStarted(name=scope.name, time=start, scope=scope, in_pipeline=True, parallel=parallel))
             if type(body) is Function:
                 if node.policies is None:
                     args, kwargs = body.bind(store if body.keeps else store.readable(), name)
@@ -360,7 +361,7 @@ class PipelineRun:
         name_step(error, scope.name)
         if scope.observers is not None:
             if not started:
-                scope.observers(StepStarted(name=scope.name, time=start, scope=scope))
+                scope.observers(StepStarted(name=scope.name, time=start, scope=scope, in_pipeline=True))
             observe_end(scope.observers, scope, start, error)
         await self.reporter.failed(audience, name, error)
         if node.on_error == "raise":
@@ -378,7 +379,7 @@ class PipelineRun:
     def _skip(self, scope: Scope, name: str, reason: str, record: bool) -> None:
         if scope.observers is not None:
             now = trio.current_time()
-            scope.observers(StepSkipped(name=scope.name, time=now, scope=scope, reason=reason))
+            scope.observers(StepSkipped(name=scope.name, time=now, scope=scope, reason=reason, in_pipeline=True))
         if record:
             self.journal.entries.append(Entry(kind="skipped", step=name))
 
