@@ -80,5 +80,5 @@ def test_documented_table_is_what_happens(name: str) -> None:
 @pytest.mark.parametrize("name", ["channel_item_lost", "lost_update", "lock_order"])
 def test_documented_failure_text_is_what_is_printed(name: str) -> None:
     text = str(report_on(name).failures[0])
-    shown = re.sub(r"\S*/(?=\w+\.py)", "", text).replace(f"s1:{TRIO}:", "s1:0.35:")
+    shown = re.sub(r"\S*/(?=\w+\.py)", "", text).replace(f"s1:{TRIO}:", "s1:0.xx:")
     assert shown in TABLE.read_text(), shown

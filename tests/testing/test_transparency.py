@@ -9,28 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import trio
-
-EXPECTED = dict.fromkeys(("0.31", "0.35"), "1440,7d2a,3365,a688,b1fe,afce,af60,4a55,d02f,e206")
-"""The traces on every Python, by the version of Trio; where it is missing, nobody has looked yet."""
 
 SCRIPT = Path(__file__).parent / "transparency.py"
-TRACE = """
-import trio, zlib
-from trio_steps.testing import run_once
-async def child(event, n):
-    for _ in range(n): await trio.lowlevel.checkpoint()
-    await event.wait()
-    with trio.move_on_after(1): await trio.sleep_forever()
-async def program(probe):
-    event = trio.Event()
-    async with trio.open_nursery() as nursery:
-        for n in range(5): nursery.start_soon(child, event, n)
-        await trio.sleep(1); event.set()
-        await trio.sleep(0.5); nursery.cancel_scope.cancel()
-tokens = [run_once(program, seed=seed, cancel_at=at).token for seed in range(5) for at in (None, 20)]
-print(",".join(token.rsplit(":", 1)[1] for token in tokens), end="")
-"""
+TRACES = SCRIPT.with_name("traces.py")
 
 
 def test_tests_of_trio_pass_gated() -> None:
@@ -45,17 +26,15 @@ def test_tests_of_trio_pass_gated() -> None:
         assert int(of) >= 80
 
 
-def trio_version() -> str:
-    return ".".join(trio.__version__.split(".")[:2])
-
-
 @pytest.mark.parametrize("seed", ["0", "1", "4711"])
 def test_traces_are_the_same_under_every_hash_seed(seed: str) -> None:
+    """CI compares them between Pythons too."""
+
     def traced(hash_seed: str) -> str:
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        return subprocess.run(
-            [sys.executable, "-c", TRACE], capture_output=True, text=True, check=True, env=environment
-        ).stdout
+        command = [sys.executable, str(TRACES)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
 
-    assert traced(seed) == traced("2")
-    assert traced(seed) == EXPECTED.get(trio_version(), traced(seed))
+    traces = traced(seed)
+    assert len(set(traces.split(","))) == 10
+    assert traces == traced("2")

@@ -5,8 +5,6 @@
 The tests are those inside the installed trio. A test that asserts checkpoints is told so: a gate is one.
 """
 
-# ruff: noqa: T201
-
 from __future__ import annotations
 
 import importlib

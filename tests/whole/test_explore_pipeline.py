@@ -381,7 +381,7 @@ def test_no_hook_is_told_of_success_after_a_cancellation(name: str) -> None:
 
 
 async def test_hook_is_not_told_of_a_step_that_ended_after_the_cancellation() -> None:
-    """The least that shows what the sweep of `all_at_once` found, ``s1:0.35:trio,c3:9f50``."""
+    """The least that shows what the sweep of `all_at_once` found: ``trio,c3:9f50``."""
     told: list[str] = []
     with trio.CancelScope() as around:
 

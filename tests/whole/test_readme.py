@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from places import DOCS, ROOT
 
+from trio_steps.testing._machine.token import TRIO
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -42,4 +44,5 @@ def test_program_prints_what_the_page_says(program: str, output: str | None, tmp
     )
     assert done.returncode == 0, done.stderr
     if output is not None:
-        assert done.stdout == output
+        # tokens have Trio's version in them, and the pages have none
+        assert done.stdout.replace(f"s1:{TRIO}:", "s1:0.xx:") == output
