@@ -7,13 +7,15 @@ bars are SVG with positions in per cent, which stretch with the page. Every stat
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
-from trio_steps._drawing.looks import WORDS
+from trio_steps._drawing.looks import MARKS, WORDS
 
 from .charts import Chart, pick, round_times
-from .rows import Row, clock, counts, describe, plain, walk
+from .css import LEGEND, SHAPES, STYLE
+from .rows import Phase, Row, clock, counts, describe, plain, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,101 +28,10 @@ _DEEPEST: Final = 24  # browsers don't nest without end
 _COLUMNS: Final = 240  # of a crowd
 _MOST_RETRIES: Final = 50  # of one row: the last
 _LONGEST: Final = 1000  # characters of a name, or of what is said about a row
+_MOST_OPENED: Final = 20_000  # rows that a reader can open on a page
+_TOGETHER: Final = 100  # of them behind one line
 
 _MIDDLE, _HIGH, _LOW = 14, 12, 5  # pixels: of a row, of the bar of a step, and of one with others inside
-
-_MARKS: Final[dict[str, str]] = {  # around (0, 0)
-    "won": "M0-8 2.4-2.6 8.2-2.2 3.8 1.7 5.2 7.4 0 4.3-5.2 7.4-3.8 1.7-8.2-2.2-2.4-2.6z",
-    "succeeded": "M-4.5.5-1.5 4 4.5-4",
-    "failed": "M-4-4 4 4M4-4-4 4",
-    "cancelled": "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0M-4.2 4.2 4.2-4.2",
-    "running": "M-3-5.5 5 0-3 5.5z",
-    "skipped": "M-5-4-1 0-5 4M1-4 5 0 1 4",
-    "queued": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0",
-    "retried": "M4.6-2A5 5 0 1 0 5 1.5M5.4-5.6 4.8-1.6 1-2.6",
-    "discarded": "M0-5 5 0 0 5-5 0z",
-}
-_LEGEND: Final[dict[str, str]] = {
-    "won": "won the race",
-    **{look: word for look, word in WORDS.items() if look != "won"},
-    "waiting": "waiting for its turn",
-    "retried": "failed attempt, then a wait",
-    "discarded": "value or error discarded",
-    "crowd": "how many ran",
-}
-
-_STYLE: Final = """
-:root { color-scheme: light dark; --paper: #fff; --ink: #1a2130; --dim: #5c6779; --rule: #e6e9ef; --hover: #f4f6fa;
-  --succeeded: #2868b8; --won: #99600a; --failed: #c22f2f; --cancelled: #647083; --running: #0b7a6f; }
-@media (prefers-color-scheme: dark) { :root { --paper: #0e131a; --ink: #e4e9f1; --dim: #94a0b3; --rule: #212a37;
-  --hover: #161d27; --succeeded: #5d9fe6; --won: #f2b63c; --failed: #ff7a70; --cancelled: #8e9bb0;
-  --running: #45c9b9; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 84rem; padding: 2rem clamp(1rem, 3vw, 2.5rem); background: var(--paper);
-  color: var(--ink); font: 14px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-h1 { margin: 0; font-size: 1.5rem; font-weight: 650; letter-spacing: -.01em; overflow-wrap: anywhere; }
-h2 { margin: 2.2rem 0 0; font-size: 1rem; font-weight: 600; }
-p { margin: .8rem 0 .4rem; color: var(--dim); }
-ul { margin: 0; padding: 0; list-style: none; }
-.chart { position: relative; }
-.row { position: relative; display: grid; align-items: center; column-gap: 1rem; min-height: 28px; padding: 0 .4rem;
-  grid-template-columns: min(var(--label), 28%) minmax(8rem, 1fr) 4rem 4rem minmax(8rem, 24%); border-radius: 4px; }
-li .row:hover, .row:focus-visible { background: var(--hover); }
-.row:focus-visible { outline: 2px solid var(--succeeded); outline-offset: -2px; }
-summary { cursor: pointer; }
-summary::marker { content: ""; }
-summary::-webkit-details-marker { display: none; }
-.name { display: flex; align-items: center; gap: .4rem; min-width: 0; padding-left: calc(var(--depth) * 1.15rem); }
-.name b { font-weight: 450; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-summary .name b { font-weight: 650; }
-.fold { flex: none; width: .5rem; height: .5rem; fill: none; stroke: var(--dim); stroke-width: 2; }
-details[open] > summary .fold { transform: rotate(90deg); }
-.icon { flex: none; width: 16px; height: 16px; }
-.track { display: block; width: calc(100% - 18px); height: 28px; overflow: visible; }
-.number { color: var(--dim); font-variant-numeric: tabular-nums; text-align: right; white-space: nowrap; }
-.said { overflow: hidden; color: var(--dim); text-overflow: ellipsis; white-space: nowrap; }
-.said b { font-weight: 600; }
-.said .succeeded { color: inherit; }
-.row:hover .said, .row:focus-visible .said { overflow-wrap: anywhere; white-space: normal; padding: .25rem 0; }
-.head span, .head text { color: var(--dim); fill: var(--dim); font-size: 12px; }
-.rules { position: absolute; inset: 0; align-items: stretch; pointer-events: none; }
-.rules svg { height: 100%; }
-.rules line { stroke: var(--rule); }
-.bar { stroke-width: 1.5; }
-.wait, .pause { stroke: var(--cancelled); stroke-width: 2; stroke-linecap: round; stroke-dasharray: .1 5; }
-.pause { stroke-dasharray: 4 4; stroke-linecap: butt; }
-.mark { fill: none; stroke: currentColor; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }
-.mark.won, .mark.running { fill: currentColor; stroke-width: 1; }
-.mark.cancelled, .mark.queued, .mark.retried { stroke-width: 1.75; }
-.mark.retried { fill: var(--paper); }
-.succeeded, .won .succeeded { color: var(--succeeded); }
-.won { color: var(--won); }
-.failed, .retried { color: var(--failed); }
-.cancelled, .skipped, .queued, .discarded { color: var(--cancelled); }
-.running { color: var(--running); }
-.bar, .hatch { stroke: currentColor; }
-.bar.succeeded, .bar.won { fill: var(--succeeded); stroke: var(--succeeded); }
-.bar.won { stroke: var(--won); stroke-width: 2.5; }
-.bar.running { fill: currentColor; fill-opacity: .35; }
-.bar.failed { fill: url(#cross); }
-.bar.cancelled { fill: url(#stripes); stroke-dasharray: 3 2; }
-.bar.skipped { fill: none; }
-.crowd { fill: var(--succeeded); fill-opacity: .55; }
-.hatch { fill: none; stroke-width: 1.5; }
-.legend { display: flex; flex-wrap: wrap; gap: 0 1.8rem; margin: .6rem 0 0; padding: .2rem 0; color: var(--dim);
-  border-block: 1px solid var(--rule); font-size: 12.5px; }
-.legend li { display: flex; align-items: center; gap: .8rem; }
-.legend .track { flex: none; width: 40px; }
-.legend .track:has(use) { margin-right: 10px; }
-.defs { position: absolute; width: 0; height: 0; }
-@media (max-width: 52rem) {
-  .row { grid-template-columns: minmax(0, 1fr) 4rem 4rem; padding: .25rem .4rem; }
-  .row .track { grid-row: 2; grid-column: 1 / -1; }
-  .said { grid-column: 1 / -1; white-space: normal; }
-  .rules { display: none; }
-}
-@media print { body { max-width: none; padding: 0; } .said { white-space: normal; } }
-"""
 
 
 def timeline(events: Sequence[Event], title: str | None, rows: int | None = None) -> str:
@@ -145,7 +56,7 @@ def page(events: Sequence[Event], title: str | None, most: int | None = None) ->
     _add(head, "meta", http_equiv="Content-Security-Policy", content=policy)
     _add(head, "link", rel="icon", href="data:,")
     _add(head, "title", title)
-    _add(head, "style", _STYLE)
+    _add(head, "style", STYLE)
     longest = max((len(plain(row.label)) + 2 * min(row.depth, _DEEPEST) for row in rows), default=0)
     body = _add(html, "body", style=f"--label: {min(max(longest + 6, 14), 40)}ch")
     _draw_marks(body)
@@ -182,12 +93,16 @@ def _draw_chart(body: ET.Element, chart: Chart) -> None:
         anchor = "start" if not time else "end" if at > 0.97 else "middle"
         _add(ticks, "text", clock(time), x=_percent(at), y="18", text_anchor=anchor)
 
+    room = [_MOST_OPENED]
     lists = [_add(section, "ul")]
     for row, following in zip(chart.rows, (*chart.rows[1:], None), strict=True):
         level = min(row.depth, _DEEPEST)
         del lists[level + 1 :]
         item = _add(lists[level], "li")
         folds = following is not None and following.parent is row and level < _DEEPEST
+        if row.crowd:
+            _draw_rest(item, chart, row, room)
+            continue
         if folds:
             item = _add(item, "details", open="open")
         line = _add(item, "summary", class_="row") if folds else _add(item, "div", class_="row", tabindex="0")
@@ -196,33 +111,93 @@ def _draw_chart(body: ET.Element, chart: Chart) -> None:
             lists.append(_add(item, "ul"))
 
 
-def _draw_row(line: ET.Element, chart: Chart, row: Row, folds: bool) -> None:
-    kind = row.look
-    name = _add(line, "span", class_="name", style=f"--depth: {min(row.depth, _DEEPEST)}")
+def _draw_rest(item: ET.Element, chart: Chart, crowd: Row, room: list[int]) -> None:
+    """Draw a crowd, which opens: its rows, and those inside them, as simple as can be. There may be thousands.
+
+    Args:
+      item: where to draw it.
+      chart: where its times are.
+      crowd: what is drawn.
+      room: how many rows there may still be on the page.
+    """
+    rest = _add(item, "details", class_="rest")
+    _draw_row(_add(rest, "summary", class_="row"), chart, crowd, folds=True)
+    told = list(islice(walk(crowd.crowd), room[0]))
+    room[0] -= len(told)
+    for start in range(0, len(told), _TOGETHER):
+        rows = told[start : start + _TOGETHER]
+        into = rest
+        if len(told) > 2 * _TOGETHER:
+            into = _add(rest, "details", class_="rest")
+            line = _add(into, "summary", class_="row lite")
+            name = _name(line, crowd.depth + 1, folds=True)
+            name.set("class", "name wide")
+            _add(name, "b", f"{_brief(rows[0].label)} … {_brief(rows[-1].label)}")
+            for _ in range(2):
+                _add(line, "span")
+            _add(line, "span", counts(rows), class_="said")
+        list_ = _add(into, "ul")
+        for row in rows:
+            _draw_lite(_add(_add(list_, "li"), "div", class_="row lite", tabindex="0"), chart, row)
+    if len(told) < sum(1 for _ in walk(crowd.crowd)):
+        _add(rest, "p", f"There are more than {_MOST_OPENED} rows. The rest are only counted.")
+
+
+def _draw_lite(line: ET.Element, chart: Chart, row: Row) -> None:
+    """Draw a row with text and boxes only."""
+    name = _name(line, row.depth, folds=False)
+    _add(name, "span", MARKS[row.look], class_=f"icon {row.look}")
+    _add(name, "b", _brief(row.label))
+    track = _add(line, "span", class_="track")
+    for phase in row.phases(chart.now) if row.ran else ():
+        if phase.kind != "wait":
+            start, end = chart.fraction(phase.start), chart.fraction(phase.end)
+            style = f"left:{_percent(start)};width:{_percent(end - start)}"
+            _add(track, "i", class_=row.look if phase.kind == "last" else "failed", style=style)
+    _draw_figures(line, chart, row)
+    _draw_words(line, row, _brief(row.said()))
+
+
+def _name(line: ET.Element, depth: int, *, folds: bool) -> ET.Element:
+    name = _add(line, "span", class_="name", style=f"--depth: {min(depth, _DEEPEST)}")
     if folds:
         fold = _add(name, "svg", class_="fold", viewBox="0 0 8 8", aria_hidden="true")
         _add(fold, "path", d="M2 0 6 4 2 8")
+    return name
+
+
+def _draw_figures(line: ET.Element, chart: Chart, row: Row) -> None:
+    took = row.end_by(chart.now) - row.start
+    _add(line, "span", chart.moment(row.start) if row.ran else "", class_="number")
+    _add(line, "span", clock(took) if row.ran else "", class_="number")
+
+
+def _draw_words(line: ET.Element, row: Row, said: str) -> None:
+    words = _add(line, "span", class_="said")
+    look = row.look
+    _add(words, "b" if said or look != "succeeded" else "span", WORDS[look], class_=look).tail = f" {said}"
+
+
+def _draw_row(line: ET.Element, chart: Chart, row: Row, folds: bool) -> None:
+    name = _name(line, row.depth, folds=folds)
     if not row.crowd:
-        _icon(name, kind)
+        _icon(name, row.look)
     _add(name, "b", _brief(row.label), title=_brief(row.name))
 
     track = _add(line, "svg", class_="track", role="img")
     title = _add(track, "title")
     said = _brief(row.said())
     if not row.crowd:
-        _draw_bar(track, chart, row, kind)
+        _draw_bar(track, chart, row, row.look)
     elif row.ran:
         said += f"; up to {_draw_crowd(track, chart, row.crowd)} at once"
     title.text = "\n".join(_story(chart, row, said))
 
-    took = row.end_by(chart.now) - row.start
-    _add(line, "span", chart.moment(row.start) if row.ran else "", class_="number")
-    _add(line, "span", clock(took) if row.ran else "", class_="number")
-    words = _add(line, "span", class_="said")
+    _draw_figures(line, chart, row)
     if row.crowd:
-        words.text = said
+        _add(line, "span", said, class_="said")
     else:
-        _add(words, "b" if said or kind != "succeeded" else "span", WORDS[kind], class_=kind).tail = f" {said}"
+        _draw_words(line, row, said)
 
 
 def _draw_bar(track: ET.Element, chart: Chart, row: Row, kind: str) -> None:
@@ -230,15 +205,18 @@ def _draw_bar(track: ET.Element, chart: Chart, row: Row, kind: str) -> None:
     end, height = row.end_by(chart.now), _LOW if row.children else _HIGH
     if row.waited:
         _line(track, "wait", chart.fraction(row.start - row.waited), chart.fraction(row.start))
-    start = row.start
-    for retry in row.retries[-_MOST_RETRIES:]:
-        _bar(track, "failed", chart.fraction(start), chart.fraction(retry.time), height)
-        start = min(retry.time + retry.delay, end)
-        _line(track, "pause", chart.fraction(retry.time), chart.fraction(start))
-    if row.ran and (start < end or not row.retries):
-        _bar(track, kind, chart.fraction(start), chart.fraction(end), height)
-    for retry in row.retries[-_MOST_RETRIES:]:
-        _mark(track, "retried", chart.fraction(retry.time), 9)
+    phases = list(row.phases(chart.now)) if row.ran else []
+    failed = [phase for phase in phases if phase.kind == "failed"][-_MOST_RETRIES:]
+    if len(failed) == _MOST_RETRIES:  # and as one bar what was before these
+        phases = [Phase("failed", row.start, failed[0].end), *phases[phases.index(failed[0]) + 1 :]]
+    for phase in phases:
+        at, until = chart.fraction(phase.start), chart.fraction(phase.end)
+        if phase.kind == "wait":
+            _line(track, "pause", at, until)
+        else:
+            _bar(track, kind if phase.kind == "last" else "failed", at, until, height)
+    for phase in failed:
+        _mark(track, "retried", chart.fraction(phase.end), 9)
     right = 9  # pixels: what happened at the end stands behind it, in a row
     if kind != "succeeded":
         _mark(track, kind, chart.fraction(end), right)
@@ -265,7 +243,7 @@ def _draw_legend(body: ET.Element, rows: Iterable[Row]) -> None:
         there = {"waiting": row.waited, "retried": row.retries, "discarded": row.discards}
         kinds.update(kind for kind, is_there in there.items() if is_there)
     legend = _add(body, "ul", class_="legend")
-    for kind, words in _LEGEND.items():
+    for kind, words in LEGEND.items():
         if kind in kinds:
             item = _add(legend, "li")
             _draw_sample(item, kind)
@@ -298,7 +276,7 @@ def _draw_marks(body: ET.Element) -> None:
         kind = "failed" if id == "cross" else "cancelled"
         pattern = _add(defs, "pattern", id=id, width=size, height=size, patternUnits="userSpaceOnUse")
         _add(pattern, "path", d=d, class_=f"hatch {kind}")
-    for kind, d in _MARKS.items():
+    for kind, d in SHAPES.items():
         _add(defs, "path", id=kind, d=d, class_=f"mark {kind}")
 
 
