@@ -15,12 +15,14 @@ Beside them are the modules that a user imports by name: testing, store, termina
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ._core.breaker import CircuitBreaker
 from ._core.errors import (
     CheckpointError,
     CircuitOpenError,
     ConfigError,
     KeyCollisionError,
     NotAcceptedError,
+    QueueFullError,
     StepInputError,
     StepOutputError,
     StepTimeoutError,
@@ -44,7 +46,7 @@ from ._core.events import (
     ValueDiscarded,
 )
 from ._core.observing import observing
-from ._core.policies import CircuitBreaker, Retry
+from ._core.rate import RateLimit
 from ._core.results import (
     ForkPartialError,
     Fulfilled,
@@ -54,6 +56,7 @@ from ._core.results import (
     Rejected,
     SettleResult,
 )
+from ._core.retry import Retry
 from ._core.scope import Scope, current_scope
 from ._core.step import Step, StepDecorator, step
 from ._fork.fork import Fork, fork
@@ -134,6 +137,8 @@ __all__ = [
     "PathCancelledError",
     "PathsCounted",
     "Pipeline",
+    "QueueFullError",
+    "RateLimit",
     "Recorder",
     "Rejected",
     "Retry",

@@ -1,21 +1,33 @@
-"""What policies refuse, and the order in which they apply, neighbour by neighbour."""
+"""What policies refuse, the order in which they apply, neighbour by neighbour, and what is told of them."""
 
 from __future__ import annotations
 
 import functools
 import math
+import traceback
 
 import attrs
 import pytest
 import trio
 import trio.testing
 from bodies import Body, BoomError, boom, opened
+from paths import ANY_SCOPE
 
 from trio_steps import (
+    AttemptEnded,
+    AttemptStarted,
     CircuitBreaker,
+    CircuitChanged,
     CircuitOpenError,
     ConfigError,
+    ForkPartialError,
+    LimitWaited,
+    QueueFullError,
+    RateLimit,
     Retry,
+    StepRetrying,
+    StepStarted,
+    StepSucceeded,
     StepTimeoutError,
     fork,
     step,
@@ -23,67 +35,6 @@ from trio_steps import (
 from trio_steps._core.policies import Policies
 
 # Misuse
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"attempts": 0}, r"^Retry\(attempts=0\): give the number of attempts, 1 or more$"),
-        ({"attempts": -1}, r"^Retry\(attempts=-1\)"),
-        ({"attempts": 2.0}, r"^Retry\(attempts=2\.0\)"),
-        ({"attempts": True}, r"^Retry\(attempts=True\)"),
-        ({"attempts": None}, r"^Retry\(attempts=None\)"),
-        ({"attempts": "3"}, r"^Retry\(attempts='3'\)"),
-        ({"backoff": "double"}, r"^Retry\(backoff='double'\): use \"fixed\", \"linear\" or \"exponential\"$"),
-        ({"backoff": None}, r"^Retry\(backoff=None\)"),
-        ({"delay": -1}, r"^Retry\(delay=…\) must be a number of seconds, 0 or more, not -1$"),
-        ({"delay": "1"}, r"^Retry\(delay=…\) must be a number of seconds, 0 or more, not '1'$"),
-        ({"delay": math.nan}, r"^Retry\(delay=…\)"),
-        ({"delay": True}, r"^Retry\(delay=…\)"),
-        ({"delay": None}, r"^Retry\(delay=…\)"),
-        ({"max_delay": -0.5}, r"^Retry\(max_delay=…\) must be a number of seconds, 0 or more, not -0\.5$"),
-        ({"max_delay": None}, r"^Retry\(max_delay=…\)"),
-        ({"jitter": -0.1}, r"^Retry\(jitter=-0\.1\): give the random part of the delay, 0 to 1$"),
-        ({"jitter": 1.5}, r"^Retry\(jitter=1\.5\)"),
-        ({"jitter": math.nan}, r"^Retry\(jitter=nan\)"),
-        ({"jitter": "0.5"}, r"^Retry\(jitter='0\.5'\)"),
-        ({"jitter": None}, r"^Retry\(jitter=None\)"),
-        ({"jitter": [0.5]}, r"^Retry\(jitter=\[0\.5\]\)"),
-        ({"on": 5}, r"^Retry\(on=5\): give exception types, or a function of the exception$"),
-        ({"on": "OSError"}, r"^Retry\(on='OSError'\)"),
-        ({"on": [OSError]}, r"^Retry\(on=\["),
-        ({"on": None}, r"^Retry\(on=None\)"),
-        ({"on": int}, r"^Retry\(on=<class 'int'>\)"),
-        ({"on": (OSError, 5)}, r"^Retry\(on=\("),
-        ({"on": (OSError, lambda error: True)}, r"^Retry\(on=\("),
-        ({"on": BaseException}, r"^Retry\(on=<class 'BaseException'>\)"),
-        ({"on": KeyboardInterrupt}, r"^Retry\(on=<class 'KeyboardInterrupt'>\)"),
-        ({"on": (OSError, trio.Cancelled)}, r"^Retry\(on=\("),
-    ],
-)
-def test_retry_refuses_what_makes_no_sense(options, message) -> None:
-    with pytest.raises(ConfigError, match=message):
-        Retry(**{"attempts": 3, **options})
-
-
-@pytest.mark.parametrize(
-    ("threshold", "cooldown", "options", "message"),
-    [
-        (0, 1, {}, r"^CircuitBreaker\(failure_threshold=0\): give 1 or more failures$"),
-        (1.5, 1, {}, r"^CircuitBreaker\(failure_threshold=1\.5\)"),
-        (True, 1, {}, r"^CircuitBreaker\(failure_threshold=True\)"),
-        (None, 1, {}, r"^CircuitBreaker\(failure_threshold=None\)"),
-        (1, -1, {}, r"^CircuitBreaker\(cooldown=…\) must be a number of seconds, 0 or more, not -1$"),
-        (1, "1", {}, r"^CircuitBreaker\(cooldown=…\)"),
-        (1, math.nan, {}, r"^CircuitBreaker\(cooldown=…\)"),
-        (1, None, {}, r"^CircuitBreaker\(cooldown=…\)"),
-        (1, 1, {"on_open": "ignore"}, r"^CircuitBreaker\(on_open='ignore'\): use \"raise\" or \"skip\"$"),
-        (1, 1, {"on_open": None}, r"^CircuitBreaker\(on_open=None\)"),
-    ],
-)
-def test_breaker_refuses_what_makes_no_sense(threshold, cooldown, options, message) -> None:
-    with pytest.raises(ConfigError, match=message):
-        CircuitBreaker(threshold, cooldown, **options)
 
 
 @pytest.mark.parametrize("policy", ["timeout", "total_timeout"])
@@ -106,12 +57,36 @@ def test_timeout_refuses_what_makes_no_sense(policy, seconds, message) -> None:
 @pytest.mark.parametrize(
     ("policy", "value", "message"),
     [
-        ("limiter", 3, r"^limiter=3: give a trio\.CapacityLimiter$"),
-        ("limiter", trio.Semaphore(3), r"^limiter=<trio\.Semaphore.*>: give a trio\.CapacityLimiter$"),
-        ("circuit_breaker", True, r"^circuit_breaker=True: give a trio_steps\.CircuitBreaker$"),
-        ("circuit_breaker", CircuitBreaker, r"^circuit_breaker=<class .*>: give a trio_steps\.CircuitBreaker$"),
-        ("retry", 3, r"^retry=3: give a trio_steps\.Retry$"),
-        ("retry", Retry, r"^retry=<class .*>: give a trio_steps\.Retry$"),
+        ("limiter", 3, r"^limiter=3: give a trio\.CapacityLimiter: limiter=trio\.CapacityLimiter\(10\)$"),
+        (
+            "limiter",
+            trio.Semaphore(3),
+            r"^limiter=<trio\.Semaphore.*>: give a trio\.CapacityLimiter: limiter=trio\.CapacityLimiter\(10\)$",
+        ),
+        (
+            "circuit_breaker",
+            True,
+            r"^circuit_breaker=True: give a trio_steps\.CircuitBreaker: circuit_breaker=Circ",
+        ),
+        (
+            "circuit_breaker",
+            CircuitBreaker,
+            r"^circuit_breaker=<class .*>: give a trio_steps\.CircuitBreaker: circuit_breaker=Circ",
+        ),
+        ("retry", 3, r"^retry=3: give a trio_steps\.Retry: retry=Retry\(3, delay=0\.5\)$"),
+        ("rate", 10, r"^rate=10: give a trio_steps\.RateLimit: rate=RateLimit\(10, per=1\.0\)$"),
+        (
+            "max_waiting",
+            -1,
+            r"^max_waiting=-1: give how many calls may wait for the limiter, 0 or more: max_waiting=10$",
+        ),
+        ("max_waiting", True, r"^max_waiting=True: give how many"),
+        (
+            "max_waiting",
+            3,
+            r"^max_waiting=3 is about the line for a limiter, and there is none: give limiter=trio\.Cap",
+        ),
+        ("retry", Retry, r"^retry=<class .*>: give a trio_steps\.Retry: retry=Retry\(3, delay=0\.5\)$"),
     ],
 )
 def test_policies_refuse_what_is_none(policy, value, message) -> None:
@@ -129,11 +104,6 @@ def test_policies_are_frozen() -> None:
         Policies().timeout = 3
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         Retry(3).attempts = 4
-
-
-def test_retry_takes_all_but_the_attempts_by_keyword() -> None:
-    with pytest.raises(TypeError):
-        Retry(3, "fixed")
 
 
 # The order, neighbour by neighbour
@@ -195,32 +165,90 @@ async def test_limiter_is_outside_circuit_breaker_so_that_who_waits_has_no_probe
         assert await step(Body("probe"), circuit_breaker=breaker)() == "probe"
 
 
-async def test_circuit_breaker_is_outside_retry(autojump_clock) -> None:
-    """All attempts together are one call."""
-    breaker = CircuitBreaker(2, 100)
-    guarded = step(Body(*boom(6), "never"), circuit_breaker=breaker, retry=Retry(3))
+async def test_retry_is_outside_circuit_breaker(autojump_clock) -> None:
+    """Each attempt is one call."""
+    breaker = CircuitBreaker(3, 100)
+    guarded = step(Body(*boom(6), "never"), circuit_breaker=breaker, retry=Retry(2))
     with pytest.raises(BoomError):
         await guarded()
     assert breaker.state == "closed"
-    with pytest.raises(BoomError):
+    with pytest.raises(CircuitOpenError) as caught:
         await guarded()
     assert breaker.state == "open"
+    assert caught.value.__notes__ == ["after 2 of 2 attempts", "in step 'body'"]
 
 
-async def test_circuit_breaker_is_outside_retry_so_that_a_later_attempt_is_a_success(autojump_clock) -> None:
-    breaker = CircuitBreaker(1, 100)
-    assert await step(Body(*boom(2), "fine"), circuit_breaker=breaker, retry=Retry(3))() == "fine"
+async def test_retry_is_outside_circuit_breaker_so_that_an_attempt_that_succeeds_closes_it(autojump_clock) -> None:
+    breaker = CircuitBreaker(2, 100)
+    guarded = step(Body(BoomError(), "fine", BoomError(), "fine"), circuit_breaker=breaker, retry=Retry(2))
+    assert await guarded() == "fine"
+    assert await guarded() == "fine"
     assert breaker.state == "closed"
 
 
-async def test_circuit_breaker_is_outside_retry_so_that_a_refusal_is_not_tried_again(autojump_clock) -> None:
+async def test_retry_is_outside_circuit_breaker_whose_refusal_is_not_tried_again(autojump_clock) -> None:
     breaker = await opened(cooldown=1)
     body = Body("never")
     with pytest.raises(CircuitOpenError) as caught:
         await step(body, circuit_breaker=breaker, retry=Retry(5, delay=1))()
     assert trio.current_time() == 0
-    assert caught.value.__notes__ == ["in step 'body'"]
+    assert caught.value.__notes__ == ["after 1 of 5 attempts", "in step 'body'"]
     assert body.starts == []
+
+
+async def test_retry_outlasts_an_open_breaker_if_it_is_told_to(autojump_clock) -> None:
+    breaker = await opened(cooldown=3)
+    body = Body("fine")
+    waiting = Retry(5, delay=lambda error, attempt: error.retry_after, on=(OSError, CircuitOpenError))
+    assert await step(body, circuit_breaker=breaker, retry=waiting)() == "fine"
+    assert body.starts == [3]
+
+
+async def test_circuit_breaker_is_outside_rate(autojump_clock) -> None:
+    """Who is refused takes no permit, and who waits for one is let in already."""
+    rate = RateLimit(1, per=5)
+    breaker = await opened(cooldown=1)
+    refused = step(Body("never"), circuit_breaker=breaker, rate=rate)
+    with pytest.raises(CircuitOpenError):
+        await refused()
+    await step(Body("fine"), rate=rate)()
+    await trio.sleep(1)
+    probe = Body("fine")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(step(probe, circuit_breaker=breaker, rate=rate))
+        await trio.sleep(1)
+        with pytest.raises(CircuitOpenError, match="a probe is under way"):
+            await refused()
+    assert probe.starts == [5]
+
+
+async def test_retry_is_outside_rate(autojump_clock) -> None:
+    """Each attempt is a request."""
+    body = Body(*boom(2), "fine")
+    assert await step(body, retry=Retry(3), rate=RateLimit(1, per=2))() == "fine"
+    assert body.starts == [0, 2, 4]
+
+
+async def test_rate_is_outside_timeout(autojump_clock) -> None:
+    """The time spent waiting for a permit is not the attempt's."""
+    rate = RateLimit(1, per=5)
+    body = Body("first", "second", seconds=1)
+    guarded = step(body, rate=rate, timeout=2)
+    assert [await guarded(), await guarded()] == ["first", "second"]
+    assert body.starts == [0, 5]
+
+
+async def test_total_timeout_is_outside_rate(autojump_clock) -> None:
+    rate = RateLimit(1, per=5)
+    body = Body("first", "third")
+    guarded = step(body, rate=rate, total_timeout=2)
+    await guarded()
+    with pytest.raises(StepTimeoutError):
+        await guarded()
+    assert trio.current_time() == 2
+    await trio.sleep(3)
+    assert await guarded() == "third"  # nobody took the permit that was waited for
+    assert body.starts == [0, 5]
 
 
 async def test_retry_is_outside_timeout(autojump_clock) -> None:
@@ -256,11 +284,11 @@ async def test_total_timeout_is_outside_retry(autojump_clock) -> None:
 
 
 async def test_total_timeout_is_outside_circuit_breaker(autojump_clock) -> None:
-    """It cancels the call, and a cancelled call counts neither way."""
+    """It ends the attempt, which is a failure then."""
     breaker = CircuitBreaker(1, 10)
     with pytest.raises(StepTimeoutError):
         await step(trio.sleep_forever, circuit_breaker=breaker, total_timeout=1)()
-    assert breaker.state == "closed"
+    assert breaker.state == "open"
 
 
 async def test_circuit_breaker_is_outside_timeout(autojump_clock) -> None:
@@ -335,3 +363,165 @@ async def test_timeout_without_a_pending_error_has_no_cause(autojump_clock) -> N
     with pytest.raises(StepTimeoutError) as caught:
         await step(trio.sleep_forever, timeout=1)()
     assert caught.value.__cause__ is None
+
+
+# max_waiting
+
+
+async def test_max_waiting_refuses_a_call_when_so_many_wait_already(autojump_clock) -> None:
+    limiter = trio.CapacityLimiter(1)
+    body = Body("first", "second", "third", seconds=2)
+    guarded = step(body, limiter=limiter, max_waiting=2)
+
+    async def outer():
+        await guarded()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(guarded)
+        await trio.sleep(1)
+        with pytest.raises(QueueFullError) as caught:
+            await step(outer)()
+        assert trio.current_time() == 1
+    assert (caught.value.step, caught.value.waiting) == ("outer/body", 2)
+    assert str(caught.value) == "'outer/body' was not tried: its limiter has no token free, and 2 calls wait for one"
+    assert body.starts == [0, 2, 4]
+
+
+async def test_max_waiting_counts_whoever_waits_for_the_limiter(autojump_clock) -> None:
+    limiter = trio.CapacityLimiter(1)
+
+    async def stranger():
+        async with limiter:
+            await trio.sleep(2)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stranger)
+        nursery.start_soon(stranger)
+        await trio.sleep(1)
+        with pytest.raises(QueueFullError, match="and 1 call waits for one"):
+            await step(Body("never"), limiter=limiter, max_waiting=1)()
+
+
+async def test_max_waiting_of_zero_lets_nobody_wait(autojump_clock) -> None:
+    limiter = trio.CapacityLimiter(1)
+    guarded = step(Body("first", "second", seconds=2), limiter=limiter, max_waiting=0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(guarded)
+        await trio.sleep(1)
+        with pytest.raises(QueueFullError, match="and no call may wait for one"):
+            await guarded()
+    assert await guarded() == "second"
+
+
+async def test_max_waiting_does_not_refuse_who_runs_on_a_lent_token(autojump_clock) -> None:
+    limiter = trio.CapacityLimiter(1)
+    inner = step(Body("fine"), limiter=limiter, max_waiting=0)
+
+    async def outer():
+        return await inner()
+
+    assert await step(outer, limiter=limiter, max_waiting=0)() == "fine"
+
+
+async def test_max_waiting_is_no_failure_of_an_attempt(autojump_clock) -> None:
+    """The limiter is around the retry: there is no attempt, and none is made."""
+    limiter = trio.CapacityLimiter(1)
+    events = []
+    async with limiter:
+        with pytest.raises(QueueFullError):
+            await step(Body("never"), limiter=limiter, max_waiting=0, retry=Retry(3, delay=1)).run(
+                observers=[events.append]
+            )
+    assert trio.current_time() == 0
+    assert [type(event).__name__ for event in events] == ["StepStarted", "StepFailed"]
+
+
+# Tracebacks
+
+
+async def test_traceback_of_a_step_with_policies_has_one_frame_of_ours(autojump_clock) -> None:
+    async def inner():
+        raise BoomError
+
+    async def body():
+        await inner()
+
+    policies = {
+        "total_timeout": 9,
+        "limiter": trio.CapacityLimiter(1),
+        "retry": Retry(2),
+        "circuit_breaker": CircuitBreaker(9, 9),
+        "rate": RateLimit(9, per=9),
+        "timeout": 9,
+    }
+    with pytest.raises(BoomError) as caught:
+        await step(body, **policies)()
+    assert [frame.name for frame in traceback.extract_tb(caught.tb)][1:] == ["_run", "body", "inner"]
+    with pytest.raises(ForkPartialError) as caught:
+        await fork("f", mode="all", paths=[step(body, **policies)])()
+    [error] = caught.value.exceptions
+    assert [frame.name for frame in traceback.extract_tb(error.__traceback__)][1:] == ["body", "inner"]
+
+
+async def test_traceback_of_a_timeout_has_one_frame_of_ours(autojump_clock) -> None:
+    with pytest.raises(StepTimeoutError) as caught:
+        await step(trio.sleep_forever, timeout=1, retry=Retry(2))()
+    assert [frame.name for frame in traceback.extract_tb(caught.tb)][1:] == ["_run"]
+
+
+# Events
+
+
+async def test_events_tell_the_beginning_and_the_end_of_each_attempt(autojump_clock) -> None:
+    events = []
+    error = BoomError()
+    await step(Body(error, "fine", seconds=1), retry=Retry(2, delay=3)).run(observers=[events.append])
+    name, scope = "body", ANY_SCOPE
+    assert events == [
+        StepStarted(name=name, time=0, scope=scope),
+        AttemptStarted(name=name, time=0, scope=scope, attempt=1),
+        AttemptEnded(name=name, time=1, scope=scope, attempt=1, duration=1, status="failed", error=error),
+        StepRetrying(name=name, time=1, scope=scope, attempt=1, error=error, delay=3),
+        AttemptStarted(name=name, time=4, scope=scope, attempt=2),
+        AttemptEnded(name=name, time=5, scope=scope, attempt=2, duration=1, status="succeeded"),
+        StepSucceeded(name=name, time=5, scope=scope, duration=5),
+    ]
+
+
+async def test_events_tell_of_an_attempt_that_is_cancelled_or_interrupted(autojump_clock) -> None:
+    events = []
+    with trio.move_on_after(1):
+        await step(trio.sleep_forever, retry=Retry(2)).run(observers=[events.append])
+    with pytest.raises(KeyboardInterrupt):
+        await step(Body(KeyboardInterrupt()), retry=Retry(2)).run(observers=[events.append])
+    ends = [event for event in events if isinstance(event, AttemptEnded)]
+    assert [(end.status, type(end.error).__name__) for end in ends] == [
+        ("cancelled", "NoneType"),
+        ("failed", "KeyboardInterrupt"),
+    ]
+
+
+async def test_events_tell_who_waited_for_a_limit_and_how_long(autojump_clock) -> None:
+    events = []
+    limiter = trio.CapacityLimiter(1)
+    rate = RateLimit(1, per=5)
+    guarded = step(Body(1, 2), id="s", limiter=limiter, rate=rate)
+    async with trio.open_nursery() as nursery, limiter:
+        nursery.start_soon(functools.partial(guarded.run, observers=[events.append]))
+        await trio.sleep(2)
+    await guarded.run(observers=[events.append])
+    assert [event for event in events if isinstance(event, LimitWaited)] == [
+        LimitWaited(name="s", time=2, scope=ANY_SCOPE, limit="limiter", duration=2),
+        LimitWaited(name="s", time=7, scope=ANY_SCOPE, limit="rate", duration=5),
+    ]
+
+
+async def test_events_tell_which_attempt_opened_or_closed_a_breaker(autojump_clock) -> None:
+    events = []
+    guarded = step(Body(*boom(2), "fine"), circuit_breaker=CircuitBreaker(2, 3), retry=Retry(3, delay=3))
+    await guarded.run(observers=[events.append])
+    assert [event for event in events if isinstance(event, CircuitChanged)] == [
+        CircuitChanged(name="body", time=3, scope=ANY_SCOPE, state="open"),
+        CircuitChanged(name="body", time=6, scope=ANY_SCOPE, state="closed"),
+    ]

@@ -1,6 +1,13 @@
-"""`CircuitBreaker`: closed, open and half open, alone and shared."""
+"""`CircuitBreaker`: when it opens, what it lets through, when it closes."""
 
 from __future__ import annotations
+
+import gc
+import math
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import trio
@@ -10,9 +17,39 @@ from bodies import Body, BoomError, boom, opened
 from trio_steps import (
     CircuitBreaker,
     CircuitOpenError,
+    ConfigError,
     fork,
     step,
 )
+
+
+@pytest.mark.parametrize(
+    ("threshold", "cooldown", "options", "message"),
+    [
+        (
+            0,
+            1,
+            {},
+            r"^CircuitBreaker\(failure_threshold=0\): give 1 or more failures: CircuitBreaker\(5, cooldown=30\)$",
+        ),
+        (1.5, 1, {}, r"^CircuitBreaker\(failure_threshold=1\.5\)"),
+        (True, 1, {}, r"^CircuitBreaker\(failure_threshold=True\)"),
+        (None, 1, {}, r"^CircuitBreaker\(failure_threshold=None\)"),
+        (1, -1, {}, r"^CircuitBreaker\(cooldown=…\) must be a number of seconds, 0 or more, not -1$"),
+        (1, "1", {}, r"^CircuitBreaker\(cooldown=…\)"),
+        (1, math.nan, {}, r"^CircuitBreaker\(cooldown=…\)"),
+        (1, None, {}, r"^CircuitBreaker\(cooldown=…\)"),
+        (1, 1, {"on_open": "ignore"}, r"^CircuitBreaker\(on_open='ignore'\): use \"raise\" or \"skip\"$"),
+        (1, 1, {"on_open": None}, r"^CircuitBreaker\(on_open=None\)"),
+        (1, 1, {"on": 5}, r"^CircuitBreaker\(on=5\): give exception types, or a function of the exception: on=OSError"),
+        (1, 1, {"on": trio.Cancelled}, r"^CircuitBreaker\(on=<class 'trio.Cancelled'>\)"),
+        (1, 1, {"on": Body()}, r"^CircuitBreaker\(on=<.*>\) is async, and its answer is needed at once"),
+    ],
+)
+def test_breaker_refuses_what_makes_no_sense(threshold, cooldown, options, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        CircuitBreaker(threshold, cooldown, **options)
+
 
 # Circuit breaker: closed and open
 
@@ -330,3 +367,58 @@ async def test_breaker_that_skips_still_skips_when_another_step_is_made_of_its_s
     guarded = step(Body("never"), circuit_breaker=breaker)
     assert await step(guarded, timeout=1)() is None
     assert await step(guarded)() is None
+
+
+# Circuit breaker: the time to wait, and one run after the other
+
+
+@pytest.mark.parametrize("start", [0.1, 0.3, 1 / 3, 12_345.678])
+@pytest.mark.parametrize("cooldown", [0.1, 0.2, 0.7, 1e-9, 1 / 3, 12_345.6789])
+async def test_breaker_lets_through_who_has_slept_for_as_long_as_it_said(start, cooldown, autojump_clock) -> None:
+    await trio.sleep(start)
+    breaker = await opened(cooldown=cooldown)
+    await trio.sleep(cooldown / 3)
+    with pytest.raises(CircuitOpenError) as caught:
+        await step(Body("never"), circuit_breaker=breaker)()
+    await trio.sleep(caught.value.retry_after)
+    assert await step(Body("fine"), circuit_breaker=breaker)() == "fine"
+
+
+def test_breaker_begins_closed_in_each_run() -> None:
+    breaker = CircuitBreaker(1, 60)
+    guarded = step(Body(BoomError(), BoomError()), circuit_breaker=breaker)
+
+    async def main():
+        assert breaker.state == "closed"
+        with pytest.raises(BoomError):
+            await guarded()
+        assert breaker.state == "open"
+
+    trio.run(main)
+    assert breaker.state == "closed"
+    trio.run(main)
+
+
+def test_breaker_has_a_state_for_each_of_the_runs_in_two_threads() -> None:
+    breaker = CircuitBreaker(1, 60)
+    barrier = threading.Barrier(2)
+
+    async def main(fails):
+        body = Body(BoomError() if fails else "fine")
+        with suppress(BoomError):
+            await step(body, circuit_breaker=breaker)()
+        barrier.wait()
+        return breaker.state
+
+    with ThreadPoolExecutor(2) as threads:
+        states = list(threads.map(trio.run, [main, main], [True, False]))
+    assert states == ["open", "closed"]
+
+
+async def test_breaker_is_forgotten_when_nobody_has_it() -> None:
+    breaker = CircuitBreaker(1, 60)
+    await step(Body("fine"), circuit_breaker=breaker)()
+    gone = weakref.ref(breaker)
+    del breaker
+    gc.collect()
+    assert gone() is None

@@ -8,9 +8,12 @@ import pytest
 import trio
 import trio.testing
 from bodies import Body, BoomError
+from paths import ANY_SCOPE
 
 from trio_steps import (
+    Retry,
     StepTimeoutError,
+    ValueDiscarded,
     step,
 )
 
@@ -86,14 +89,73 @@ async def test_timeout_is_raised_when_the_tasks_of_the_body_have_stopped(policy,
 
 
 @pytest.mark.parametrize("policy", ["timeout", "total_timeout"])
-async def test_timeout_of_a_body_that_shields_itself_and_returns_loses_no_value(policy, autojump_clock) -> None:
+async def test_timeout_of_a_body_that_shields_itself_and_returns_is_raised_and_the_value_is_discarded(
+    policy, autojump_clock
+) -> None:
+    events = []
+
     async def body():
         with trio.CancelScope(shield=True):
             await trio.sleep(3)
         return 7
 
-    assert await step(body, **{policy: 1})() == 7
+    with pytest.raises(StepTimeoutError) as caught:
+        await step(body, **{policy: 1}).run(observers=[events.append])
+    assert caught.value.seconds == 1
     assert trio.current_time() == 3
+    assert [event for event in events if isinstance(event, ValueDiscarded)] == [
+        ValueDiscarded(name="body", time=3, scope=ANY_SCOPE, value=7, disposed=False)
+    ]
+
+
+@pytest.mark.parametrize("policy", ["timeout", "total_timeout"])
+@pytest.mark.parametrize(("seconds", "late"), [(0.5, False), (1, True), (2, True)])
+async def test_timeout_of_a_sync_body_that_ends_at_its_deadline_or_later_is_raised(
+    policy, seconds, late, autojump_clock
+) -> None:
+    """Nothing can stop it, so it is late when it is over."""
+
+    def body():
+        autojump_clock.jump(seconds)
+        return 7
+
+    guarded = step(body, **{policy: 1})
+    if not late:
+        assert await guarded() == 7
+        return
+    with pytest.raises(StepTimeoutError) as caught:
+        await guarded()
+    assert (caught.value.step, caught.value.seconds) == ("body", 1)
+
+
+@pytest.mark.parametrize("policy", ["timeout", "total_timeout"])
+async def test_timeout_leaves_an_error_of_the_body_alone_however_late(policy, autojump_clock) -> None:
+    error = BoomError()
+
+    def body():
+        autojump_clock.jump(9)
+        raise error
+
+    with pytest.raises(BoomError) as caught:
+        await step(body, **{policy: 1})()
+    assert caught.value is error
+
+
+async def test_timeout_of_an_async_body_that_ends_at_its_deadline_is_raised(autojump_clock) -> None:
+    with pytest.raises(StepTimeoutError):
+        await step(trio.sleep, timeout=2)(2)
+    assert trio.current_time() == 2
+
+
+async def test_timeout_of_a_sync_body_is_tried_again_in_time_for_the_next_attempt(autojump_clock) -> None:
+    seconds = iter([5, 0.5])
+
+    def body():
+        autojump_clock.jump(next(seconds))
+        return "in time"
+
+    assert await step(body, timeout=1, retry=Retry(2, delay=1))() == "in time"
+    assert trio.current_time() == 6.5
 
 
 @pytest.mark.parametrize("policy", ["timeout", "total_timeout"])

@@ -12,7 +12,7 @@ import pytest
 import trio
 from drawn import a, b, one, shown
 
-from trio_steps import CircuitBreaker, ConfigError, Pipeline, Recorder, Retry, fork, otherwise, step, when
+from trio_steps import CircuitBreaker, ConfigError, Pipeline, RateLimit, Recorder, Retry, fork, otherwise, step, when
 
 
 def is_big(x):
@@ -187,13 +187,17 @@ def test_policies_are_notes_in_the_order_in_which_they_apply():
         "retry": Retry(1),
         "circuit_breaker": CircuitBreaker(3, 1.0),
         "limiter": trio.CapacityLimiter(2),
+        "max_waiting": 3,
+        "rate": RateLimit(10, per=1.5),
         "total_timeout": 60,
     }
     notes = [
         "total timeout 60 s",
         "shared limit of 2",
-        "circuit breaker",
+        "3 may wait",
         "1 attempt",
+        "circuit breaker",
+        "10 in 1.5 s",
         "timeout 0.25 s",
     ]
     text = "".join(f"<br><small>{note}</small>" for note in notes)

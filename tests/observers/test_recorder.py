@@ -202,8 +202,8 @@ async def test_step_that_its_breaker_skips_is_told_from_a_path_that_never_starte
         await guarded.run(observers=[recorder])
     await guarded.run(observers=[recorder])
     assert recorder.render() == chart("""
-                   0 ms      20 ms     40 ms     60 ms     80 ms       start    took
-        ✗ guarded  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━✗   0 ms  100 ms  OSError: busy
+                   0 ms             50 ms               start    took
+        ✗ guarded  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━✗   0 ms  100 ms  OSError: busy; circuit breaker opened
 
                    0 ms                  start   took
         » guarded  »                      0 ms   0 ms  skipped: circuit breaker of 'guarded' is open; next

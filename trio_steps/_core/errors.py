@@ -75,6 +75,31 @@ class CircuitOpenError(Exception):
 
 
 @public
+class QueueFullError(Exception):
+    """A step was not tried: as many calls as its ``max_waiting=`` allows wait for its limiter already.
+
+    Attributes:
+      step: the full name of the step.
+      waiting: how many wait.
+    """
+
+    def __init__(self, step: str, waiting: int) -> None:
+        super().__init__(step, waiting)
+        self.step = step
+        self.waiting = waiting
+
+    def __str__(self) -> str:
+        who = (
+            "no call may wait"
+            if not self.waiting
+            else "1 call waits"
+            if self.waiting == 1
+            else f"{self.waiting} calls wait"
+        )
+        return f"{self.step!r} was not tried: its limiter has no token free, and {who} for one"
+
+
+@public
 class NotAcceptedError(Exception):
     """A step or path returned a value that ``accept=`` refused.
 
@@ -205,7 +230,7 @@ def add_note(error: BaseException, note: str) -> None:
     if notes is not None and not any(isinstance(other, str) and other == note for other in notes):
         with suppress(Exception):  # it is frozen, or minds its attributes itself
             # a list of its own, because exceptions that were copied share one
-            error.__notes__ = [*notes, note]  # type: ignore[list-item]
+            cast("Any", error).__notes__ = [*notes, note]
 
 
 def name_step(error: BaseException, name: str) -> None:
@@ -237,11 +262,12 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
     left: list[BaseException] = [error]
     while left:
         one = left.pop()
+        group = cast("BaseExceptionGroup[BaseException]", one)
         if not isinstance(one, BaseExceptionGroup):
             yield one
-        elif id(one) not in seen:
-            seen.add(id(one))
-            left.extend(reversed(cast("BaseExceptionGroup[BaseException]", one).exceptions))
+        elif id(group) not in seen:
+            seen.add(id(group))
+            left.extend(reversed(group.exceptions))
 
 
 SHORT: Final = 300
@@ -282,7 +308,7 @@ class _ShortRepr(Repr):
         if isinstance(x, BaseException) and kind.__repr__ in _REPRS_OF_ERRORS:
             return self._repr_error(x, level)
         if isinstance(x, (str, bytes, bytearray)) and kind.__repr__ in _REPRS_OF_TEXTS:
-            return repr(x if len(x) <= SHORT else x[:SHORT])
+            return repr(x[:SHORT] if len(x) > SHORT else x)
         try:
             return repr(x)
         except Exception:  # noqa: BLE001 - whatever its __repr__ raises
@@ -315,3 +341,19 @@ def listed(names: Iterable[str]) -> str:
     names = list(names)
     shown = ", ".join(map(repr, names[:_LISTED])) or "nothing"
     return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
+
+
+def hide_frames_of_ours(error: BaseException) -> None:
+    """Leave of our frames at the beginning of the traceback of `error` the first.
+
+    A call goes through half a dozen of our functions before it comes to the user's, and they all say the same.
+    """
+    first = error.__traceback__
+    if first is not None:
+        inner = first.tb_next
+        while inner is not None and inner.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
+            inner = inner.tb_next
+        first.tb_next = inner
+
+
+_OURS: Final = tuple(f"trio_steps.{package}." for package in ("_core", "_fork", "_pipeline"))

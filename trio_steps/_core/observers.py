@@ -9,6 +9,8 @@ import logging
 from types import BuiltinMethodType, MethodType
 from typing import TYPE_CHECKING, Any, final
 
+from .errors import short_repr
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -49,7 +51,7 @@ class Observers:
             try:
                 observer(event)
             except Exception:
-                logger.exception("observer %r raised at %r and is dropped", observer, event)
+                logger.exception("observer %s raised at %s and is dropped", short_repr(observer), short_repr(event))
                 self._observers = tuple(other for other in self._observers if other is not observer)
         if self._around is not None:
             self._around(event if self._change is None else self._change(event))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trio_steps._drawing.graph import Direction, Place
 
     from .policies import Policies
+    from .rate import RateLimit
 
 
 def outline_of(call: object, place: Place) -> Node:
@@ -55,10 +56,14 @@ def policy_notes(policies: Policies) -> Iterator[str]:
         yield f"total timeout {policies.total_timeout:g} s"
     if policies.limiter is not None:
         yield limiter_note(policies.limiter)
-    if policies.circuit_breaker is not None:
-        yield "circuit breaker"
+    if policies.max_waiting is not None:
+        yield f"{policies.max_waiting} may wait"
     if policies.retry is not None:
         yield "1 attempt" if policies.retry.attempts == 1 else f"{policies.retry.attempts} attempts"
+    if policies.circuit_breaker is not None:
+        yield "circuit breaker"
+    if policies.rate is not None:
+        yield rate_note(policies.rate)
     if policies.timeout is not None:
         yield f"timeout {policies.timeout:g} s"
 
@@ -66,6 +71,11 @@ def policy_notes(policies: Policies) -> Iterator[str]:
 def limiter_note(limiter: trio.CapacityLimiter) -> str:
     """Return what there is to say about a limiter."""
     return "shared limiter" if limiter.total_tokens == inf else f"shared limit of {limiter.total_tokens}"
+
+
+def rate_note(rate: RateLimit) -> str:
+    """Return what there is to say about a rate."""
+    return f"{rate.count} in {rate.per:g} s"
 
 
 def check_direction(direction: Direction) -> Direction:

@@ -1,182 +1,52 @@
-"""What a step does about slow, failing and overloaded work: timeouts, retries, circuit breakers, limiters.
+"""What a step does about slow, failing and overloaded work, and in which order.
 
-The order, from the outside in: ``total_timeout``, ``limiter``, ``circuit_breaker``, ``retry``, ``timeout``.
+From the outside in: ``total_timeout``, ``limiter``, ``retry``, ``circuit_breaker``, ``rate``, ``timeout``. So one token
+is held for the whole call; and each attempt asks the breaker, takes a permit and has a timeout of its own, because a
+breaker and a rate have to count requests.
+
+Each is a method of `_Call`, which calls the next one inside. What makes that harder than it looks is the question who
+ended an attempt:
+
+- The body's time may be over though it never stopped: it was sync, or it shielded itself. What it returns is late then,
+  and discarded. An error of its own stands, however late.
+- The scope around the step may be cancelled, and the body may all the same return or raise whatever it likes. Then the
+  attempt says nothing about the service, and none follows it.
+- ``total_timeout`` cancels as well, from inside of the step. As long as its scope is open, that can't be told from a
+  cancellation from outside. So the breaker gets its answer when the scope is closed.
 """
 
 from __future__ import annotations
 
-import math
-import random
-from typing import TYPE_CHECKING, Literal, TypeVar, cast, final
+from math import inf
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, final
 
 import attrs
 import trio
 
+from .breaker import CircuitBreaker
 from .causes import Deadline, deadlines
-from .errors import CircuitOpenError, ConfigError, StepTimeoutError, add_note
-from .events import StepRetrying
-from .limiter import hold
-from .public import public
+from .checks import check_count, check_timeout
+from .discarded import discard_value, discard_values_in, report_error
+from .errors import ConfigError, NotAcceptedError, QueueFullError, StepTimeoutError, add_note, leaves
+from .events import AttemptEnded, AttemptStarted, CircuitChanged, LimitWaited, StepRetrying
+from .limiter import find_lender, hold
+from .rate import RateLimit
+from .retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from .breaker import Ticket
     from .scope import Scope
 
 T = TypeVar("T")
 
-
-def check_seconds(what: str, seconds: object) -> None:
-    """Refuse what is not a number of seconds."""
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
-        raise ConfigError(f"{what} must be a number of seconds, 0 or more, not {seconds!r}")
-
-
-def check_timeout(what: str, seconds: object) -> None:
-    """Refuse a timeout that is neither None nor a positive number of seconds."""
-    if seconds is not None:
-        check_seconds(what, seconds)
-        if not seconds:
-            raise ConfigError(f"{what}=0 leaves no time to run at all; give seconds, or None for no limit")
-
-
-@public
-@final
-@attrs.frozen
-class Retry:
-    """Try again when a step fails.
-
-    Args:
-      attempts: how often to try at most, the first time included.
-      backoff: how the delay grows: ``"fixed"`` (``delay``, ``delay``, …), ``"linear"`` (1, 2, 3 times
-        ``delay``) or ``"exponential"`` (1, 2, 4, 8 times ``delay``).
-      delay: seconds before the second attempt.
-      max_delay: no delay is longer than this many seconds.
-      jitter: the part of each delay that is random, 0 to 1: with 0.25 a delay is 75 % to 100 % of its length.
-      on: which errors are worth another attempt: exception type(s), or a function of the error. By default all.
-
-    Raises:
-      ConfigError: an argument makes no sense.
-    """
-
-    attempts: int
-    backoff: Literal["fixed", "linear", "exponential"] = attrs.field(default="fixed", kw_only=True)
-    delay: float = attrs.field(default=0.0, kw_only=True)
-    max_delay: float = attrs.field(default=math.inf, kw_only=True)
-    jitter: float = attrs.field(default=0.0, kw_only=True)
-    on: type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool] = attrs.field(
-        default=Exception, kw_only=True
-    )
-
-    def __attrs_post_init__(self) -> None:
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
-            raise ConfigError(f"Retry(attempts={self.attempts!r}): give the number of attempts, 1 or more")
-        if self.backoff not in ("fixed", "linear", "exponential"):
-            raise ConfigError(f'Retry(backoff={self.backoff!r}): use "fixed", "linear" or "exponential"')
-        check_seconds("Retry(delay=…)", self.delay)
-        check_seconds("Retry(max_delay=…)", self.max_delay)
-        if not isinstance(self.jitter, (int, float)) or not 0 <= self.jitter <= 1:
-            raise ConfigError(f"Retry(jitter={self.jitter!r}): give the random part of the delay, 0 to 1")
-        on = cast("object", self.on)
-        types = cast("tuple[object, ...]", on) if isinstance(on, tuple) else (on,)
-        if not all(isinstance(type_, type) and issubclass(type_, Exception) for type_ in types) and (
-            isinstance(on, (tuple, type)) or not callable(on)
-        ):
-            raise ConfigError(f"Retry(on={on!r}): give exception types, or a function of the exception")
-
-    def wants(self, error: Exception) -> bool:
-        """Tell whether `error` is worth another attempt."""
-        if isinstance(self.on, (type, tuple)):
-            return isinstance(error, self.on)  # pyright: ignore[reportUnknownMemberType]
-        return bool(self.on(error))
-
-    def delay_after(self, attempt: int) -> float:
-        """Return the seconds to wait after attempt number `attempt` (the first is 1)."""
-        if self.backoff == "linear":
-            delay = self.delay * attempt
-        elif self.backoff == "exponential":
-            delay = self.delay * 2.0 ** min(attempt - 1, 1023)
-        else:
-            delay = self.delay
-        delay = min(delay, self.max_delay)
-        return delay * (1 - self.jitter * random.random()) if self.jitter else delay  # noqa: S311
-
-
-@public
-@final
-class CircuitBreaker:
-    """Stop trying what keeps failing, and probe now and then whether it works again.
-
-    Closed, it lets every call through and counts failures in a row; `failure_threshold` of them open it. Open,
-    it refuses calls for `cooldown` seconds of ``trio.current_time()``. Then it is half open: it lets one call
-    through as a probe; success closes it, failure opens it again. A cancelled call counts neither way.
-
-    The state belongs to the object: give the same one to several steps and they share it.
-
-    Args:
-      failure_threshold: failures in a row that open it, 1 or more.
-      cooldown: seconds it stays open.
-      on_open: what a step does when it is refused: ``"raise"`` a `CircuitOpenError`, or ``"skip"``: return None
-        and do nothing. In a fork both are a failed path.
-
-    Raises:
-      ConfigError: an argument makes no sense.
-    """
-
-    __slots__ = ("_era", "_failures", "_open_until", "_probing", "cooldown", "failure_threshold", "on_open")
-
-    def __init__(self, failure_threshold: int, cooldown: float, *, on_open: Literal["raise", "skip"] = "raise") -> None:
-        if isinstance(failure_threshold, bool) or not isinstance(failure_threshold, int) or failure_threshold < 1:
-            raise ConfigError(f"CircuitBreaker(failure_threshold={failure_threshold!r}): give 1 or more failures")
-        check_seconds("CircuitBreaker(cooldown=…)", cooldown)
-        if on_open not in ("raise", "skip"):
-            raise ConfigError(f'CircuitBreaker(on_open={on_open!r}): use "raise" or "skip"')
-        self.failure_threshold: int = failure_threshold
-        self.cooldown: float = cooldown
-        self.on_open: Literal["raise", "skip"] = on_open
-        self._failures = 0
-        self._open_until: float | None = None  # None: closed
-        self._probing = False
-        self._era: int = 0  # a new one begins whenever it opens or probes
-
-    def __repr__(self) -> str:
-        return (
-            f"CircuitBreaker(failure_threshold={self.failure_threshold}, cooldown={self.cooldown}, "
-            f"on_open={self.on_open!r}, state={self.state!r})"
-        )
-
-    @property
-    def state(self) -> Literal["closed", "open"]:
-        """``"closed"``, or ``"open"`` from the failure that opened it until a probe succeeds."""
-        return "closed" if self._open_until is None else "open"
-
-    def enter(self, step: str) -> int:
-        """Let a call of `step` through, and return what `leave` has to be told.
-
-        Raises:
-          CircuitOpenError: the call must not be made.
-        """
-        if self._open_until is not None:
-            wait = self._open_until - trio.current_time()
-            if wait > 0 or self._probing:
-                raise CircuitOpenError(step, max(wait, 0.0), skip=self.on_open == "skip")
-            self._probing = True
-            self._era += 1
-        return self._era
-
-    def leave(self, era: int, success: bool | None) -> None:
-        """Take the end of a call that was let through; `success` is None if it was cancelled."""
-        if era != self._era:
-            return  # it began before the breaker opened, and says nothing about now
-        probed, self._probing = self._probing, False
-        if success:
-            self._failures = 0
-            self._open_until = None
-        elif success is not None:
-            self._failures += 1
-            if probed or self._failures >= self.failure_threshold:
-                self._open_until = trio.current_time() + self.cooldown
-                self._era += 1
+_FORMS = {
+    "limiter": (trio.CapacityLimiter, "a trio.CapacityLimiter: limiter=trio.CapacityLimiter(10)"),
+    "retry": (Retry, "a trio_steps.Retry: retry=Retry(3, delay=0.5)"),
+    "circuit_breaker": (CircuitBreaker, "a trio_steps.CircuitBreaker: circuit_breaker=CircuitBreaker(5, cooldown=30)"),
+    "rate": (RateLimit, "a trio_steps.RateLimit: rate=RateLimit(10, per=1.0)"),
+}
 
 
 @final
@@ -186,108 +56,322 @@ class Policies:
 
     total_timeout: float | None = None
     limiter: trio.CapacityLimiter | None = None
-    circuit_breaker: CircuitBreaker | None = None
+    max_waiting: int | None = None
     retry: Retry | None = None
+    circuit_breaker: CircuitBreaker | None = None
+    rate: RateLimit | None = None
     timeout: float | None = None
 
     def __attrs_post_init__(self) -> None:
         check_timeout("total_timeout", self.total_timeout)
         check_timeout("timeout", self.timeout)
-        for name, value, wanted in (
-            ("limiter", self.limiter, trio.CapacityLimiter),
-            ("circuit_breaker", self.circuit_breaker, CircuitBreaker),
-            ("retry", self.retry, Retry),
-        ):
+        for name, (wanted, form) in _FORMS.items():
+            value = getattr(self, name)
             if value is not None and not isinstance(value, wanted):
-                raise ConfigError(f"{name}={value!r}: give a {wanted.__module__.split('.')[0]}.{wanted.__name__}")
+                raise ConfigError(f"{name}={value!r}: give {form}")
+        if self.max_waiting is not None:
+            form = "how many calls may wait for the limiter, 0 or more: max_waiting=10"
+            check_count(f"max_waiting={self.max_waiting!r}", self.max_waiting, least=0, form=form)
+            if self.limiter is None:
+                raise ConfigError(
+                    f"max_waiting={self.max_waiting!r} is about the line for a limiter, and there is none: "
+                    "give limiter=trio.CapacityLimiter(10), too"
+                )
 
-    async def apply(self, scope: Scope, attempt: Callable[[], Awaitable[T]], since: float | None = None) -> T:
-        """Run `attempt`, the body of the step that `scope` shows, under these policies.
+    async def apply(
+        self,
+        scope: Scope,
+        body: Callable[[], Awaitable[T]],
+        since: float | None = None,
+        reveal: Callable[[T], object] | None = None,
+    ) -> T:
+        """Run `body`, that of the step that `scope` shows, under these policies.
 
         Args:
-          scope: the scope of the step.
-          attempt: its body.
+          scope: the scope of the step, in which this is called.
+          body: called once for each attempt.
           since: when the step began, in the seconds of ``trio.current_time()``; None: now.
+          reveal: makes of what `body` returns the value that ``accept=`` and observers get; by default it is that.
         """
-        if self.total_timeout is None:
-            return await self._limited(scope, attempt)
-        return await in_time(self.total_timeout, scope, lambda: self._limited(scope, attempt), since)
+        return await _Call(self, scope, body, reveal).in_total_time(since)
 
-    async def _limited(self, scope: Scope, attempt: Callable[[], Awaitable[T]]) -> T:
-        if self.limiter is None:
-            return await self._guarded(scope, attempt)
-        around = scope.lease
-        scope.lease = await hold(self.limiter, around)
+
+@final
+class _Call(Generic[T]):
+    """One call of a step under its policies."""
+
+    __slots__ = (
+        "began",
+        "body",
+        "deadline",
+        "dropped",
+        "number",
+        "observe",
+        "policies",
+        "reveal",
+        "scope",
+        "too_late",
+        "unsettled",
+    )
+
+    def __init__(
+        self,
+        policies: Policies,
+        scope: Scope,
+        body: Callable[[], Awaitable[T]],
+        reveal: Callable[[T], object] | None,
+    ) -> None:
+        self.policies = policies
+        self.scope = scope
+        self.observe = scope.observers
+        self.body = body
+        self.reveal = reveal
+        self.deadline = inf  # that of `total_timeout`
+        self.number = 1  # of the attempt
+        self.began: float | None = None  # when the body was called, in this attempt
+        self.too_late = False  # this attempt ended when its own time was over
+        self.dropped: Exception | None = None  # what is not tried again, since somebody has cancelled this
+        self.unsettled: Ticket | None = None  # see `_settle`
+
+    async def in_total_time(self, since: float | None) -> T:
+        seconds = self.policies.total_timeout
+        if seconds is None:
+            return await self._with_token()
+        since = trio.current_time() if since is None else since
+        self.deadline = since + seconds
         try:
-            return await self._guarded(scope, attempt)
+            return await in_time(seconds, self.scope, self._with_token, since, self._discard)
+        except trio.Cancelled:  # it was not the deadline; or else, there is a StepTimeoutError, which shows the other
+            if self.dropped is not None:
+                report_error(self.scope, self.dropped)
+            raise
+        finally:
+            self.dropped = None
+            if self.unsettled is not None:
+                self._leave(self.unsettled, None if _is_cancelled() else False)
+
+    async def _with_token(self) -> T:
+        limiter = self.policies.limiter
+        if limiter is None:
+            return await self._with_retries()
+        scope, around = self.scope, self.scope.lease
+        most = self.policies.max_waiting
+        if most is not None and find_lender(limiter, around) is None:
+            seen = limiter.statistics()
+            if seen.tasks_waiting >= most and (seen.tasks_waiting or seen.borrowed_tokens >= seen.total_tokens):
+                raise QueueFullError(scope.name, seen.tasks_waiting)
+        asked = trio.current_time()
+        scope.lease = await hold(limiter, around)
+        self._tell_of_wait("limiter", asked)
+        try:
+            return await self._with_retries()
         finally:
             scope.lease.end()
             scope.lease = around
 
-    async def _guarded(self, scope: Scope, attempt: Callable[[], Awaitable[T]]) -> T:
-        if self.circuit_breaker is None:
-            return await self._retried(scope, attempt)
-        era = self.circuit_breaker.enter(scope.name)
-        success: bool | None = None
-        try:
-            result = await self._retried(scope, attempt)
-            success = True
-        except Exception:
-            success = False
-            raise
-        finally:
-            self.circuit_breaker.leave(era, success)
-        return result
-
-    async def _retried(self, scope: Scope, attempt: Callable[[], Awaitable[T]]) -> T:
-        if self.retry is None:
-            return await self._attempt(scope, attempt)
-        number = 1
+    async def _with_retries(self) -> T:
+        retry = self.policies.retry
+        number = 0
         while True:
-            try:
-                return await self._attempt(scope, attempt)
-            except Exception as error:
-                if number == self.retry.attempts or not self.retry.wants(error):
-                    add_note(error, f"after {number} of {self.retry.attempts} attempts")
-                    raise
-                delay = self.retry.delay_after(number)
-                if scope.observers is not None:
-                    scope.observers(
-                        StepRetrying(
-                            name=scope.name,
-                            time=trio.current_time(),
-                            scope=scope,
-                            attempt=number,
-                            error=error,
-                            delay=delay,
-                        )
-                    )
-                # within the handler, so that a cancellation shows which error was waiting for another attempt
-                await trio.sleep(delay)
             number += 1
+            if retry is not None:
+                self.scope.attempt_number = number
+            self.number = self.scope.attempt
+            self.began = None
+            self.too_late = False
+            try:
+                value = await self._admitted()
+            except Exception as error:
+                self._tell_end("failed", error)
+                # within the handler, so that a cancellation shows which error was waiting for another attempt
+                if retry is None or not await self._try_again(retry, number, error):
+                    raise
+            except BaseException as error:
+                self._tell_end(_how_ended(error), error)
+                raise
+            else:
+                if retry is None or retry.accept is None or await self._is_accepted(retry.accept, value):
+                    self._tell_end("succeeded", None)
+                    return value
+                await self._refuse(retry, number, value)
 
-    async def _attempt(self, scope: Scope, attempt: Callable[[], Awaitable[T]]) -> T:
-        if self.timeout is None:
-            return await attempt()
-        return await in_time(self.timeout, scope, attempt)
+    async def _is_accepted(self, accept: Callable[[Any], bool], value: T) -> bool:
+        try:
+            return bool(accept(self._shown(value)))
+        except BaseException as error:  # not worth another attempt: it is the predicate that is at fault
+            self._tell_end("failed", error)
+            await self._discard(value)
+            raise
+
+    async def _refuse(self, retry: Retry, number: int, value: T) -> None:
+        """Go on to the next attempt, or raise a `NotAcceptedError`."""
+        try:
+            raise NotAcceptedError(self.scope.name, self._shown(value))  # noqa: TRY301 - it gets its traceback here
+        except NotAcceptedError as error:
+            self._tell_end("failed", error)
+            if not await self._try_again(retry, number, error, refused=True):
+                raise
+
+    async def _try_again(self, retry: Retry, number: int, error: Exception, *, refused: bool = False) -> bool:
+        """Wait for the next attempt; return False if there is none."""
+        if number == retry.attempts or not (refused or retry.wants(error)):
+            add_note(error, f"after {number} of {retry.attempts} attempts")
+            return False
+        if _is_cancelled():
+            try:
+                await trio.lowlevel.checkpoint()
+            except trio.Cancelled:
+                await discard_values_in(error, self.scope)
+                if not refused:
+                    self._drop(error)
+                raise
+        delay = retry.delay_after(number, error)
+        if self.observe is not None:
+            scope, now = self.scope, trio.current_time()
+            event = StepRetrying(name=scope.name, time=now, scope=scope, attempt=number, error=error, delay=delay)
+            self.observe(event)
+        await discard_values_in(error, self.scope)
+        await trio.sleep(delay)
+        return True
+
+    def _drop(self, error: Exception) -> None:
+        """Report an error that is not tried again because somebody has cancelled this, unless it will be seen."""
+        if trio.current_time() < self.deadline:
+            report_error(self.scope, error)
+        else:
+            self.dropped = error
+
+    async def _admitted(self) -> T:
+        breaker = self.policies.circuit_breaker
+        ticket = None if breaker is None else breaker.enter(self.scope)
+        if ticket is None:  # or it is part of a probe
+            return await self._at_rate()
+        scope, outer = self.scope, self.scope.probes
+        scope.open_probes = (*outer, ticket)
+        try:
+            value = await self._at_rate()
+        except BaseException as error:
+            self._settle(ticket, error)
+            raise
+        else:
+            self._settle(ticket, None)
+            return value
+        finally:
+            scope.open_probes = outer
+
+    def _settle(self, ticket: Ticket, error: BaseException | None) -> None:
+        """Tell the breaker what the end of an attempt means, or leave that to `in_total_time`."""
+        breaker = cast("CircuitBreaker", self.policies.circuit_breaker)
+        success: bool | None = None
+        if self.began is None:
+            pass  # it was still waiting for a permit, and says nothing
+        elif _is_cancelled():
+            if trio.current_time() >= self.deadline:
+                self.unsettled = ticket
+                return
+        elif self.too_late:
+            success = False
+        elif error is None:
+            success = True
+        elif isinstance(error, Exception):
+            try:
+                success = not breaker.blames(error)
+            except BaseException:
+                self._leave(ticket, None)
+                raise
+        self._leave(ticket, success)
+
+    def _leave(self, ticket: Ticket, success: bool | None) -> None:
+        breaker = cast("CircuitBreaker", self.policies.circuit_breaker)
+        state = breaker.leave(ticket, success)
+        if state is not None and self.observe is not None:
+            scope = self.scope
+            self.observe(CircuitChanged(name=scope.name, time=trio.current_time(), scope=scope, state=state))
+
+    async def _at_rate(self) -> T:
+        if self.policies.rate is not None:
+            asked = trio.current_time()
+            await self.policies.rate.acquire()
+            self._tell_of_wait("rate", asked)
+        return await self._attempt()
+
+    async def _attempt(self) -> T:
+        seconds = self.policies.timeout
+        self.began = trio.current_time()
+        if self.observe is not None:
+            scope = self.scope
+            self.observe(AttemptStarted(name=scope.name, time=self.began, scope=scope, attempt=self.number))
+        if seconds is None:
+            return await self.body()
+        try:
+            return await in_time(seconds, self.scope, self.body, self.began, self._discard)
+        finally:
+            self.too_late = trio.current_time() >= self.began + seconds
+
+    def _shown(self, value: T) -> object:
+        return value if self.reveal is None else self.reveal(value)
+
+    async def _discard(self, value: T) -> None:
+        await discard_value(self.scope, self._shown(value))
+
+    def _tell_of_wait(self, limit: Literal["limiter", "rate"], asked: float) -> None:
+        if self.observe is not None and (now := trio.current_time()) > asked:
+            scope = self.scope
+            self.observe(LimitWaited(name=scope.name, time=now, scope=scope, limit=limit, duration=now - asked))
+
+    def _tell_end(self, status: Literal["succeeded", "failed", "cancelled"], error: BaseException | None) -> None:
+        if self.observe is not None and self.began is not None:
+            scope, now = self.scope, trio.current_time()
+            self.observe(
+                AttemptEnded(
+                    name=scope.name,
+                    time=now,
+                    scope=scope,
+                    attempt=self.number,
+                    duration=now - self.began,
+                    status=status,
+                    error=error if status == "failed" else None,
+                )
+            )
 
 
-async def in_time(seconds: float, scope: Scope, attempt: Callable[[], Awaitable[T]], since: float | None = None) -> T:
-    """Run `attempt`, for the step that `scope` shows, until `seconds` after `since`, which is now by default.
+async def in_time(
+    seconds: float,
+    scope: Scope,
+    call: Callable[[], Awaitable[T]],
+    since: float | None = None,
+    discard: Callable[[T], Awaitable[None]] | None = None,
+) -> T:
+    """Call `call`, for the step that `scope` shows, until `seconds` after `since`, which is now by default.
+
+    What it returns at that moment or later goes to `discard`.
 
     Raises:
       StepTimeoutError: it took longer.
     """
     pending: BaseException | None = None
-    begin = trio.current_time() if since is None else since
-    token = deadlines.set(Deadline(begin + seconds, seconds, scope.name, deadlines.get()))
+    deadline = seconds + (trio.current_time() if since is None else since)
+    token = deadlines.set(Deadline(deadline, seconds, scope.name, deadlines.get()))
     # Nobody else can cancel this scope: whenever it ends the block, the deadline has fired.
-    with trio.CancelScope(deadline=begin + seconds):
+    with trio.CancelScope(deadline=deadline):
         try:
-            return await attempt()
+            value = await call()
         except trio.Cancelled as cancelled:
             pending = cancelled.__context__  # such as the error that was waiting for another attempt
             raise
         finally:
             deadlines.reset(token)
+        if trio.current_time() < deadline:
+            return value
+        if discard is not None:
+            await discard(value)
     raise StepTimeoutError(scope.name, seconds) from pending
+
+
+def _is_cancelled() -> bool:
+    """Tell whether a scope around is cancelled, or will be at the next checkpoint."""
+    return trio.current_effective_deadline() <= trio.current_time()
+
+
+def _how_ended(error: BaseException) -> Literal["failed", "cancelled"]:
+    return "cancelled" if all(isinstance(leaf, trio.Cancelled) for leaf in leaves(error)) else "failed"

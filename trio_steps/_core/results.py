@@ -14,7 +14,7 @@ from .errors import NotAcceptedError
 from .public import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from typing_extensions import TypeVar as TypeVarWithDefault
 
@@ -175,7 +175,11 @@ class ForkPartialError(ExceptionGroup[ExceptionT_co]):
         `PathCancelledError`.
     """
 
+    # no part of what is copied and pickled, as `__dict__` is
+    __slots__ = ("discard_values",)
+
     kind: Literal["fork_partial"] = "fork_partial"
+    discard_values: Callable[[], Awaitable[None]]  # gives its values to its fork's `dispose`; not there in a copy
     step_id: str = ""
     succeeded: tuple[Fulfilled[object], ...] = ()
     failed: tuple[Rejected, ...] = ()
@@ -186,6 +190,9 @@ class ForkPartialError(ExceptionGroup[ExceptionT_co]):
         """Return a group of `excs` with this one's class and fields; `split` and cancel scopes call this."""
         derived = ForkPartialError(self.message, excs)
         derived.step_id, derived.succeeded, derived.failed = self.step_id, self.succeeded, self.failed
+        discard = getattr(self, "discard_values", None)
+        if discard is not None:
+            derived.discard_values = discard
         return derived
 
 

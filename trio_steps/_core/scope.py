@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, final
 from .public import public
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from .limiter import Lease
     from .observers import Observers
 
 
 @public
-@final
 class Scope:
     """A step that is running, as `current_scope` shows it to the code of that step.
 
@@ -23,8 +24,20 @@ class Scope:
       state: what ``run(state=…)`` was given: each path has a deep copy of its own. None if nothing was given.
     """
 
-    # There is no __init__: a call of that would be the dearest of all that a path costs. `scope_of` makes one.
-    __slots__ = ("__weakref__", "id", "lease", "observers", "parent", "state", "unnamed_inside")
+    # There is no __init__: a call of that would be the dearest of all that a path costs. `scope_of` makes one. What few
+    # scopes have is not set until one has it, for the same reason.
+    __slots__ = (
+        "__weakref__",
+        "attempt_number",
+        "discard_value",
+        "id",
+        "lease",
+        "observers",
+        "open_probes",
+        "parent",
+        "state",
+        "unnamed_inside",
+    )
 
     id: str
     parent: Scope | None
@@ -32,6 +45,9 @@ class Scope:
     observers: Observers | None
     lease: Lease | None
     unnamed_inside: bool  # what runs in it does not have its id in the name
+    attempt_number: int  # see `attempt`
+    open_probes: tuple[object, ...]  # see `probes`
+    discard_value: Callable[[str, object], Awaitable[None]]  # that of a fork: where a value of a path's step goes
 
     def __repr__(self) -> str:
         return f"<Scope of {self.name!r}>"
@@ -46,6 +62,23 @@ class Scope:
                 ids.append(scope.id)
             scope = scope.parent
         return "/".join(reversed(ids))
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of the step this is, counted from 1; it is more only where ``retry=`` tries again."""
+        return getattr(self, "attempt_number", 1)
+
+    @property
+    def probes(self) -> tuple[object, ...]:
+        """The probes of circuit breakers that the step is at the moment."""
+        return getattr(self, "open_probes", ())
+
+
+@final
+class PathScope(Scope):
+    """The scope of a path, whose parent is the scope of its fork."""
+
+    __slots__ = ()
 
 
 current: ContextVar[Scope | None] = ContextVar("trio_steps.current_scope", default=None)

@@ -12,7 +12,7 @@ import trio
 
 from .causes import cause_of
 from .entry import StepEntry
-from .errors import CircuitOpenError, ConfigError, leaves, name_step
+from .errors import CircuitOpenError, ConfigError, hide_frames_of_ours, leaves, name_step
 from .events import StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
 from .observers import Observers
 from .observing import ambient_observers
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
     from trio_steps._drawing.graph import Direction, Graph, Node, Place
 
+    from .breaker import CircuitBreaker
     from .events import Observer
-    from .policies import CircuitBreaker, Retry
+    from .rate import RateLimit
+    from .retry import Retry
 
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
@@ -60,9 +62,11 @@ if TYPE_CHECKING:
         id: str | None
         timeout: float | None
         total_timeout: float | None
+        limiter: trio.CapacityLimiter | None
+        max_waiting: int | None
         retry: Retry | None
         circuit_breaker: CircuitBreaker | None
-        limiter: trio.CapacityLimiter | None
+        rate: RateLimit | None
         provides: str | None
 
 
@@ -172,6 +176,7 @@ class Step(Generic[I_contra, O_co]):
                 if observe is not None:
                     observe(StepSkipped(name=scope.name, time=trio.current_time(), scope=scope, reason=str(error)))
                 return cast("O_co", None)
+            hide_frames_of_ours(error)
             if not scope.unnamed_inside:  # else the steps inside it have said what there is to say
                 name_step(error, scope.name)
             if observe is not None:
@@ -255,7 +260,11 @@ class Guarded(StepEntry):
 
     async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         call = functools.partial(self.call, **kwargs) if kwargs else self.call
-        return await self.policies.apply(current_scope(), functools.partial(called, call, args))
+        try:
+            return await self.policies.apply(current_scope(), functools.partial(called, call, args))
+        except Exception as error:
+            hide_frames_of_ours(error)
+            raise
 
     def outline(self, place: Place) -> Node:
         """Return what is drawn of the function, with what its policies are."""
@@ -428,34 +437,48 @@ def step(
     id: str | None = None,
     timeout: float | None = None,
     total_timeout: float | None = None,
+    limiter: trio.CapacityLimiter | None = None,
+    max_waiting: int | None = None,
     retry: Retry | None = None,
     circuit_breaker: CircuitBreaker | None = None,
-    limiter: trio.CapacityLimiter | None = None,
+    rate: RateLimit | None = None,
     provides: str | None = None,
 ) -> Step[Any, Any] | StepDecorator:
     """Make a step of `fn`, an async or sync function, or another step.
 
     Use it as a function, ``step(fetch, timeout=2.0)``, or as a decorator, with or without arguments. The
-    policies apply in this order, from the outside in: `total_timeout`, `limiter`, `circuit_breaker`, `retry`,
-    `timeout`.
+    policies apply in this order, from the outside in: `total_timeout`, `limiter`, `retry`, `circuit_breaker`, `rate`,
+    `timeout`. So one token is held for the whole call, and each attempt asks the breaker, takes a permit and has a
+    timeout of its own.
 
     Args:
       fn: called with the step's input, or with nothing when the step is called so.
       id: what the step is called; by default ``fn.__name__``, looked up through `functools.partial`.
-      timeout: seconds that each attempt may take.
-      total_timeout: seconds for everything together, waiting for `limiter` and between attempts included.
+      timeout: seconds that each attempt may take. A function that returns at that moment or later is too late, even if
+        it is sync, and nothing could stop it; an error of its own stands.
+      total_timeout: seconds for everything together, waiting for `limiter` and `rate` and between attempts included.
+      limiter: the step holds a token of it while it runs; forks and steps inside it can use that token too.
+      max_waiting: how many calls may wait for a token of `limiter`; one more is refused at once. None: any number.
       retry: what to try again, how often and when.
       circuit_breaker: when not even to try.
-      limiter: the step holds a token of it while it runs; forks and steps inside it can use that token too.
+      rate: each attempt takes a permit of it.
       provides: in a pipeline, the key under which what it returns is stored, whatever that is.
 
     Raises:
       ConfigError: an argument makes no sense.
       StepTimeoutError: (when it runs) it was too slow; its body has stopped.
       CircuitOpenError: (when it runs) its circuit breaker is open.
+      NotAcceptedError: (when it runs) the `accept` of its `retry` refused the value of the last attempt.
+      QueueFullError: (when it runs) `max_waiting` calls wait for its limiter already.
     """
     policies = Policies(
-        timeout=timeout, total_timeout=total_timeout, retry=retry, circuit_breaker=circuit_breaker, limiter=limiter
+        timeout=timeout,
+        total_timeout=total_timeout,
+        limiter=limiter,
+        max_waiting=max_waiting,
+        retry=retry,
+        circuit_breaker=circuit_breaker,
+        rate=rate,
     )
     if id is not None:
         check_id(id)

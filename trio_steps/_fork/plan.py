@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast, final
 import attrs
 import trio
 
+from trio_steps._core.checks import check_seconds, check_timeout
 from trio_steps._core.errors import ConfigError
-from trio_steps._core.policies import check_seconds, check_timeout
 from trio_steps._core.signatures import signature
 from trio_steps._core.step import check_id
 

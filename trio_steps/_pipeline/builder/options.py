@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import attrs
 
 from trio_steps._core.errors import ConfigError, StepInputError, leaves, listed
-from trio_steps._core.policies import Policies, Retry
+from trio_steps._core.policies import Policies
 from trio_steps._core.step import describe
 from trio_steps._pipeline.entry import program_of
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import trio
     from typing_extensions import TypedDict
 
-    from trio_steps._core.policies import CircuitBreaker
+    from trio_steps._core.breaker import CircuitBreaker
+    from trio_steps._core.rate import RateLimit
+    from trio_steps._core.retry import Retry
     from trio_steps._pipeline.context import MergePolicy
     from trio_steps._pipeline.definition import OnError, Program
 
@@ -30,9 +32,11 @@ if TYPE_CHECKING:
         on_error: OnError
         timeout: float | None
         total_timeout: float | None
+        limiter: trio.CapacityLimiter | None
+        max_waiting: int | None
         retry: Retry | None
         circuit_breaker: CircuitBreaker | None
-        limiter: trio.CapacityLimiter | None
+        rate: RateLimit | None
         log: bool
 
 
@@ -110,9 +114,11 @@ def settings(
     on_error: OnError = "raise",
     timeout: float | None = None,
     total_timeout: float | None = None,
+    limiter: trio.CapacityLimiter | None = None,
+    max_waiting: int | None = None,
     retry: Retry | None = None,
     circuit_breaker: CircuitBreaker | None = None,
-    limiter: trio.CapacityLimiter | None = None,
+    rate: RateLimit | None = None,
     log: bool = True,
     **unknown: object,
 ) -> Settings:
@@ -132,9 +138,11 @@ def settings(
     policies = Policies(
         timeout=timeout,
         total_timeout=total_timeout,
+        limiter=limiter,
+        max_waiting=max_waiting,
         retry=retry,
         circuit_breaker=circuit_breaker,
-        limiter=limiter,
+        rate=rate,
     )
     if retry is not None:
         policies = attrs.evolve(policies, retry=attrs.evolve(retry, on=functools.partial(_worth_retrying, retry)))

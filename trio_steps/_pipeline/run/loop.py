@@ -191,7 +191,7 @@ class PipelineRun:
                         checkpoint = True
                 else:
                     attempt = functools.partial(call, body, store, name)
-                    result, checkpoint = await node.policies.apply(scope, attempt, asked)
+                    result, checkpoint = await node.policies.apply(scope, attempt, asked, _value)
                 if node.transforms:
                     changes = {}
                     values = replacement_of(body, result, name)
@@ -214,7 +214,7 @@ class PipelineRun:
                     outputs, complete = await self._attempt(node, store, name, scope, audience, since)
                 else:
                     again = functools.partial(self._attempt, node, store, name, scope, audience, since)
-                    outputs, complete = await node.policies.apply(scope, again, asked)
+                    outputs, complete = await node.policies.apply(scope, again, asked, _changes)
                 changes, sources = self._merge(node, store, outputs, scope, name)
         except Exception as error:
             then = await self._failed(node, scope, name, start, started, error, audience, since)
@@ -391,3 +391,13 @@ class PipelineRun:
             store.replace(dict(entry.changes), name)
         elif entry.kind == "done":
             store.update(entry.changes, {key: entry.sources.get(key, name) for key in entry.changes})
+
+
+def _value(ran: tuple[object, bool]) -> object:
+    """Return what the function of a step returned."""
+    return ran[0]
+
+
+def _changes(ran: tuple[list[Output], bool]) -> dict[str, object]:
+    """Return all that a step of several functions gives to the context."""
+    return {key: value for output in ran[0] for key, value in output.values.items()}

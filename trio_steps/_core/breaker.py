@@ -1,0 +1,185 @@
+"""`CircuitBreaker`: do not ask a service that keeps failing; probe now and then whether it works again.
+
+Problem: decide from the ends of calls, which overlap, whether the next call is made.
+
+Naive answer: count failures, open at the threshold, close at a success. Then a call from before the outage closes the
+breaker when it ends, a race that is won opens it because its losers raise in their clean-up, and a 404 opens it though
+the service is well.
+
+What is done instead.
+
+- Each call is let in with a `Ticket` of the era it began in. An era ends when the breaker opens, and when a probe
+  begins. The end of a call from an earlier era changes nothing.
+- Who lets the call out says what its end means: a success, a failure, or nothing at all (it was cancelled from
+  outside). Only a ticket of a probe gives the probe back.
+- A step that runs inside a probe and has the same breaker is part of the probe. It is let in without a ticket.
+- The state is that of one Trio run, see `per_run`.
+
+What is deliberately not done: a rate of failures over a window of time. Failures in a row need no tuning.
+"""
+
+from __future__ import annotations
+
+from math import inf, nextafter
+from typing import TYPE_CHECKING, Literal, final
+
+import attrs
+import trio
+
+from .checks import any_is, check_count, check_seconds, check_which
+from .errors import CircuitOpenError, ConfigError
+from .per_run import PerRun
+from .public import public
+
+if TYPE_CHECKING:
+    from .checks import Which
+    from .scope import Scope
+
+
+@final
+@attrs.define(eq=False)
+class _State:
+    """The state of a breaker in one run."""
+
+    failures: int = 0
+    open_until: float | None = None  # None: closed
+    probe: Ticket | None = None
+    era: int = 0
+
+
+_states: PerRun[_State] = PerRun("breakers", _State)
+
+
+@final
+@attrs.frozen(eq=False)
+class Ticket:
+    """What a call was let in with."""
+
+    state: _State
+    era: int
+
+
+@public
+@final
+class CircuitBreaker:
+    """Stop trying what keeps failing, and probe now and then whether it works again.
+
+    Closed, it lets every attempt through and counts failures in a row; `failure_threshold` of them open it. Open,
+    it refuses attempts for `cooldown` seconds of ``trio.current_time()``. Then it is half open: it lets one attempt
+    through as a probe; success closes it, failure opens it again.
+
+    An attempt that the step's own ``timeout`` or ``total_timeout`` ended is a failure. One whose scope was cancelled
+    from outside counts neither way, whatever it raises: a race that was won says nothing about the service of its
+    losers.
+
+    The state belongs to the object: give the same one to several steps and they share it. It lasts as long as the Trio
+    run; in another ``trio.run``, the breaker begins closed.
+
+    Args:
+      failure_threshold: failures in a row that open it, 1 or more.
+      cooldown: seconds it stays open.
+      on_open: what a step does when it is refused: ``"raise"`` a `CircuitOpenError`, or ``"skip"``: return None
+        and do nothing. In a fork both are a failed path.
+      on: which errors are the service's fault: exception type(s), or a function of the error. By default all. An
+        exception group is if it matches itself, or if any error in it does. Every other error, such as a "not found",
+        shows that the service answers, and counts as a success.
+
+    Raises:
+      ConfigError: an argument makes no sense.
+    """
+
+    __slots__ = ("__weakref__", "cooldown", "failure_threshold", "on", "on_open")
+
+    def __init__(
+        self,
+        failure_threshold: int,
+        cooldown: float,
+        *,
+        on_open: Literal["raise", "skip"] = "raise",
+        on: Which = Exception,
+    ) -> None:
+        what = f"CircuitBreaker(failure_threshold={failure_threshold!r})"
+        check_count(what, failure_threshold, form="1 or more failures: CircuitBreaker(5, cooldown=30)")
+        check_seconds("CircuitBreaker(cooldown=…)", cooldown)
+        if on_open not in ("raise", "skip"):
+            raise ConfigError(f'CircuitBreaker(on_open={on_open!r}): use "raise" or "skip"')
+        check_which("CircuitBreaker", on)
+        self.failure_threshold: int = failure_threshold
+        self.cooldown: float = cooldown
+        self.on_open: Literal["raise", "skip"] = on_open
+        self.on: Which = on
+
+    def __repr__(self) -> str:
+        return (
+            f"CircuitBreaker(failure_threshold={self.failure_threshold}, cooldown={self.cooldown}, "
+            f"on_open={self.on_open!r}, state={self.state!r})"
+        )
+
+    @property
+    def state(self) -> Literal["closed", "open"]:
+        """``"closed"``, or ``"open"`` from the failure that opened it until a probe succeeds."""
+        state = _states.known(self)
+        return "closed" if state is None or state.open_until is None else "open"
+
+    def enter(self, scope: Scope) -> Ticket | None:
+        """Let an attempt of the step in `scope` through; return None if it is part of a probe.
+
+        Raises:
+          CircuitOpenError: the attempt must not be made.
+        """
+        state = _states.of(self)
+        if state.open_until is None:
+            return Ticket(state, state.era)
+        if state.probe is not None and _is_inside(scope, state.probe):
+            return None
+        now = trio.current_time()
+        if state.probe is not None or now < state.open_until:
+            raise CircuitOpenError(scope.name, _seconds_until(state.open_until, now), skip=self.on_open == "skip")
+        state.era += 1
+        state.probe = Ticket(state, state.era)
+        return state.probe
+
+    def leave(self, ticket: Ticket, success: bool | None) -> Literal["closed", "open"] | None:
+        """Take the end of an attempt, which says nothing if `success` is None; return the new state if it changed."""
+        state = ticket.state
+        if ticket.era != state.era:
+            return None  # it began before the breaker opened, and says nothing about now
+        is_probe = ticket is state.probe
+        if is_probe:
+            state.probe = None
+        if success is None:
+            return None
+        if success:
+            state.failures = 0
+            if state.open_until is None:
+                return None
+            state.open_until = None
+            return "closed"
+        state.failures += 1
+        if not is_probe and state.failures < self.failure_threshold:
+            return None
+        state.open_until = trio.current_time() + self.cooldown
+        state.era += 1
+        return "open"
+
+    def blames(self, error: Exception) -> bool:
+        """Tell whether `error` is the service's fault."""
+        return any_is(self.on, error)
+
+
+def _is_inside(scope: Scope, probe: Ticket) -> bool:
+    """Tell whether the step in `scope` runs inside `probe`."""
+    around: Scope | None = scope
+    while around is not None:
+        if any(one is probe for one in around.probes):
+            return True
+        around = around.parent
+    return False
+
+
+def _seconds_until(moment: float, now: float) -> float:
+    """Return how long to sleep from `now` to be at `moment`, and not just before it for want of a digit."""
+    seconds = max(moment - now, 0.0)
+    while now + seconds < moment:
+        seconds = nextafter(seconds, inf)
+    return seconds

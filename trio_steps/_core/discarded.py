@@ -1,0 +1,81 @@
+"""What a step neither returns nor raises: it goes to the ``dispose`` of its fork, or observers are told.
+
+Problem: trio_steps itself drops values and errors: the error of an attempt that is tried again, with the results in it
+if a fork raised it; a value that ``accept=`` refused; a value that came too late. Somebody has to close them.
+
+Who closes what. A fork has `dispose` for the values of its paths, and nothing else may be handed to that: so the values
+in a `ForkPartialError` go back to the fork that raised it, which left the error a function for this; and what a step
+that is a path drops goes to the fork that it is a path of, with `Scope.discard_value`. What has no such home is told to
+observers, as `ValueDiscarded`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import trio
+
+from .errors import NotAcceptedError, short_repr
+from .events import ErrorDiscarded, ValueDiscarded
+from .observers import logger
+from .results import ForkPartialError
+from .scope import PathScope
+
+if TYPE_CHECKING:
+    from .scope import Scope
+
+
+async def discard_value(scope: Scope, value: object) -> None:
+    """Take a value of the step in `scope`, which nobody gets."""
+    if type(scope) is PathScope and scope.parent is not None:
+        discard = getattr(scope.parent, "discard_value", None)
+        if discard is not None:
+            await discard(scope.name, value)
+            return
+    _tell(scope, value)
+
+
+async def discard_values_in(error: BaseException, scope: Scope) -> None:
+    """Take the values that `error` holds, which came out of the step in `scope`, and which nobody gets."""
+    seen: set[int] = set()
+    left: list[BaseException] = [error]
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, ForkPartialError):
+            await _discard_results(cast("Any", one), scope)
+        elif isinstance(one, NotAcceptedError):
+            await discard_value(scope, one.value)
+        if isinstance(one, BaseExceptionGroup):
+            inner = cast("BaseExceptionGroup[BaseException]", one).exceptions
+            is_partial = isinstance(one, ForkPartialError)
+            # the fork whose path returned a refused value has taken that
+            left.extend(member for member in inner if not (is_partial and isinstance(member, NotAcceptedError)))
+
+
+async def _discard_results(error: ForkPartialError[Any], scope: Scope) -> None:
+    discard = getattr(error, "discard_values", None)
+    if discard is not None:
+        await discard()
+        return
+    for fulfilled in error.succeeded:  # made by hand, or a copy
+        _tell(scope, fulfilled.value)
+    for rejected in error.failed:
+        if isinstance(rejected.error, NotAcceptedError):
+            _tell(scope, rejected.error.value)
+
+
+def _tell(scope: Scope, value: object) -> None:
+    if scope.observers is not None:
+        now = trio.current_time()
+        scope.observers(ValueDiscarded(name=scope.name, time=now, scope=scope, value=value, disposed=False))
+
+
+def report_error(scope: Scope, error: BaseException) -> None:
+    """Tell observers and the log of an error of the step in `scope`, which nobody raises."""
+    name = scope.name
+    logger.warning("%s: an error that is not raised: %s", name, short_repr(error), exc_info=error)
+    if scope.observers is not None:
+        scope.observers(ErrorDiscarded(name=name, time=trio.current_time(), scope=scope, error=error))

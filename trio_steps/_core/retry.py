@@ -1,0 +1,107 @@
+"""`Retry`: which failures are worth another attempt, how many, and when."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import TYPE_CHECKING, Any, Literal, final
+
+import attrs
+
+from .checks import all_are, check_count, check_seconds, check_sync, check_which, types_in
+from .errors import CircuitOpenError, ConfigError
+from .public import public
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .checks import Which
+
+
+@public
+@final
+@attrs.frozen
+class Retry:
+    """Try again when a step fails.
+
+    The last error is the one that is raised, with a note that says how many attempts were made.
+    ``current_scope().attempt`` tells the step which attempt it is. Once the scope around the step is cancelled, nothing
+    is tried again.
+
+    Args:
+      attempts: how often to try at most, the first time included.
+      backoff: how the delay grows: ``"fixed"`` (``delay``, ``delay``, …), ``"linear"`` (1, 2, 3 times
+        ``delay``) or ``"exponential"`` (1, 2, 4, 8 times ``delay``).
+      delay: seconds before the second attempt. Or a function of the error and the number of the attempt that failed,
+        which returns the seconds (a server may say how long to wait), or None for no delay of its own.
+      max_delay: no delay is longer than this many seconds.
+      jitter: the part of each delay that is random, 0 to 1: with 0.25 a delay is 75 % to 100 % of its length. What a
+        `delay` function returns is left alone.
+      on: which errors are worth another attempt: exception type(s), or a function of the error. By default all. An
+        exception group is if it matches itself, or if every error in it does. A `CircuitOpenError` is only if `on`
+        names it: so is the wait for an open breaker.
+      accept: a function of the value: whether it is good enough. One that is not becomes a `NotAcceptedError`, and is
+        worth another attempt whatever `on` says.
+
+    Raises:
+      ConfigError: an argument makes no sense.
+    """
+
+    attempts: int
+    backoff: Literal["fixed", "linear", "exponential"] = attrs.field(default="fixed", kw_only=True)
+    delay: float | Callable[[Any, int], float | None] = attrs.field(default=0.0, kw_only=True)
+    max_delay: float = attrs.field(default=math.inf, kw_only=True)
+    jitter: float = attrs.field(default=0.0, kw_only=True)
+    on: Which = attrs.field(default=Exception, kw_only=True)
+    accept: Callable[[Any], bool] | None = attrs.field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        form = "the number of attempts, 1 or more: Retry(3)"
+        check_count(f"Retry(attempts={self.attempts!r})", self.attempts, form=form)
+        if self.backoff not in ("fixed", "linear", "exponential"):
+            raise ConfigError(f'Retry(backoff={self.backoff!r}): use "fixed", "linear" or "exponential"')
+        if callable(self.delay):
+            form = "seconds, or a function of the error and the attempt: delay=lambda error, attempt: error.retry_after"
+            check_sync(f"Retry(delay={self.delay!r})", self.delay, form)
+        else:
+            check_seconds("Retry(delay=…)", self.delay)
+        check_seconds("Retry(max_delay=…)", self.max_delay)
+        if not isinstance(self.jitter, (int, float)) or not 0 <= self.jitter <= 1:
+            raise ConfigError(f"Retry(jitter={self.jitter!r}): give the random part of the delay, 0 to 1")
+        check_which("Retry", self.on)
+        if self.accept is not None:
+            form = "a function of the value: accept=lambda value: value is not None"
+            check_sync(f"Retry(accept={self.accept!r})", self.accept, form)
+
+    def wants(self, error: Exception) -> bool:
+        """Tell whether `error` is worth another attempt."""
+        if isinstance(error, CircuitOpenError) and not self._names_open_circuits():
+            return False
+        return all_are(self.on, error)
+
+    def _names_open_circuits(self) -> bool:
+        types = types_in(self.on)
+        return types is None or any(issubclass(one, CircuitOpenError) for one in types)  # a function is asked
+
+    def delay_after(self, attempt: int, error: Exception | None = None) -> float:
+        """Return the seconds to wait after attempt number `attempt` (the first is 1), which raised `error`.
+
+        Raises:
+          ConfigError: the `delay` function returned something else than seconds.
+        """
+        base = 0.0
+        if callable(self.delay):
+            asked = self.delay(error, attempt)
+            if asked is not None:
+                check_seconds("what Retry(delay=…) returns", asked)
+                return min(asked, self.max_delay)
+        else:
+            base = self.delay
+        if self.backoff == "linear":
+            delay = base * attempt
+        elif self.backoff == "exponential":
+            delay = base * 2.0 ** min(attempt - 1, 1023)
+        else:
+            delay = base
+        delay = min(delay, self.max_delay)
+        return delay * (1 - self.jitter * random.random()) if self.jitter else delay  # noqa: S311
