@@ -162,7 +162,11 @@ SHARED = trio.Lock()
         (trio.StrictFIFOLock, lambda lock: lock.acquire(), "a StrictFIFOLock is still held"),
         (trio.Condition, lambda condition: condition.acquire(), "a Condition is still held"),
         (lambda: trio.Semaphore(2, max_value=2), lambda semaphore: semaphore.acquire(), "1 of its tokens free"),
-        (lambda: trio.CapacityLimiter(math.inf), lambda limiter: limiter.acquire_on_behalf_of(1), "tokens free"),
+        (
+            lambda: trio.CapacityLimiter(math.inf),
+            lambda limiter: limiter.acquire_on_behalf_of(1),
+            "1 of its tokens taken",
+        ),
     ],
 )
 def test_lock_that_is_not_given_back_is_found(make: Any, take: Any, text: str) -> None:

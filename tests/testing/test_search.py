@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import math
+import sys
+from typing import Any
 
 import pytest
 import trio
@@ -13,6 +17,7 @@ from trio_steps import ConfigError
 from trio_steps.testing import (
     ExplorationError,
     Probe,
+    check_determinism,
     enumerate_schedules,
     explore,
     run_once,
@@ -20,6 +25,7 @@ from trio_steps.testing import (
     sweep_faults,
 )
 from trio_steps.testing._search import minimise as minimise
+from trio_steps.testing._search import search as search_module
 
 # enumeration
 
@@ -217,3 +223,169 @@ def test_invariant_without_a_name_is_told_by_its_place() -> None:
     [finding] = run_once(program).findings
     assert finding.place is not None
     assert finding.place.line == program.__code__.co_firstlineno + 1
+
+
+# findings of one run, and of many
+
+
+def test_minimiser_keeps_the_finding_that_it_was_given() -> None:
+    """One order breaks both; each failure shows its own, with its own schedule."""
+
+    async def program(probe: Probe) -> None:
+        steps, lead = [0, 0], 0
+
+        async def go(number: int) -> None:
+            nonlocal lead
+            for _ in range(6):
+                await trio.lowlevel.checkpoint()
+                steps[number] += 1
+                lead = max(lead, abs(steps[0] - steps[1]))
+
+        @probe.invariant
+        def lead_of_3_loses_a_message() -> None:
+            assert lead < 3
+
+        @probe.invariant
+        def lead_of_5_corrupts_the_file() -> None:
+            assert lead < 5
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(go, 0)
+            nursery.start_soon(go, 1)
+
+    failures = explore(program).failures
+    told = {failure.finding.message.split(":")[0]: failure.token for failure in failures}
+    assert set(told) == {"lead_of_3_loses_a_message", "lead_of_5_corrupts_the_file"}
+    assert len(set(told.values())) == 2
+
+
+def test_every_cancel_point_of_a_program_of_two_hundred_is_tried_by_default() -> None:
+    async def program(probe: Probe, bad: int) -> None:
+        for number in range(200):
+            if number == bad:
+                conn = probe.resource("conn")
+                await trio.lowlevel.checkpoint()
+                conn.close()
+            else:
+                await trio.lowlevel.checkpoint()
+
+    for bad in (101, 198):
+        report = explore(functools.partial(program, bad=bad))
+        assert [failure.invariant for failure in report.failures] == ["resource"]
+        assert report.untried == ()
+
+
+def test_report_says_which_cancel_points_were_not_tried() -> None:
+    async def program(probe: Probe) -> None:
+        await ticks(30)
+
+    report = explore(program, budget=12)
+    assert len(report.untried) == 21
+    assert "cancelled at 10 of 31 points of FIFO (not at 1, 3, 5-7, " in str(report)
+    assert not report.exhausted
+
+
+def test_budget_of_time_reorders_as_much_as_one_of_runs() -> None:
+    async def program(probe: Probe) -> None:
+        seen: list[int] = []
+
+        async def counts(number: int) -> None:
+            await ticks(400)
+            seen.append(number)
+
+        @probe.invariant
+        def in_order() -> None:
+            assert seen in ([], [0], [0, 1])
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(counts, 0)
+            nursery.start_soon(counts, 1)
+
+    report = explore(program, budget=40)
+    assert [failure.invariant for failure in report.failures] == ["invariant"]
+    assert len(report.untried) > 700
+
+
+def test_findings_beyond_the_twentieth_are_counted() -> None:
+    async def program(probe: Probe) -> None:
+        for name in "abcdefghijklmnopqrstuvwxyz":
+            probe.resource(name)
+
+    report = explore(program, budget=2)
+    assert len(report.failures) == 20
+    assert "6 more were found than are shown" in str(report)
+
+
+def test_check_of_determinism_compares_what_is_returned_and_raised() -> None:
+    runs: list[int] = []
+
+    async def returns(probe: Probe) -> int:
+        await trio.sleep(1)
+        runs.append(1)
+        return len(runs)
+
+    with pytest.raises(ExplorationError, match="led to another value\n  first  1\n  then   2"):
+        check_determinism(returns)
+
+    async def raises(probe: Probe) -> None:
+        await trio.sleep(1)
+        runs.append(1)
+        raise OSError(len(runs))
+
+    with pytest.raises(ExplorationError, match=r"led to another end\n  first  it raised OSError\(3\)\n"):
+        check_determinism(raises)
+    failures = explore(returns, budget=20).failures
+    assert [failure.invariant for failure in failures] == ["determinism"]  # and no cancellation is blamed for it
+
+
+# Ctrl-C, and progress
+
+
+@pytest.mark.parametrize("function", [explore, sweep_cancellation, enumerate_schedules])
+def test_ctrl_c_gives_what_was_found_so_far(function: Any) -> None:
+    runs: list[int] = []
+
+    async def program(probe: Probe) -> None:
+        runs.append(1)
+        if len(runs) == 5:
+            raise KeyboardInterrupt
+        probe.resource("conn")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ticks, 3)
+            nursery.start_soon(ticks, 3)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        function(program)
+    [note] = caught.value.__notes__
+    assert note.startswith("program: 1 found in 5 runs (")
+    assert "stopped by Ctrl-C" in note
+    assert "RESOURCE: 'conn'" in note
+    assert len(runs) == 5  # nobody who has had enough waits for a minimiser
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_and_wiped_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(search_module, "_EVERY", -1)
+
+    async def program(probe: Probe) -> None:
+        await ticks(3)
+
+    sweep_cancellation(program)
+    first, *_, last, wiped, end = terminal.getvalue().split("\r")[1:]
+    assert first == "program: 1 runs, 0 found, 0 of 4 cancel points"
+    assert last == "program: 4 runs, 0 found, 3 of 4 cancel points"
+    assert (wiped, end) == (" " * len(last), "")
+
+
+def test_progress_is_shown_to_nobody_else(capsys: pytest.CaptureFixture[str]) -> None:
+    async def program(probe: Probe) -> None:
+        await ticks(3)
+
+    explore(program, budget=10)
+    assert capsys.readouterr() == ("", "")

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import inspect
-import math
+from contextlib import contextmanager
+from functools import wraps
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from weakref import WeakKeyDictionary
 
 import attrs
 import trio
 
 from ._compare import contents
 from ._findings import Finding
+from ._locks import State, Watchable, check, is_lock, state_of, untaken
+from ._patches import patched
 from ._places import Place, numberless, place_of_caller, place_of_error, short_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from types import TracebackType
     from typing import Self
 
-Lockish: TypeAlias = "trio.CapacityLimiter | trio.Lock | trio.StrictFIFOLock | trio.Semaphore | trio.Condition"
-LOCKS: Final = (trio.CapacityLimiter, trio.Lock, trio.StrictFIFOLock, trio.Semaphore, trio.Condition)
-
 ThingT = TypeVar("ThingT")
-LockT = TypeVar("LockT", bound="Lockish")
+LockT = TypeVar("LockT", bound=Watchable)
 CheckT = TypeVar("CheckT", bound="Callable[[], object]")
 
 
@@ -89,9 +90,10 @@ class Resource(trio.abc.AsyncResource, Generic[ThingT]):
 
 @attrs.frozen
 class _Watched:
-    lock: Lockish
-    start: tuple[float, ...]
-    place: Place | None
+    lock: Watchable
+    start: State
+    place: Place | None = None
+    exactly: bool = True
 
 
 @final
@@ -102,6 +104,7 @@ class Probe:
         self._resources: list[Resource[Any]] = []
         self._invariants: list[tuple[str, Callable[[], object], Place | None]] = []
         self._watched: dict[int, _Watched] = {}
+        self._initial: WeakKeyDictionary[trio.Semaphore, int] = WeakKeyDictionary()
         self.findings: list[Finding] = []
 
     def resource(self, name: str, thing: ThingT = None) -> Resource[ThingT]:  # type: ignore[assignment]
@@ -130,10 +133,14 @@ class Probe:
     def watch(self, lock: LockT) -> LockT:
         """Have it checked that `lock` ends as it is now, with nobody waiting; return it.
 
-        Limiters, locks and semaphores that are local variables of the program's own function when that ends, or
-        variables that it takes from around it, are watched without being asked for.
+        Limiters, locks and conditions that are local variables of the program's own function when that ends, or
+        variables that it takes from around it, are watched without being asked for; so are semaphores that have a
+        ``max_value``. Those of anyio count like those of Trio.
+
+        Raises:
+          ConfigError: it is no lock, limiter, semaphore or condition.
         """
-        self._watched.setdefault(id(lock), _Watched(lock, _state(lock), place_of_caller()))
+        self._watched.setdefault(id(lock), _Watched(lock, state_of(lock), place_of_caller()))
         return lock
 
     def started(self, program: object) -> None:
@@ -144,38 +151,41 @@ class Probe:
             around = inspect.getclosurevars(function)
             found += [*around.nonlocals.values(), *around.globals.values()]
         for item in found:
-            if isinstance(item, LOCKS):
-                self._watched.setdefault(id(item), _Watched(item, _state(item), None))
+            if is_lock(item):
+                self._watched.setdefault(id(item), _Watched(item, state_of(item)))
+
+    @contextmanager
+    def counting(self) -> Generator[None]:
+        """Remember what semaphores begin with that are made here."""
+        original: Any = trio.Semaphore.__init__
+
+        @wraps(original)
+        def init(semaphore: trio.Semaphore, initial_value: int, **options: Any) -> None:
+            original(semaphore, initial_value, **options)
+            self._initial[semaphore] = initial_value
+
+        with patched([(trio.Semaphore, "__init__", init)]):
+            yield
 
     def ended(self, variables: dict[str, Any], value: object) -> None:
         """Check everything: the program has returned `value`, and those were its local variables."""
         for item in variables.values():
-            if isinstance(item, LOCKS) and id(item) not in self._watched:
+            if is_lock(item) and id(item) not in self._watched:
                 # nothing is known of its start, but that nobody held it
-                self._watched[id(item)] = _Watched(item, _free(item), None)
+                initial = self._initial.get(item) if isinstance(item, trio.Semaphore) else None
+                start = untaken(item, initial)
+                if start is not None:
+                    self._watched[id(item)] = _Watched(item, start, exactly=False)
         owned = {id(item) for item in contents(value)}
         for resource in self._resources:
             self.findings += resource.check(id(resource) in owned)
         for watched in self._watched.values():
             if id(watched.lock) not in owned:
-                self._check_lock(watched)
-        for name, check, place in self._invariants:
-            self._check_invariant(name, check, place)
-
-    def _check_lock(self, watched: _Watched) -> None:
-        end = _state(watched.lock)
-        if end == watched.start:
-            return
-        name = type(watched.lock).__name__
-        waiting = end[-1]
-        if waiting:
-            what = f"{waiting:g} still wait for a {name}"
-        elif isinstance(watched.lock, (trio.CapacityLimiter, trio.Semaphore)):
-            what = f"a {name} ends with {-end[0]:g} of its tokens free; at the start {-watched.start[0]:g} were"
-        else:
-            what = f"a {name} is still held"
-        kind = f"{name} {'waiting' if waiting else 'taken'}"
-        self.findings.append(Finding(invariant="lock", message=what, place=watched.place, what=kind))
+                finding = check(watched.lock, watched.start, watched.place, exactly=watched.exactly)
+                if finding is not None:
+                    self.findings.append(finding)
+        for name, condition, place in self._invariants:
+            self._check_invariant(name, condition, place)
 
     def _check_invariant(self, name: str, check: Callable[[], object], place: Place | None) -> None:
         try:
@@ -189,29 +199,6 @@ class Probe:
         else:
             if answer is False:
                 self.findings.append(Finding(invariant="invariant", message=f"{name} does not hold", place=place))
-
-
-def _state(lock: Lockish) -> tuple[float, ...]:
-    """Return how taken `lock` is, and how many wait for it."""
-    if isinstance(lock, trio.CapacityLimiter):
-        limits = lock.statistics()
-        free = math.inf if limits.total_tokens == math.inf else limits.total_tokens - limits.borrowed_tokens
-        return (-free if free < math.inf else limits.borrowed_tokens, limits.tasks_waiting)
-    if isinstance(lock, trio.Semaphore):
-        return (-lock.value, lock.statistics().tasks_waiting)
-    if isinstance(lock, trio.Condition):
-        seen = lock.statistics()
-        return (seen.lock_statistics.locked, seen.tasks_waiting + seen.lock_statistics.tasks_waiting)
-    return (lock.locked(), lock.statistics().tasks_waiting)
-
-
-def _free(lock: Lockish) -> tuple[float, ...]:
-    """Return the state of `lock` if nobody holds it."""
-    if isinstance(lock, trio.CapacityLimiter):
-        return (-lock.total_tokens if lock.total_tokens < math.inf else 0, 0)
-    if isinstance(lock, trio.Semaphore):
-        return (-lock.value if lock.max_value is None else -lock.max_value, 0)
-    return (False, 0)
 
 
 def _who() -> str:

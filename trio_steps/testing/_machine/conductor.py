@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Final, final
 import trio
 
 from trio_steps.testing._findings import Finding
-from trio_steps.testing._places import short_name
+from trio_steps.testing._places import place_of_caller, short_name
 
 from .clock import listen, outside
 from .disturbance import Disturbance
-from .fake_time import FakeTime
+from .fake_time import FakeTime, overhearing
 from .player import Player
 from .scopes import Scopes
 from .trace import Story, line_of
@@ -88,6 +88,8 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self._policy = recipe.policy
         self._counts_calls = survey or recipe.fault_at is not None
         self._fakes_time = clock
+        self._keeps_log = keep_log
+        self._asked_for_time = ""
         self._max_steps = max_steps
         self._max_seconds = max_seconds
         self._host: trio.lowlevel.Task | None = None
@@ -116,12 +118,15 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self._trap = maker.send(None)
         try:
             with ExitStack() as stack:
+                stack.enter_context(self.probe.counting())
                 if self.scopes is not None:
                     stack.enter_context(self.scopes.watching(self._by_task))
                 if self._counts_calls:
                     stack.enter_context(self.fault.watching(self._fault_at_once))
                 if self._fakes_time:
                     stack.enter_context(FakeTime(self.current_time).telling())
+                elif self._keeps_log:
+                    stack.enter_context(overhearing(self._asks_for_time))
                 trio.run(self._main, clock=self, instruments=[self] if self.fault.at is None else [self, self.fault])
         finally:
             maker.close()
@@ -347,8 +352,18 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     def _livelock(self, message: str) -> float:
         player = self._queue[0] if self._queue else max((p for p in self.players if not p.ended), key=_path)
         lines = [message, *(f"  {line_of(other)}" for other in self.players if not other.ended)]
+        if self._asked_for_time:
+            lines.append(
+                f"  it asks Python for the time, {self._asked_for_time}: with clock=True that is virtual time, too"
+            )
         self.finding = Finding(invariant="livelock", message="\n".join(lines), place=player.place, what="no end")
         return self._give_up()
+
+    def _asks_for_time(self, name: str) -> None:
+        if not self._asked_for_time and trio.lowlevel.in_trio_task():
+            place = place_of_caller()
+            if place is not None and trio.lowlevel.current_task() in self._by_task:
+                self._asked_for_time = f"time.{name}() at {place}"
 
     def _after(self) -> str:
         return ", after it was cancelled" if self.disturbance.injected else ""

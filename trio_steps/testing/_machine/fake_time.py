@@ -16,7 +16,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, final
 
-from .patches import patched
+from trio_steps.testing._patches import patched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -26,6 +26,26 @@ EPOCH: Final = 946_684_800.0
 
 _TICK: Final = 1e-6  # seconds that pass from one reading to the next
 _PATIENCE: Final = 100  # readings, until more passes
+
+
+NAMES: Final = tuple(f"{name}{unit}" for name in ("monotonic", "perf_counter", "time") for unit in ("", "_ns"))
+
+
+@contextmanager
+def overhearing(tell: Callable[[str], None]) -> Generator[None]:
+    """Call `tell` with the name of every function of the `time` module that is called, which tells the real time."""
+
+    def told(name: str) -> Callable[[], float]:
+        real: Callable[[], float] = getattr(time, name)
+
+        def read() -> float:
+            tell(name)
+            return real()
+
+        return read
+
+    with patched([(time, name, told(name)) for name in NAMES]):
+        yield
 
 
 @final

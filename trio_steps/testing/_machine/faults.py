@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
 
-from .patches import patched
+from trio_steps.testing._patches import patched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

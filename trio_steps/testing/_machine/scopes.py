@@ -25,9 +25,8 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 import trio
 
 from trio_steps._core.scope import current
+from trio_steps.testing._patches import patched
 from trio_steps.testing._places import Place, place_of_entering
-
-from .patches import patched
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

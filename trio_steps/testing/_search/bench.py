@@ -17,6 +17,8 @@ from trio_steps.testing._machine.conductor import name_of
 from trio_steps.testing._machine.run import Run, perform
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from trio_steps.testing._machine.schedules import Schedule
     from trio_steps.testing._machine.settings import Program, Settings
     from trio_steps.testing._machine.token import Recipe
@@ -90,23 +92,28 @@ class Bench:
             gc.collect(1)
         run = perform(self.program, recipe, self.settings, schedule=schedule, keep_log=keep_log, survey=survey)
         self.notes.update(dict.fromkeys(run.notes))
+        self._count(run.ignored)
         ended_well = run.error is None and not run.cancelled
         if not run.disturbed:
             self._orders.add(hash(run.order))
             if ended_well and not run.findings:
                 self._learn(run.value)
         elif ended_well:
-            finding = self._judge_value(run)
-            if finding is not None:
-                ignored = self.settings.ignores(finding)
-                run = attrs.evolve(
-                    run,
-                    findings=run.findings if ignored else (*run.findings, finding),
-                    ignored=(*run.ignored, finding) if ignored else run.ignored,
-                )
-        for finding in run.ignored:
-            self.ignored[finding.invariant] = self.ignored.get(finding.invariant, 0) + 1
+            return self.with_finding(run, self._judge_value(run))
         return run
+
+    def with_finding(self, run: Run, finding: Finding | None) -> Run:
+        """Return `run` with one more finding, which may be one to ignore, or None."""
+        if finding is None:
+            return run
+        if self.settings.ignores(finding):
+            self._count([finding])
+            return attrs.evolve(run, ignored=(*run.ignored, finding))
+        return attrs.evolve(run, findings=(*run.findings, finding))
+
+    def _count(self, ignored: Iterable[Finding]) -> None:
+        for finding in ignored:
+            self.ignored[finding.invariant] = self.ignored.get(finding.invariant, 0) + 1
 
     def _learn(self, value: Any) -> None:
         if len(self._known) < _KNOWN and not self._knows(value):

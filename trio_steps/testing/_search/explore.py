@@ -79,9 +79,11 @@ class Exploration:
         self._all = {phase.name: phase for phase in self._phases}
         stopped = search.bench.stopped
         if stopped is None:
-            again = compared(baseline, search.bench.run(Recipe(policy="trio")))
-            search.found.add(again, search.bench.runs)
-            search.bench.trusts_values = not any(found.invariant == "determinism" for found in again.findings)
+            again = search.bench.run(Recipe(policy="trio"))
+            difference = compared(baseline, again)
+            search.found.add(search.bench.with_finding(again, difference), search.bench.runs)
+            search.bench.trusts_values = difference is None
+            stopped = search.bench.stopped
         while stopped is None and self._phases:
             for phase in list(self._phases):
                 stopped = self._turn(phase)

@@ -25,10 +25,10 @@ class Findings:
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str], tuple[int, Run, Finding]] = {}
-        self._more = 0
+        self._more: set[tuple[str, str, str]] = set()
 
     def __len__(self) -> int:
-        return len(self._found) + self._more
+        return len(self._found) + len(self._more)
 
     def add(self, run: Run, number: int) -> None:
         """Keep what is new in run number `number`, and of what is known the run that shows it with least."""
@@ -40,7 +40,7 @@ class Findings:
             elif len(self._found) < _MOST:
                 self._found[finding.key] = number, run, finding
             else:
-                self._more += 1
+                self._more.add(finding.key)
 
     def report(
         self,
@@ -68,7 +68,7 @@ class Findings:
         )
         notes = dict(bench.notes)
         if self._more:
-            notes[f"{self._more} more were found than are shown: repair these first"] = None
+            notes[f"{len(self._more)} more were found than are shown: repair these first"] = None
         return Report(
             program=name_of(bench.program),
             what=what,

@@ -94,14 +94,14 @@ def check_determinism(program: Program, *, seed: int = 0, runs: int = 3, **optio
     """
     first = run_once(program, seed=seed, **options)
     for _ in range(runs - 1):
-        run = compared(first, run_once(program, seed=seed, **options))
-        for finding in run.findings:
-            if finding.invariant == "determinism":
-                raise ExplorationError(str(failure_of(run, finding, name_of(program))))
+        run = run_once(program, seed=seed, **options)
+        difference = compared(first, run)
+        if difference is not None:
+            raise ExplorationError(str(failure_of(run, difference, name_of(program))))
 
 
-def compared(first: Run, second: Run) -> Run:
-    """Return the second run, with what is different from the first as a finding."""
+def compared(first: Run, second: Run) -> Finding | None:
+    """Return in what a second run is different from the first, though it should be the same."""
     difference = first_difference(first.order, second.order)
     told = first_difference(first.trace, second.trace)
     if difference is not None or told is not None:
@@ -121,9 +121,8 @@ def compared(first: Run, second: Run) -> Run:
         ]
         what = "value"
     else:
-        return second
-    finding = Finding(invariant="determinism", message="\n".join(lines), what=what)
-    return attrs.evolve(second, findings=(*second.findings, finding))
+        return None
+    return Finding(invariant="determinism", message="\n".join(lines), what=what)
 
 
 def _outcome(run: Run) -> str:

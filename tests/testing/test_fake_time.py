@@ -1,0 +1,96 @@
+"""With ``clock=True``, Python tells virtual time, too."""
+
+# ruff: noqa: DTZ001, DTZ002, DTZ003, DTZ005 - naive times are told, too
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import Any
+
+import trio
+
+from trio_steps.testing import Probe, explore, run_once
+from trio_steps.testing._machine.fake_time import EPOCH
+
+
+def value_of(program: Any) -> Any:
+    run = run_once(program, clock=True)
+    assert run.findings == ()
+    return run.value
+
+
+def test_functions_of_the_time_module_tell_virtual_time() -> None:
+    async def program(probe: Probe) -> list[float]:
+        told: list[float] = []
+        for name in ("monotonic", "perf_counter", "time", "monotonic_ns", "perf_counter_ns", "time_ns"):
+            await trio.sleep(1)
+            told.append(getattr(time, name)())
+        return told
+
+    assert value_of(program) == [1, 2, EPOCH + 3, 4e9, 5e9, (EPOCH + 6) * 1e9]
+
+
+def test_now_is_virtual_and_what_it_returns_is_a_datetime() -> None:
+    async def program(probe: Probe) -> Any:
+        await trio.sleep(60)
+        now = dt.datetime.now(dt.UTC)
+        assert type(now) is not dt.datetime  # which has been replaced
+        assert isinstance(now, dt.datetime)
+        assert isinstance(dt.datetime(2020, 1, 1), dt.datetime)
+        assert issubclass(type(now), dt.datetime)
+        assert not isinstance(dt.date(2020, 1, 1), dt.datetime)
+        await trio.sleep(1)
+        assert abs(dt.datetime.today().timestamp() - EPOCH - 61) < 1
+        assert dt.datetime.utcnow().tzinfo is None
+        return now.isoformat()
+
+    assert value_of(program) == "2000-01-01T00:01:00+00:00"
+
+
+def test_time_goes_on_for_whoever_reads_it_again_and_again() -> None:
+    async def program(probe: Probe) -> bool:
+        first = time.monotonic()
+        second = time.monotonic()
+        assert first < second < first + 0.001
+        await trio.sleep(1)
+        assert time.monotonic() == 1  # time that has passed is not added to
+        end = time.monotonic() + 3600
+        while time.monotonic() < end:
+            pass
+        assert trio.current_time() == 1
+        return True
+
+    assert value_of(program)
+
+
+def test_threads_have_the_time_of_the_world() -> None:
+    async def program(probe: Probe) -> tuple[float, float, int]:
+        return await trio.to_thread.run_sync(lambda: (time.time(), dt.datetime.now().timestamp(), time.time_ns()))
+
+    for told in value_of(program)[:2]:
+        assert told > EPOCH + 20 * 365 * 86_400
+
+
+def test_time_is_put_back() -> None:
+    real = time.monotonic, time.time_ns, dt.datetime
+    run_once(trio_sleep, clock=True)
+    assert (time.monotonic, time.time_ns, dt.datetime) == real
+
+
+async def trio_sleep(probe: Probe) -> None:
+    await trio.sleep(1)
+
+
+async def until_it_is_late(probe: Probe) -> None:
+    end = time.monotonic() + 100
+    while time.monotonic() < end:
+        await trio.sleep(1)
+
+
+def test_loop_on_the_clock_of_python_ends_and_without_it_is_told_what_to_do() -> None:
+    assert explore(until_it_is_late, clock=True, budget=20).ok
+    failure = explore(until_it_is_late, budget=1, max_steps=500).failures[0]
+    assert failure.invariant == "livelock"
+    assert "it asks Python for the time, time.monotonic() at tests/testing/test_fake_time.py:" in str(failure)
+    assert "clock=True" in str(failure)

@@ -1,0 +1,49 @@
+"""How places are told: a library's by its package, and what is Trio's is Trio's alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio_util
+
+from trio_steps.testing import Probe, run_once
+from trio_steps.testing._places import short_file
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        (trio_util.__file__, "trio_util/__init__.py"),
+        (json.__file__, "json/__init__.py"),
+        (__file__, "tests/testing/test_places.py"),
+        (str(Path(sys.base_prefix).parent / "elsewhere" / "file.py"), "file.py"),
+        (r"C:\Python\Lib\site-packages\httpx\_client.py", "httpx/_client.py"),
+        ("/usr/lib/python3/dist-packages/httpx/_client.py", "httpx/_client.py"),
+    ],
+)
+def test_file_is_told_from_its_package_on(file: str, told: str) -> None:
+    assert short_file(file) == told
+
+
+def test_package_whose_name_begins_with_trio_is_not_trio() -> None:
+    async def program(probe: Probe) -> None:
+        value: Any = trio_util.AsyncValue(0)
+        await value.wait_value(5)
+
+    [finding] = run_once(program).findings
+    assert finding.place is not None
+    assert str(finding.place).startswith("trio_util/_async_value.py:")
+    assert "← tests/testing/test_places.py:" in finding.place.story
+
+
+async def test_place_of_trio_itself_is_the_line_that_called_it() -> None:
+    async def program(probe: Probe) -> None:
+        await trio.Event().wait()
+
+    run = await trio.to_thread.run_sync(lambda: run_once(program))
+    assert str(run.findings[0].place).startswith("tests/testing/test_places.py:")

@@ -1,0 +1,115 @@
+"""Locks, limiters, semaphores and conditions: how taken they are, and how taken they should be.
+
+Those of Trio are known. Of others, such as anyio's, what their ``statistics()`` say is enough.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeGuard, cast
+
+import attrs
+import trio
+
+from trio_steps._core.errors import ConfigError
+
+from ._findings import Finding
+
+if TYPE_CHECKING:
+    from ._places import Place
+
+TrioLock: TypeAlias = "trio.CapacityLimiter | trio.Lock | trio.StrictFIFOLock | trio.Semaphore | trio.Condition"
+_TRIO: Final = (trio.CapacityLimiter, trio.Lock, trio.StrictFIFOLock, trio.Semaphore, trio.Condition)
+
+
+class Watchable(Protocol):
+    """A lock, limiter, semaphore or condition, of Trio, of anyio, or like theirs: `Probe.watch` looks after it."""
+
+    def statistics(self) -> Any:
+        """Return what is known of it: ``tasks_waiting``, and ``locked`` or ``borrowed_tokens``."""
+        ...
+
+
+def is_lock(item: object) -> TypeGuard[Watchable]:
+    """Tell whether `item` is one of them."""
+    if isinstance(item, _TRIO):
+        return True
+    kind = type(item)
+    if not all(callable(getattr(kind, name, None)) for name in ("acquire", "release", "statistics")):
+        return False
+    try:
+        state_of(cast("Watchable", item))
+    except Exception:  # noqa: BLE001 - somebody else's, and it has its own idea of statistics
+        return False
+    return True
+
+
+@attrs.frozen
+class State:
+    """How taken a lock is.
+
+    Attributes:
+      taken: how many hold it, 0 or 1 for most; of a semaphore, the tokens that it lacks.
+      waiting: how many wait for it.
+      free: how many tokens it has left, if it has tokens.
+      counts: whether it is a semaphore, which does not know how many it should have.
+    """
+
+    taken: float
+    waiting: int = 0
+    free: float | None = None
+    counts: bool = False
+
+
+def state_of(lock: Watchable) -> State:
+    """Return how taken `lock` is.
+
+    Raises:
+      ConfigError: it tells nothing that could be watched.
+    """
+    known: Any = lock.statistics() if hasattr(lock, "statistics") else None
+    waiting: int = getattr(known, "tasks_waiting", 0)
+    inner: Any = getattr(known, "lock_statistics", None)
+    if inner is not None:  # a condition
+        return State(inner.locked, waiting + inner.tasks_waiting)
+    borrowed: float | None = getattr(known, "borrowed_tokens", None)
+    if borrowed is not None:
+        return State(borrowed, waiting, known.total_tokens - borrowed)
+    locked: object = getattr(known, "locked", None)
+    if isinstance(locked, bool):
+        return State(locked, waiting)
+    value: object = getattr(lock, "value", None)
+    if not isinstance(value, int):
+        raise ConfigError(f"{lock!r} can't be watched: give a lock, a limiter, a semaphore or a condition")
+    return State(-value, waiting, value, counts=True)
+
+
+def untaken(lock: Watchable, initial: int | None) -> State | None:
+    """Return the state of `lock` when nobody holds it; `initial` is what a semaphore began with, if that is known.
+
+    None: there is no telling. A semaphore without a ``max_value`` may be meant to count something.
+    """
+    state = state_of(lock)
+    if not state.counts:
+        return State(0, 0, None if state.free is None else state.free + state.taken)
+    if initial is None or getattr(lock, "max_value", None) is None:
+        return None
+    return State(-initial, 0, initial)
+
+
+def check(lock: Watchable, start: State, place: Place | None, *, exactly: bool) -> Finding | None:
+    """Return what is wrong with `lock`, which was as taken as `start` says; `exactly`: it may not be less taken."""
+    end = state_of(lock)
+    name = type(lock).__name__
+    if end.waiting:
+        what = f"{end.waiting} still wait for a {name}"
+    elif end.taken == start.taken or (end.taken < start.taken and not exactly):
+        return None
+    elif end.free is None or start.free is None:
+        what = f"a {name} is still held"
+    elif end.free < math.inf:
+        what = f"a {name} ends with {end.free:g} of its tokens free; at the start {start.free:g} were"
+    else:
+        what = f"a {name} ends with {end.taken:g} of its tokens taken; at the start {start.taken:g} were"
+    kind = f"{name} {'waiting' if end.waiting else 'taken'}"
+    return Finding(invariant="lock", message=what, place=place, what=kind)
