@@ -28,7 +28,7 @@ import trio
 
 from ._core.errors import ConfigError, add_note
 from ._core.step import describe
-from ._values.copying import described
+from ._values.described import described
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -416,7 +416,7 @@ def test_output_of_a_dataclass_instance_is_its_fields_one_level_deep() -> None:
     items, inner = [1], Slotted("b", [])
     output = as_output(Data("a", inner, items), "step")
     assert output == {"name": "a", "inner": inner, "items": [1]}
-    assert output["inner"] is inner
+    assert output["inner"] is not inner
     assert output["items"] is not items
 
 

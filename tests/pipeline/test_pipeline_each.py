@@ -117,7 +117,7 @@ async def test_instance_for_an_element_has_values_of_its_own() -> None:
     inner = Pipeline("thumb").step("s", lambda image: {"thumb": 1.0}).outputs(Thumb)
     result = (
         await thumbs(inner)
-        .step("more", lambda thumbs: thumbs[0].tags.append("x"))
+        .step("more", lambda thumbs: {"thumbs": [thumbs[0].tags.append("x"), *thumbs][1:]})
         .run({"images": [1, 2], "tags": ["t"]})
     )
     assert [thumb.tags for thumb in result["thumbs"]] == [["t", "x"], ["t"]]

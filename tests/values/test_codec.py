@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import struct
 import uuid
 import zoneinfo
 from array import array
@@ -22,7 +23,7 @@ from trio_steps import (
 )
 from trio_steps._core.errors import CheckpointError
 from trio_steps._values.codec import encode
-from trio_steps._values.copying import equal
+from trio_steps._values.equality import equal
 
 NAN = float("nan")
 
@@ -277,3 +278,9 @@ def test_wide_lattice_is_linear() -> None:
         value = (value, value)
     assert len(json.dumps(encode(value))) < 20_000
     assert equal(round_trip(value), value)
+
+
+def test_bits_of_a_nan_come_back() -> None:
+    for bits in ("7ff8000000000000", "fff8000000000000", "7ff8000000000001"):
+        (value,) = struct.unpack(">d", bytes.fromhex(bits))
+        assert struct.pack(">d", round_trip([value])[0]).hex() == bits

@@ -16,7 +16,7 @@ from trio_steps import (
 )
 from trio_steps._core.errors import CheckpointError
 from trio_steps._values.codec import decode
-from trio_steps._values.copying import equal
+from trio_steps._values.equality import equal
 
 # how long an example takes is the machine's business
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

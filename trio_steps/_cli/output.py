@@ -22,7 +22,7 @@ from uuid import UUID
 import attrs
 
 from trio_steps._core.step import type_of
-from trio_steps._values.copying import described
+from trio_steps._values.described import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

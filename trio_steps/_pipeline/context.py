@@ -21,7 +21,9 @@ import attrs
 
 from trio_steps._core.errors import KeyCollisionError, StepOutputError, listed
 from trio_steps._core.public import public
-from trio_steps._values.copying import copy_value, described, equal
+from trio_steps._values.copying import copy_value
+from trio_steps._values.described import described
+from trio_steps._values.equality import equal
 
 MergePolicy: TypeAlias = Literal["override", "error", "warn", "skip"]
 """What happens to a key that is there already: the later value wins (override, warn), or the first (skip)."""

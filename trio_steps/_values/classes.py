@@ -1,83 +1,40 @@
-"""Enums and exceptions in a checkpoint: values whose class has a name, by which it is found again.
+"""Enums and exceptions: values whose class has a name, by which it is found again.
 
-The text that they are read from may be hostile. So nothing is imported and no code of the class is run: it is looked
-up among the modules that are imported already, and an exception is built by the builtin class it derives from.
+The text that they are read from may be hostile. So no code of the class is run: a member of an enum is looked up, and
+an exception is built by the builtin class it derives from.
 """
 
 from __future__ import annotations
 
 import builtins
-import sys
-from contextlib import suppress
-from types import MemberDescriptorType, ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from .copying import described, equal
+from .described import described
+from .equality import equal
+from .form import ProblemError, items
+from .names import class_named, filled_slots, name_of, namespace, slots_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from types import MemberDescriptorType
 
-JSON: TypeAlias = Any  # what json.loads can return; to say so recursively tells a checker no more
-
-
-class ProblemError(Exception):
-    """A value can't be written or read; where it stands is for the caller to say."""
-
-
-def items(value: Mapping[Any, Any]) -> list[object]:
-    """Return keys and values in turn."""
-    return [part for item in value.items() for part in item]
-
-
-# Classes, found by name
-
-
-def class_of(value: object) -> type[Any]:
-    """Return the class of `value`, without type checkers concluding more from it than there is."""
-    return type(value)
-
-
-def _namespace(owner: object) -> Mapping[str, Any]:
-    """Return the ``__dict__`` of a module or class, and run no code of its own: a lazy module would import itself."""
-    for kind in (type, ModuleType):
-        if issubclass(type(owner), kind):
-            return cast("Mapping[str, Any]", cast("Any", kind).__getattribute__(owner, "__dict__"))
-    raise ProblemError(f"{described(owner)} is no module and no class")
-
-
-def _class_named(name: str) -> type[Any]:
-    module, _, path = name.partition(":")
-    found: object = sys.modules.get(module)
-    if found is None:
-        raise ProblemError(f"the class {name!r} can't be found: the module {module!r} is not imported")
-    for part in path.split("."):
-        found = _namespace(found).get(part)
-        if found is None or not issubclass(type(found), type):
-            raise ProblemError(f"the class {name!r} can't be found: there is no class {part!r}")
-    return cast("type[Any]", found)
-
-
-def _name_of(kind: type[Any]) -> str:
-    name = f"{kind.__module__}:{kind.__qualname__}"
-    if "<locals>" in name or _class_named(name) is not kind:
-        raise ProblemError(f"the class {name!r} can't be found again by this name; define it at the top of a module")
-    return name
+    from .form import JSON
 
 
 def _members(kind: type[Any]) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", _namespace(kind)["_member_map_"])
+    return cast("Mapping[str, object]", namespace(kind)["_member_map_"])
 
 
 def enum_apart(value: Any) -> tuple[JSON, Sequence[object]]:
-    kind = class_of(value)
+    kind = type(value)
     name = value._name_  # `name` can be a member
     if name not in _members(kind):
         raise ProblemError(f"{described(value)} is no member with a name")
-    return _name_of(kind), (name,)
+    return name_of(kind), (name,)
 
 
 def enum_make(head: JSON, parts: list[Any]) -> object:
-    return _members(_class_named(head))[parts[0]]
+    return _members(class_named(head))[parts[0]]
 
 
 # Exceptions
@@ -92,13 +49,7 @@ _set_args: Final[Callable[[object, object], None]] = vars(BaseException)["args"]
 
 
 def _slots(kind: type[Any]) -> dict[str, MemberDescriptorType]:
-    """Return the attributes that instances of `kind` hold in slots, C's or Python's."""
-    slots = {
-        name: member
-        for owner in reversed(kind.__mro__)
-        for name, member in _namespace(owner).items()
-        if type(member) is MemberDescriptorType and not name.startswith("__")
-    }
+    slots = {name: member for name, member in slots_of(kind).items() if not name.startswith("__")}
     # what an AttributeError was raised for is there to guess what was meant, and can be anything
     if issubclass(kind, AttributeError):
         slots.pop("obj")
@@ -106,10 +57,7 @@ def _slots(kind: type[Any]) -> dict[str, MemberDescriptorType]:
 
 
 def _state(error: Exception) -> dict[str, object]:
-    state: dict[str, object] = {}
-    for name, member in _slots(type(error)).items():
-        with suppress(AttributeError):  # it is empty
-            state[name] = member.__get__(error)
+    state = filled_slots(_slots(type(error)), error)
     state.update(_instance_dict(error))
     return state
 
@@ -118,7 +66,7 @@ def _build(kind: type[Exception], args: Sequence[object]) -> Exception:
     """Build an exception as the nearest builtin class does, without the code of `kind`."""
     for owner in kind.__mro__:
         # what runs when nobody calls it: when the exception is let go, or is the key of a dict
-        if owner is not object and ("__del__" in _namespace(owner) or _namespace(owner).get("__hash__") is not None):
+        if owner is not object and ("__del__" in namespace(owner) or namespace(owner).get("__hash__") is not None):
             raise ProblemError(f"{kind.__qualname__} has a __del__ or __hash__ of its own")
     builder: Any = next((owner for owner in kind.__mro__ if id(owner) in _BUILDERS), None)
     if builder is None:
@@ -130,7 +78,7 @@ def _build(kind: type[Exception], args: Sequence[object]) -> Exception:
 
 def error_apart(error: Exception) -> tuple[JSON, Sequence[object]]:
     kind = type(error)
-    name = _name_of(kind)
+    name = name_of(kind)
     args: tuple[object, ...] = error.args
     is_list = False
     if isinstance(error, BaseExceptionGroup):  # its args may hold the list that it was made from
@@ -154,7 +102,7 @@ def error_apart(error: Exception) -> tuple[JSON, Sequence[object]]:
 
 def error_make(head: JSON, parts: list[Any]) -> object:
     name, count, is_list = head
-    kind = _class_named(name)
+    kind = class_named(name)
     error = _build(kind, parts[:count])
     if is_list:
         _set_args(error, (parts[0], list(parts[1])))

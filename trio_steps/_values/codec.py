@@ -6,17 +6,18 @@ stands in more than one place, or too deep for the json module, is written apart
 What can be held:
 
 - None, bool, int, float, complex, str, bytes, bytearray, range, slice, ``...``
-- list, dict, set, frozenset, tuple, array, deque, OrderedDict, Counter, ChainMap, MappingProxyType, and defaultdict
-  with the type of another of these as its factory; exact types, with what can be held inside
-- date, time, datetime, timedelta, timezone, ZoneInfo, Decimal, UUID, paths
+- list, dict, set, frozenset, tuple, array, deque, OrderedDict, Counter, ChainMap, MappingProxyType, frozendict, and
+  defaultdict with the type of another of these as its factory; exact types, with what can be held inside
+- date, time, datetime, timedelta, timezone, ZoneInfo, Decimal, Fraction, UUID, paths, addresses and networks
+- instances of dataclasses, attrs classes, named tuples, pydantic models and msgspec structs, by their fields
 - members of an Enum, by name
 - Fulfilled and Rejected, and any Exception with its args, attributes and notes, not its traceback, cause and context
 
-Anything else is an error that names the step and the key. Instances of other classes, attrs and dataclasses too, are
-not held: to rebuild one is to run its code on what a text says, or to go round its ``__init__``. A codec may do so.
+Anything else is an error that names the step and the key: to rebuild it is to run its code on what a text says. A codec
+may do so.
 
-The text may be hostile. To read it imports nothing, and calls nothing but the constructors in `_forms` and what
-`_named` looks up.
+The text may be hostile. To read it imports nothing, and calls nothing but the constructors in the tables of `scalars`
+and `containers`; instances of classes are filled from their fields, without code of theirs.
 """
 
 from __future__ import annotations
@@ -27,22 +28,18 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeGuard, cast
 from trio_steps._core.errors import CheckpointError
 from trio_steps._core.public import public
 
-from .classes import JSON, ProblemError, items
-from .copying import described
-from .forms import BY_TAG, DICT, LIST, enter, form_of, is_plain
+from .containers import DICT, LIST, enter
+from .described import described
+from .form import ProblemError, items
+from .forms import BY_TAG, form_of
+from .scalars import is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from .forms import Form
+    from .form import JSON, Form
 
 _TAG: Final = "$"
-# What is equal to itself only. What is written alike is read as one, for it may have been passed on from step to step,
-# and that is no change.
-_OPAQUE: Final = frozenset(
-    {"date", "time", "datetime", "timedelta", "timezone", "Decimal", "UUID", "error", "rejected"}
-    | {"PosixPath", "PurePosixPath", "PureWindowsPath", "WindowsPath"}
-)
 _LEVELS: Final = 40  # of nesting; what is deeper is written apart, since the json module recurses
 
 
@@ -130,7 +127,7 @@ class _Writer:
             if head is not None:
                 node["is"] = head
             if parts:
-                node["of"] = inner = list[JSON]()
+                node["of"] = inner = list[Any]()
                 self._todo.append((parts, inner))
         return node
 
@@ -226,7 +223,9 @@ class _Reader:
 
     def _made(self, node: JSON, form: Form, head: JSON, parts: list[object]) -> object:
         value = form.make(head, parts)
-        if form.tag in _OPAQUE:
+        if form.tag == "error":
+            # An exception is equal to itself only. What is written alike is read as one: it may have been passed on
+            # from step to step, and that is no change.
             text = json.dumps(node)
             if '"ref"' not in text:  # which would mean something else elsewhere
                 return self._known.setdefault(text, value)

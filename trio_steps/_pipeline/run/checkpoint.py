@@ -28,8 +28,8 @@ from trio_steps._core.errors import CheckpointError
 from trio_steps._core.public import public
 from trio_steps._pipeline.definition import ANY, Branch, Each, find
 from trio_steps._values.codec import decode, encode, is_object
-from trio_steps._values.copying import described
-from trio_steps._values.forms import is_plain
+from trio_steps._values.described import described
+from trio_steps._values.scalars import is_plain
 
 from .journal import Entry, EntryKind
 
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from trio_steps._pipeline.definition import Nodes, Program
-    from trio_steps._values.classes import JSON
     from trio_steps._values.codec import Codec
+    from trio_steps._values.form import JSON
 
 _FORMAT: Final = 1
 

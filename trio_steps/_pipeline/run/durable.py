@@ -34,8 +34,8 @@ from trio_steps._core.errors import CheckpointError, ConfigError, add_note, leav
 from trio_steps._core.observers import logger
 from trio_steps._durable.protocol import RunChange
 from trio_steps._pipeline.definition import Hooks
-from trio_steps._values.copying import equal
-from trio_steps._values.forms import is_plain
+from trio_steps._values.equality import equal
+from trio_steps._values.scalars import is_plain
 
 from .checkpoint import Checkpoint, read, resumed
 from .journal import Entry

@@ -33,7 +33,8 @@ from trio_steps._core.step import observe_end, type_of
 from trio_steps._pipeline.call import Function, call, output_of, replacement_of
 from trio_steps._pipeline.context import Output, Store, as_output, merge
 from trio_steps._pipeline.definition import Branch, Each, Group, Row
-from trio_steps._values.copying import copy_value, described
+from trio_steps._values.copying import copy_value
+from trio_steps._values.described import described
 
 from .hooks import Audience, HookFailedError, Reporter, forgiven, without_carriers
 from .journal import Entry, Journal

@@ -21,7 +21,8 @@ from trio_steps._fork.modes import Race
 from trio_steps._fork.paths import Known
 from trio_steps._pipeline.call import Function, awaitable, output_of
 from trio_steps._pipeline.context import Output, Snapshot
-from trio_steps._values.copying import copy_value, described
+from trio_steps._values.copying import copy_value
+from trio_steps._values.described import described
 
 from .hooks import forgiven
 from .journal import Entry
