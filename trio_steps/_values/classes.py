@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from .described import described
 from .equality import equal
-from .form import ProblemError, items
+from .form import ProblemError, class_of, items
 from .names import class_named, filled_slots, name_of, namespace, slots_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def _members(kind: type[Any]) -> Mapping[str, object]:
 
 
 def enum_apart(value: Any) -> tuple[JSON, Sequence[object]]:
-    kind = type(value)
+    kind = class_of(value)
     name = value._name_  # `name` can be a member
     if name not in _members(kind):
         raise ProblemError(f"{described(value)} is no member with a name")

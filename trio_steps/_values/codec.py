@@ -52,9 +52,11 @@ class Codec(Protocol):
 
     def dumps(self, value: Any, /) -> str:
         """Return `value` as text."""
+        ...
 
     def loads(self, text: str, /) -> Any:
         """Return the value that `text` was made of."""
+        ...
 
 
 class _Writer:

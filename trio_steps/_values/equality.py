@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
-from .form import Container, Form, ProblemError
+from .form import Container, Form, ProblemError, class_of
 from .kinds import kind_of
 from .scalars import ATOMS, bits_of
 
@@ -105,7 +105,7 @@ class Numbers:
 
 def _hashable_parts(value: Any) -> tuple[object, Sequence[object]]:
     """Return what `value` is made of: something that tells it from others with the same parts, and these."""
-    kind: type[Any] = type(value)
+    kind = class_of(value)
     if id(kind) in _ATOMS:
         return value, ()
     if id(kind) == _FLOAT:

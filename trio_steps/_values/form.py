@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     Number: TypeAlias = Callable[[object], int]  # gives values that can be hashed a number, the same to equal ones
     Compare: TypeAlias = Callable[[Any, Any, Callable[[], Number]], Pairs]
     Resolve: TypeAlias = Callable[[object], object]
+
+
+class_of: Final = cast("Callable[[object], type[Any]]", type)
+"""The class of a value, without type checkers concluding more from it than there is."""
 
 
 class ProblemError(Exception):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .classes import enum_apart, enum_make, error_apart, error_make
 from .containers import CONTAINERS
 from .described import described
-from .form import Container, Form, ProblemError
+from .form import Container, Form, ProblemError, class_of
 from .kinds import kind_of
 from .names import class_named
 from .records import INSTANCE, NAMED_TUPLE, VALUE, fields_of
@@ -71,7 +71,7 @@ def form_of(value: Any) -> Form | None:
     Raises:
       ProblemError: it can't be held.
     """
-    kind: type[Any] = type(value)
+    kind = class_of(value)
     if (kind is str or kind is int or kind is float) and is_word(value):
         return None
     form = kind_of(kind)

@@ -24,7 +24,7 @@ from .names import dict_of, filled_slots, mro_of, name_of, namespace, slots_of
 from .scalars import late_class
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from .form import JSON, Container, Pairs, Resolve
 
@@ -33,6 +33,8 @@ _KNOW_BETTER: Final = ("__new__", "__del__", "__copy__", "__deepcopy__")
 INSTANCE: Final = "record"
 VALUE: Final = "value"  # one that can be a key: it has to be whole before it is put anywhere
 NAMED_TUPLE: Final = "namedtuple"
+_iterate: Final[Callable[[Any], Iterable[object]]] = tuple[Any, ...].__iter__
+_new_tuple: Final[Callable[[type[Any], Sequence[object]], object]] = tuple[Any, ...].__new__
 
 
 def record_of(kind: type[Any]) -> Container | None:
@@ -187,10 +189,10 @@ def _named_tuple_of(kind: type[Any], mro: Sequence[type[Any]]) -> Container | No
         return extra(value) if extra is not None else {}
 
     def parts(value: Any) -> tuple[object, ...]:
-        return (*tuple.__iter__(value), *attributes(value).values())
+        return (*_iterate(value), *attributes(value).values())
 
     def build(names: Iterable[str], inside: Sequence[object]) -> object:
-        twin: object = tuple.__new__(kind, inside[: len(fields)])
+        twin = _new_tuple(kind, inside[: len(fields)])
         attributes(twin).update(zip(names, inside[len(fields) :]))  # noqa: B905 - as long as each other
         return twin
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID, SafeUUID
 
 from .described import described
-from .form import Form, ProblemError
+from .form import Form, ProblemError, class_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,7 +126,7 @@ def is_plain(text: str) -> bool:
 
 def is_word(value: Any) -> bool:
     """Tell whether `value`, an int, a float or a str, is given back by JSON as it is."""
-    kind: type[Any] = type(value)
+    kind = class_of(value)
     if kind is str:
         return is_plain(value)
     return value.bit_length() <= _MOST_BITS if kind is int else isfinite(value)
