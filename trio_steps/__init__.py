@@ -62,7 +62,8 @@ from ._core.step import Step, StepDecorator, step
 from ._fork.fork import Fork, fork
 from ._fork.ledger import Ledger
 from ._fork.modes import Mode, ModeFactory
-from ._fork.race import gather, race, settle
+from ._fork.race import gather, race, settle, stream
+from ._fork.stream import Stream
 
 if TYPE_CHECKING:
     from ._observers.log import LogObserver
@@ -156,6 +157,7 @@ __all__ = [
     "StepStarted",
     "StepSucceeded",
     "StepTimeoutError",
+    "Stream",
     "ValueDiscarded",
     "current_scope",
     "fork",
@@ -165,5 +167,6 @@ __all__ = [
     "race",
     "settle",
     "step",
+    "stream",
     "when",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_type
 
 import trio
 
-from trio_steps import Fork, SettleResult, Step, gather, race, settle, step
+from trio_steps import Fork, SettleResult, Step, fork, gather, race, settle, step, stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -201,3 +201,13 @@ async def settle_of_more_is_typed_by_what_they_share() -> None:
     assert_type(await settle(probes), tuple[SettleResult[bytes], ...])
     assert_type(await settle(lazily()), tuple[SettleResult[int], ...])
     assert_type(await settle(lazily_async()), tuple[SettleResult[int], ...])
+
+
+async def check_streams() -> None:
+    async with stream(number, text) as results:
+        async for result in results:
+            assert_type(result, SettleResult[int | str])
+    async with stream([number], mode="all", ordered=True, buffer=2) as numbers:
+        assert_type(await anext(numbers), int)
+    async with fork("f", mode="all", paths=[search]).stream("owls") as found:
+        assert_type([value async for value in found], list[bytes])

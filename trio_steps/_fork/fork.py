@@ -14,11 +14,12 @@ The overloads tell type checkers what a fork takes and returns. How they are ord
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, final, overload
 
 from trio_steps._core.entry import StepEntry
+from trio_steps._core.events import observers_of
 from trio_steps._core.public import public
-from trio_steps._core.step import Step
+from trio_steps._core.step import NO_INPUT, NoInput, Step
 
 from .engine.run import run
 from .plan import plan
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypedDict, Unpack
     from typing_extensions import TypeVar as TypeVarWithDefault
 
+    from trio_steps._core.events import Observer
     from trio_steps._core.results import SettleResult
     from trio_steps._core.scope import Scope
     from trio_steps._core.step import Nullary, Plain
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from .ledger import Ledger
     from .modes import Mode
     from .plan import Plan
+    from .stream import Stream
 
     # When one has a default, all have to have one.
     In = TypeVarWithDefault("In", default=None)
@@ -116,6 +119,8 @@ if TYPE_CHECKING:
         dispose: Callable[[P], object] | None
 
 
+InputT = TypeVar("InputT")
+ResultT = TypeVar("ResultT")
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
 
@@ -156,6 +161,68 @@ class Fork(Step[I_contra, O_co]):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan.id, id_given=True, entry=ForkEntry(plan))
+
+    @overload
+    def stream(
+        self: Fork[None, tuple[ResultT, ...]],
+        *,
+        ordered: bool = False,
+        buffer: int | None = None,
+        observers: Iterable[Observer] = (),
+        state: dict[str, object] | None = None,
+    ) -> Stream[ResultT]: ...
+
+    @overload
+    def stream(
+        self: Fork[InputT, tuple[ResultT, ...]],
+        input: InputT,
+        *,
+        ordered: bool = False,
+        buffer: int | None = None,
+        observers: Iterable[Observer] = (),
+        state: dict[str, object] | None = None,
+    ) -> Stream[ResultT]: ...
+
+    def stream(
+        self,
+        input: Any = NO_INPUT,
+        *,
+        ordered: bool = False,
+        buffer: int | None = None,
+        observers: Iterable[Observer] = (),
+        state: dict[str, object] | None = None,
+    ) -> Stream[Any]:
+        """Run the fork once, and read its results one by one, as its paths end.
+
+        ::
+
+            async with research.stream("owls") as results:
+                async for result in results:
+                    ...
+
+        For a fork with ``mode="settle"``, which gives a `SettleResult` for each path, or ``mode="all"``, which gives
+        values; without `merge`. `stream` says what the two do, and what happens when the block is left.
+
+        Args:
+          input: what the fork is called with; leave it out to call it with no input.
+          ordered: results come in path order, each as soon as all before it have come.
+          buffer: how many results may wait to be taken before no other path is started. None: as many as paths may
+            run at once.
+          observers: called with every event of this run.
+          state: handed to the paths as ``current_scope().state``.
+
+        Raises:
+          ConfigError: the fork has another mode, or a `merge`; `buffer` is below 1.
+        """
+        from .stream import stream_of  # noqa: PLC0415 - few forks are streamed
+
+        args = () if isinstance(input, NoInput) else (input,)
+        watching = observers_of(observers)
+
+        def run(plan: Plan) -> Coroutine[Any, Any, object]:
+            return Fork[Any, Any](plan).run(*args, observers=watching, state=state)
+
+        return stream_of(cast("ForkEntry", self.entry).plan, run, ordered=ordered, buffer=buffer)
 
 
 def plan_of(call: object) -> Plan | None:

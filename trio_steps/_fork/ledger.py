@@ -35,7 +35,6 @@ MISSING: Final = Missing.MISSING
 
 
 @public
-@final
 class Ledger(Generic[T]):
     """The paths of one run: their names, the values and errors that count, and those that came too late.
 
@@ -101,6 +100,10 @@ class Ledger(Generic[T]):
         """The run is over, and its errors are where they belong. To keep them would be a cycle by their tracebacks."""
         self.errors = {}
         self.own_errors = []
+
+    def kept(self) -> Iterator[tuple[int, T]]:
+        """Yield the values that count, with their indexes, in path order."""
+        return ((index, value) for index, value in enumerate(self.values) if value is not MISSING)
 
     def in_order(self) -> list[T]:
         """Return the values that count, in path order."""

@@ -18,6 +18,7 @@ from .modes import All, Quorum, Race, Settle
 from .paths import COLLECTIONS, describe_all
 
 if TYPE_CHECKING:
+    from .delivery import Delivery
     from .ledger import Ledger
     from .modes import Mode
     from .paths import Adapt, Call, Known
@@ -41,6 +42,7 @@ class Plan:
     stagger: float | None
     timeout: float | None
     dispose: Call | None
+    delivery: Delivery | None = None  # of a stream: where each result goes
     adapt: Adapt | None = None  # makes of what is called for a path of `source` or `function`, and the path, another
 
 

@@ -1,4 +1,4 @@
-"""The faces of a fork for the spot: `race`, `gather`, `settle`.
+"""Forks on the spot: `race`, `gather`, `settle`, `stream`.
 
 The overloads tell type checkers what comes back: arm by arm for up to eight paths (six in a race), then what the
 paths have in common. Async paths come first, then paths of which some or all are sync: a coroutine would pass for
@@ -10,20 +10,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Any, overload
 
+from trio_steps._core.events import observers_of
 from trio_steps._core.public import public
 
 from .fork import Fork
 from .plan import plan
+from .stream import stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from typing import Generic, Never, TypeAlias
+    from typing import Generic, Literal, Never, TypeAlias
 
     import trio
     from typing_extensions import TypedDict, TypeVar, Unpack
 
     from trio_steps._core.events import Observer
     from trio_steps._core.results import SettleResult
+
+    from .stream import Stream
 
     # Nothing known of a path (mypy, of an async one among sync ones): it does not fit.
     T = TypeVar("T", default=Never)
@@ -48,6 +52,12 @@ if TYPE_CHECKING:
         timeout: float | None
         dispose: Callable[[T], object] | None
         observers: Iterable[Observer]
+
+    class StreamOptions(Options[T], total=False):
+        """What a stream takes besides."""
+
+        ordered: bool
+        buffer: int | None
 
 
 # fmt: off
@@ -368,6 +378,167 @@ async def settle(
         )
     )
     return await fork.run(observers=observers)
+
+
+# fmt: off
+@overload
+def stream(a: Path[A], b: Path[B], /, *, mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[A | B]]) -> Stream[Settled[A | B]]: ...
+@overload
+def stream(a: Path[A], b: Path[B], /, *, mode: Literal["all"],
+           **options: Unpack[StreamOptions[A | B]]) -> Stream[A | B]: ...
+@overload
+def stream(a: Path[A], b: Path[B], c: Path[C], /, *, mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[A | B | C]]) -> Stream[Settled[A | B | C]]: ...
+@overload
+def stream(a: Path[A], b: Path[B], c: Path[C], /, *, mode: Literal["all"],
+           **options: Unpack[StreamOptions[A | B | C]]) -> Stream[A | B | C]: ...
+@overload
+def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /, *, mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[A | B | C | D]]) -> Stream[Settled[A | B | C | D]]: ...
+@overload
+def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /, *, mode: Literal["all"],
+           **options: Unpack[StreamOptions[A | B | C | D]]) -> Stream[A | B | C | D]: ...
+@overload
+def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /, *, mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[A | B | C | D | E]]) -> Stream[Settled[A | B | C | D | E]]: ...
+@overload
+def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /, *, mode: Literal["all"],
+           **options: Unpack[StreamOptions[A | B | C | D | E]]) -> Stream[A | B | C | D | E]: ...
+@overload
+def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /, *,
+           mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[A | B | C | D | E | F]]) -> Stream[Settled[A | B | C | D | E | F]]: ...
+@overload
+def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /, *, mode: Literal["all"],
+           **options: Unpack[StreamOptions[A | B | C | D | E | F]]) -> Stream[A | B | C | D | E | F]: ...
+@overload
+def stream(*paths: Path[T], mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
+@overload
+def stream(*paths: Path[T], mode: Literal["all"], **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
+@overload
+def stream(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /, *, mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
+@overload
+def stream(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /, *, mode: Literal["all"],
+           **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
+@overload
+def stream(a: AnyPath[A], b: AnyPath[B], /, *, mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[A | B]]) -> Stream[Settled[A | B]]: ...
+@overload
+def stream(a: AnyPath[A], b: AnyPath[B], /, *, mode: Literal["all"],
+           **options: Unpack[StreamOptions[A | B]]) -> Stream[A | B]: ...
+@overload
+def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, *, mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[A | B | C]]) -> Stream[Settled[A | B | C]]: ...
+@overload
+def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, *, mode: Literal["all"],
+           **options: Unpack[StreamOptions[A | B | C]]) -> Stream[A | B | C]: ...
+@overload
+def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /, *, mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[A | B | C | D]]) -> Stream[Settled[A | B | C | D]]: ...
+@overload
+def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /, *, mode: Literal["all"],
+           **options: Unpack[StreamOptions[A | B | C | D]]) -> Stream[A | B | C | D]: ...
+@overload
+def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /, *,
+           mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[A | B | C | D | E]]) -> Stream[Settled[A | B | C | D | E]]: ...
+@overload
+def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /, *, mode: Literal["all"],
+           **options: Unpack[StreamOptions[A | B | C | D | E]]) -> Stream[A | B | C | D | E]: ...
+@overload
+def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /, *,
+           mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[A | B | C | D | E | F]]) -> Stream[Settled[A | B | C | D | E | F]]: ...
+@overload
+def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /, *,
+           mode: Literal["all"],
+           **options: Unpack[StreamOptions[A | B | C | D | E | F]]) -> Stream[A | B | C | D | E | F]: ...
+@overload
+def stream(*paths: AnyPath[T], mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
+@overload
+def stream(*paths: AnyPath[T], mode: Literal["all"], **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
+@overload
+def stream(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *, mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
+@overload
+def stream(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *, mode: Literal["all"],
+           **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
+# fmt: on
+
+
+@public
+def stream(
+    *paths: Any,
+    mode: Literal["settle", "all"] = "settle",
+    ordered: bool = False,
+    buffer: int | None = None,
+    concurrency: int | trio.CapacityLimiter | None = None,
+    stagger: float | None = None,
+    timeout: float | None = None,
+    dispose: Callable[[Any], object] | None = None,
+    observers: Iterable[Observer] = (),
+) -> Stream[Any]:
+    """Run all paths at once, and read their results one by one, as the paths end.
+
+    ::
+
+        async with stream(*probes, concurrency=20) as results:
+            async for result in results:
+                if not result.error:
+                    break
+
+    Paths start when the block is entered. When it is left, in whatever way, the paths that are still running are
+    cancelled and awaited. Values that were not taken go to `dispose`, and failures that were not taken are reported
+    to observers and logged. An exception that the block raises leaves it as it is.
+
+    No path is started while `buffer` results wait to be taken. So a slow reader holds the paths back, and a million
+    lazy paths need the memory of a few.
+
+    Args:
+      paths: steps and async or sync functions that are called with no input; or, alone, one iterable or async
+        iterable of them, which is pulled from only when there is room for another path. An async iterable is advanced
+        and closed by a task of the stream's own. A sync iterable must hold no nursery and no cancel scope open across
+        a ``yield``.
+      mode: ``"settle"`` gives a `SettleResult` for each path. ``"all"`` gives values, and the first failure ends the
+        stream: it raises `ForkPartialError` at the next step of the loop, ahead of the values that wait, which are in
+        the error.
+      ordered: results come in path order, each as soon as all before it have come. Results that are held back wait.
+      buffer: how many results may wait to be taken before no other path is started. None: as many as paths may run at
+        once.
+      concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
+        holds a token while it runs. None: no limit.
+      stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
+        starts paths one checkpoint apart. None: no delay.
+      timeout: seconds for the whole. Then ``"settle"`` gives a `Rejected` with a `StepTimeoutError` for each path that
+        is running, starts no other, and ends; ``"all"`` raises. None: no limit.
+      dispose: sync or async function; is given each value that was not taken and is in no error. It runs under a
+        shield.
+      observers: called with every event of this run, and of all that runs inside it.
+
+    Returns:
+      A `Stream`: enter it with ``async with``, and read it with ``async for``.
+
+    Raises:
+      ConfigError: it can't work: another mode, a limit or a buffer below 1, a path that can't be called, an id given
+        twice.
+      ForkPartialError: (in the loop) a path failed with ``mode="all"``, or the iterable failed.
+    """
+    watching = observers_of(observers)
+    made = plan(
+        "stream",
+        mode,
+        _source(paths),
+        concurrency=concurrency,
+        stagger=stagger,
+        timeout=timeout,
+        dispose=dispose,
+        once=True,
+    )
+    return stream_of(made, lambda plan: Fork[None, Any](plan).run(observers=watching), ordered=ordered, buffer=buffer)
 
 
 def _source(paths: tuple[Any, ...]) -> Any:

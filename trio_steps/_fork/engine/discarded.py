@@ -10,7 +10,6 @@ import trio
 from trio_steps._core.events import ErrorDiscarded, StepSkipped, ValueDiscarded
 from trio_steps._core.observers import logger
 from trio_steps._core.step import called
-from trio_steps._fork.ledger import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,7 +68,7 @@ class Discarded:
             self.report(ledger.full_name(index), error)
         for error in ledger.own_errors:
             self.report(ledger.name, error)
-        kept = ((ledger.full_name(index), value) for index, value in enumerate(ledger.values) if value is not MISSING)
+        kept = ((ledger.full_name(index), value) for index, value in ledger.kept())
         await self._discard(chain(kept, self._take_late(), self._unwanted))
 
     def _take_late(self) -> list[tuple[str, Any]]:

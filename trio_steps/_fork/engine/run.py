@@ -57,10 +57,14 @@ async def run(plan: Plan, /, *args: Any) -> Any:
             await discarded.drop_everything()
             raise bare
         answer, error = verdict.answer()
+        if plan.delivery is not None:
+            plan.delivery.answered(error)
         discarded.skip_queued()
         try:
             await discarded.drop_late(error, timed_out=state.timed_out)
             await trio.lowlevel.checkpoint_if_cancelled()
+            if plan.delivery is not None:
+                await plan.delivery.collected()
         except BaseException:
             await discarded.drop_everything()
             raise

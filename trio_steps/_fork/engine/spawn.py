@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, final
 
 import trio
@@ -35,8 +36,10 @@ async def start_paths(verdict: Verdict) -> None:
     if state.decided:
         return
     known = state.source.known
+    delivery = state.plan.delivery
     is_limited = state.plan.concurrency is not None
-    if known is not None and not is_limited and state.pace is None:
+    all_at_once = not is_limited and state.pace is None and (delivery is None or delivery.buffer == inf)
+    if known is not None and all_at_once:
         await _spread(verdict, len(known))
     elif not is_limited or state.source.is_async or state.pace is not None:
         await _Feeder(verdict).feed()
@@ -95,12 +98,15 @@ class _Feeder:
         if isinstance(limiter, int):
             limiter = trio.CapacityLimiter(limiter)
         start_soon, source, pace = _starter(state), state.source, state.pace
+        delivery = state.plan.delivery
         fed = 0
         lease: Lease | None = None
         try:
             while True:  # a fork that is decided has a source that gives no more
                 if pace is not None and fed:
                     await pace.wait()
+                if delivery is not None:
+                    await delivery.room()
                 if limiter is not None:
                     lease = await hold(limiter, outer)
                 path = await source.take_async() if source.is_async else source.take()

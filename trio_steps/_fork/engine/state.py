@@ -105,7 +105,9 @@ class State:
         self.prefix: str = self.name + "/"
         self.observe: Observers | None = scope.observers
         self.context: Context = copy_context()
-        self.ledger: Ledger[Any] = Ledger(plan.id, self.name)
+        self.ledger: Ledger[Any] = (
+            Ledger(plan.id, self.name) if plan.delivery is None else plan.delivery.begin(plan.id, scope)
+        )
         self.mode: Mode[Any, Any] = plan.mode(self.ledger)
         self.source: Source = Source(plan.known, self.ledger, plan.adapt)
         self.discarded: Discarded = Discarded(self.ledger, scope, plan.dispose)

@@ -26,6 +26,7 @@ from trio_steps._core.step import takes_input, type_of
 if TYPE_CHECKING:
     from contextvars import ContextVar
 
+    from trio_steps._fork.delivery import Delivery
     from trio_steps._fork.paths import Path
 
     from .verdict import Verdict
@@ -65,6 +66,12 @@ class Member:
         if self.lease is not None:
             self.lease.end()
             self.lease = None
+
+    async def wait_for_room(self, delivery: Delivery, name: str) -> None:
+        """Wait until the reader of a stream has taken enough, without a token, and by the `name` of the fork."""
+        self.end_lease()
+        self.task.name = name
+        await delivery.room()
 
     def is_clean(self) -> bool:
         """Tell whether no path has left another value in a context variable.
@@ -250,9 +257,12 @@ async def run_paths(
     source, ledger, mode = state.source, state.ledger, state.mode
     observe, args, parent, prefix = state.observe, state.args, state.scope, state.prefix
     limited = crew is not None and crew.is_limited
+    delivery = state.plan.delivery
     unblocked = 0
     start = 0.0
     while True:
+        if member is not None and delivery is not None and delivery.waiting >= delivery.buffer:
+            await member.wait_for_room(delivery, state.name)
         if limited and crew is not None and member is not None:
             lease = member.lease
             if lease is None:

@@ -1,0 +1,266 @@
+"""What lies between the paths of a stream and its reader: results that have come and have not been taken yet.
+
+Problem: hand over results one by one, as paths end, to a reader that may be slower than they are, may stop early, and
+may never read at all. Nothing may be lost, and memory must not grow with the number of paths.
+
+Naive answer: a memory channel, into which each path sends. A path that waits for room there holds its slot and its
+token, and what lies in the channel when the reader leaves is gone.
+
+What is done instead. A stream's fork has a `Ledger` that keeps only what nobody has taken. To take a result is to take
+it out of the ledger, so that what is left there at the end is discarded like anything else that a fork does not return.
+The mode of the fork knows in which order results have come. The fork starts no path while `buffer` results wait, and
+does not end before the reader has asked for more than there is.
+
+All of this is synchronous but for the three waits: of the workers for room, of the fork for the reader, and of the
+reader for news.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final
+
+import trio
+
+from trio_steps._core.errors import StepTimeoutError
+from trio_steps._core.results import ForkPartialError, Fulfilled, Rejected
+
+from .ledger import MISSING, Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trio_steps._core.scope import Scope
+
+T = TypeVar("T")
+
+_STRETCH: Final = 32
+"""How many results are taken without a checkpoint in between, at most."""
+
+
+@final
+class Undelivered(Ledger[T]):
+    """The ledger of a stream: what has been taken is forgotten."""
+
+    __slots__ = ("_floor", "_taken", "untaken")
+
+    def __init__(self, fork_id: str = "fork", name: str | None = None) -> None:
+        super().__init__(fork_id, name)
+        self.untaken: dict[int, T] = {}  # values, in the order in which they came
+        self._floor = 0  # everything below has been taken
+        self._taken: set[int] = set()  # and these, above
+
+    def expect(self, names: list[str]) -> None:
+        """There will be one path for each of `names`."""
+        self.names = names
+
+    def put(self, index: int, value: T) -> None:
+        """Enter the value of path `index`."""
+        self.untaken[index] = value
+
+    def forget(self, index: int) -> None:
+        """Path `index` has been taken, with its value or error."""
+        if index != self._floor:
+            self._taken.add(index)
+            return
+        index += 1
+        taken = self._taken
+        while index in taken:
+            taken.remove(index)
+            index += 1
+        self._floor = index
+
+    def kept(self) -> Iterator[tuple[int, T]]:
+        """Yield the values that nobody has taken, with their indexes."""
+        yield from self.untaken.items()
+
+    def unfinished(self) -> list[int]:
+        """Return the paths that were started and have neither a value nor an error that counts."""
+        late = self.late_errors
+        return [
+            index
+            for index in range(self._floor, self.started)
+            if index not in self._taken and index not in self.untaken and (index not in self.errors or index in late)
+        ]
+
+    def partial(self, *own: Exception) -> ForkPartialError[Exception]:
+        """Return the error for a fork that failed: of the paths whose results the reader has not taken."""
+        total = len(self.names)
+        left = [index for index in range(self._floor, total) if index not in self._taken]
+        values = dict(self.untaken) if self.timeout is not None else {**self.untaken, **self.late_values}
+        failures = [self.errors[index] for index in sorted(self.errors)]
+        what = f"{len(failures)} of {total} paths failed" if failures else "no path failed, the fork did"
+        partial = ForkPartialError(f"fork {self.name!r}: {what}", [*failures, *self.own_errors, *own])
+        partial.step_id = self.fork_id
+        partial.succeeded = tuple(Fulfilled(self.names[index], values[index]) for index in left if index in values)
+        partial.failed = tuple(self._rejected(index) for index in left if index not in values)
+        return partial
+
+
+@final
+class Delivery:
+    """One run of a stream, between its fork and its reader. It is the mode of that fork, too.
+
+    Attributes:
+      buffer: how many results may wait before no other path is started.
+      waiting: how many results wait.
+      over: the fork has ended.
+      error: what the fork ended with, until the reader has it.
+      ledger: what nobody has taken.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_asked",
+        "_broken",
+        "_expired",
+        "_news",
+        "_next",
+        "_reader_waits",
+        "_ready",
+        "_room",
+        "_settles",
+        "_streak",
+        "buffer",
+        "error",
+        "ledger",
+        "over",
+        "settles_deadline",
+        "waiting",
+    )
+
+    def __init__(self, *, settles: bool, ordered: bool, buffer: float) -> None:
+        """Begin with nothing.
+
+        Args:
+          settles: results are taken, and no failure breaks the fork; else values are, and the first failure does.
+          ordered: results are taken in path order; else in the order in which they come.
+          buffer: how many results may wait before no other path is started.
+        """
+        self.buffer: float = buffer
+        self.waiting: int = 0
+        self.over: bool = False
+        self.error: Exception | None = None
+        self.ledger: Undelivered[Any] = Undelivered()
+        self.settles_deadline: bool = settles
+        self._settles = settles
+        self._broken = False  # the fork fails: nothing is taken any more
+        self._ready: deque[int] | None = None if ordered else deque()  # what has come, in this order
+        self._arrived: set[int] = set()  # what has come, where path order counts
+        self._next = 0  # in path order
+        self._expired: dict[int, StepTimeoutError] = {}
+        self._streak = 0  # results that were taken since the reader last let others run
+        self._reader_waits = False
+        self._asked = trio.lowlevel.ParkingLot()  # where the fork waits, when all else is done
+        self._news = trio.lowlevel.ParkingLot()  # where the reader waits
+        self._room = trio.lowlevel.ParkingLot()  # where workers wait
+
+    # The fork: it begins, is decided, waits, and ends
+
+    def begin(self, fork_id: str, scope: Scope) -> Undelivered[Any]:
+        """Return the ledger for the run in `scope`."""
+        self.ledger = Undelivered(fork_id, scope.name)
+        return self.ledger
+
+    def succeeded(self, index: int, _value: object, /) -> bool:
+        """Path `index` returned a value."""
+        if self._ready is None:
+            self._arrived.add(index)
+        else:
+            self._ready.append(index)
+        self.waiting += 1
+        if self._news:
+            self._news.unpark()
+        return False
+
+    def failed(self, index: int, error: Exception, /) -> bool:
+        """Path `index` raised `error`."""
+        self._broken = not self._settles
+        return self._broken or self.succeeded(index, error)
+
+    def exhausted(self, _total: int, /) -> bool:
+        """There are no more paths than these."""
+        return False
+
+    def result(self) -> None:
+        """Return nothing, because results are taken one by one; or raise the error that the fork ends with."""
+        ledger = self.ledger
+        if self._broken:
+            raise ledger.partial()
+        if ledger.timeout is not None:
+            for index in ledger.unfinished():
+                error = StepTimeoutError(ledger.full_name(index), ledger.timeout)
+                self._expired[index] = error
+                self.succeeded(index, error)
+
+    def answered(self, error: BaseException | None) -> None:
+        """The fork will raise `error`, if there is one, so what waits is part of that."""
+        self._broken = error is not None
+
+    async def room(self) -> None:
+        """Wait until fewer than `buffer` results wait."""
+        while self.waiting >= self.buffer:
+            await self._room.park()
+
+    async def collected(self) -> None:
+        """Wait until the reader has asked for more than there is."""
+        self.ledger.errors.update(self._expired)
+        while not self._news:  # a reader that is cancelled while it waits has left the lot
+            await self._asked.park()
+
+    def end(self, error: Exception | None) -> None:
+        """The fork has ended, with `error` if there is one."""
+        self.error = error
+        self.over = True
+        self._news.unpark()
+
+    # The reader
+
+    async def take(self) -> Any:
+        """Wait for the next result, and take it.
+
+        All that a result costs is in here, as far as that can be: it is paid for each path.
+
+        Raises:
+          StopAsyncIteration: none will come any more.
+          ForkPartialError: the fork has failed.
+          RuntimeError: another task is waiting for the next result.
+        """
+        if self._reader_waits:
+            raise RuntimeError("another task is reading this stream: one task reads, and can pass results on")
+        self._streak += 1
+        if self._streak < _STRETCH:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            self._streak = 0
+            await trio.lowlevel.checkpoint()
+        ready = self._ready
+        while True:
+            if self.waiting and not self._broken and not self.ledger.own_errors:
+                if ready:
+                    index = ready.popleft()
+                    break
+                if self._next in self._arrived:
+                    index = self._next
+                    self._next = index + 1
+                    self._arrived.remove(index)
+                    break
+            if self.over:
+                error, self.error = self.error, None
+                raise StopAsyncIteration if error is None else error
+            self._streak = 0
+            self._reader_waits = True
+            self._asked.unpark()
+            try:
+                await self._news.park()
+            finally:
+                self._reader_waits = False
+        if self.waiting >= self.buffer:
+            self._room.unpark_all()
+        self.waiting -= 1
+        ledger = self.ledger
+        ledger.forget(index)
+        value = ledger.untaken.pop(index, MISSING)
+        if value is MISSING:
+            return Rejected(ledger.names[index], self._expired.get(index) or ledger.errors.pop(index))
+        return Fulfilled(ledger.names[index], value) if self._settles else value
