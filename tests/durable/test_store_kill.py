@@ -18,6 +18,7 @@ import traceback
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 import trio
 
 from trio_steps import Pipeline, otherwise, when
@@ -27,6 +28,7 @@ KILLS = 300
 RESULT = {"n": 1, "a": 1, "b": [2], "c": (3,), "d": 4, "e": {5}, "items": [1, 2, 3], "f": 6, "out": [1, 4, 9], "end": 4}
 
 
+@pytest.mark.long
 def test_killed_runs_go_on_and_do_nothing_twice(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", __file__, tmp_path], capture_output=True, text=True, timeout=300, check=False

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parent / "transparency.py"
-TRACES = SCRIPT.with_name("traces.py")
+FINGERPRINTS = SCRIPT.with_name("fingerprints.py")
 
 
+@pytest.mark.long
 def test_tests_of_trio_pass_gated() -> None:
     try:
         importlib.import_module("trio._tests.test_sync")
@@ -32,7 +33,7 @@ def test_traces_are_the_same_under_every_hash_seed(seed: str) -> None:
 
     def traced(hash_seed: str) -> str:
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        command = [sys.executable, str(TRACES)]
+        command = [sys.executable, str(FINGERPRINTS)]
         return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
 
     traces = traced(seed)

@@ -79,41 +79,49 @@ def stories(course):
     return course[1]
 
 
+@pytest.mark.long
 def test_easyracer_is_right_in_all_eleven_scenarios(course):
     done, _ = course
     assert done.stdout.splitlines() == [f"scenario {number}: right" for number in range(1, 12)]
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.long
 def test_easyracer_sends_no_request_too_many(stories):
     came = {number: story["came"] for number, story in stories.items() if number != 10}
     assert came == {1: 2, 2: 2, 3: 10_000, 4: 2, 5: 2, 6: 3, 7: 2, 8: 6, 9: 10, 11: 3}
 
 
+@pytest.mark.long
 def test_easyracer_has_all_racers_on_the_course_at_once(stories):
     together = {number: story["together"] for number, story in stories.items()}
     assert together == {1: 2, 2: 2, 3: 10_000, 4: 2, 5: 2, 6: 3, 7: 2, 8: 2, 9: 10, 10: 2, 11: 3}
 
 
+@pytest.mark.long
 def test_easyracer_hangs_up_on_those_who_lost(stories):
     hung_up = {number: len(story["hung_up"]) for number, story in stories.items()}
     assert hung_up == {1: 1, 2: 0, 3: 9_999, 4: 1, 5: 0, 6: 1, 7: 1, 8: 0, 9: 0, 10: 0, 11: 0}
 
 
+@pytest.mark.long
 def test_easyracer_leaves_no_request_open(stories):
     assert not any(story["open"] for story in stories.values())
 
 
+@pytest.mark.long
 def test_easyracer_starts_the_hedge_late(stories):
     [gap] = stories[7]["gaps"]
     assert gap > 2
 
 
+@pytest.mark.long
 def test_easyracer_gives_every_resource_back_once(stories):
     assert len(stories[8]["opened"]) == 2
     assert sorted(stories[8]["opened"]) == sorted(stories[8]["closed"])
 
 
+@pytest.mark.long
 def test_easyracer_reports_a_load_between_0_and_1(stories):
     assert all(0 <= load <= 1 for load in stories[10]["loads"])
 

@@ -334,6 +334,7 @@ def check_result(mode: str, result: Any, paths: Paths, made: list[Any], lazy: bo
         assert not any(value.closed for value in result if value is not None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("mode", "options", "rows"), CASES, ids=map("-".join, CASES))
 def test_fork_keeps_its_promises_wherever_it_is_cancelled(explore: Any, mode: str, options: str, rows: str) -> None:
     chosen = OPTIONS[options]
@@ -343,6 +344,7 @@ def test_fork_keeps_its_promises_wherever_it_is_cancelled(explore: Any, mode: st
     explore(program(mode, chosen, rows), budget=LARGE if large else BUDGET)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("limit", [None, "limiter"])
 @pytest.mark.parametrize("merge", MERGES)
 @pytest.mark.parametrize("mode", ["all", "settle", "quorum"])
@@ -351,6 +353,7 @@ def test_values_are_disposed_of_wherever_a_merge_ends(explore: Any, mode: str, m
     explore(program(mode, options, "failures" if mode == "settle" else "tie"), budget=BUDGET)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("source", ["arguments", "lazy", "arriving", "fed"])
 @pytest.mark.parametrize("face", [race, gather, settle])
 def test_fork_on_the_spot_keeps_its_promises_wherever_it_is_cancelled(explore: Any, face: Any, source: str) -> None:
@@ -384,6 +387,7 @@ def close_all(value: Any) -> None:
         close_all(inner) if isinstance(inner, (list, tuple)) else None if isinstance(inner, Rejected) else close(inner)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("inner", MODES)
 @pytest.mark.parametrize("outer", MODES)
 def test_nested_forks_share_a_limiter_wherever_they_are_cancelled(explore: Any, outer: str, inner: str) -> None:
@@ -404,6 +408,7 @@ def test_nested_forks_share_a_limiter_wherever_they_are_cancelled(explore: Any, 
     explore(explored, budget=LARGE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tokens", [1, 2])
 @pytest.mark.parametrize("modes", [("all", "settle", "race"), ("race", "all", "quorum"), ("settle", "quorum", "all")])
 def test_three_levels_share_a_limiter_wherever_they_are_cancelled(
@@ -427,6 +432,7 @@ def test_three_levels_share_a_limiter_wherever_they_are_cancelled(
     explore(explored, budget=2 * BUDGET + 10)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("inner", ["race", "all"])
 @pytest.mark.parametrize("outer", MODES)
 def test_state_is_the_winners_or_untouched_wherever_a_fork_is_cancelled(explore: Any, outer: str, inner: str) -> None:
@@ -467,6 +473,7 @@ def test_state_is_the_winners_or_untouched_wherever_a_fork_is_cancelled(explore:
     explore(explored, budget=LARGE)
 
 
+@pytest.mark.long
 def test_step_policies_keep_their_promises_wherever_they_are_cancelled(explore: Any) -> None:
     async def explored(probe: Probe) -> Any:
         limiter = probe.watch(trio.CapacityLimiter(1))
@@ -491,6 +498,7 @@ def test_step_policies_keep_their_promises_wherever_they_are_cancelled(explore: 
     explore(explored, budget=BUDGET)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", MODES)
 def test_fault_in_any_checkpoint_leaves_nothing_behind(mode: str) -> None:
     explored = program(mode, {"concurrency": 2}, "tie")

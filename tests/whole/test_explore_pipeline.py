@@ -356,6 +356,7 @@ async def tell(story: Story, expected: list[str]) -> list[str]:
     return plain(result)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stops", [False, True], ids=["runs", "stops"])
 @pytest.mark.parametrize("name", SHAPES)
 def test_pipeline_keeps_its_promises_wherever_it_is_cancelled(explore: Any, name: str, stops: bool) -> None:
@@ -368,6 +369,7 @@ def test_pipeline_keeps_its_promises_wherever_it_is_cancelled(explore: Any, name
     explore(program, budget=LARGE if name in ("branched", "retried") else BUDGET)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SHAPES)
 def test_no_hook_is_told_of_success_after_a_cancellation(name: str) -> None:
     expected = undisturbed(SHAPES[name])

@@ -1,0 +1,43 @@
+"""Where tests are: in the folder of the package that they test, in files whose names occur once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+import trio_steps
+
+PACKAGE = Path(trio_steps.__file__).parent
+TESTS = ROOT / "tests"
+
+FOLDERS = {
+    "_cli": "cli",
+    "_core": "core",
+    "_drawing": "drawing",
+    "_durable": "durable",
+    "_fork": "fork",
+    "_observers": "observers",
+    "_pipeline": "pipeline",
+    "_values": "values",
+    "testing": "testing",
+}
+"""Where the tests of a package are."""
+
+
+def test_no_two_files_have_the_same_name() -> None:
+    """All their folders are on the path while they run, so that the second one would not be imported."""
+    names = Counter(path.name for path in TESTS.glob("*/*.py") if path.name != "conftest.py")
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("package", [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()])
+def test_package_has_a_folder_of_tests(package: str) -> None:
+    assert any((TESTS / FOLDERS[package]).glob("test_*.py"))
+
+
+def test_file_of_tests_has_no_more_than_600_lines() -> None:
+    long = {path.name for path in TESTS.glob("*/*.py") if len(path.read_text(encoding="utf-8").splitlines()) > 600}
+    assert long == set()
