@@ -27,16 +27,16 @@ from rich.text import Text
 
 from ._core.errors import ConfigError
 from ._core.observers import logger
-from ._drawing.looks import MARKS, TERMINAL, WORDS
+from ._drawing.looks import MARKS, TERMINAL, WORDS, encodable
 from ._observers.live import Tree
 from ._observers.rows import clock, plain
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from rich.console import ConsoleOptions, RenderResult
+    from rich.console import ConsoleOptions, JustifyMethod, RenderResult
 
     from ._core.events import Event
     from ._drawing.looks import Look
@@ -46,6 +46,7 @@ __all__ = ["LiveTree"]
 
 _MOST_LINES: Final = 60  # of a summary
 _BAR: Final = 20  # characters
+_LEAST_NOTE: Final = 16  # characters
 _ROOMY: Final = 80  # columns: if there are fewer, no message is wrapped
 
 
@@ -159,63 +160,110 @@ class LiveTree:
     def summary(self) -> Group:
         """Return the table of what ran so far, to be printed: ``tree.console.print(tree.summary())``."""
         tree = self._tree
+        lines = tree.lines(_MOST_LINES, is_live=False)
+        names = [_more(depth, rest) if rest is not None else _label(depth, row) for depth, row, rest in lines]
+        figures = [["", "", "", ""] if rest is not None else _figures(row, tree) for _, row, rest in lines]
+        notes = [_counts(rest) if rest is not None else _note(row) for _, row, rest in lines]
+        columns = _Columns.fitting(
+            self.console.width, max((name.cell_len for name in names), default=0), list(zip(*figures, strict=True))
+        )
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("step", min_width=12, max_width=self._name_width)
-        table.add_column("status", no_wrap=True)
-        for header in ("took", "share", "attempts"):
-            table.add_column(header, justify="right", no_wrap=True)
-        table.add_column(min_width=16, no_wrap=self.console.width < _ROOMY, overflow="ellipsis")
-        whole = tree.last - tree.first
-        for depth, row, rest in tree.lines(_MOST_LINES, is_live=False):
-            if rest is not None:
-                table.add_row(_more(depth, rest), "", "", "", "", _counts(rest))
-                continue
-            status = Text(WORDS[row.look], TERMINAL[row.look])
-            if row.attempts:
-                took = row.took_by(tree.last)
-                share = f"{took / whole:.0%}" if whole else ""
-                table.add_row(_label(depth, row), status, clock(took), share, str(row.attempts), Text(_note(row)))
-            else:
-                table.add_row(_label(depth, row), status, "", "", "", Text(_note(row)))
+        table.add_column("step", no_wrap=True, overflow="ellipsis", width=columns.name)
+        for column, width in columns.figures.items():
+            justify: JustifyMethod = "right" if column else "left"
+            table.add_column(_FIGURES[column], justify=justify, no_wrap=True, width=width)
+        is_narrow = self.console.width < _ROOMY
+        table.add_column(no_wrap=is_narrow, overflow="ellipsis", max_width=columns.note)
+        for (_, row, rest), name, told, note in zip(lines, names, figures, notes, strict=True):
+            style = "" if rest is not None else TERMINAL[row.look]
+            texts = (Text(told[column], "" if column else style) for column in columns.figures)
+            table.add_row(name, *texts, Text(note))
         if tree.slowest == tree.fastest:  # there is but one
             return Group(_Trimmed(table))
         ends = {"slowest": tree.slowest, "fastest": tree.fastest}
-        told = (f"{word}: {plain(end[1])}, {clock(end[0])}" for word, end in ends.items() if end is not None)
-        return Group(_Trimmed(table), "", Text("; ".join(told), "dim"))
+        said = (f"{word}: {plain(end[1])}, {clock(end[0])}" for word, end in ends.items() if end is not None)
+        return Group(_Trimmed(table), "", _Trimmed(Text("; ".join(said), "dim")))
 
     def _picture(self, now: float) -> _Trimmed:
         """Return the tree as it is now."""
+        lines = self._tree.lines(max(self.console.height - 1, 1), is_live=True)
+        names = [_more(depth, rest) if rest is not None else _label(depth, row) for depth, row, rest in lines]
         picture = Table.grid(padding=(0, 2))
-        picture.add_column(max_width=self._name_width)
-        picture.add_column(justify="right", no_wrap=True)
+        longest = max((name.cell_len for name in names), default=0)
+        picture.add_column(width=min(longest, self._most_of_a_line))
+        picture.add_column(justify="right", no_wrap=True, min_width=5)
         picture.add_column()
-        for depth, row, rest in self._tree.lines(max(self.console.height - 1, 1), is_live=True):
+        for (_, row, rest), name in zip(lines, names, strict=True):
             if rest is not None:
-                picture.add_row(_more(depth, rest), "", _cut(_counts(rest)))
+                picture.add_row(name, "", _cut(_counts(rest)))
             elif row.status == "running":
-                picture.add_row(_label(depth, row), f"{now - row.start:.1f} s", _cut(*_progress(row), _note(row)))
+                picture.add_row(name, f"{now - row.start:.1f} s", _cut(*_progress(row), _note(row)))
             else:
                 why = "" if row.status in ("succeeded", "failed") else f"{WORDS[row.status]}: "
-                picture.add_row(_label(depth, row), clock(row.took) if row.attempts else "", _cut(why, _note(row)))
+                picture.add_row(name, clock(row.took) if row.attempts else "", _cut(why, _note(row)))
         return _Trimmed(picture)
 
     @property
-    def _name_width(self) -> int:
-        return self.console.width * 4 // 10
+    def _most_of_a_line(self) -> int:
+        return self.console.width * 6 // 10
 
 
 @final
 @attrs.frozen
 class _Trimmed:
-    """A table without blanks at the ends of its lines, which would wrap when somebody makes the terminal narrower."""
+    """Something without blanks at the ends of its lines, and with plain characters for those that can't be shown.
 
-    table: Table
+    Blanks would wrap when somebody makes the terminal narrower.
+    """
+
+    inside: Table | Text
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for line in console.render_lines(self.table, options, pad=False):
-            text = Text.assemble(*((segment.text, segment.style or "") for segment in line), no_wrap=True)
+        for line in console.render_lines(self.inside, options, pad=False):
+            text = Text.assemble(
+                *((encodable(part.text, options.encoding), part.style or "") for part in line), no_wrap=True
+            )
             text.rstrip()
             yield text
+
+
+_FIGURES: Final = ("status", "took", "share", "attempts")
+_LEAST_IMPORTANT: Final = (2, 3, 0, 1)  # the first to give way to names: a mark tells the status, too
+
+
+@final
+@attrs.frozen
+class _Columns:
+    """How wide the columns of a summary are, in characters; the figures by their numbers."""
+
+    name: int
+    figures: dict[int, int]
+    note: int
+
+    @classmethod
+    def fitting(cls, width: int, longest: int, figures: Sequence[Sequence[str]]) -> _Columns:
+        """Return what fits into `width`, if the names have up to `longest` characters; the figures give way to them."""
+        name = max(min(longest, width * 6 // 10), 12)
+        wide = {
+            number: max(map(len, (head, *column)))
+            for number, (head, column) in enumerate(zip(_FIGURES, figures, strict=True))
+        }
+        rest = width - name
+        for column in _LEAST_IMPORTANT:
+            rest = width - name - 2 - sum(other + 2 for other in wide.values())
+            if rest >= _LEAST_NOTE:
+                break
+            del wide[column]
+        return cls(name, wide, max(rest, _LEAST_NOTE))
+
+
+def _figures(row: LiveRow, tree: Tree) -> list[str]:
+    """Return what there is to say about `row` besides its name, by column."""
+    whole = tree.last - tree.first
+    if not row.attempts:
+        return [WORDS[row.look], "", "", ""]
+    took = row.took_by(tree.last)
+    return [WORDS[row.look], clock(took), f"{took / whole:.0%}" if whole else "", str(row.attempts)]
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -232,16 +232,38 @@ async def test_twelve_paths_are_drawn_and_thirteen_are_not():
     assert drawn(thirteen) == ["gather succeeded", *(f"  {n} succeeded" for n in range(2, 13)), "  … {'succeeded': 2}"]
 
 
-async def test_fifty_steps_of_a_pipeline_are_drawn_and_of_more_the_slowest():
-    fifty, more = Tree(), Tree()
+async def test_steps_of_a_pipeline_are_all_drawn_in_the_end():
+    tree = Tree()
     flow = Pipeline("flow")
-    for n in range(50):
+    for n in range(100):
         flow = flow.step(f"s{n}", returns(1, None))
-    await flow.run({}, observers=[fifty])
-    await flow.step("fast", lambda: None).step("slow", returns(2, None)).run({}, observers=[more])
-    names = [f"  s{n} succeeded" for n in range(50)]
-    assert drawn(fifty) == ["flow succeeded", *names]
-    assert drawn(more) == ["flow succeeded", *names[:48], "  slow succeeded", "  … {'succeeded': 3}"]
+    flow = flow.step("no", lambda: None, condition=False)
+    await flow.step("both", *[step(lambda: None, id=f"m{n}") for n in range(60)]).run({}, observers=[tree])
+    steps = [f"  s{n} succeeded" for n in range(100)]
+    members = [f"    m{n} succeeded" for n in range(60)]
+    assert drawn(tree, room=10) == ["flow succeeded", *steps, "  no skipped", "  both succeeded", *members]
+
+
+async def test_steps_of_a_pipeline_share_the_screen_while_it_runs():
+    tree = Tree()
+    flow = Pipeline("flow")
+    for n in range(100):
+        flow = flow.step(f"s{n}", returns(1, None))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: flow.run({}, observers=[tree]))
+        await trio.sleep(50.5)
+        assert drawn(tree, room=5, is_live=True) == ["flow running", "  s50 running", "  … {'succeeded': 50}"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_steps_of_very_many_pipelines_are_forgotten_with_time():
+    tree = Tree()
+    flow = Pipeline("flow")
+    for n in range(100):
+        flow = flow.step(f"s{n}", lambda: None)
+    for _ in range(40):
+        await flow.run({}, observers=[tree])
+    assert len(drawn(tree, room=9999)) < 1100
 
 
 async def test_winner_of_many_is_drawn():

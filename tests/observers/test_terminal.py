@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 from paths import never, raises, returns
-from screens import shown, terminal, text
+from screens import Screen, shown, terminal, text
 
 from trio_steps import ForkPartialError, Pipeline, Retry, fork, gather, race, settle, step
 from trio_steps.terminal import LiveTree
@@ -159,13 +159,13 @@ async def test_tree_keeps_to_the_height_and_the_width_of_the_terminal():
         nursery.start_soon(lambda: settle(paths, observers=[tree]))
         await trio.sleep(0.375)
         assert shown(tree) == text("""
-            ▸ settle        0.2 s
-              ▸ 000000000…  0.2 s
-              ▸ 111111111…  0.2 s
-              ▸ 222222222…  0.2 s
-              ▸ 333333333…  0.2 s
-              ▸ 444444444…  0.2 s
-              … 5 more             1 failed, 4 stil…
+            ▸ settle                  0.2 s
+              ▸ 00000000000000000000  0.2 s
+              ▸ 11111111111111111111  0.2 s
+              ▸ 22222222222222222222  0.2 s
+              ▸ 33333333333333333333  0.2 s
+              ▸ 44444444444444444444  0.2 s
+              … 5 more                       1 fail…
         """)
 
 
@@ -279,28 +279,68 @@ async def test_summary_of_failures_has_a_slowest_step_only():
 
 async def test_summary_wraps_messages_unless_the_terminal_is_narrow():
     tree = LiveTree(console=terminal(80))
-    await settle(raises(1, OSError("long " * 12), id="long" * 9), observers=[tree])
+    await settle(raises(1, OSError("long " * 12)), observers=[tree])
     tree.console.print(tree.summary())
     assert shown(tree) == text("""
-        step                   status     took  share  attempts
-        ✓ settle               succeeded   1 s   100%         1
-          ✗ longlonglonglong…  failed      1 s   100%         1  OSError: long long long
-                                                                 long long long long
-                                                                 long long long long
-                                                                 long
+        step          status     took  share  attempts
+        ✓ settle      succeeded   1 s   100%         1
+          ✗ bad       failed      1 s   100%         1  OSError: long long long long
+                                                        long long long long long long
+                                                        long long
 
-        slowest: settle/longlonglonglonglonglonglonglonglong, 1 s
+        slowest: settle/bad, 1 s
     """)
     tree.console.file = io.StringIO()
-    tree.console.width = 60
+    tree.console.width = 72
     tree.console.print(tree.summary())
     assert shown(tree) == text("""
-        s…  …
-        s…  1
-        f…  1  OSError: long long long long long long long long lon…
+        step          status     took  share  attempts
+        ✓ settle      succeeded   1 s   100%         1
+          ✗ bad       failed      1 s   100%         1  OSError: long long long…
 
-        slowest: settle/longlonglonglonglonglonglonglonglong, 1 s
+        slowest: settle/bad, 1 s
     """)
+
+
+async def test_figures_of_a_summary_give_way_to_names():
+    tree = LiveTree(console=terminal(80))
+    await settle(raises(1, OSError("long " * 12), id="long" * 9), observers=[tree])
+    for width, picture in {
+        80: """
+            step                                      status     took
+            ✓ settle                                  succeeded   1 s
+              ✗ longlonglonglonglonglonglonglonglong  failed      1 s  OSError: long long
+                                                                       long long long long
+                                                                       long long long long
+                                                                       long long
+
+            slowest: settle/longlonglonglonglonglonglonglonglong, 1 s
+        """,
+        60: """
+            step                                  took
+            ✓ settle                               1 s
+              ✗ longlonglonglonglonglonglonglon…   1 s  OSError: long l…
+
+            slowest: settle/longlonglonglonglonglonglonglonglong, 1 s
+        """,
+    }.items():
+        tree.console.file = io.StringIO()
+        tree.console.width = width
+        tree.console.print(tree.summary())
+        assert shown(tree) == text(picture)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+async def test_tree_and_summary_have_nothing_that_the_terminal_can_not_show(encoding, caplog):
+    buffer = io.BytesIO()
+    file = io.TextIOWrapper(buffer, encoding=encoding)
+    async with LiveTree(console=terminal(60, file=file), interval=0.1) as tree:
+        await settle(raises(1, OSError("snow ☃" * 30), id="☃"), *[returns(2, n) for n in range(20)], observers=[tree])
+    file.flush()
+    screen = str(Screen(buffer.getvalue().decode(encoding)))
+    assert caplog.messages == []
+    assert "  x ?" in screen
+    assert "settle/0, 2 s" in screen
 
 
 async def test_no_summary_is_printed_if_nothing_ran():

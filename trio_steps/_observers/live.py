@@ -25,7 +25,7 @@ from trio_steps._core.events import (
 from .rows import headline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from trio_steps._core.events import Event
     from trio_steps._core.scope import Scope
@@ -57,6 +57,9 @@ class LiveRow:
       paths: how many it has, if it is a fork and that is known.
       running: what goes on inside it.
       kept: what is over inside it, a heap, the least telling first.
+      steps: what is over inside it, too: steps of a pipeline, all of them.
+      in_pipeline: it is a step of a pipeline.
+      parallel: what is inside it are steps of a pipeline.
       ended: how many are over, whether kept or not.
       shortest: how long the shortest of them took, in seconds.
       longest: how long the longest took.
@@ -65,16 +68,19 @@ class LiveRow:
     __slots__ = (
         "attempts",
         "ended",
+        "in_pipeline",
         "kept",
         "longest",
         "name",
         "number",
+        "parallel",
         "parent",
         "paths",
         "running",
         "shortest",
         "start",
         "status",
+        "steps",
         "text",
         "took",
         "won",
@@ -93,6 +99,9 @@ class LiveRow:
         self.paths: int | None = None
         self.running: dict[Scope, LiveRow] = {}
         self.kept: list[tuple[_Rank, LiveRow]] = []
+        self.steps: list[LiveRow] = []
+        self.in_pipeline = False
+        self.parallel = False
         self.ended: dict[Look, int] = {}
         self.shortest = inf
         self.longest = 0.0
@@ -128,6 +137,7 @@ class LiveRow:
         rows = [self]  # no recursion: a step that starts the next one may nest thousands
         for row in rows:
             rows += [inside for _, inside in row.kept]
+            rows += row.steps
         return len(rows)
 
 
@@ -137,6 +147,11 @@ class Line(NamedTuple):
     depth: int
     row: LiveRow
     rest: Counter[Look] | None
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is that of a step of a pipeline."""
+        return self.rest is None and self.row.in_pipeline
 
 
 @final
@@ -168,12 +183,14 @@ class Tree:
             self.first = event.time
         self.last = event.time
         match event:
-            case StepStarted() if row is None:
+            case StepStarted(in_pipeline=in_pipeline, parallel=parallel) if row is None:
                 row, parent = self._add(event)
+                row.in_pipeline, row.parallel = in_pipeline or parent.parallel, parallel
                 self._running[scope] = parent.running[scope] = row
             case StepSkipped(name=name, reason=reason) if row is None or name != row.name:
                 skipped, parent = self._add(event)
                 skipped.attempts = 0
+                skipped.in_pipeline = event.in_pipeline
                 self._end(skipped, parent, "skipped" if row is None else "queued", 0.0, reason)
             case _ if row is None:
                 pass  # a second time: whoever passes events on may do so twice
@@ -232,44 +249,68 @@ class Tree:
             row.text = text[:_MOST_TEXT].removeprefix(f"fork {fork!r}: ")
         parent.ended[status] = parent.ended.get(status, 0) + 1
         self._kept += 1
-        if len(parent.kept) < _MOST_SIBLINGS:
+        if row.in_pipeline:
+            parent.steps.append(row)
+        elif len(parent.kept) < _MOST_SIBLINGS:
             heappush(parent.kept, (row.rank, row))
         else:
             self._kept -= heappushpop(parent.kept, (row.rank, row))[1].size
-        if self._kept > _MOST_ROWS:  # forget first what was inside the runs that are over
-            old = next((run for _, run in self._top.kept if run.kept), parent)
+        if self._kept > _MOST_ROWS:
+            self._forget(parent)
+
+    def _forget(self, parent: LiveRow) -> None:
+        """Forget a little: first of what was inside the runs that are over, and then inside `parent`."""
+        old = next((run for _, run in self._top.kept if run.kept or run.steps), parent)
+        if old.kept:
             self._kept -= heappop(old.kept)[1].size
+        elif old is not parent:
+            self._kept -= sum(step.size for step in old.steps)
+            old.steps.clear()
 
     def lines(self, room: int, *, is_live: bool) -> list[Line]:
         """Return what to draw on at most `room` lines, with as many rows in each row as there is room for.
 
         Args:
-          room: how many lines there are.
+          room: how many lines there are; if it is not drawn again, besides those of the steps of pipelines.
           is_live: whether it is drawn again soon. Then of many rows that are over only those are shown that will stay:
             which ones are the slowest may change with each.
         """
         lines: list[Line] = []
         for most in _SIBLINGS:
-            lines = list(islice(_pick(self._top, 0, most, is_live), room + 1))
-            if len(lines) <= room:
+            lines = list(islice(_pick(self._top, 0, most, is_live), room + 1 if is_live else None))
+            if sum(is_live or not line.is_step for line in lines) <= room:
                 break
-        return lines[:room]
+        left = iter(range(room))
+        return [line for line in lines if (line.is_step and not is_live) or next(left, None) is not None]
 
 
 def _pick(row: LiveRow, depth: int, most: int, is_live: bool) -> Iterator[Line]:
     """Yield the lines inside `row`: for `most` rows at most, and for those inside them."""
     room = most if row.paths is None else min(most, _MANY)  # paths are much the same: of those a few will do
     kept = [inside for _, inside in sorted(row.kept, reverse=True)]
+    if is_live:
+        kept = sorted((*kept, *row.steps), key=lambda inside: inside.rank, reverse=True)
     rest = Counter(row.ended)
     rest["running"] = len(row.running)
+    if not is_live:
+        rest -= _statuses(row.steps)
     if rest.total() > room or len(row.running) + len(kept) < rest.total():
         room -= 1
         stays = [inside for inside in kept if inside.won or inside.status == "failed"]
         kept = stays if is_live else [inside for inside in kept if inside.attempts]
-    picked = sorted(islice(chain(row.running.values(), kept), room), key=lambda inside: inside.number)
-    for inside in picked:
+    picked = list(islice(chain(row.running.values(), kept), room))
+    rest -= _statuses(picked)
+    if not is_live:
+        picked += row.steps
+    for inside in sorted(picked, key=lambda inside: inside.number):
         yield Line(depth, inside, None)
         yield from _pick(inside, depth + 1, most, is_live)
-        rest[inside.status] -= 1
     if rest.total():
         yield Line(depth, row, rest)
+
+
+def _statuses(rows: Iterable[LiveRow]) -> Counter[Look]:
+    statuses: Counter[Look] = Counter()
+    for row in rows:
+        statuses[row.status] += 1
+    return statuses
