@@ -112,7 +112,7 @@ def test_builders_are_immutable() -> None:
         (lambda p: p.step("s", 5), "not 5"),
         (lambda p: p.step("s", dict), "does not tell which keys"),
         (lambda p: p.step("s", print, print), "does not tell which keys|mode"),
-        (lambda p: p.step("s", lambda: None, mode="quorum"), 'use "all", "settle" or "race"'),
+        (lambda p: p.step("s", lambda: None, mode="quorum"), 'use "all", "settle", "race" or "flow"'),
         (lambda p: p.step("s", lambda: None, concurrency=2), "goes with several functions"),
         (lambda p: p.step("s", lambda: None, lambda: None, concurrency=0), "at least 1"),
         (lambda p: p.step("s", lambda: None, lambda: None, provides="x"), "is for one function"),

@@ -193,6 +193,28 @@ class StepOutputError(TypeError):
 
 
 @public
+class LoopLimitError(Exception):
+    """The rounds of a `repeat` are used up, and its ``until`` does not hold.
+
+    Attributes:
+      step: the full name of the step.
+      at_most: how many rounds it had.
+    """
+
+    def __init__(self, step: str, at_most: int) -> None:
+        super().__init__(step, at_most)
+        self.step = step
+        self.at_most = at_most
+
+    def __str__(self) -> str:
+        rounds = "1 round" if self.at_most == 1 else f"{self.at_most} rounds"
+        return (
+            f"{self.step!r} ran {rounds}, which is at_most={self.at_most}, and until=… does not hold yet: allow more, "
+            'or say on_limit="continue" to go on with what there is'
+        )
+
+
+@public
 class CheckpointError(ValueError):
     """A checkpoint can't be written, read or resumed from.
 

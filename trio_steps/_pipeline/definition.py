@@ -72,6 +72,10 @@ class Group:
     plan: Plan
     edges: tuple[Mapping[str, int], ...] = ()
 
+    def before(self, index: int) -> tuple[int, ...]:
+        """Return the indexes of the members that have to end before member `index` starts."""
+        return tuple(sorted(set(self.edges[index].values()))) if self.edges else ()
+
 
 @final
 @attrs.frozen(kw_only=True, eq=False)
@@ -304,8 +308,9 @@ def lines_of(nodes: Nodes, indent: str) -> list[str]:
         lines.append(f"{indent}{node.id}{what}")
         deeper = indent + "  "
         if isinstance(body, Group):
-            for id, member in zip(body.ids, body.members):  # noqa: B905 - as long as each other
-                lines.append(f"{deeper}{id}")
+            for index, (id, member) in enumerate(zip(body.ids, body.members)):  # noqa: B905 - as long as each other
+                after = [body.ids[other] for other in body.before(index)]
+                lines.append(f"{deeper}{id}" + (f" (after {', '.join(after)})" if after else ""))
                 if isinstance(member, tuple):
                     lines += lines_of(member, deeper + "  ")
         elif isinstance(body, Branch):

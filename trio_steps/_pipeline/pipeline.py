@@ -19,7 +19,7 @@ from trio_steps._core.step import NO_INPUT, NoInput, Step, named
 
 from .builder.branches import BranchCase, branch
 from .builder.groups import step_of
-from .builder.loops import each_of
+from .builder.loops import each_of, repeat_of
 from .builder.options import check_name
 from .builder.steps import transform
 from .context import as_output
@@ -169,7 +169,7 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
         name: str,
         /,
         *functions: Callable[..., Any],
-        mode: Literal["all", "settle", "race"] | None = None,
+        mode: Literal["all", "settle", "race", "flow"] | None = None,
         concurrency: int | trio.CapacityLimiter | None = None,
         provides: str | None = None,
         merge_policy: MergePolicy = "override",
@@ -181,7 +181,7 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
         self,
         /,
         *functions: Callable[..., Any],
-        mode: Literal["all", "settle", "race"] | None = None,
+        mode: Literal["all", "settle", "race", "flow"] | None = None,
         concurrency: int | trio.CapacityLimiter | None = None,
         provides: str | None = None,
         merge_policy: MergePolicy = "override",
@@ -204,7 +204,8 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
           name_and_functions: the name, if it has one, then sync or async functions, steps, forks and pipelines. A
             function is called with the keys of the context that it names, and returns a mapping of the keys that
             it adds (or an attrs or dataclass instance, or None).
-          mode: for several functions, what `fork` means by it: ``"all"`` (the default), ``"settle"`` or ``"race"``.
+          mode: for several functions, what `fork` means by it: ``"all"`` (the default), ``"settle"`` or ``"race"``. Or
+            ``"flow"``: as ``"all"``, but each function starts when those have ended that provide the keys it names.
           concurrency: how many of them run at the same time at most, or a limiter.
           provides: for one function, the key under which to store whatever it returns.
           merge_policy: what happens to keys that are there already: ``"override"``, ``"error"``, ``"warn"`` or
@@ -305,6 +306,48 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
                 concurrency=concurrency,
                 merge_policy=merge_policy,
                 options=options,
+            )
+        )
+
+    def repeat(
+        self,
+        /,
+        *name_and_body: str | Then,
+        until: Callable[..., Any],
+        at_most: int,
+        on_limit: Literal["raise", "continue"] = "raise",
+        merge_policy: MergePolicy = "override",
+        **options: Unpack[NodeOptions],
+    ) -> Pipeline[I_contra, dict[str, Any]]:
+        """Add a step that runs a pipeline again and again, until a condition holds.
+
+        Each round sees the context and what the rounds before it have changed there. What it needs has to be there
+        before the first one. The steps of the second round are named ``refine/2/draft``.
+
+        Args:
+          name_and_body: the name, if it has one, then a pipeline, or a function that is given an empty pipeline and
+            returns it with steps.
+          until: sync or async function, called after each round with the keys of the context that it names. If what it
+            returns is true, that was the last round.
+          at_most: how many rounds there may be.
+          on_limit: what happens if `until` does not hold after the last of them: ``"raise"`` a `LoopLimitError`, or
+            ``"continue"`` with what the rounds have changed.
+          merge_policy: as for `step`.
+          options: as for `step`. `timeout` is for all rounds, and `retry` begins again with the first one.
+
+        Raises:
+          ConfigError: it can't work as it is written, or what it needs can't be there.
+        """
+        return self._with(
+            repeat_of(
+                self._program,
+                name_and_body,
+                until=until,
+                at_most=at_most,
+                on_limit=on_limit,
+                merge_policy=merge_policy,
+                options=options,
+                start=self._with,
             )
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
@@ -12,10 +12,13 @@ from trio_steps._pipeline.contract.flow import together
 from trio_steps._pipeline.definition import Group
 from trio_steps._pipeline.run.parallel import WholeRace, member_path
 
+from .flows import edges_of
 from .options import numbered, own_name, split_name
 from .steps import NewStep, part_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import trio
 
     from trio_steps._pipeline.context import MergePolicy
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from .options import NodeOptions
 
-_MODES = ("all", "settle", "race")
+_MODES = ("all", "settle", "race", "flow")
 
 
 def step_of(
@@ -41,35 +44,42 @@ def step_of(
     if not functions:
         raise ConfigError(f"step({', '.join(map(repr, name_and_functions))}): give it a function to run")
     new = NewStep(program, name, functions, options, merge_policy)
-    if len(functions) > 1 or mode is not None:
-        if provides is not None:
-            raise ConfigError(
-                f"step {new.full!r}: provides={provides!r} is for one function; for one of several, "
-                f"step(function, provides={provides!r})"
-            )
-        return _parallel(new, functions, mode or "all", concurrency)
-    if concurrency is not None:
-        raise ConfigError(f"step {new.full!r}: concurrency={concurrency!r} goes with several functions, or a mode")
-    part = part_of(functions[0], new.full, new.share, provides)
-    new.require(part.needs)
-    return new.added(part.member, part.provided, skips=part.skips)
+    if len(functions) == 1 and mode is None:
+        if concurrency is not None:
+            raise ConfigError(f"step {new.full!r}: concurrency={concurrency!r} goes with several functions, or a mode")
+        part = part_of(functions[0], new.full, new.share, provides)
+        new.require(part.needs)
+        return new.added(part.member, part.provided, skips=part.skips)
+    if provides is not None:
+        raise ConfigError(
+            f"step {new.full!r}: provides={provides!r} is for one function; for one of several, "
+            f"step(function, provides={provides!r})"
+        )
+    return _parallel(new, functions, mode or "all", concurrency)
 
 
 def _parallel(
     new: NewStep, functions: tuple[object, ...], mode: str, concurrency: int | trio.CapacityLimiter | None
 ) -> Program:
     if mode not in _MODES:
-        raise ConfigError(f'step {new.full!r}: mode={mode!r}: use "all", "settle" or "race"')
+        raise ConfigError(f'step {new.full!r}: mode={mode!r}: use "all", "settle", "race" or "flow"')
     ids = _ids(functions)
     parts = [part_of(function, f"{new.full}/{id}", new.share) for id, function in zip(ids, functions)]  # noqa: B905
-    for part in parts:
-        new.require(part.needs)
-    known = Known(ids, [member_path(index) for index in range(len(ids))])
+    edges: tuple[Mapping[str, int], ...] = ()
+    if mode == "flow":
+        edges = edges_of(new, ids, parts)
+        fork, known = new.fork("all", concurrency), None
+    else:
+        for part in parts:
+            new.require(part.needs)
+        fork = new.fork(WholeRace if mode == "race" else mode, concurrency)
+        known = Known(ids, [member_path(index) for index in range(len(ids))])
     body = Group(
-        mode=cast('Literal["all", "settle", "race"]', mode),
+        mode=cast("Any", mode),
         ids=tuple(ids),
         members=tuple(part.member for part in parts),
-        plan=attrs.evolve(new.fork(WholeRace if mode == "race" else mode, concurrency), known=known),
+        plan=attrs.evolve(fork, known=known),
+        edges=edges,
     )
     return new.added(body, together([part.provided for part in parts], mode, new.merge_policy))
 

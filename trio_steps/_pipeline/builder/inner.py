@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @final
 @attrs.frozen(kw_only=True)
 class Inner:
-    """The steps of a pipeline inside a step, what they need, and what they provide."""
+    """The steps of a pipeline inside a step, what they need of the context around them, and what they provide."""
 
     nodes: Nodes
     needs: tuple[Need, ...]
@@ -52,7 +52,7 @@ def inner_of(new: NewStep, then: object, inside: str, what: str, start: Start) -
     program = program_of(then)
     if program is None:
         program = _built(new, then, inside, what, start)
-    needs, provided = program.flow.needs, program.flow.output
+    needs, provided = (*program.flow.needs, *program.flow.taken), program.flow.output
     if program.prefix != f"{inside}/":  # it was built apart
         needs, provided = tuple(need.within(inside) for need in needs), provided.within(inside)
     return Inner(nodes=sharing(program.row, new.share), needs=needs, provided=provided)

@@ -1,19 +1,20 @@
-"""Steps that run something again and again: for each element of a collection."""
+"""Steps that run something again and again: for each element of a collection, or until a condition holds."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import attrs
 
 from trio_steps._core.errors import ConfigError
 from trio_steps._pipeline.call import Function
 from trio_steps._pipeline.contract.flow import for_each
-from trio_steps._pipeline.definition import ANY, Each, sharing, takes
+from trio_steps._pipeline.definition import ANY, Each, Repeat, sharing, takes
 from trio_steps._pipeline.entry import program_of
 from trio_steps._pipeline.signature import needs_of
 
 from .forks import function_of
+from .inner import inner_of
 from .options import split_name
 from .steps import NewStep
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from trio_steps._pipeline.contract.flow import Need
     from trio_steps._pipeline.definition import Nodes, Program
 
+    from .inner import Start
     from .options import NodeOptions
 
 
@@ -94,3 +96,40 @@ def each_of(
         settle=settle,
     )
     return new.added(body, provided)
+
+
+def repeat_of(
+    program: Program,
+    name_and_body: tuple[object, ...],
+    *,
+    until: object,
+    at_most: int,
+    on_limit: str,
+    merge_policy: MergePolicy,
+    options: NodeOptions,
+    start: Start,
+) -> Program:
+    """Return `program` with a repeat; for the arguments see `Pipeline.repeat`, and for `start` see there."""
+    name, bodies = split_name(name_and_body)
+    if len(bodies) != 1:
+        raise ConfigError(f"repeat({', '.join(map(repr, name_and_body))}): give it one pipeline, or function of one")
+    new = NewStep(program, name, (), options, merge_policy)
+    what = f"repeat {new.full!r}"
+    if isinstance(at_most, bool) or not isinstance(at_most, int) or at_most < 1:
+        raise ConfigError(f"{what}: at_most={at_most!r}: give the number of rounds that there may be, at least 1")
+    if on_limit not in ("raise", "continue"):
+        raise ConfigError(f'{what}: on_limit={on_limit!r}: use "raise" or "continue"')
+    if not callable(until):
+        raise ConfigError(f"{what}: until={until!r}: give a function of the context, until=lambda done: done")
+    body = inner_of(new, bodies[0], new.full, f"{what}: its body", start)
+    if not body.nodes:
+        raise ConfigError(f"{what}: its body has no steps")
+    new.require(body.needs)
+    after = new.flow.provide(body.provided, policy=new.merge_policy)
+    if at_most > 1:
+        after = after.require(body.needs)  # what one round provides, the next one must be able to take
+    condition = function_of(until, new.full, new.share)
+    after = after.require(needs_of(condition.signature, new.full))
+    new.flow = attrs.evolve(new.flow, needs=after.needs)
+    rounds = Repeat(nodes=body.nodes, until=condition, at_most=at_most, on_limit=cast("Any", on_limit))
+    return new.added(rounds, body.provided)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from trio_steps._pipeline.context import MergePolicy
     from trio_steps._pipeline.contract.flow import Flow, Need
     from trio_steps._pipeline.contract.shape import Shape
-    from trio_steps._pipeline.definition import Branch, Each, Group, Member, Nodes, Program
+    from trio_steps._pipeline.definition import Branch, Each, Group, Member, Nodes, Program, Repeat
 
     from .options import NodeOptions
 
@@ -110,7 +110,7 @@ class NewStep:
 
     def added(
         self,
-        body: Function | Nodes | Group | Branch | Each,
+        body: Function | Nodes | Group | Branch | Each | Repeat,
         provided: Shape,
         *,
         skips: bool = False,

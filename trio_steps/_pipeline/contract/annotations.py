@@ -10,6 +10,7 @@ import sys
 import types
 from collections import ChainMap
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import (
     Annotated,
@@ -48,7 +49,7 @@ def resolve(annotation: object, owner: object) -> object:
     carrier = type("Carrier", (), {"__annotations__": {"it": annotation}})
     with suppress(Exception):  # an annotation is code, and can raise anything
         names, around = _globals(owner), _locals(owner)
-        missing = _missing(annotation, ChainMap(cast("Any", around), names, vars(builtins)))
+        missing = _missing(annotation, around.keys() | names.keys() | vars(builtins).keys())
         hints = get_type_hints(carrier, names, cast("Any", {**missing, **around}), include_extras=True)
         return UNKNOWN if hints["it"] is _ABSENT else hints["it"]
     return UNKNOWN
@@ -69,7 +70,7 @@ class _Absent(type):
 _ABSENT: Final = _Absent("Any", (), {})
 
 
-def _missing(annotation: object, names: Mapping[str, object]) -> dict[str, object]:
+def _missing(annotation: object, names: AbstractSet[str]) -> dict[str, object]:
     """Return what to take for the names in `annotation` that are not in `names`."""
     found: dict[str, object] = {}
     texts = _texts(annotation)

@@ -82,12 +82,16 @@ class Flow:
       patch: what the pipeline itself has provided; as a nested pipeline it gives this to its parent.
       needs: what has to be in its input.
       exits: context and patch where a ``skip-remaining`` may end the pipeline, and the step that has it.
+      around: the context that it was built in, if it was built inside another pipeline.
+      taken: what is needed of `around`, and is there.
     """
 
     context: Shape
     patch: Shape = NOTHING
     needs: tuple[Need, ...] = ()
     exits: tuple[tuple[Shape, Shape, str], ...] = ()
+    around: Shape | None = None
+    taken: tuple[Need, ...] = ()
 
     @staticmethod
     def start(inputs: object = None) -> Flow:
@@ -113,7 +117,7 @@ class Flow:
 
     def nested(self) -> Flow:
         """Return the flow of a pipeline that is built inside this one and sees what this one sees."""
-        return Flow(self.context)
+        return Flow(self.context, around=self.context)
 
     def require(self, needs: Iterable[Need]) -> Flow:
         """Return the flow of a pipeline in which something is called that has `needs`.
@@ -121,7 +125,10 @@ class Flow:
         Raises:
           ConfigError: one of them can't be met.
         """
+        needs = tuple(needs)
         outer = [need for need in needs if _is_from_outside(self.context, need)]
+        around = self.around
+        taken = [] if around is None else [need for need in needs if self._is_from(around, need)]
         known: dict[tuple[str, str], list[Need]] = {}  # a type may have no hash
         for need in self.needs if outer else ():
             known.setdefault((need.key, need.step), []).append(need)
@@ -131,7 +138,13 @@ class Flow:
             if need not in alike:
                 alike.append(need)
                 new.append(need)
-        return attrs.evolve(self, needs=(*self.needs, *new)) if new else self
+        if not new and not taken:
+            return self
+        return attrs.evolve(self, needs=(*self.needs, *new), taken=(*self.taken, *taken))
+
+    def _is_from(self, around: Shape, need: Need) -> bool:
+        key = around.keys.get(need.key)
+        return key is not None and self.context.keys.get(need.key) is key
 
     def provide(
         self,
