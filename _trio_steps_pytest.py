@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from trio_steps.testing import VirtualClock
-    from trio_steps.testing._pytest_plugin import Explore
+    from collections.abc import Generator
+
+    from trio_steps.testing import Explore, VirtualClock
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("trio_steps", "exploration of Trio programs")
-    group.addoption("--steps-replay", metavar="TOKEN", help="replay the run of this token wherever a test explores")
+    group.addoption("--steps-replay", metavar="TOKEN", help="replay the run of this token in the test that it is of")
     group.addoption("--steps-budget", metavar="RUNS", help="how many runs to explore, or how long: 5000, 60s")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    """Say of an async fixture that it does not go with `explore`, before others say that it goes with nothing."""
+    function = fixturedef.func
+    is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    if is_async and "explore" in request.fixturenames and not inspect.iscoroutinefunction(_test_of(request)):
+        from trio_steps.testing._fixture import refuse_async_fixture  # noqa: PLC0415 - only if it is needed
+
+        refuse_async_fixture(fixturedef.argname)
+
+
+def _test_of(request: pytest.FixtureRequest) -> object:
+    return getattr(request.node, "obj", None)
 
 
 @pytest.fixture
 def explore(request: pytest.FixtureRequest) -> Explore:
-    """Explore a program: cancel it everywhere, reorder its tasks, check what has to hold."""
-    from trio_steps.testing._pytest_plugin import Explore  # noqa: PLC0415 - see above
+    """Explore a program: cancel it everywhere, let its timeouts fire, reorder its tasks, check what has to hold."""
+    from trio_steps.testing import Explore  # noqa: PLC0415 - see above
 
     options = request.config  # without the options, if a test module has loaded the plugin
     return Explore(options.getoption("--steps-replay", None), options.getoption("--steps-budget", None))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> Generator[None]:
+    """Show what an exploration has found that Ctrl-C has ended."""
+    yield
+    for note in getattr(excinfo.value, "__notes__", ()):
+        print(f"\n{note}")  # noqa: T201 - pytest has stopped to capture it
 
 
 @pytest.fixture

@@ -7,10 +7,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
 pytest_plugins = ["pytester"]
 
@@ -88,3 +86,100 @@ def test_replay_of_a_token_that_finds_nothing_passes(pytester: pytest.Pytester) 
     text = run(pytester, "-k", "buggy").stdout.str()
     token = text.split("--steps-replay=")[1].split()[0]
     run(pytester, "-k", "fine", f"--steps-replay={token}").assert_outcomes(passed=1, deselected=2)
+
+
+TWO = """
+import trio
+
+async def first(probe):
+    conn = probe.resource("conn")
+    await trio.sleep(1)
+    conn.close()
+
+async def second(probe):
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep, 1)
+
+def test_first(explore):
+    explore(first)
+
+def test_second(explore):
+    print(explore(second))
+"""
+
+
+def run_file(pytester: pytest.Pytester, text: str, *options: str) -> pytest.RunResult:
+    pytester.makepyfile(text)
+    return pytester.runpytest_inprocess("-p", "_trio_steps_pytest", "-p", "no:trio", "-p", "no:anyio", "-rP", *options)
+
+
+def test_replay_option_touches_only_the_test_that_the_token_is_of(pytester: pytest.Pytester) -> None:
+    token = run_file(pytester, TWO).stdout.str().split("--steps-replay=")[1].split()[0]
+    result = run_file(pytester, TWO, f"--steps-replay={token}")
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["*first: 1 found in 1 runs (the run of a token); stopped by the end of that run*"])
+    result.stdout.fnmatch_lines(["second: nothing found in 7 runs*"])
+
+
+def test_replay_option_says_that_the_run_has_come_to_differ(pytester: pytest.Pytester) -> None:
+    token = run_file(pytester, TWO).stdout.str().split("--steps-replay=")[1].split()[0]
+    repaired = TWO.replace("await trio.sleep(1)\n    conn.close()", "conn.close()")
+    result = run_file(pytester, repaired, f"--steps-replay={token}", "-k", "first", "-W", "default")
+    result.assert_outcomes(passed=1, deselected=1, warnings=1)
+    result.stdout.fnmatch_lines([f"*--steps-replay={token}: the program ran differently when this token was made*"])
+
+
+ASYNC_FIXTURE = """
+import pytest, trio
+
+@{fixture}
+async def server():
+    yield "server"
+
+def test_it(explore, server):
+    explore(lambda probe: trio.sleep(1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("plugins", "fixture"),
+    [
+        (["-p", "trio"], "pytest.fixture"),
+        (["-p", "no:trio", "-p", "anyio"], "pytest.fixture"),
+        (["-p", "no:trio"], "pytest.fixture"),
+    ],
+    ids=["pytest-trio", "anyio", "neither"],
+)
+def test_async_fixture_of_a_test_that_explores_is_refused_with_what_to_do(
+    pytester: pytest.Pytester, plugins: list[str], fixture: str
+) -> None:
+    pytester.makepyfile(ASYNC_FIXTURE.format(fixture=fixture))
+    result = pytester.runpytest_subprocess("-p", "_trio_steps_pytest", *plugins)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*fixture 'server' is async, but a test that explores is not: *"])
+    result.stdout.fnmatch_lines(["*`async with server() as *"])
+
+
+def test_explorations_run_in_parallel(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(TESTS)
+    result = pytester.runpytest_subprocess("-p", "_trio_steps_pytest", "-p", "no:trio", "-n", "2", "--steps-budget=20")
+    result.assert_outcomes(passed=2, failed=1)
+
+
+def test_ctrl_c_shows_what_was_found(pytester: pytest.Pytester) -> None:
+    interrupted = """
+    async def program(probe):
+        global runs
+        runs += 1
+        if runs == 5:
+            raise KeyboardInterrupt
+        probe.resource("conn")
+
+    runs = 0
+
+    def test_it(explore):
+        explore(program)
+    """
+    pytester.makepyfile(interrupted)
+    result = pytester.runpytest_subprocess("-p", "_trio_steps_pytest", "-p", "no:trio")
+    result.stdout.fnmatch_lines(["program: 1 found in 5 runs (*); stopped by Ctrl-C"])

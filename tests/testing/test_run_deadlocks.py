@@ -29,7 +29,7 @@ def test_deadlock_says_who_waits_for_what_and_who_holds_it() -> None:
 
     run = run_once(program)
     assert invariants(run) == ["deadlock"]
-    assert "holds waits for Lock.acquire, held by holds#2 at" in message(run)
+    assert "holds waits for Lock B.acquire, held by holds#2 at" in message(run)
     assert "program waits for the tasks of its nursery" in message(run)
 
 
@@ -38,7 +38,7 @@ def test_lock_whose_owner_is_gone_is_no_riddle() -> None:
         semaphore = trio.Semaphore(0)
         await semaphore.acquire()
 
-    assert "Semaphore.acquire" in message(run_once(program))
+    assert "Semaphore A.acquire" in message(run_once(program))
 
 
 def test_deadlock_under_a_shield_is_found_and_ended() -> None:

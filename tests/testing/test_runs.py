@@ -32,7 +32,7 @@ from trio_steps.testing._machine.run import perform
 from trio_steps.testing._machine.schedules import Script
 from trio_steps.testing._machine.settings import Settings
 from trio_steps.testing._machine.token import Recipe
-from trio_steps.testing._report import schedule_in_words
+from trio_steps.testing._report import order_in_words
 from trio_steps.testing._search import minimise as minimise
 
 # what Trio promises, and the driver relies on
@@ -333,7 +333,7 @@ def test_choices_without_names_are_numbers() -> None:
             nursery.start_soon(ticks, 1)
 
     run = perform(program, Recipe(deviations={0: 1}), Settings())
-    assert schedule_in_words(run) == "FIFO except decision 0 → choice 1"
+    assert order_in_words(run) == ["decision 0 is number 1"]
 
 
 def test_run_leaves_the_collector_as_it_was() -> None:

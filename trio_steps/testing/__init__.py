@@ -10,7 +10,7 @@
 
 Modules and packages import only from those below them:
 
-    _pytest_plugin                   fixtures and options
+    _fixture                         what the explore fixture of the pytest plugin gives
     _search/                         many runs of a program: which to try, and the least that shows what was found
     _report                          what was found, as text
     _machine/                        one run of a program, and what is wrong with it
@@ -21,6 +21,7 @@ Modules and packages import only from those below them:
 
 from ._fakes import FakeStep, RecordingObserver
 from ._findings import DeadlockError, ExplorationError, FaultInjectedError, Finding, Ignore, Invariant, TokenError
+from ._fixture import Explore
 from ._machine.clock import VirtualClock
 from ._machine.run import Run
 from ._machine.schedules import Policy
@@ -36,6 +37,7 @@ from ._search.sweep import sweep_cancellation, sweep_faults, sweep_timeouts
 __all__ = [
     "DeadlockError",
     "ExplorationError",
+    "Explore",
     "Failure",
     "FakeStep",
     "FaultInjectedError",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
+
+_INHERITED: Final = object()
 
 
 @contextmanager
@@ -15,9 +17,12 @@ def patched(replacements: Iterable[tuple[Any, str, Any]]) -> Generator[None]:
     old: list[tuple[Any, str, Any]] = []
     try:
         for target, name, value in replacements:
-            old.append((target, name, target.__dict__[name]))
+            old.append((target, name, target.__dict__.get(name, _INHERITED)))
             setattr(target, name, value)
         yield
     finally:
         for target, name, value in reversed(old):
-            setattr(target, name, value)
+            if value is _INHERITED:
+                delattr(target, name)
+            else:
+                setattr(target, name, value)

@@ -15,7 +15,7 @@ import outcome
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import CodeType, FrameType, TracebackType
 
 
@@ -132,6 +132,11 @@ def place_of_caller() -> Place | None:
     return _best(reversed(list(_running_frames())))
 
 
+def runs_program() -> bool:
+    """Tell whether it is a step of a task of the program that is running, and not what Trio does afterwards."""
+    return _is_step(list(_running_frames())[-1][0])
+
+
 def place_of_entering() -> tuple[Place | None, bool]:
     """Return the line of the ``with`` that is entering a context manager, and whether that is one of trio_steps.
 
@@ -148,11 +153,15 @@ def place_of_entering() -> tuple[Place | None, bool]:
     return None, False
 
 
+def _is_step(frame: FrameType) -> bool:
+    return frame.f_code.co_name == "_advance" and _kind(frame.f_code) == 2
+
+
 def _running_frames() -> Iterator[tuple[FrameType, int]]:
     frame = inspect.currentframe()
     while frame is not None:
         yield frame, frame.f_lineno
-        if frame.f_code.co_name == "_advance" and _kind(frame.f_code) == 2:
+        if _is_step(frame):
             return  # below it is the machinery of the run, and who started that
         frame = frame.f_back
 
@@ -173,8 +182,11 @@ def _traceback_frames(traceback: TracebackType | None) -> Iterator[tuple[FrameTy
         traceback = traceback.tb_next
 
 
-def waits_for(task: trio.lowlevel.Task) -> str:
-    """Return what `task` waits for in words: the function of Trio that it called, and who stands in the way."""
+def waits_for(task: trio.lowlevel.Task, name_of: Callable[[object], str | None]) -> str:
+    """Return what `task` waits for in words: the function of Trio that it called, and who stands in the way.
+
+    `name_of` returns the name of a lock and the like, or None.
+    """
     called: FrameType | None = None
     for frame, _ in task.iter_await_frames():
         if _kind(frame.f_code) < 2:
@@ -186,13 +198,14 @@ def waits_for(task: trio.lowlevel.Task) -> str:
     code = called.f_code
     me = called.f_locals.get("self")
     name = f"{type(me).__name__}.{code.co_name}" if me is not None else code.co_name
+    told = name if me is None else f"{name_of(me) or type(me).__name__}.{code.co_name}"
     if name == "Nursery._nested_child_finished":
         return "the tasks of its nursery"
     if name in ("Lock.acquire", "StrictFIFOLock.acquire") and isinstance(me, (trio.Lock, trio.StrictFIFOLock)):
         owner = me.statistics().owner
         if owner is not None and owner is not task:
-            return f"{name}, held by {getattr(owner.coro, 'label', short_name(owner.name))}"
-    return name
+            return f"{told}, held by {getattr(owner.coro, 'label', short_name(owner.name))}"
+    return told
 
 
 def short_name(name: str) -> str:
@@ -204,3 +217,8 @@ def short_name(name: str) -> str:
 def functions_awaited(task: trio.lowlevel.Task) -> set[str]:
     """Return the names of all the functions that `task` is waiting in."""
     return {frame.f_code.co_name for frame, _ in task.iter_await_frames()}
+
+
+def waits_for_process(task: trio.lowlevel.Task) -> bool:
+    """Tell whether `task` waits for a process to end."""
+    return any(isinstance(frame.f_locals.get("self"), trio.Process) for frame, _ in task.iter_await_frames())

@@ -6,7 +6,7 @@ import inspect
 from contextlib import contextmanager
 from functools import wraps
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, overload
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -107,7 +107,11 @@ class Probe:
         self._initial: WeakKeyDictionary[trio.Semaphore, int] = WeakKeyDictionary()
         self.findings: list[Finding] = []
 
-    def resource(self, name: str, thing: ThingT = None) -> Resource[ThingT]:  # type: ignore[assignment]
+    @overload
+    def resource(self, name: str) -> Resource[None]: ...
+    @overload
+    def resource(self, name: str, thing: ThingT) -> Resource[ThingT]: ...
+    def resource(self, name: str, thing: Any = None) -> Resource[Any]:
         """Return something that has to end closed, once, or be part of what the program returns.
 
         It is closed by ``async with``, ``with``, ``aclose()`` or ``close()``.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+import re
+from collections import Counter
 from typing import TYPE_CHECKING, Final, final
 
 import attrs
@@ -10,13 +11,16 @@ import attrs
 from ._findings import ExplorationError, Finding, Invariant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ._machine.run import Run
     from ._machine.schedules import Policy
     from ._places import Place
 
 _TRACE: Final = 30  # lines
+_TIME: Final = 11  # characters, in front of each
+_ALIKE: Final = 2  # lines that are shown of those that are alike
+_LONGEST_CYCLE: Final = 8  # lines
 _WORDS: Final[dict[Policy, str]] = {
     "trio": "Trio itself runs tasks in this order, or could",
     "batch": "any order of the tasks that are woken together",
@@ -102,10 +106,12 @@ class Report:
         """Do nothing if nothing was found.
 
         Raises:
-          ExplorationError: something was; its text is the report.
+          ExplorationError: something was; its text is the report, and its cause the first error that was found.
         """
+        __tracebackhide__ = True
         if self.failures:
-            raise ExplorationError(str(self))
+            causes = (failure.finding.error for failure in self.failures)
+            raise ExplorationError(str(self)) from next((error for error in causes if error is not None), None)
 
     def __str__(self) -> str:
         result = f"{len(self.failures)} found" if self.failures else "nothing found"
@@ -120,8 +126,8 @@ class Report:
 
 def failure_of(run: Run, finding: Finding, name: str, *, number: int = 1, notes: Iterable[str] = ()) -> Failure:
     """Put in words what a run shows; it has a trace if its log was kept."""
-    lines = [str(finding.invariant).upper() + ": " + finding.message.split("\n", 1)[0]]
-    lines += finding.message.split("\n")[1:]
+    first, *more = finding.message.split("\n")
+    lines = [f"{str(finding.invariant).upper()}: {first}", *alike(more)]
     if finding.place is not None:
         lines.append(f"  at {finding.place.story}")
     cancelled_at = None
@@ -129,15 +135,21 @@ def failure_of(run: Run, finding: Finding, name: str, *, number: int = 1, notes:
         cancelled_at = run.where.task, run.where.place
         after = f", after {run.where.task} got to {run.where.place}" if run.where.place is not None else ""
         lines.append(f"  when {_what_was_done(run)}{after}:")
-        lines += [f"    {line}" for line in run.where.lines]
+        lines += [f"    {line}" for line in alike(run.where.lines)]
         if run.reached is not None and run.reached[1] is not None:
             lines.append(f"  the cancellation came first to {run.reached[0]} at {run.reached[1].story}")
-    schedule = schedule_in_words(run)
-    lines += [f"  order: {schedule}", f"  policy {run.recipe.policy!r}: {_WORDS[run.recipe.policy]}"]
+    order = order_in_words(run)
+    lines.append("  order: FIFO" + (", except that" if order else ""))
+    lines += [f"    {line}" for line in folded(order)]
+    lines.append(f"  policy {run.recipe.policy!r}: {_WORDS[run.recipe.policy]}")
     lines += [f"  note: {note}" for note in notes]
     if run.trace:
-        lines.append("  what the tasks did:" if len(run.trace) <= _TRACE else f"  the last {_TRACE} steps:")
-        lines += [f"    {line}" for line in _folded(run.trace[-_TRACE:])]
+        trace = folded(run.trace)
+        lines.append(
+            "  what the tasks did:" if len(trace) <= _TRACE else f"  the last {_TRACE} lines of what they did:"
+        )
+        lines += [f"    {line}" for line in trace[-_TRACE:]]
+    lines += [f"  {line}" for line in run.objects]
     lines.append(f'  again: replay({name}, "{run.token}"), or pytest --steps-replay={run.token}')
     return Failure(
         finding=finding,
@@ -146,7 +158,7 @@ def failure_of(run: Run, finding: Finding, name: str, *, number: int = 1, notes:
         policy=run.recipe.policy,
         cancelled_at=cancelled_at,
         expired=run.expired,
-        schedule=schedule,
+        schedule="FIFO" + (f", except that {'; '.join(folded(order))}" if order else ""),
         trace=run.trace,
         text="\n".join(lines),
     )
@@ -160,26 +172,58 @@ def _what_was_done(run: Run) -> str:
     return "the program is given a fault"
 
 
-def _folded(trace: tuple[str, ...]) -> list[str]:
-    """Say the same thing once, and how many times it happened."""
-    folded: list[str] = []
-    for line, repeats in groupby(trace):
-        times = sum(1 for _ in repeats)
-        folded.append(line if times == 1 else f"{line} ({times} times)")
-    return folded
+def order_in_words(run: Run) -> list[str]:
+    """Say where the run deviates from FIFO, a line for each decision."""
+    said = [line for line in run.chosen if line]
+    if said:
+        return said
+    return [f"decision {decision} is number {choice}" for decision, choice in sorted(run.recipe.deviations.items())]
 
 
-def schedule_in_words(run: Run) -> str:
-    """Say where the run deviates from FIFO."""
-    deviations = sorted(run.recipe.deviations.items())
-    if not deviations:
-        return "FIFO"
-    said: list[str] = []
-    for decision, choice in deviations:
-        if run.recipe.policy == "trio":
-            said.append(f"decision {decision} → the batch reversed")
-        elif decision < len(run.chosen):
-            said.append(f"decision {decision} → task `{run.chosen[decision]}`")
-        else:
-            said.append(f"decision {decision} → choice {choice}")
-    return "FIFO except " + ", ".join(said)
+def alike(lines: Iterable[str]) -> list[str]:
+    """Of lines that differ in nothing but numbers, keep two and count the others."""
+    lines = list(lines)
+    counts = Counter(map(_numberless, lines))
+    seen: Counter[str] = Counter()
+    kept: list[str] = []
+    for line in lines:
+        kind = _numberless(line)
+        seen[kind] += 1
+        if seen[kind] <= _ALIKE or counts[kind] == _ALIKE + 1:
+            kept.append(line)
+        elif seen[kind] == counts[kind]:
+            indent = line[: len(line) - len(line.lstrip())]
+            kept.append(f"{indent}… {counts[kind] - _ALIKE:,} more like this")
+    return kept
+
+
+def _numberless(line: str) -> str:
+    return re.sub(r"#\d+", "#", line)
+
+
+def folded(lines: Sequence[str]) -> list[str]:
+    """Where the same few lines come again and again, but for the time in front, say them once and count them."""
+    times_in_front = [line[:_TIME].strip().replace(".", "").isdigit() for line in lines]
+    kinds = [line[_TIME:] if timed else line for line, timed in zip(lines, times_in_front, strict=True)]
+    told: list[str] = []
+    at = 0
+    while at < len(lines):
+        size, times = _cycle(kinds, at)
+        told += lines[at : at + size]
+        if times == 2 and size == 1:
+            told[-1] += " (2 times)"
+        elif times > 1:
+            told.append(f"{'':{_TIME if times_in_front[at] else 0}}… {(times - 1) * size:,} more like this")
+        at += size * times
+    return told
+
+
+def _cycle(kinds: Sequence[str], at: int) -> tuple[int, int]:
+    """Return how many lines from `at` on make a cycle, and how many times it comes."""
+    for size in range(1, _LONGEST_CYCLE + 1):
+        times = 1
+        while kinds[at : at + size] == kinds[at + size * times : at + size * (times + 1)]:
+            times += 1
+        if times > 2 or (times == 2 and size == 1):
+            return size, times
+    return 1, 1

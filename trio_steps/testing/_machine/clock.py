@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, final
 import trio
 
 from trio_steps.testing._findings import DeadlockError
-from trio_steps.testing._places import functions_awaited, place_of, short_name, waits_for
+from trio_steps.testing._places import functions_awaited, place_of, short_name, waits_for, waits_for_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +22,10 @@ _IO: Final = frozenset({"wait_readable", "wait_writable"})
 
 
 def outside(tasks: Iterable[trio.lowlevel.Task]) -> str | None:
-    """Return why it isn't for the clock to go on: a task waits for "idle" (`trio.testing`), a "thread" or "io"."""
+    """Return why it isn't for the clock to go on: a task waits for a "thread", a "process" or a "socket".
+
+    Or for all others to wait, "idle", which `trio.testing` can.
+    """
     found: str | None = None
     for task in tasks:
         names = functions_awaited(task)
@@ -32,8 +35,10 @@ def outside(tasks: Iterable[trio.lowlevel.Task]) -> str | None:
             return "idle"
         if names & _THREADS:
             found = "thread"
+        elif waits_for_process(task) and found is None:
+            found = "process"
         elif names & _IO and found is None:
-            found = "io"
+            found = "socket"
     return found
 
 
@@ -75,7 +80,7 @@ class VirtualClock(trio.abc.Clock):
         error = DeadlockError(
             "every task waits, and nothing can wake one:\n"
             + "\n".join(
-                f"  {short_name(task.name)} waits for {waits_for(task)} at {place}"
+                f"  {short_name(task.name)} waits for {waits_for(task, lambda _: None)} at {place}"
                 for task in tasks
                 if (place := place_of(task)) is not None
             )
@@ -93,7 +98,9 @@ def listen(what: str | None, deadline: float, listened: int) -> float | None:
         return math.inf  # Trio cuts it down to the cushion of whoever waits
     if what == "thread":
         return REAL_WAIT
-    if what == "io" and listened < (1 if deadline < math.inf else _PATIENCE):
+    if what == "process":
+        return REAL_WAIT
+    if what == "socket" and listened < (1 if deadline < math.inf else _PATIENCE):
         return REAL_WAIT
     return None
 

@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any, Final, final
 import trio
 
 from trio_steps.testing._findings import Finding
-from trio_steps.testing._places import place_of_caller, short_name
+from trio_steps.testing._places import place_of_caller, runs_program, short_name
 
 from .clock import listen, outside
 from .disturbance import Disturbance
 from .fake_time import FakeTime, overhearing
 from .player import Player
 from .scopes import Scopes
-from .trace import Story, line_of
+from .synced import Synced, Wakes
+from .trace import Story
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -72,7 +73,8 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self.choices: list[int] = []
         self.options: list[int] = []
         self.order: list[tuple[int, ...]] = []  # the path of the task of every step; () where time passes
-        self.story = Story(kept=keep_log)
+        self.synced = Synced(self._running) if keep_log else None
+        self.story = Story(kept=keep_log, name_of=self._name_of)
         self.left_batch = False  # somebody went on who was woken after others who still waited
         self.fault = fault
         self.scopes = None
@@ -123,15 +125,25 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
                     stack.enter_context(self.scopes.watching(self._by_task))
                 if self._counts_calls:
                     stack.enter_context(self.fault.watching(self._fault_at_once))
+                if self.synced is not None:
+                    stack.enter_context(self.synced.watching())
                 if self._fakes_time:
                     stack.enter_context(FakeTime(self.current_time).telling())
                 elif self._keeps_log:
                     stack.enter_context(overhearing(self._asks_for_time))
-                trio.run(self._main, clock=self, instruments=[self] if self.fault.at is None else [self, self.fault])
+                trio.run(self._main, clock=self, instruments=self._instruments())
         finally:
             maker.close()
         if self.crash is not None:
             raise self.crash
+
+    def _instruments(self) -> list[trio.abc.Instrument]:
+        instruments: list[trio.abc.Instrument] = [self]
+        if self.fault.at is not None:
+            instruments.append(self.fault)
+        if self.synced is not None:
+            instruments.append(Wakes(self.woken))
+        return instruments
 
     # What runs in Trio
 
@@ -222,8 +234,10 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         choice = self._schedule.choose(len(self.choices), players, options)
         self.choices.append(choice)
         self.options.append(options)
-        reverses = self._policy == "trio"
-        self.story.chose(("the batch reversed" if choice else "") if reverses else players[choice])
+        if self._policy == "trio":
+            self.story.reversed(players if choice else None)
+        else:
+            self.story.chose(players[choice], players[0])
         return choice
 
     def _release(self, player: Player) -> None:
@@ -239,7 +253,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self._left = 0
         what = self._outside()  # looked for first: a thread may be done already
         if what is not None and what != "idle":
-            self.notes["it waited for a thread or for real I/O: such a run is not deterministic"] = None
+            self.notes[f"it waited for a {what}: such a run is not deterministic"] = None
         if trio.lowlevel.current_statistics().run_sync_soon_queue_size:
             return 0.0
         if self.returned:
@@ -333,6 +347,22 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         except BaseException as error:  # noqa: BLE001 - raised when the run is over
             self.crash = error
 
+    def woken(self, task: trio.lowlevel.Task) -> None:
+        """Take note of who wakes `task`; that a task is started is no news, nor what is done to end the run."""
+        if self.finding is not None or not trio.lowlevel.in_trio_task():
+            return
+        waker, woken = self._by_task.get(trio.lowlevel.current_task()), self._by_task.get(task)
+        if waker is not None and woken is not None and woken.traps and waker is not woken and runs_program():
+            self.story.wakes(self._now, waker, woken)
+
+    def _running(self) -> str | None:
+        """Return what the task is called that is running, if it is one of the program."""
+        player = self._by_task.get(trio.lowlevel.current_task()) if trio.lowlevel.in_trio_task() else None
+        return None if player is None else player.label
+
+    def _name_of(self, item: object) -> str | None:
+        return None if self.synced is None else self.synced.name(item)
+
     def park(self, player: Player) -> Any:
         """Have `player` wait for its turn; return the trap that does it."""
         self._arrived.append(player)
@@ -343,7 +373,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     def _deadlock(self) -> float:
         waiting = [player for player in self.players if not player.ended]
         lines = [f"nothing can run, and there is no deadline to wait for{self._after()}:"]
-        lines += [f"  {line_of(player)}" for player in waiting]
+        lines += [f"  {self.story.line_of(player)}" for player in waiting]
         place = next((player.place for player in reversed(waiting) if player.place is not None), None)
         what = "; ".join(sorted({f"{short_name(player.task.name)} at {player.place}" for player in waiting}))
         self.finding = Finding(invariant="deadlock", message="\n".join(lines), place=place, what=what)
@@ -351,7 +381,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
 
     def _livelock(self, message: str) -> float:
         player = self._queue[0] if self._queue else max((p for p in self.players if not p.ended), key=_path)
-        lines = [message, *(f"  {line_of(other)}" for other in self.players if not other.ended)]
+        lines = [message, *(f"  {self.story.line_of(other)}" for other in self.players if not other.ended)]
         if self._asked_for_time:
             lines.append(
                 f"  it asks Python for the time, {self._asked_for_time}: with clock=True that is virtual time, too"
@@ -364,6 +394,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
             place = place_of_caller()
             if place is not None and trio.lowlevel.current_task() in self._by_task:
                 self._asked_for_time = f"time.{name}() at {place}"
+                self.notes[f"it asked for the real time, {self._asked_for_time}; clock=True makes it virtual"] = None
 
     def _after(self) -> str:
         return ", after it was cancelled" if self.disturbance.injected else ""

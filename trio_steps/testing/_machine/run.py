@@ -42,7 +42,7 @@ class Run:
       points: at how many points it could have been cancelled.
       options: how many tasks could have gone on at each decision.
       choices: which of them did; 0 is FIFO.
-      chosen: what it is called; empty unless a trace was asked for.
+      chosen: of each decision, who went before whom, and where; empty unless a trace was asked for.
       steps: how many steps its tasks took.
       traps: how many calls its tasks made that could have failed.
       seconds: the virtual time at the end.
@@ -50,6 +50,7 @@ class Run:
       recipe: how to do it again.
       token: the same in one word, for `replay`.
       trace: what the tasks did, line by line; empty unless it was asked for.
+      objects: the events, locks and channels that its tasks waited for, a line each; with a trace only.
       notes: what makes the run less than deterministic.
       where: how the program stood when it was disturbed; with a trace only.
       reached: the task that the cancellation came to first, and where that waited.
@@ -74,6 +75,7 @@ class Run:
     recipe: Recipe
     token: str
     trace: tuple[str, ...]
+    objects: tuple[str, ...]
     notes: tuple[str, ...]
     where: Where | None
     reached: tuple[str, Place | None] | None
@@ -157,11 +159,22 @@ def perform(
         seconds=conductor.current_time(),
         left_batch=conductor.left_batch,
         recipe=done,
-        token=done.token(fingerprint(conductor.order)),
+        token=done.token(fingerprint(conductor.order, program)),
         trace=tuple(conductor.story.lines),
+        objects=_objects(conductor),
         notes=tuple(conductor.notes),
         where=disturbance.where,
         reached=disturbance.reached,
         order=tuple(conductor.order),
         scopes=conductor.scopes if survey else None,
     )
+
+
+def _objects(conductor: Conductor) -> tuple[str, ...]:
+    if conductor.synced is None:
+        return ()
+    where = conductor.disturbance.where
+    said = [*conductor.story.lines, *(() if where is None else where.lines)]
+    if conductor.finding is not None:
+        said.append(conductor.finding.message)
+    return tuple(conductor.synced.lines("\n".join(said)))

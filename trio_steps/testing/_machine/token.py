@@ -1,7 +1,7 @@
 """Replay tokens: a schedule, and what was done to the program, in one word.
 
-``s1:0.35:any,c12,5-1,9-2:4f2a``: the format, the version of Trio, the policy, what was done, second choice at decision
-5, third at decision 9; and a fingerprint of the run. What was done is one of
+``s1:0.35:any,c12,5-1,9-2:4f2a.07c1``: the format, the version of Trio, the policy, what was done, second choice at
+decision 5, third at decision 9; a fingerprint of the run, and one of the program's name. What was done is one of
 
 - ``c12``: the program was cancelled at point 12;
 - ``t12.3``: scope number 3 ran out of time at point 12, and no other did;
@@ -88,7 +88,7 @@ def parse(token: str) -> tuple[Recipe, str]:
         raise TokenError(f"token {token!r} has the format {parts[0]!r}; this version of trio_steps reads {FORMAT!r}")
     match = _PAYLOAD.fullmatch(parts[2]) if len(parts) == 4 else None
     if match is None:
-        raise TokenError(f"token {token!r} is damaged: it reads {FORMAT}:{TRIO}:any,c12,5-1:4f2a or the like")
+        raise TokenError(f"token {token!r} is damaged: it reads {FORMAT}:{TRIO}:any,c12,5-1:4f2a.07c1 or the like")
     if parts[1] != TRIO:
         raise TokenError(
             f"token {token!r} was made with Trio {parts[1]}, but this is Trio {TRIO}: the same choices may lead "
@@ -109,6 +109,21 @@ def _number(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def fingerprint(story: Iterable[object]) -> str:
-    """Return four digits that are the same for the same story on every machine."""
-    return f"{zlib.crc32(repr(list(story)).encode()) & 0xFFFF:04x}"
+def fingerprint(story: Iterable[object], program: object) -> str:
+    """Return digits that are the same for the same story and program on every machine."""
+    return f"{_digits(repr(list(story)))}.{_program(program)}"
+
+
+def is_of(token: str, program: object) -> bool:
+    """Tell whether `token` is of a program of that name."""
+    return token.rpartition(".")[2] == _program(program)
+
+
+def _program(program: object) -> str:
+    function = getattr(program, "func", program)
+    module, name = getattr(function, "__module__", ""), getattr(function, "__qualname__", type(function).__qualname__)
+    return _digits(f"{module}.{name}")
+
+
+def _digits(text: str) -> str:
+    return f"{zlib.crc32(text.encode()) & 0xFFFF:04x}"

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Protocol, final
 
 import attrs
 
-from trio_steps.testing._places import waits_for
+from trio_steps.testing._places import place_of_caller, waits_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import trio
 
@@ -58,15 +58,16 @@ class Story:
 
     Attributes:
       lines: what the tasks did, and when.
-      chosen: who was to go on at each decision.
+      chosen: of each decision, who went on before whom, and where; nothing if that was FIFO.
       cancellations: every `trio.Cancelled` that came, and where its task waited.
     """
 
-    def __init__(self, *, kept: bool) -> None:
+    def __init__(self, *, kept: bool, name_of: Callable[[object], str | None]) -> None:
         self.lines: list[str] = []
         self.chosen: list[str] = []
         self.cancellations: list[tuple[trio.Cancelled, Place | None]] = []
         self._kept = kept
+        self._name_of = name_of
         self._moved: Actor | None = None  # who has just taken a step that is not told yet
 
     def says(self, now: float, what: str) -> None:
@@ -74,10 +75,22 @@ class Story:
         if self._kept:
             self.lines.append(f"{now:>9g}  {what}")
 
-    def chose(self, what: Actor | str) -> None:
-        """Take note of a decision."""
+    def chose(self, chosen: Actor, first: Actor) -> None:
+        """Take note of a decision: `chosen` goes on, though `first` was woken first."""
         if self._kept:
-            self.chosen.append(what if isinstance(what, str) else what.label)
+            at = "" if chosen.place is None else f" at {chosen.place}"
+            self.chosen.append("" if chosen is first else f"{chosen.label} went before {first.label}{at}")
+
+    def reversed(self, batch: Sequence[Actor] | None) -> None:
+        """Take note of a decision: the tasks of a batch go on in reverse; None: they don't."""
+        if self._kept:
+            labels = [player.label for player in reversed(batch or ())]
+            self.chosen.append(f"a batch went the other way round: {', '.join(labels)}" if labels else "")
+
+    def wakes(self, now: float, waker: Actor, woken: Actor) -> None:
+        """Take note that `waker` has woken another task."""
+        if self._kept:
+            self.says(now, f"{waker.label} wakes {woken.label} at {place_of_caller()}")
 
     def delivers(self, player: Actor, error: trio.Cancelled) -> None:
         """Take note that `player` gets `error`."""
@@ -98,7 +111,7 @@ class Story:
             self.says(now, f"{player.label} ends")
         else:
             place = player.place
-            told = f"{player.label} waits for {waits_for(player.task)}"
+            told = f"{player.label} waits for {waits_for(player.task, self._name_of)}"
             self.says(now, told if place is None else f"{told} at {place.story}")
 
     def whereabouts(self, players: Iterable[Actor], last: Actor | None, *, about_to_go_on: bool = False) -> Where:
@@ -108,20 +121,19 @@ class Story:
         living = [player for player in players if not player.ended]
         if last is None or last.ended:
             last = max((player for player in living if player.traps), key=lambda player: player.path, default=None)
-        lines = tuple(line_of(player, about_to_go_on=about_to_go_on and player is last) for player in living)
+        lines = tuple(self.line_of(player, about_to_go_on=about_to_go_on and player is last) for player in living)
         if last is None:
             return Where(lines=lines)
         return Where(task=last.label, place=last.place, lines=lines)
 
-
-def line_of(player: Actor, *, about_to_go_on: bool = False) -> str:
-    """Return in words what `player` does."""
-    place = player.place
-    if place is None:
-        return f"{player.label} has not started"
-    if player.parked or about_to_go_on:
-        return f"{player.label} is about to go on at {place.story}"
-    return f"{player.label} waits for {waits_for(player.task)} at {place.story}"
+    def line_of(self, player: Actor, *, about_to_go_on: bool = False) -> str:
+        """Return in words what `player` does."""
+        place = player.place
+        if place is None:
+            return f"{player.label} has not started"
+        if player.parked or about_to_go_on:
+            return f"{player.label} is about to go on at {place.story}"
+        return f"{player.label} waits for {waits_for(player.task, self._name_of)} at {place.story}"
 
 
 def first_difference(one: Sequence[object], other: Sequence[object]) -> int | None:

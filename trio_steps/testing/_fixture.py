@@ -1,0 +1,108 @@
+"""What the `explore` fixture gives.
+
+The plugin itself, ``_trio_steps_pytest``, is a module of its own outside of this package: pytest loads plugins
+before coverage is measured, and must not load all of trio_steps with it. This module does without pytest.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import TYPE_CHECKING, Final, NoReturn, final
+
+from trio_steps._core.errors import ConfigError
+
+from ._machine.conductor import name_of
+from ._machine.token import is_of
+from ._report import Report, failure_of
+from ._search.explore import explore
+from ._search.replay import replay
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ._machine.settings import Options, Program
+
+_BUDGET: Final = re.compile(r"(\d+)(s?)")
+
+
+@final
+class Explore:
+    """The type of the `explore` fixture: `trio_steps.testing.explore`, and it raises what it finds.
+
+    The options of the command line win: ``--steps-budget=5000`` takes that many runs, ``60s`` so many seconds. With
+    ``--steps-replay=TOKEN``, the program that the token is of runs as the token says, once; others are explored.
+    """
+
+    def __init__(self, token: str | None = None, budget: str | None = None) -> None:
+        self._token = token
+        self._budget: tuple[float, float] | None = None  # runs, and seconds
+        if budget is not None:
+            match = _BUDGET.fullmatch(budget)
+            if match is None:
+                raise ConfigError(f"--steps-budget={budget}: give a number of runs, 5000, or of seconds, 60s")
+            number, unlimited = int(match[1]), float("inf")
+            self._budget = (unlimited, number) if match[2] else (number, unlimited)
+
+    def __call__(
+        self,
+        program: Program,
+        *,
+        budget: float | None = None,
+        seconds: float = 60.0,
+        seed: int = 0,
+        **options: Unpack[Options],
+    ) -> Report:
+        """Explore `program`, or replay it.
+
+        Args:
+          program: an async function of a `Probe`.
+          budget: see `trio_steps.testing.explore`; the command line wins.
+          seconds: likewise.
+          seed: of the random runs.
+          options: see `Options`.
+
+        Raises:
+          ExplorationError: something was found.
+          ConfigError: an argument makes no sense.
+          RuntimeError: it is called inside of a Trio program.
+          TokenError: the token is damaged, or of another version of Trio or of trio_steps.
+        """
+        __tracebackhide__ = True
+        if self._token is not None and is_of(self._token, program):
+            report = self._replay(program, self._token, options)
+        else:
+            runs, length = self._budget or (budget, seconds)
+            report = explore(program, budget=runs, seconds=length, seed=seed, **options)
+        report.raise_if_failed()
+        return report
+
+    def _replay(self, program: Program, token: str, options: Options) -> Report:
+        run = replay(program, token, **options)
+        for note in run.notes:
+            warnings.warn(f"--steps-replay={token}: {note}", stacklevel=3)
+        name = name_of(program)
+        return Report(
+            program=name,
+            what="the run of a token",
+            runs=1,
+            points=int(run.disturbed),
+            schedules=int(not run.disturbed),
+            exhausted=False,
+            stopped="the end of that run",
+            failures=tuple(failure_of(run, finding, name, notes=run.notes) for finding in run.findings),
+            notes=run.notes,
+        )
+
+
+def refuse_async_fixture(name: str) -> NoReturn:
+    """Say what to do with an async fixture in a test that explores.
+
+    Raises:
+      ConfigError: always.
+    """
+    raise ConfigError(
+        f"fixture {name!r} is async, but a test that explores is not: every run of the program is a trio.run of its "
+        f"own, and what {name!r} opens would not outlive the first. Make it an async context manager, and enter that "
+        f"in the program: `async with {name}() as …:`"
+    )
