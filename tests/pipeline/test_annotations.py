@@ -28,15 +28,14 @@ from typing_extensions import ReadOnly
 
 from trio_steps._pipeline.contract.annotations import (
     UNKNOWN,
-    Field,
     awaited,
-    fields_of,
     members,
     resolve,
     type_name,
     union,
     unqualified,
 )
+from trio_steps._pipeline.contract.records import Field, fields_of
 from trio_steps._pipeline.signature import signature_of
 
 T = TypeVar("T")

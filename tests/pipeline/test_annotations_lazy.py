@@ -12,7 +12,8 @@ import pytest
 
 from trio_steps import ConfigError, Pipeline, fork, race, step
 from trio_steps._core.signatures import annotations_in, signature
-from trio_steps._pipeline.contract.annotations import UNKNOWN, fields_of, members, resolve
+from trio_steps._pipeline.contract.annotations import UNKNOWN, members, resolve
+from trio_steps._pipeline.contract.records import fields_of
 from trio_steps._pipeline.signature import signature_of
 
 

@@ -88,7 +88,7 @@ def test_inputs_that_tell_no_keys_may_have_any(inputs) -> None:
 @pytest.mark.parametrize("inputs", [int, "In", list[str]])
 def test_inputs_that_are_no_mapping_are_refused(inputs) -> None:
     """The message says what to give."""
-    with pytest.raises(ConfigError, match=r"inputs=.*: give a TypedDict, an attrs class or a dataclass"):
+    with pytest.raises(ConfigError, match=r"inputs=.*: give a TypedDict, an attrs class, a dataclass"):
         start(inputs)
 
 

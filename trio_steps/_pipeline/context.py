@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import weakref
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -24,6 +23,8 @@ from trio_steps._core.public import public
 from trio_steps._values.copying import copy_value
 from trio_steps._values.described import described
 from trio_steps._values.equality import equal
+
+from .contract.records import field_names
 
 MergePolicy: TypeAlias = Literal["override", "error", "warn", "skip"]
 """What happens to a key that is there already: the later value wins (override, warn), or the first (skip)."""
@@ -302,7 +303,7 @@ def as_output(result: object, step: str, share: Collection[str] = ()) -> dict[st
     """Return what the step returned as a dict of its own, every value copied.
 
     Args:
-      result: a mapping with str keys, an attrs or dataclass instance (its fields, one level), or None (nothing).
+      result: a mapping with str keys, an instance of a class with fields (these, one level), or None (nothing).
       step: the full name of the step.
       share: keys whose values are not copied.
 
@@ -314,12 +315,7 @@ def as_output(result: object, step: str, share: Collection[str] = ()) -> dict[st
     kind: type[Any] = type(result)
     if kind is dict or isinstance(result, Mapping):
         return _copy_items(cast("Mapping[object, object]", result), step, share)
-    if attrs.has(kind):
-        names = [field.name for field in attrs.fields(kind)]
-    elif dataclasses.is_dataclass(kind):
-        names = [field.name for field in dataclasses.fields(kind)]
-    else:
-        names = None
+    names = field_names(kind)
     if names is not None:
         return _copy_items({name: getattr(result, name) for name in names}, step, share)
     raise StepOutputError(

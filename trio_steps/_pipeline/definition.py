@@ -20,7 +20,7 @@ from trio_steps._core.errors import ConfigError
 from trio_steps._values.copying import copy_value
 
 from .call import Function
-from .contract.annotations import fields_of, is_typed_dict
+from .contract.records import arguments_of, is_typed_dict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from .context import MergePolicy
     from .contract.flow import Flow
+    from .contract.records import Inputs
     from .contract.shape import Shape
 
 ANY: Final = "*"
@@ -389,6 +390,7 @@ class Program:
       hooks: those of every run.
       codec: how the values in its checkpoints are written.
       done: what ``outputs`` was told; None if it was not.
+      inputs: what its input was told to be, if that declares keys.
       prefix: what its nodes' full names begin with, as far as that is known: it is built as a case of a branch.
     """
 
@@ -402,6 +404,7 @@ class Program:
     codec: Codec | None = None
     done: type[Any] | None = None
     prefix: str = ""
+    inputs: Inputs | None = None
 
     @functools.cached_property
     def row(self) -> Nodes:
@@ -433,15 +436,11 @@ class Program:
         done = self.done
         if done is None or is_typed_dict(done):
             return values
-        if attrs.has(done):
-            names = {field.name: field.alias for field in attrs.fields(done) if field.init}
-        else:
-            names = {name: name for name in fields_of(done) or ()}
-        return done(**{alias: values[name] for name, alias in names.items() if name in values})
+        arguments = arguments_of(done).items()
+        return done(**{argument.name: values[key] for key, argument in arguments if key in values})
 
     def result_inside(self, values: dict[str, object]) -> Any:
         """Return the result of a run inside another one; what makes an object of it does not get the other's values."""
         if self.done is None or is_typed_dict(self.done):
             return values
-        fields = fields_of(self.done) or ()
-        return self.result({name: copy_value(values[name]) for name in fields if name in values})
+        return self.result({key: copy_value(values[key]) for key in arguments_of(self.done) if key in values})

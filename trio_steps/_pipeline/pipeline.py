@@ -24,6 +24,7 @@ from .builder.options import check_name
 from .builder.steps import transform
 from .context import as_output
 from .contract.flow import Flow
+from .contract.records import Inputs
 from .definition import Hooks, Program, find, lines_of
 from .entry import PipelineEntry
 from .run.checkpoint import resumed
@@ -126,9 +127,9 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
 
         Args:
           name: what it is called; full names of its own steps don't have it.
-          inputs: a TypedDict, attrs class or dataclass whose fields are the keys of the input. By default anything
-            can be in it. It is for the checks of later steps and for type checkers; what a run is given is not
-            validated.
+          inputs: a TypedDict, attrs class, dataclass, pydantic model or msgspec struct whose fields are the keys of the
+            input. A mapping that lacks one is refused before the first step runs, unless the class has a default for
+            it, which is then the value. Values are not validated. By default anything can be in the input.
           share: keys whose values are handed to functions as they are, not copied.
           observers: called with every event of every run.
           on_step_complete: sync or async function, called with a `StepCompletion` after each step of each run.
@@ -149,6 +150,7 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
                 observers=observers_of(observers),
                 hooks=Hooks().plus(on_step_complete, on_error),
                 codec=codec,
+                inputs=Inputs.of(inputs),
             )
         )
 
@@ -355,7 +357,8 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
         """Prove that the pipeline produces `done`, and return one whose `run` is typed so.
 
         Args:
-          done: a TypedDict; or an attrs class or dataclass, of which `run` then returns an instance.
+          done: a TypedDict; or an attrs class, dataclass, pydantic model or msgspec struct, of which `run` then returns
+            an instance.
 
         Raises:
           ConfigError: a key of it may not be there, or not with its type.

@@ -27,8 +27,9 @@ from trio_steps._core.errors import ConfigError
 from trio_steps._core.signatures import signature
 from trio_steps._core.step import FunctionStep, Guarded, Step, close_unawaited
 
-from .contract.annotations import UNKNOWN, awaited, fields_of, is_typed_dict, members, resolve, type_name
+from .contract.annotations import UNKNOWN, awaited, members, resolve, type_name
 from .contract.flow import Need, key_of
+from .contract.records import fields_of, is_typed_dict
 from .contract.shape import ANYTHING, NOTHING, Key, Shape, Source, alternatives
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import dataclasses
 import inspect
 import sys
 import types
@@ -21,15 +20,10 @@ from typing import (
     NewType,
     Union,
     cast,
-    final,
     get_args,
     get_origin,
     get_type_hints,
 )
-
-import attrs
-
-from trio_steps._core.signatures import annotations_in
 
 UNKNOWN: Final[object] = Any
 """The type of what nobody annotated, or what can't be resolved: it fits everything."""
@@ -133,48 +127,6 @@ def unqualified(hint: object) -> tuple[object, bool | None]:
         if qualifier in ("Required", "NotRequired"):
             required = qualifier == "Required"
         hint = get_args(hint)[0]
-
-
-@final
-@attrs.frozen
-class Field:
-    """A field of a record, or a key of a ``TypedDict``, which may be missing if it is not `required`."""
-
-    type: object
-    required: bool = True
-
-
-def fields_of(record: object) -> dict[str, Field] | None:
-    """Return the fields of a ``TypedDict``, an attrs class or a dataclass; None if `record` is nothing of it."""
-    kind = get_origin(record) or record
-    if not isinstance(kind, type):
-        return None
-    if is_typed_dict(kind):
-        fields: dict[str, Field] = {}
-        always: frozenset[str] = cast("Any", kind).__required_keys__
-        for name, annotation in annotations_in(kind).items():
-            hint, required = unqualified(resolve(annotation, kind))
-            # the keys that Python itself finds required are wrong when the annotations are strings
-            fields[name] = Field(hint, name in always if required is None else required)
-        return fields
-    if attrs.has(kind):
-        return {field.name: Field(_field_type(kind, field.name, field.type)) for field in attrs.fields(kind)}
-    if dataclasses.is_dataclass(kind):
-        return {field.name: Field(_field_type(kind, field.name, field.type)) for field in dataclasses.fields(kind)}
-    return None
-
-
-def is_typed_dict(kind: object) -> bool:
-    """Tell whether `kind` is a ``TypedDict``, from whichever module."""
-    return isinstance(kind, type) and dict in kind.__mro__ and hasattr(kind, "__required_keys__")
-
-
-def _field_type(record: type, name: str, fallback: object) -> object:
-    for base in record.__mro__:
-        own = annotations_in(base)
-        if name in own:
-            return unqualified(resolve(own[name], base))[0]
-    return unqualified(resolve(inspect.Parameter.empty if fallback is None else fallback, record))[0]
 
 
 def awaited(returns: object) -> object:

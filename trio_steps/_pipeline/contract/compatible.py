@@ -14,7 +14,8 @@ from collections import abc
 from contextlib import suppress
 from typing import Any, Literal, NewType, TypeVar, cast, get_args, get_origin
 
-from .annotations import UNKNOWN, fields_of, is_typed_dict, members, supertype
+from .annotations import UNKNOWN, members, supertype
+from .records import fields_of, is_typed_dict
 
 _DEEP = 20
 """Types can be recursive; nobody looks further than this."""

@@ -20,8 +20,9 @@ import attrs
 from trio_steps._core.errors import WHOLE, ConfigError
 from trio_steps._core.results import Fulfilled, Rejected
 
-from .annotations import UNKNOWN, fields_of, members, type_name, union
+from .annotations import UNKNOWN, members, type_name, union
 from .compatible import fits
+from .records import Field, arguments_of, fields_of, is_typed_dict
 from .shape import NOTHING, Key, Shape, Source, alternatives, merge
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ class Flow:
         if isinstance(cls, type) and (cls is object or issubclass(cls, Mapping)):
             return Flow(Shape(outside=True))
         raise ConfigError(
-            f"inputs={inputs!r}: give a TypedDict, an attrs class or a dataclass whose fields are the keys of the "
-            "input, or Mapping if anything can be in it"
+            f"inputs={inputs!r}: give a TypedDict, an attrs class, a dataclass, a pydantic model or a msgspec struct, "
+            "whose fields are the keys of the input, or Mapping if anything can be in it"
         )
 
     def nested(self) -> Flow:
@@ -218,10 +219,12 @@ class Flow:
         fields = fields_of(done)
         if fields is None:
             raise ConfigError(
-                f"outputs({type_name(done)}): give a TypedDict, an attrs class or a dataclass whose fields are the "
-                "keys of the result"
+                f"outputs({type_name(done)}): give a TypedDict, an attrs class, a dataclass, a pydantic model or a "
+                "msgspec struct, whose fields are the keys of the result"
             )
         result = self.result
+        if not is_typed_dict(get_origin(done) or done):
+            fields = {key: Field(given.type, given.required) for key, given in arguments_of(done).items()}
         for name, field in fields.items():
             key = result.keys.get(name)
             what = f"outputs({type_name(done)}): the result"

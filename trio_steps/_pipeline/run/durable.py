@@ -85,7 +85,7 @@ async def _run(store: RunStore, run_id: str, program: Program, hooks: Hooks, *ar
         stored = await claim.read()
         if stored is None:
             saver = _Saver(claim, program, {})
-            entries = tuple(given) or (Entry(kind="inputs"),)
+            entries = tuple(given) or (Entry(kind="inputs", changes=as_input(None, program)),)
             await saver.begin(entries)
         else:
             try:

@@ -95,14 +95,20 @@ async def execute(program: Program, hooks: Hooks, entries: Sequence[Entry] | Non
 
 
 def as_input(inputs: object, program: Program) -> dict[str, object]:
-    """Return what a run of `program` begins with that is given `inputs`."""
+    """Return what a run of `program` begins with that is given `inputs`.
+
+    Raises:
+      TypeError: it is no mapping, and nothing that has fields.
+      StepInputError: it lacks a key that the pipeline declares.
+    """
     try:
-        return as_output(inputs, program.name, program.share)
+        given = as_output(inputs, program.name, program.share)
     except StepOutputError as error:
         raise TypeError(
             f"pipeline {program.name!r} takes a mapping with str keys, or an attrs or dataclass instance, "
             f"not {described(inputs)}"
         ) from error
+    return given if program.inputs is None else program.inputs.complete(given, program.name)
 
 
 @final
