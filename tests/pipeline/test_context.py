@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_steps._core.errors import KeyCollisionError, StepInputError, StepOutputError, listed
-from trio_steps._pipeline.context import Collision, Context, Output, Store, as_output, merge, patch
+from trio_steps._pipeline.context import Collision, Context, Output, Store, as_output, merge
 
 
 class Touchy:
@@ -49,7 +49,26 @@ def test_patch_is_what_is_new_or_changed() -> None:
     kept = object()
     before = {"same": [1], "changed": 1, "gone": 2, "object": kept, "other": object()}
     after = {"same": [1], "changed": True, "new": None, "object": kept, "other": object()}
-    assert patch(before, after) == {"changed": True, "new": None, "other": after["other"]}
+    store = Store(before, "the inputs").nested()
+    store.update(after, {})
+    assert store.patch() == {"changed": True, "new": None, "other": after["other"]}
+
+
+def test_patch_is_decided_once_if_it_is_asked_for_when_values_are_entered() -> None:
+    inner = Store({"a": 1, "b": 1, "c": 1}, "the inputs").nested()
+    inner.update({"a": 1, "b": 2}, {})
+    assert inner.decide({"a": 1, "b": 2}) == {"a"}
+    inner.update({"c": 1}, {})
+    assert inner.decide({"c": 1}, ()) == ()
+    assert inner.patch() == {"b": 2, "c": 1}
+    inner.update({"b": 1}, {})
+    assert inner.patch() == {"c": 1}
+    inner.update({"c": 1}, {})
+    assert inner.patch() == {}
+    inner.decide({"c": 1}, ())
+    inner.replace({"c": 1, "b": 2}, "step")
+    assert inner.patch() == {"b": 2}
+    assert Store({}, "the inputs").decide({"a": 1}) is None
 
 
 # The store
@@ -282,12 +301,6 @@ def test_merge_error_names_where_the_contexts_value_came_from() -> None:
     assert caught.value.sources == ("fetch", "a")
 
 
-@pytest.mark.parametrize("policy", ["error", "warn", "skip"])
-def test_merge_takes_an_equal_value_of_a_patch_for_no_change(policy) -> None:
-    result = merged({"x": [1]}, Output("a", {"x": [1], "y": 2}, is_patch=True), policy=policy)
-    assert (result.changes, result.collisions) == ({"y": 2}, ())
-
-
 def test_merge_takes_an_equal_value_of_a_function_for_a_collision() -> None:
     assert merged({"x": [1]}, Output("a", {"x": [1]}), policy="warn").collisions == (Collision("x", "the inputs", "a"),)
 
@@ -307,11 +320,6 @@ def test_merge_takes_different_values_of_two_patches_for_a_collision() -> None:
     outputs = [Output("a", {"x": [1]}, is_patch=True), Output("b", {"x": [2]}, is_patch=True)]
     with pytest.raises(KeyCollisionError):
         merged({}, *outputs, policy="error")
-
-
-def test_merge_lets_no_unchanged_value_of_a_patch_undo_a_siblings_change() -> None:
-    outputs = [Output("a", {"x": 2}), Output("b", {"x": 1}, is_patch=True)]
-    assert merged({"x": 1}, *outputs).changes == {"x": 2}
 
 
 @pytest.mark.parametrize("policy", ["override", "warn", "skip", "error"])

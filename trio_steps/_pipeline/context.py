@@ -30,11 +30,6 @@ MergePolicy: TypeAlias = Literal["override", "error", "warn", "skip"]
 """What happens to a key that is there already: the later value wins (override, warn), or the first (skip)."""
 
 
-def patch(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
-    """Return the keys of `after` that are not in `before`, or not with an equal value."""
-    return {key: value for key, value in after.items() if key not in before or not equal(before[key], value)}
-
-
 # The context
 
 
@@ -97,7 +92,7 @@ class Store(Mapping[str, object]):
     before it does.
     """
 
-    __slots__ = ("_base", "_origin", "_own", "_snapshot", "_sources", "_under")
+    __slots__ = ("_base", "_origin", "_own", "_same", "_snapshot", "_sources", "_under")
 
     def __init__(self, values: dict[str, object], source: str, under: Snapshot | None = None) -> None:
         """Take over `values`, which came from `source`; see `nested` for `under`."""
@@ -106,6 +101,7 @@ class Store(Mapping[str, object]):
         self._origin = source
         self._under = under  # what a patch is relative to
         self._base = under  # what can be seen; a transform hides it
+        self._same: dict[str, bool] = {}  # what is decided of keys: whether they are as they were in `under`
         self._snapshot: weakref.ref[Snapshot] | None = None
 
     def __getitem__(self, key: str) -> object:
@@ -142,6 +138,8 @@ class Store(Mapping[str, object]):
         """Enter `changes`, whose values came from `sources`. It can't fail."""
         if self._snapshot is not None:
             self._let_go(self._snapshot)
+        if self._same:
+            self._same = {key: same for key, same in self._same.items() if key not in changes}
         self._own.update(changes)
         self._sources.update(sources)
 
@@ -149,6 +147,8 @@ class Store(Mapping[str, object]):
         """Enter `changes`, all of which came from `source`. It can't fail."""
         if self._snapshot is not None:
             self._let_go(self._snapshot)
+        if self._same:
+            self._same = {key: same for key, same in self._same.items() if key not in changes}
         self._own.update(changes)
         sources = self._sources
         for key in changes:
@@ -164,6 +164,7 @@ class Store(Mapping[str, object]):
         """Hold `values` of `source` and nothing else, as after a transform; what is around a nested store is hidden."""
         self._own = values
         self._sources = {}
+        self._same = {}
         self._origin = source
         self._base = None
         self._snapshot = None
@@ -172,9 +173,36 @@ class Store(Mapping[str, object]):
         """Return a store for a nested pipeline: it sees what this one holds, and keeps its changes to itself."""
         return Store({}, "", self.now())
 
+    def _unchanged(self, changes: Mapping[str, object]) -> frozenset[str]:
+        under: Mapping[str, object] = self._under or {}
+        return frozenset(key for key, value in changes.items() if key in under and equal(under[key], value))
+
+    def decide(self, changes: Mapping[str, object], unchanged: Collection[str] | None = None) -> Collection[str] | None:
+        """Decide which keys of `changes`, which were entered last, are in no patch: they are as this store began.
+
+        Of a run that is recorded this is decided as soon as a step has run. What the values are equal to when they
+        have been written and read makes no difference any more.
+
+        Args:
+          changes: keys and values.
+          unchanged: what was decided before; None: find out.
+
+        Returns:
+          what was decided; None if there is no patch.
+        """
+        if self._under is None:
+            return None
+        if unchanged is None:
+            unchanged = self._unchanged(changes)
+        for key in changes:
+            self._same[key] = key in unchanged
+        return unchanged
+
     def patch(self) -> dict[str, object]:
         """Return the keys that are new or changed since this store began, at a price per key that was written."""
-        return patch({} if self._under is None else self._under, self._own)
+        own, decided = self._own, self._same
+        unchanged = self._unchanged({key: value for key, value in own.items() if key not in decided})
+        return {key: value for key, value in own.items() if key not in unchanged and not decided.get(key)}
 
 
 @public
@@ -263,8 +291,8 @@ class Merged:
 def merge(context: Store, outputs: Iterable[Output], policy: MergePolicy, step: str) -> Merged:
     """Decide what `outputs`, in the order of the functions they come from, change in `context`. Nothing is changed yet.
 
-    The policy applies among the outputs, then against the context. In a patch, a value that equals the context's
-    is no change, and one that equals an earlier output's is no collision.
+    The policy applies among the outputs, then against the context. In a patch, a value that equals an earlier
+    output's is no collision; one that equals the context's is not in it.
 
     Raises:
       KeyCollisionError: a key collides and `policy` is "error".
@@ -284,8 +312,6 @@ def merge(context: Store, outputs: Iterable[Output], policy: MergePolicy, step: 
     for output in outputs:
         source = output.source
         for key, value in output.values.items():
-            if output.is_patch and key in context and equal(context[key], value):
-                continue
             if key in changes and (
                 (output.is_patch and equal(changes[key], value)) or not collide(key, sources[key], source)
             ):

@@ -70,8 +70,13 @@ class Checkpoint:
         """What had happened up to the moment of the checkpoint."""
         return tuple(self._journal[: self._length])
 
+    @property
+    def _last(self) -> str:
+        steps = [entry.step for entry in self.entries[-1:]]
+        return (steps and steps[0]) or "the inputs"
+
     def __repr__(self) -> str:
-        return f"<Checkpoint of {self.pipeline!r} after {self._journal[self._length - 1].step or 'the inputs'!r}>"
+        return f"<Checkpoint of {self.pipeline!r} after {self._last!r}>"
 
     def to_json(self) -> str:
         """Return the checkpoint as text, all of it ASCII.
@@ -195,6 +200,8 @@ def _write_entry(entry: Entry, codec: Codec | None) -> JSON:
     }
     if entry.sources:
         written["sources"] = {_text(key): _text(source) for key, source in entry.sources.items()}
+    if entry.same is not None:
+        written["same"] = sorted(map(_text, entry.same))
     if entry.is_patch:
         written["is_patch"] = True
     if entry.case is not None:
@@ -244,6 +251,7 @@ def _read_entry(written: JSON, codec: Codec | None, known: dict[str, object]) ->
             step=step,
             changes={key: _read_value(tree, codec, step, key, known) for key, tree in written["changes"].items()},
             sources=dict(written.get("sources", {})),
+            same=frozenset(written["same"]) if "same" in written else None,
             is_patch=written.get("is_patch", False),
             case=written.get("case"),
             error=cast("Exception", _read_value(written["error"], codec, step, None, known))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast, final
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 EntryKind: TypeAlias = Literal["inputs", "done", "skipped", "rejected", "begun", "passed", "taken", "transform"]
@@ -29,6 +29,8 @@ class Entry:
       step: the full name of the step; empty for the inputs.
       changes: the keys that the step set, and their values; nobody changes these any more.
       sources: where the values came from, for keys whose source is not the step itself.
+      same: the keys in `changes` whose values are what they were when the pipeline began that the step is in; None if
+        that is still to be decided.
       is_patch: `changes` come from a nested pipeline or a branch and are still to be merged.
       case: the name of the case of a branch, or the id of an element of a for_each, whose name `step` is then.
       error: what a member of a parallel step failed with.
@@ -38,6 +40,7 @@ class Entry:
     step: str = ""
     changes: Mapping[str, object] = attrs.field(factory=dict[str, object])
     sources: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    same: Collection[str] | None = None
     is_patch: bool = False
     case: str | None = None
     error: Exception | None = None

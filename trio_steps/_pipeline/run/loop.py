@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from trio_steps._pipeline.context import Collision
     from trio_steps._pipeline.definition import Hooks, Node, Nodes, Program
 
+    from .journal import EntryKind
+
 
 class _Then(Enum):
     """What comes after a node."""
@@ -246,10 +248,7 @@ class PipelineRun:
         if record:
             if since is not None:
                 self.journal.forget(name, since)
-            others = {key: source for key, source in sources.items() if source != name}
-            self.journal.entries.append(
-                Entry(kind="transform" if node.transforms else "done", step=name, changes=changes, sources=others)
-            )
+            self._record(node, store, name, changes, sources)
         if audience.complete:
             await self.reporter.completed(audience, name, start, store.now())
         return _NEXT
@@ -392,12 +391,21 @@ class PipelineRun:
 
     # What is recorded
 
+    def _record(
+        self, node: Node, store: Store, name: str, changes: dict[str, object], sources: Mapping[str, str]
+    ) -> None:
+        same = store.decide(changes)
+        others = {key: source for key, source in sources.items() if source != name}
+        kind: EntryKind = "transform" if node.transforms else "done"
+        self.journal.entries.append(Entry(kind=kind, step=name, changes=changes, sources=others, same=same))
+
     def _redo(self, entry: Entry, store: Store) -> None:
         name = entry.step
         if entry.kind == "transform":
             store.replace(dict(entry.changes), name)
         elif entry.kind == "done":
             store.update(entry.changes, {key: entry.sources.get(key, name) for key in entry.changes})
+        store.decide(entry.changes, entry.same)
 
 
 def _value(ran: tuple[object, bool]) -> object:

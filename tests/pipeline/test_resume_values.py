@@ -1,0 +1,205 @@
+"""A run that is resumed comes to what the run came to, whatever the values are.
+
+A value may be passed on as it is, made anew so that it looks the same, or replaced. What of these is a change is
+decided when the step has run; after that the values have been written and read, and may be other objects.
+"""
+
+from __future__ import annotations
+
+import base64
+import pickle
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from pathlib import PurePosixPath
+from typing import Any
+from uuid import UUID
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from trio_steps import Checkpoint, KeyCollisionError, Pipeline
+from trio_steps.store import StoredRun
+
+unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+
+
+class Color(Enum):
+    RED = 1
+    BLUE = 2
+
+
+@dataclass
+class Item:
+    price: Any
+
+
+@attrs.frozen
+class Key:
+    id: Any
+
+
+class Thing:
+    """Equal to itself only; a codec can write it."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __repr__(self):
+        return f"Thing({self.name!r})"
+
+
+class PickleCodec:
+    def dumps(self, value, /):
+        return base64.b64encode(pickle.dumps(value)).decode()
+
+    def loads(self, text, /):
+        return pickle.loads(base64.b64decode(text))
+
+
+MAKERS = {
+    "nan": lambda n: float("nan") if n == 0 else float(n),
+    "zero": lambda n: [0.0, -0.0, 1.0][n],
+    "decimal": lambda n: Decimal(["1.5", "1.50", "NaN"][n]),
+    "datetime": lambda n: datetime(2026, 1, 1 + n, tzinfo=UTC),
+    "date": lambda n: date(2026, 1, 1 + n),
+    "delta": lambda n: timedelta(n),
+    "uuid": lambda n: UUID(int=n),
+    "path": lambda n: PurePosixPath(str(n)),
+    "fraction": lambda n: Fraction(n, 3),
+    "enum": lambda n: [Color.RED, Color.BLUE, None][n],
+    "error": lambda n: ValueError(n),
+    "list": lambda n: [n, [float("nan")]],
+    "dict": lambda n: {(n, Decimal(1)): {0.0 * -n}},
+    "item": lambda n: Item([n]),
+    "key": lambda n: {Key(n)},
+    "text": lambda n: "a" * n,
+}
+
+
+def look(value):
+    """Return text that tells a value from others as far as a user can."""
+    return repr(value)
+
+
+def step_of(kind, way, number):
+    """Return a step that replaces the value, makes one that looks the same, or passes on the one that it has got."""
+    make = MAKERS.get(kind, Thing)
+    if way == "pass":
+        return lambda v: {"v": v}
+    if way == "swap":
+        return lambda v, w: {"v": w, "w": v}
+    return lambda: {"v": make(number)}
+
+
+ways = st.tuples(st.sampled_from(["make", "pass", "swap"]), st.integers(0, 2))
+rows = st.lists(ways, min_size=1, max_size=3)
+plans = st.tuples(st.lists(rows, min_size=1, max_size=3), st.sampled_from(["override", "error", "skip"]))
+
+
+def pipeline_of(kind, plan, codec=None):
+    members, policy = plan
+    inner = []
+    for number, row in enumerate(members):
+        p = Pipeline(f"m{number}")
+        for way, n in row:
+            p = p.step(step_of(kind, way, n))
+        inner.append(p.step("last", lambda: {"z": 1}))
+    outer = Pipeline("p", codec=codec).step("group", *inner, mode="all", merge_policy=policy, on_error="continue")
+    return outer.step("alone", inner[0], merge_policy=policy, on_error="continue").step("end", lambda v: {"end": v})
+
+
+async def check(kind, plan, same, codec=None):
+    make = MAKERS.get(kind, Thing)
+    first = make(0)
+    inputs = {"v": first, "w": first if same else make(0)}
+    pipeline = pipeline_of(kind, plan, codec)
+    saved = []
+
+    def save(event):
+        if codec is not None or kind != "thing":
+            saved.append((event.name, event.checkpoint.to_json()))
+
+    forgiven = []
+    whole = await pipeline.run(inputs, on_step_complete=save, on_error=lambda name, error: forgiven.append(type(error)))
+    assert look(await pipeline.run(inputs, on_error=lambda *_: None)) == look(whole)
+    assert set(forgiven) <= {KeyCollisionError}
+    for name, text in saved:
+        resumed = await pipeline.resume(Checkpoint.from_json(text, codec=codec), on_error=lambda *_: None)
+        assert look(resumed) == look(whole), f"resumed after {name}"
+
+
+def run(*args):
+    trio.run(check, *args, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+@unhurried
+@given(st.sampled_from(sorted(MAKERS)), plans, st.booleans())
+def test_resumed_run_is_the_run_for_every_value(kind, plan, same) -> None:
+    run(kind, plan, same)
+
+
+@unhurried
+@given(st.sampled_from(["thing", *sorted(MAKERS)]), plans, st.booleans())
+def test_resumed_run_is_the_run_for_every_value_behind_a_codec(kind, plan, same) -> None:
+    run(kind, plan, same, PickleCodec())
+
+
+@pytest.mark.parametrize("kind", sorted(MAKERS))
+async def test_value_that_is_made_anew_and_looks_the_same_is_a_change_only_if_it_is_a_thing(kind) -> None:
+    """Whether a step could tell it from the old one."""
+    make = MAKERS[kind]
+    inner = Pipeline("i").step("again", lambda: {"v": make(0)}).step("z", lambda: {"z": 1})
+    outer = Pipeline("o").step("i", inner, merge_policy="error")
+    if kind == "error":
+        with pytest.raises(KeyCollisionError):
+            await outer.run({"v": make(0)})
+    else:
+        assert look(await outer.run({"v": make(0)})) == look({"v": make(0), "z": 1})
+
+
+class Kept:
+    """A store that keeps one run, and dies after a number of saves."""
+
+    def __init__(self):
+        self.stored = None
+
+    def claim(self, run_id):
+        return self
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        pass
+
+    async def read(self):
+        return self.stored
+
+    async def write(self, change):
+        parts = {} if self.stored is None else dict(self.stored.parts)
+        for number in change.dropped:
+            del parts[number]
+        self.stored = StoredRun(status=change.status, parts={**parts, **change.parts})
+
+
+async def test_durable_run_that_died_comes_to_what_the_run_comes_to() -> None:
+    change = Pipeline("change").step("half", lambda: {"score": 0.5})
+    tidy = Pipeline("tidy").step("echo", lambda score: {"score": score}).step("later", lambda: {"z": 1})
+    p = Pipeline("p").step("both", change, tidy).step("end", lambda score: {"end": score})
+
+    def die(event):
+        if event.name == "both/tidy/echo":
+            raise KeyboardInterrupt
+
+    store = Kept()
+    with pytest.raises(BaseException, match=r".*") as caught:
+        await p.run({"score": float("nan")}, store=store, run_id="r", on_step_complete=die)
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert (await p.run(store=store, run_id="r"))["end"] == 0.5
