@@ -74,7 +74,6 @@ MAKERS = {
     "path": lambda n: PurePosixPath(str(n)),
     "fraction": lambda n: Fraction(n, 3),
     "enum": lambda n: [Color.RED, Color.BLUE, None][n],
-    "error": lambda n: ValueError(n),
     "list": lambda n: [n, [float("nan")]],
     "dict": lambda n: {(n, Decimal(1)): {0.0 * -n}},
     "item": lambda n: Item([n]),
@@ -83,14 +82,23 @@ MAKERS = {
 }
 
 
+def maker(kind, place):
+    """Return what makes values; things are marked by where that is, for what is written alike is read as one."""
+    if kind == "error":
+        return lambda n: ValueError(n, place)
+    if kind == "thing":
+        return lambda n: Thing((n, place))
+    return MAKERS[kind]
+
+
 def look(value):
     """Return text that tells a value from others as far as a user can."""
     return repr(value)
 
 
-def step_of(kind, way, number):
+def step_of(kind, way, number, place):
     """Return a step that replaces the value, makes one that looks the same, or passes on the one that it has got."""
-    make = MAKERS.get(kind, Thing)
+    make = maker(kind, place)
     if way == "pass":
         return lambda v: {"v": v}
     if way == "swap":
@@ -106,28 +114,27 @@ plans = st.tuples(st.lists(rows, min_size=1, max_size=3), st.sampled_from(["over
 def pipeline_of(kind, plan, codec=None):
     members, policy = plan
     inner = []
-    for number, row in enumerate(members):
+    for number, row in enumerate([*members, members[0]]):
         p = Pipeline(f"m{number}")
-        for way, n in row:
-            p = p.step(step_of(kind, way, n))
+        for place, (way, n) in enumerate(row):
+            p = p.step(step_of(kind, way, n, (number, place)))
         inner.append(p.step("last", lambda: {"z": 1}))
-    outer = Pipeline("p", codec=codec).step("group", *inner, mode="all", merge_policy=policy, on_error="continue")
-    return outer.step("alone", inner[0], merge_policy=policy, on_error="continue").step("end", lambda v: {"end": v})
+    outer = Pipeline("p", codec=codec).step("group", *inner[:-1], mode="all", merge_policy=policy, on_error="continue")
+    return outer.step("alone", inner[-1], merge_policy=policy, on_error="continue").step("end", lambda v: {"end": v})
 
 
 async def check(kind, plan, same, codec=None):
-    make = MAKERS.get(kind, Thing)
-    first = make(0)
-    inputs = {"v": first, "w": first if same else make(0)}
+    first = maker(kind, "v")(0)
+    inputs = {"v": first, "w": first if same else maker(kind, "w")(0)}
     pipeline = pipeline_of(kind, plan, codec)
     saved = []
 
-    def save(event):
-        if codec is not None or kind != "thing":
-            saved.append((event.name, event.checkpoint.to_json()))
-
     forgiven = []
-    whole = await pipeline.run(inputs, on_step_complete=save, on_error=lambda name, error: forgiven.append(type(error)))
+    whole = await pipeline.run(
+        inputs,
+        on_step_complete=lambda event: saved.append((event.name, event.checkpoint.to_json())),
+        on_error=lambda name, error: forgiven.append(type(error)),
+    )
     assert look(await pipeline.run(inputs, on_error=lambda *_: None)) == look(whole)
     assert set(forgiven) <= {KeyCollisionError}
     for name, text in saved:
@@ -140,21 +147,21 @@ def run(*args):
 
 
 @unhurried
-@given(st.sampled_from(sorted(MAKERS)), plans, st.booleans())
+@given(st.sampled_from(["error", *sorted(MAKERS)]), plans, st.booleans())
 def test_resumed_run_is_the_run_for_every_value(kind, plan, same) -> None:
     run(kind, plan, same)
 
 
 @unhurried
-@given(st.sampled_from(["thing", *sorted(MAKERS)]), plans, st.booleans())
+@given(st.sampled_from(["thing", "error", *sorted(MAKERS)]), plans, st.booleans())
 def test_resumed_run_is_the_run_for_every_value_behind_a_codec(kind, plan, same) -> None:
     run(kind, plan, same, PickleCodec())
 
 
-@pytest.mark.parametrize("kind", sorted(MAKERS))
+@pytest.mark.parametrize("kind", ["error", *sorted(MAKERS)])
 async def test_value_that_is_made_anew_and_looks_the_same_is_a_change_only_if_it_is_a_thing(kind) -> None:
     """Whether a step could tell it from the old one."""
-    make = MAKERS[kind]
+    make = maker(kind, "")
     inner = Pipeline("i").step("again", lambda: {"v": make(0)}).step("z", lambda: {"z": 1})
     outer = Pipeline("o").step("i", inner, merge_policy="error")
     if kind == "error":

@@ -29,6 +29,7 @@ from trio_steps._core.public import public
 from trio_steps._pipeline.definition import ANY, Branch, Each, find
 from trio_steps._values.codec import decode, encode, is_object
 from trio_steps._values.described import described
+from trio_steps._values.kinds import kind_of
 from trio_steps._values.scalars import is_plain
 
 from .journal import Entry, EntryKind
@@ -268,9 +269,11 @@ def _read_value(tree: JSON, codec: Codec | None, step: str, key: str | None, kno
     if codec is None:
         return decode(tree, step=step, key=key, known=known)
     try:
-        return codec.loads(tree)
+        value: object = codec.loads(tree)
     except Exception as error:
         raise CheckpointError(f"the codec can't read it: {described(error)}", step, key) from error
+    # A thing is equal to itself only. What is written alike is read as one: it may have been passed on, see `decode`.
+    return known.setdefault(tree, value) if kind_of(type(value)) is None else value
 
 
 def resumed(program: Program, checkpoint: Checkpoint, overrides: Mapping[str, object]) -> tuple[Entry, ...]:
