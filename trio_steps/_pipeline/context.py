@@ -177,6 +177,15 @@ class Store(Mapping[str, object]):
         under: Mapping[str, object] = self._under or {}
         return frozenset(key for key, value in changes.items() if key in under and equal(under[key], value))
 
+    def seen_with(self, given: Mapping[str, object], sources: Mapping[str, str], missing: Collection[str]) -> Store:
+        """Return a store that holds what this one does, but `given` of `sources`, and no key in `missing`."""
+        store = self.nested()
+        if any(key in self for key in missing):
+            store = Store({key: self[key] for key in self if key not in missing}, "")
+            store.update({}, {key: self.source_of(key) for key in store})
+        store.update(given, sources)
+        return store
+
     def decide(self, changes: Mapping[str, object], unchanged: Collection[str] | None = None) -> Collection[str] | None:
         """Decide which keys of `changes`, which were entered last, are in no patch: they are as this store began.
 

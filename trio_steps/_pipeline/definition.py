@@ -285,8 +285,10 @@ def find(nodes: Nodes, name: str, prefix: str = "") -> Node | None:
             return node
         for infix, row in node.inner():
             inside = own + infix
-            if isinstance(node.body, Each):  # of whichever element
-                inside = f"{own}/{name[len(own) + 1 :].partition('/')[0]}/"
+            if isinstance(node.body, (Each, Repeat)):  # whichever element or round it is of
+                id = name[len(own) + 1 :].partition("/")[0]
+                numbered = isinstance(node.body, Each) or (id.isdecimal() and f"{own}/{id}" != name)
+                inside = f"{own}/{id}/" if numbered else inside
             if name.startswith(inside):
                 return find(row, name, inside)
     return None

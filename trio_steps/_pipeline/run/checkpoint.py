@@ -10,6 +10,8 @@ until it is used, and shows the moment it was made at. A run is resumed by takin
     rejected    a member of a parallel step failed with `error`, and the step went on
     begun       the condition of the step holds, and is not asked again
     passed      the case named `case` of the branch does not hold, and is not asked again
+    round       the round numbered `case` of a repeat is done, and the rounds up to it have put `changes` into the
+                context that the next one sees; `answer` tells whether it was the last one
     taken       the branch took the case named `case`, which is not asked again
     transform   the step replaced the context of the pipeline it is in by `changes`
 
@@ -26,7 +28,7 @@ import attrs
 
 from trio_steps._core.errors import CheckpointError
 from trio_steps._core.public import public
-from trio_steps._pipeline.definition import ANY, Branch, Each, find
+from trio_steps._pipeline.definition import ANY, Branch, Each, Group, find
 from trio_steps._values.codec import decode, encode, is_object
 from trio_steps._values.described import described
 from trio_steps._values.kinds import kind_of
@@ -74,7 +76,7 @@ class Checkpoint:
     @property
     def _last(self) -> str:
         steps = [entry.step for entry in self.entries[-1:]]
-        return (steps and steps[0]) or "the inputs"
+        return steps[0] if steps and steps[0] else "the inputs"
 
     def __repr__(self) -> str:
         return f"<Checkpoint of {self.pipeline!r} after {self._last!r}>"
@@ -167,7 +169,7 @@ def _read(text: str, codec: Codec | None, known: dict[str, object]) -> Checkpoin
 
 
 def _of_any_element(name: str, rows: Collection[str]) -> str:
-    """Return the full name of a step as the pipeline has it, which does not know the ids of elements.
+    """Return the full name of a step as the pipeline has it, which knows no ids of elements and no numbers of rounds.
 
     Args:
       name: the full name in a run.
@@ -176,9 +178,12 @@ def _of_any_element(name: str, rows: Collection[str]) -> str:
     path = ""
     *around, last = name.split("/")
     for id in around:
-        path += f"/{id}" if path else id
-        if path not in rows:
-            path = path[: -len(id)] + ANY
+        deeper = f"{path}/{id}" if path else id
+        of_any = f"{path}/{ANY}"
+        if deeper in rows:
+            path = deeper
+        elif of_any in rows:
+            path = of_any
     return f"{path}/{last}" if path else last
 
 
@@ -205,6 +210,10 @@ def _write_entry(entry: Entry, codec: Codec | None) -> JSON:
         written["same"] = sorted(map(_text, entry.same))
     if entry.is_patch:
         written["is_patch"] = True
+    if entry.overridden:
+        written["overridden"] = sorted(map(_text, entry.overridden))
+    if entry.answer:
+        written["answer"] = True
     if entry.case is not None:
         written["case"] = _text(entry.case)
     if entry.error is not None:
@@ -254,7 +263,9 @@ def _read_entry(written: JSON, codec: Codec | None, known: dict[str, object]) ->
             sources=dict(written.get("sources", {})),
             same=frozenset(written["same"]) if "same" in written else None,
             is_patch=written.get("is_patch", False),
+            overridden=frozenset(written.get("overridden", ())),
             case=written.get("case"),
+            answer=written.get("answer", False),
             error=cast("Exception", _read_value(written["error"], codec, step, None, known))
             if "error" in written
             else None,
@@ -301,7 +312,7 @@ def resumed(program: Program, checkpoint: Checkpoint, overrides: Mapping[str, ob
                 f"the branch took the case {entry.case!r}, which the pipeline doesn't have", entry.step
             )
         kept.append(entry)
-    return _overridden(kept, overrides)
+    return _overridden(kept, overrides, program.nodes)
 
 
 def _is_of_another_element(nodes: Nodes, entry: Entry, overrides: Mapping[str, object]) -> bool:
@@ -317,18 +328,31 @@ def _is_of_another_element(nodes: Nodes, entry: Entry, overrides: Mapping[str, o
     return False
 
 
-def _overridden(entries: Sequence[Entry], overrides: Mapping[str, object]) -> tuple[Entry, ...]:
+def _overridden(entries: Sequence[Entry], overrides: Mapping[str, object], nodes: Nodes) -> tuple[Entry, ...]:
     """Return what would be in the journal if `overrides` had been in the context all along.
 
     They stand where a context begins, so that everything inside sees them, and nowhere else: so there is nothing
-    to merge.
+    to merge. Members of a flow keep theirs, with other values: siblings take them from there.
     """
     result: list[Entry] = []
     for entry in entries:
         changes = {key: value for key, value in entry.changes.items() if key not in overrides}
+        overridden = entry.overridden
         if entry.kind in ("inputs", "transform"):
             changes.update(overrides)
         elif entry.case is not None:  # an element of a for_each, under the name of the whole
             changes = dict(entry.changes)
-        result.append(attrs.evolve(entry, changes=changes))
+        elif len(changes) < len(entry.changes) and _is_in_flow(nodes, entry):
+            changes = {key: overrides.get(key, value) for key, value in entry.changes.items()}
+            overridden = {*overridden, *overrides}
+        same = (
+            None if entry.same is None else {*entry.same, *overrides}
+        )  # they are in every context, so nothing changes
+        result.append(attrs.evolve(entry, changes=changes, same=same, overridden=overridden))
     return tuple(result)
+
+
+def _is_in_flow(nodes: Nodes, entry: Entry) -> bool:
+    """Tell whether `entry` is of a member of a flow."""
+    around = find(nodes, entry.step.rpartition("/")[0])
+    return around is not None and isinstance(around.body, Group) and around.body.mode == "flow"

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 
-EntryKind: TypeAlias = Literal["inputs", "done", "skipped", "rejected", "begun", "passed", "taken", "transform"]
+EntryKind: TypeAlias = Literal[
+    "inputs", "done", "skipped", "rejected", "begun", "passed", "taken", "round", "transform"
+]
 """What happened to a step: see the top of the module."""
 
 
@@ -32,7 +34,11 @@ class Entry:
       same: the keys in `changes` whose values are what they were when the pipeline began that the step is in; None if
         that is still to be decided.
       is_patch: `changes` come from a nested pipeline or a branch and are still to be merged.
-      case: the name of the case of a branch, or the id of an element of a for_each, whose name `step` is then.
+      overridden: the keys in `changes` that are there for siblings in a flow only, which take keys from the step: they
+        were overridden, and the context has them.
+      case: the name of the case of a branch, or the id of an element of a for_each or the number of a round, whose name
+        `step` is then.
+      answer: whether that was the last round.
       error: what a member of a parallel step failed with.
     """
 
@@ -42,7 +48,9 @@ class Entry:
     sources: Mapping[str, str] = attrs.field(factory=dict[str, str])
     same: Collection[str] | None = None
     is_patch: bool = False
+    overridden: Collection[str] = ()
     case: str | None = None
+    answer: bool = False
     error: Exception | None = None
 
 
@@ -57,11 +65,12 @@ class Journal:
       done: the entries of what was done, or skipped, or has failed and was forgiven.
       passed: of a branch, the cases that did not hold.
       taken: the cases that branches took.
+      rounds: of a repeat, the entry of the last round that was done.
       elements: of a for_each, the entries of the elements that were done, by their ids.
       begun: the steps whose condition held, and the containers in which something was done.
     """
 
-    __slots__ = ("begun", "done", "elements", "entries", "forgotten", "passed", "resumes", "taken")
+    __slots__ = ("begun", "done", "elements", "entries", "forgotten", "passed", "resumes", "rounds", "taken")
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         """Begin with `entries`; the first tells what the input is."""
@@ -71,6 +80,7 @@ class Journal:
         self.done: dict[str, Entry] = {}
         self.passed: dict[str, set[str]] = {}
         self.taken: dict[str, str] = {}
+        self.rounds: dict[str, Entry] = {}
         self.elements: dict[str, dict[str, Entry]] = {}
         self.begun: set[str] = set()
         for entry in entries[1:]:
@@ -82,6 +92,8 @@ class Journal:
                 self.taken[entry.step] = cast("str", entry.case)
             elif entry.kind == "passed":
                 self.passed.setdefault(entry.step, set()).add(cast("str", entry.case))
+            elif entry.kind == "round":
+                self.rounds[entry.step] = entry
             elif entry.case is not None:
                 self.elements.setdefault(entry.step, {})[entry.case] = entry
             around = entry.step.rpartition("/")[0]
@@ -92,6 +104,16 @@ class Journal:
     def mark(self) -> int:
         """Return what `forget` has to be told about what begins now."""
         return 0 if self.resumes else len(self.entries) + self.forgotten
+
+    def end_round(self, entry: Entry, since: int) -> None:
+        """Enter a round that is done, in the place of the one before it and of what was done in it.
+
+        Args:
+          entry: the round.
+          since: the `mark` of the beginning of the first round.
+        """
+        self.forget(entry.step, since)
+        self.entries.append(entry)
 
     def forget(self, name: str, since: int) -> None:
         """Forget what happened inside the step `name`: it failed, or is done as a whole. That it began stays true.
@@ -112,7 +134,7 @@ class Journal:
             self.entries = self.entries[:start] + kept
             self.forgotten += len(later) - len(kept)
         if self.begun:
-            for known in (self.done, self.passed, self.taken, self.elements):
+            for known in (self.done, self.passed, self.taken, self.rounds, self.elements):
                 for step in [step for step in known if is_inside(step)]:
                     del known[step]
             self.begun = {step for step in self.begun if not step.startswith(inside)}

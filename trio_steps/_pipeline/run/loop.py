@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 import trio
 
-from trio_steps._core.errors import CircuitOpenError, StepOutputError, name_step
+from trio_steps._core.errors import CircuitOpenError, LoopLimitError, StepOutputError, name_step
 from trio_steps._core.events import KeyOverridden, StepCancelled, StepSkipped, StepStarted, quietly
 from trio_steps._core.observers import Observers, logger
 from trio_steps._core.policies import in_time
@@ -32,7 +32,7 @@ from trio_steps._core.scope import Scope, current, current_scope, scope_of
 from trio_steps._core.step import observe_end, type_of
 from trio_steps._pipeline.call import Function, call, output_of, replacement_of
 from trio_steps._pipeline.context import Output, Store, as_output, merge
-from trio_steps._pipeline.definition import Branch, Each, Group, Row
+from trio_steps._pipeline.definition import Branch, Each, Group, Repeat, Row
 from trio_steps._values.copying import copy_value
 from trio_steps._values.described import described
 
@@ -111,6 +111,12 @@ def as_input(inputs: object, program: Program) -> dict[str, object]:
             f"not {described(inputs)}"
         ) from error
     return given if program.inputs is None else program.inputs.complete(given, program.name)
+
+
+def _tell_stopped(observe: Observers, scope: Scope, start: float) -> None:
+    now = trio.current_time()
+    reason = "the run was stopped"
+    observe(StepCancelled(name=scope.name, time=now, scope=scope, duration=now - start, reason=reason))
 
 
 @final
@@ -236,10 +242,7 @@ class PipelineRun:
             raise
         if not complete:
             if observe is not None:
-                now = trio.current_time()
-                reason = "the run was stopped"
-                event = StepCancelled(name=scope.name, time=now, scope=scope, duration=now - start, reason=reason)
-                observe(event)
+                _tell_stopped(observe, scope, start)
             return _Then.STOP
         if observe is not None:
             observe_end(observe, scope, start, None)
@@ -272,6 +275,8 @@ class PipelineRun:
                 return await EachAttempt(self, body, store, name, audience).outputs()
             if isinstance(body, Branch):
                 return await self._branch(body, store, name, scope, audience)
+            if isinstance(body, Repeat):
+                return await self._repeat(body, store, name, scope, audience, since)
             return await self.nested(cast("Nodes", body), store, name, scope, audience)
         except BaseException:
             self._failed_inside.add(name)
@@ -309,6 +314,78 @@ class PipelineRun:
             self.journal.entries.append(Entry(kind="taken", step=name, case=case.id))
         inside = scope_of(case.id, scope, scope.state, scope.observers, scope.lease)
         return await self.nested(case.nodes, store, f"{name}/{case.id}", inside, audience)
+
+    async def _repeat(
+        self, body: Repeat, store: Store, name: str, scope: Scope, audience: Audience, since: int
+    ) -> tuple[list[Output], bool]:
+        """Run rounds until one is the last; each sees what those before it have changed."""
+        inner = store.nested()
+        number, over = 0, False
+        done = self.journal.rounds.get(name)
+        if done is not None:
+            number, over = int(cast("str", done.case)), done.answer
+            inner.update(done.changes, done.sources)
+            inner.decide(done.changes, done.same)
+        complete = True
+        while complete and not over:
+            if number == body.at_most:
+                if body.on_limit == "raise":
+                    raise LoopLimitError(scope.name, number)
+                break
+            number += 1
+            complete, over = await self._round(body, number, inner, name, scope, audience, since)
+        current.set(scope)
+        return [Output(name, inner.patch(), is_patch=True)], complete
+
+    async def _round(
+        self, body: Repeat, number: int, store: Store, name: str, around: Scope, audience: Audience, since: int
+    ) -> tuple[bool, bool]:
+        """Run a round; return whether it is complete, and whether it is the last."""
+        observe = around.observers
+        scope = scope_of(str(number), around, around.state, observe, around.lease)
+        own = f"{name}/{number}"
+        start = trio.current_time()
+        if observe is not None:
+            observe(StepStarted(name=scope.name, time=start, scope=scope))
+        inner = store.nested()
+        try:
+            complete = await self.inner_row(body.nodes, inner, f"{own}/", scope, audience)
+            current.set(scope)
+            sources = inner.now().sources
+            patch = inner.patch()
+            store.update(patch, {key: sources.get(key, own) for key in patch})
+            if not complete:
+                if observe is not None:
+                    _tell_stopped(observe, scope, start)
+                return False, False
+            over = bool((await call(body.until, store, own))[0])
+        except BaseException as error:
+            if isinstance(error, Exception):
+                name_step(error, scope.name)
+                await self.reporter.failed(audience, own, error)
+            if observe is not None:
+                observe_end(observe, scope, start, error)
+            raise
+        if observe is not None:
+            observe_end(observe, scope, start, None)
+        if audience.complete:  # nobody is told of what ended when the run was cancelled already
+            await trio.lowlevel.checkpoint_if_cancelled()
+        if audience.record:
+            now = store.now()
+            changes = dict(now.own)
+            entry = Entry(
+                kind="round",
+                step=name,
+                changes=changes,
+                sources=dict(now.sources),
+                same=store.decide(changes),
+                case=str(number),
+                answer=over,
+            )
+            self.journal.end_round(entry, since)
+        if audience.complete:
+            await self.reporter.completed(audience, own, start, store.now())
+        return True, over
 
     async def _holds(self, condition: Function | bool, store: Store, name: str) -> bool:
         if isinstance(condition, bool):

@@ -15,7 +15,7 @@ import trio
 from trio_steps._core.errors import StepInputError, name_step
 from trio_steps._core.results import ForkPartialError, Fulfilled, PathCancelledError, Rejected
 from trio_steps._core.scope import current, current_scope
-from trio_steps._core.step import type_of
+from trio_steps._core.step import Step, type_of
 from trio_steps._fork.engine.run import run as run_fork
 from trio_steps._fork.modes import Race
 from trio_steps._fork.paths import Known
@@ -28,7 +28,7 @@ from .hooks import forgiven
 from .journal import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from trio_steps._core.scope import Scope
     from trio_steps._fork.ledger import Ledger
@@ -129,8 +129,12 @@ def element_path(run: Any) -> Any:
     return run.element()
 
 
-async def _run_fork(plan: Plan, run: GroupAttempt | EachAttempt, name: str, public: Callable[[Any], object]) -> Any:
+async def _run_fork(
+    plan: Plan, run: GroupAttempt | EachAttempt, name: str, ids: Iterable[str], public: Callable[[Any], object]
+) -> Any:
     """Run `plan`, of the step `name`; if it fails, the error shows what `public` makes of the values of its paths.
+
+    Its paths have `ids`.
 
     A path that ended because the run was stopped has not succeeded.
     """
@@ -147,8 +151,7 @@ async def _run_fork(plan: Plan, run: GroupAttempt | EachAttempt, name: str, publ
                 failed[end.step_id] = Rejected(end.step_id, stopped)
             else:
                 succeeded.append(Fulfilled(end.step_id, value))
-        order = [] if plan.known is None else plan.known.ids
-        error.succeeded, error.failed = tuple(succeeded), tuple(failed[id] for id in order if id in failed)
+            error.succeeded, error.failed = tuple(succeeded), tuple(failed[id] for id in ids if id in failed)
         raise
 
 
@@ -156,7 +159,7 @@ async def _run_fork(plan: Plan, run: GroupAttempt | EachAttempt, name: str, publ
 class GroupAttempt:
     """One attempt of a parallel step. The paths of its fork are called with it."""
 
-    __slots__ = ("_audience", "_group", "_name", "_run", "_store")
+    __slots__ = ("_audience", "_changed", "_ended", "_group", "_name", "_run", "_store")
 
     def __init__(self, run: Runner, group: Group, store: Store, name: str, audience: Audience) -> None:
         self._run = run
@@ -164,12 +167,16 @@ class GroupAttempt:
         self._store = store
         self._name = name
         self._audience = audience.unrecorded() if group.mode == "race" else audience
+        self._ended: dict[int, Output] = {}  # of a flow: what siblings may take keys from
+        self._changed = trio.Event()
 
     async def outputs(self) -> tuple[list[Output], bool]:
         """Run the members that are not done yet, and return the outputs of all in their order."""
         group = self._group
         before = self._before()
         plan = group.plan
+        if group.mode == "flow":
+            return await self._flow(before)
         if before:
             assert plan.known is not None
             ids, calls = plan.known.ids, plan.known.calls
@@ -177,7 +184,7 @@ class GroupAttempt:
             plan = attrs.evolve(plan, known=Known([ids[index] for index in left], [calls[index] for index in left]))
         else:
             left = list(range(len(group.ids)))
-        found: Any = await _run_fork(plan, self, self._name, self._public)
+        found: Any = await _run_fork(plan, self, self._name, self._group.ids, self._public)
         if group.mode == "race":
             return ([], False) if found is None else ([found], True)
         ends: dict[int, Output | Partial | None] = dict(before)
@@ -200,6 +207,56 @@ class GroupAttempt:
                 outputs.append(end)
         return outputs, complete
 
+    async def _flow(self, before: Mapping[int, Output | None]) -> tuple[list[Output], bool]:
+        """Run the members, each as soon as the siblings have ended that it takes keys from."""
+        ended = self._ended
+        ended.update((index, output) for index, output in before.items() if output is not None)
+        plan = attrs.evolve(self._group.plan, source=self._startable())
+        found: Any = await _run_fork(plan, self, self._name, self._group.ids, self._public)
+        outputs = dict(ended)
+        for end in found:
+            if type_of(end) is Partial:
+                outputs[self._group.ids.index(end.output.source.rpartition("/")[2])] = end.output
+        return [self._to_merge(outputs[index]) for index in sorted(outputs)], len(ended) == len(self._group.members)
+
+    def _to_merge(self, output: Output) -> Output:
+        """Return `output` without the keys that were overridden: siblings take them from it, the context has them."""
+        entry = self._run.journal.done.get(output.source)
+        if entry is None or not entry.overridden:
+            return output
+        values = {key: value for key, value in output.values.items() if key not in entry.overridden}
+        return attrs.evolve(output, values=values)
+
+    async def _startable(self) -> AsyncIterator[Step[Any, Any]]:
+        """Yield the members that may start, as the paths of a fork."""
+        group = self._group
+        left = [index for index in range(len(group.members)) if index not in self._ended]
+        while left and not self._run.reporter.stopped:
+            ready = [index for index in left if all(other in self._ended for other in group.before(index))]
+            if not ready:
+                self._changed = trio.Event()
+                await self._changed.wait()
+                continue
+            left.remove(ready[0])
+            yield Step(group.ids[ready[0]], id_given=True, entry=member_path(ready[0]))
+
+    def _seen_by(self, index: int) -> Store:
+        """Return the context that a member is called with: in a flow, some keys come from siblings."""
+        edges = self._group.edges
+        if not edges or not edges[index]:
+            return self._store
+        given: dict[str, object] = {}
+        sources: dict[str, str] = {}
+        missing: list[str] = []
+        for key, other in edges[index].items():
+            output = self._ended[other]
+            if key in output.values:
+                given[key] = output.values[key]
+                sources[key] = output.source
+            elif not output.is_patch:  # a pipeline that ends without a change of it leaves it as it is
+                missing.append(key)
+        return self._store.seen_with(given, sources, missing)
+
     def _public(self, end: Any) -> object:
         """Return what a user may see of a member that is done: its output, as if it was that of a run."""
         if type_of(end) is Partial:
@@ -221,7 +278,7 @@ class GroupAttempt:
 
     async def member(self, index: int) -> Output | Partial:
         """Run a member, in the scope of its path."""
-        run, store, audience = self._run, self._store, self._audience
+        run, store, audience = self._run, self._seen_by(index), self._audience
         member = self._group.members[index]
         name = f"{self._name}/{self._group.ids[index]}"
         if run.reporter.stopped:
@@ -247,6 +304,7 @@ class GroupAttempt:
                 forgiven(error, current_scope(), audience, log=True)
             raise
         if not complete:
+            self._changed.set()
             return Partial(output)
         if audience.complete:  # nobody is told of what ended when the run was cancelled already
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -255,6 +313,8 @@ class GroupAttempt:
         if audience.complete:
             snapshot = Snapshot(dict(output.values), {}, name, store.now())
             await run.reporter.completed(audience, name, start, snapshot)
+        self._ended[index] = output
+        self._changed.set()
         return output
 
 
@@ -298,7 +358,7 @@ class EachAttempt:
         ids = [str(number) for number in range(1, len(self._elements) + 1)]
         left = [id for id in ids if id not in before]
         plan = attrs.evolve(each.plan, known=Known(left, [element_path] * len(left)))
-        found = dict(zip(left, await _run_fork(plan, self, self._name, self._public)))  # noqa: B905
+        found = dict(zip(left, await _run_fork(plan, self, self._name, ids, self._public)))  # noqa: B905
         results: list[object] = []
         complete = True
         for id in ids:

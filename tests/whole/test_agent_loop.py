@@ -1,0 +1,39 @@
+"""The example of a durable agent: its process dies in the third round, and the next one goes on there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from places import EXAMPLES
+
+ENVIRONMENT = {**os.environ, "PYTHONUTF8": "1", "PYTHONWARNINGS": "error"}
+
+
+def run(*arguments):
+    command = [sys.executable, EXAMPLES / "agent_loop.py", *arguments]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=ENVIRONMENT, timeout=60, check=False)
+    assert done.stderr == ""
+    return done.returncode, done.stdout.splitlines()
+
+
+def test_agent_goes_on_in_the_round_in_which_its_process_died(tmp_path) -> None:
+    code, lines = run(tmp_path / "agent.db", "--die-in", "3")
+    assert code == 9
+    assert lines == [
+        "round 1, think about 'Why is the sky blue?': read the question",
+        "round 1, act: read the question",
+        "round 2, think about 'Why is the sky blue?': search",
+        "round 2, act: search",
+        "round 3, think about 'Why is the sky blue?': compare what was found",
+    ]
+    code, lines = run(tmp_path / "agent.db")
+    assert code == 0
+    assert lines == [
+        "round 3, act: compare what was found",
+        "round 4, think about 'Why is the sky blue?': write the answer",
+        "round 4, act: write the answer",
+        "done in 4 rounds",
+    ]
+    assert run(tmp_path / "agent.db") == (0, ["done in 4 rounds"])
