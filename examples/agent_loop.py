@@ -24,18 +24,26 @@ PLAN = ("read the question", "search", "compare what was found", "write the answ
 
 
 class Question(TypedDict):
+    """What the agent is asked."""
+
     question: str
 
 
 class Thought(TypedDict):
+    """What is to be done next."""
+
     thought: str
 
 
 class History(TypedDict):
+    """What has been done."""
+
     history: tuple[str, ...]
 
 
 class Answer(TypedDict):
+    """What it comes to."""
+
     answer: str
 
 
@@ -71,6 +79,7 @@ def agent_that(die_in: int | None) -> Pipeline[Question, Answer]:
 
 
 async def main() -> None:
+    """Run the agent, or go on with its run."""
     parser = argparse.ArgumentParser(description="An agent that goes on where its process died.")
     parser.add_argument("store", help="the file of the store")
     parser.add_argument("--die-in", type=int, metavar="ROUND", help="the round in which the process dies")
