@@ -40,7 +40,7 @@ def test_run_reads_the_input_from_standard_input(run, monkeypatch) -> None:
         ("{", "--input: Expecting property name"),
         ("@nowhere.json", "--input: [Errno 2]"),
         (" [1]", "--input: give a JSON object, '{\"key\": …}', not '[1]'"),
-        ("[" * 100_000, "--input: maximum recursion depth"),
+        ("[" * 200_000, "--input: it is nested too deep"),
     ],
 )
 def test_run_with_an_input_that_makes_no_sense_is_misuse(run, text, message) -> None:

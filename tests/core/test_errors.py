@@ -389,7 +389,7 @@ class Huge(bytes):
 def test_short_text_of_something_large_is_cut(value) -> None:
     text = short_repr(value)
     assert len(text) <= 300
-    assert "…" in text or "repr fails" in text  # Python shows no number of 5,000 digits
+    assert "…" in text or "repr fails" in text or "5001 digits" in text  # Python shows no number of 5,000 digits
 
 
 def test_short_text_says_what_is_nested_a_few_levels_deep() -> None:
@@ -410,6 +410,8 @@ def test_short_text_of_what_can_not_even_be_looked_at_says_so() -> None:
     class List(list):
         def __len__(self):
             raise RuntimeError
+
+        __repr__ = __len__
 
     List.__name__ = "list"
     assert short_repr(List()) == "<list whose repr fails>"

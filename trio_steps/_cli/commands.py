@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import json
 import os
 import shlex
@@ -100,10 +101,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Let the standard streams that were closed when the process began take, or give, nothing."""
+    """Let the standard streams take whatever is written to them.
+
+    One that was closed when the process began takes, or gives, nothing. A character that the encoding of another one
+    does not have is written as an escape.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - it stays open, like the others
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _say(text: object) -> None:
@@ -248,8 +256,11 @@ def _input(text: str) -> dict[str, object]:
             text = sys.stdin.read()
         elif text.startswith("@"):
             text = Path(text[1:]).read_text(encoding="utf-8")
+        text = text.removeprefix("\ufeff")  # some editors begin a file with a mark of its encoding
         value: object = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:  # the last one: it is nested too deep
+    except RecursionError as error:
+        raise _UsageError("--input: it is nested too deep") from error
+    except (OSError, ValueError) as error:
         raise _UsageError(f"--input: {error}") from error
     if not isinstance(value, dict):
         raise _UsageError(f"--input: give a JSON object, '{{\"key\": …}}', not {text.strip()[:40]!r}")
