@@ -22,7 +22,7 @@ from trio_steps import ForkPartialError, Recorder, Retry, Step, fork, step
 TOPIC = "quantum error correction"
 
 
-def source(name: str) -> Step[str, str]:
+def source(name: str) -> Step[[str], str]:
     """Return a step that asks the service `name` about the topic it is given."""
 
     async def ask(topic: str) -> str:

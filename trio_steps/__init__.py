@@ -59,7 +59,7 @@ from ._core.results import (
 )
 from ._core.retry import Retry
 from ._core.scope import Scope, current_scope
-from ._core.step import Step, StepDecorator, step
+from ._core.step import FunctionStep, Step, StepDecorator, step
 from ._fork.fork import Fork, fork
 from ._fork.ledger import Ledger
 from ._fork.modes import Mode, ModeFactory
@@ -123,6 +123,7 @@ __all__ = [
     "Fork",
     "ForkPartialError",
     "Fulfilled",
+    "FunctionStep",
     "KeyCollisionError",
     "KeyOverridden",
     "Kind",

@@ -22,7 +22,7 @@ from trio_steps import (
     fork,
     step,
 )
-from trio_steps._core.step import NO_INPUT, describe, takes_input
+from trio_steps._core.step import NO_INPUT, describe
 
 
 async def fetch(input="nothing"):
@@ -218,11 +218,14 @@ async def test_step_with_policies_tells_no_input_from_none(policies) -> None:
     assert await step(fetch, **policies)(7) == 7
 
 
-async def test_step_takes_one_input_by_position() -> None:
-    with pytest.raises(TypeError):
-        step(fetch)(1, 2)
-    with pytest.raises(TypeError):
-        step(fetch)(input=1)
+async def test_step_hands_all_its_arguments_to_its_function() -> None:
+    async def work(first, /, second=2, *rest, third, **others):
+        return first, second, rest, third, others
+
+    for made in (step(work), step(work, timeout=1), step(functools.partial(work), timeout=1), step(step(work))):
+        assert await made(1, third=3) == (1, 2, (), 3, {})
+        assert await made(1, 5, 6, 7, third=3, self=8, args=9) == (1, 5, (6, 7), 3, {"self": 8, "args": 9})
+        assert await made.run(1, 5, third=3, input=4) == (1, 5, (), 3, {"input": 4})
 
 
 async def test_step_whose_function_takes_no_input_fails_with_one() -> None:
@@ -433,82 +436,6 @@ async def test_run_leaves_nothing_behind_for_the_next() -> None:
     count = len(events)
     assert await work() is None
     assert len(events) == count
-
-
-async def test_run_takes_its_options_by_keyword() -> None:
-    with pytest.raises(TypeError):
-        step(fetch).run(1, [])
-
-
-# Whether a path has a place for the input of its fork
-
-
-async def anything(*inputs):
-    pass
-
-
-async def keywords(*, key=None, **others):
-    pass
-
-
-async def required(input):
-    pass
-
-
-async def two(first, second):
-    pass
-
-
-async def nothing():
-    pass
-
-
-@pytest.mark.parametrize(
-    ("fn", "takes"),
-    [
-        (nothing, False),
-        (keywords, False),
-        (required, True),
-        (fetch, True),
-        (two, True),
-        (anything, True),
-        (functools.partial(nothing), False),
-        (functools.partial(required), True),
-        (functools.partial(required, 1), False),
-        (functools.partial(two, 1), True),
-        (functools.partial(two, second=1), True),
-        (functools.partial(fetch), False),
-        (functools.partial(anything, 1), True),
-        (Service().load, True),
-        (Service(), True),
-        (trio.Event().wait, False),
-        (dict, True),  # its signature can't be told
-        (step(nothing), False),
-        (step(required), True),
-        (step(nothing, timeout=1), False),
-        (step(required, timeout=1), True),
-        (step(step(nothing, timeout=1), timeout=2), False),
-        (step(step(required, timeout=1), timeout=2), True),
-        (functools.partial(step(required), 1), False),
-        (functools.partial(step(required, timeout=1), 1), False),
-        (functools.partial(step(required, timeout=1)), True),
-        (functools.partial(step(nothing, timeout=1)), False),
-        (fork("f", mode="all", paths=[]), True),
-    ],
-)
-def test_path_has_a_place_for_the_input_or_has_none(fn, takes) -> None:
-    assert takes_input(describe(fn)[2]) is takes
-
-
-@pytest.mark.parametrize("policies", [{}, {"timeout": 1}], ids=["plain", "guarded"])
-async def test_path_that_is_a_partial_of_a_step_is_called_without_the_input_it_has_no_place_for(policies) -> None:
-    """A policy changes nothing about how a step is called."""
-
-    async def double(number):
-        return 2 * number
-
-    doubled = functools.partial(step(double, **policies), 4)
-    assert await fork("f", mode="all", paths=[doubled])("input") == (8,)
 
 
 def test_step_that_nobody_awaits_is_warned_of_by_its_id() -> None:

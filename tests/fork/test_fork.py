@@ -43,12 +43,13 @@ async def test_fork_hands_its_input_to_every_path() -> None:
 
 
 async def test_fork_distinguishes_none_from_no_input() -> None:
-    def path(*args: Any) -> tuple[Any, ...]:
-        return args
+    def paths(*args: Any) -> list[Any]:
+        return [lambda: args]
 
-    both = fork("f", mode="all", paths=[path])
+    both = fork("f", mode="all", paths=paths)
     assert await both() == ((),)
     assert await both(None) == ((None,),)
+    assert await fork("g", mode="all", paths=[lambda given: given])(None) == (None,)
 
 
 async def test_fork_can_be_nested_and_run_again() -> None:

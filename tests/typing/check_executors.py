@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import assert_type
 
-from trio_steps import Step, gather, step
+from trio_steps import gather, step
 from trio_steps.executors import on_executor
 
 pool = ThreadPoolExecutor()
@@ -24,9 +24,9 @@ async def calls() -> None:
     await on_executor(pool, resize)("")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-def steps() -> None:
-    assert_type(step(on_executor(pool, resize)), Step[bytes, bytes])
-    assert_type(step(on_executor(pool, count)), Step[None, int])
+async def steps() -> None:
+    assert_type(await step(on_executor(pool, resize))(b"", width=10), bytes)
+    assert_type(await step(on_executor(pool, count))(), int)
 
 
 async def paths() -> None:

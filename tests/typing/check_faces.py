@@ -89,7 +89,7 @@ async def gather_of_more_is_typed_by_what_they_share() -> None:
 
 
 async def gather_takes_everything_that_can_be_called_with_no_input(
-    plain: Step[None, int], wide: Step[object, str], fork: Fork[None, bytes], loose: Callable[[], Awaitable[float]]
+    plain: Step[[], int], wide: Fork[object, str], fork: Fork[None, bytes], loose: Callable[[], Awaitable[float]]
 ) -> None:
     assert_type(await gather(plain, wide, fork, loose), tuple[int, str, bytes, float])
     assert_type(await gather(Resource().load, lambda: search("quantum")), tuple[int, bytes])
@@ -132,7 +132,7 @@ async def gather_takes_options() -> None:
     assert_type(await gather(number, text, concurrency=None, stagger=None, timeout=None), tuple[int, str])
 
 
-async def gather_refuses(unary: Step[str, int]) -> None:
+async def gather_refuses(unary: Step[[str], int]) -> None:
     def close_number(value: int) -> None: ...
 
     await gather(number, search)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]

@@ -74,7 +74,7 @@ async def optional(topic: str = "quantum") -> int:
     return len(topic)
 
 
-def paths_may_take_more_than_they_have_to(anything: Step[object, int], maybe: Step[str | None, int]) -> None:
+def paths_may_take_more_than_they_have_to(anything: Step[[object], int], maybe: Step[[str | None], int]) -> None:
     assert_type(fork("f", mode="all", paths=[anything]), Fork[object, tuple[int, ...]])
     assert_type(fork("f", mode="all", paths=(anything, length)), Fork[str, tuple[int, int]])
     assert_type(fork("f", mode="all", paths=[maybe, maybe]), Fork[str | None, tuple[int, ...]])
@@ -88,7 +88,8 @@ def a_fork_is_a_path() -> None:
     inner = fork("inner", mode="race", paths=[length])
     assert_type(fork("outer", mode="all", paths=[inner, inner]), Fork[str, tuple[int, ...]])
     assert_type(fork("outer", mode="all", paths=(inner, encoded)), Fork[str, tuple[int, bytes]])
-    assert_type(step(inner, timeout=2.0), Step[str, int])
+    of_a_fork: Step[[str], int] = step(inner, timeout=2.0)
+    del of_a_fork
 
 
 async def a_fork_is_called_like_a_step() -> None:
@@ -116,7 +117,7 @@ async def paths_may_be_partials() -> None:
     assert_type(await both("quantum"), tuple[int, bytes])
 
 
-def list_paths(topic: str) -> list[Step[str, int]]:
+def list_paths(topic: str) -> list[Step[[str], int]]:
     return [length_step]
 
 
@@ -124,27 +125,27 @@ def list_functions(topic: str) -> Sequence[Callable[[str], Awaitable[int]]]:
     return [length]
 
 
-def lazy_paths(topic: str) -> Iterator[Step[str, int]]:
+def lazy_paths(topic: str) -> Iterator[Step[[str], int]]:
     yield length_step
 
 
-async def lazy_async_paths(topic: str) -> AsyncIterator[Step[str, int]]:
+async def lazy_async_paths(topic: str) -> AsyncIterator[Step[[str], int]]:
     yield length_step
 
 
-async def list_paths_later(topic: str) -> list[Step[str, int]]:
+async def list_paths_later(topic: str) -> list[Step[[str], int]]:
     return [length_step]
 
 
-async def lazy_paths_later(topic: str) -> AsyncIterator[Step[str, int]]:
+async def lazy_paths_later(topic: str) -> AsyncIterator[Step[[str], int]]:
     return lazy_async_paths(topic)
 
 
-def scoped_paths(topic: str, scope: Scope) -> Iterator[Step[str, int]]:
+def scoped_paths(topic: str, scope: Scope) -> Iterator[Step[[str], int]]:
     yield length_step
 
 
-async def scoped_async_paths(topic: str, scope: Scope) -> AsyncIterator[Step[str, int]]:
+async def scoped_async_paths(topic: str, scope: Scope) -> AsyncIterator[Step[[str], int]]:
     yield length_step
 
 
@@ -152,7 +153,7 @@ def paths_for_none() -> list[Callable[[], Awaitable[int]]]:
     return [number]
 
 
-def kinds_of_paths(kind: str, topic: str) -> list[Step[str, int]]:
+def kinds_of_paths(kind: str, topic: str) -> list[Step[[str], int]]:
     return [step(length, id=kind)]
 
 

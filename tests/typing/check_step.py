@@ -6,11 +6,22 @@ An error that has to be one carries an ignore of its own for each checker; both 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Never, assert_type
+from typing import TYPE_CHECKING, assert_type
 
 import trio
 
-from trio_steps import CircuitBreaker, Fork, Retry, Step, StepDecorator, current_scope, fork, step
+from trio_steps import (
+    CircuitBreaker,
+    Fork,
+    RateLimit,
+    Retry,
+    Step,
+    StepDecorator,
+    current_scope,
+    fork,
+    gather,
+    step,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,6 +37,14 @@ async def length(topic: str) -> int:
 
 async def search(kind: str, topic: str) -> int:
     return len(kind + topic)
+
+
+async def optional(topic: str = "", *, limit: int = 1) -> int:
+    return len(topic) + limit
+
+
+async def any_number(*numbers: int) -> int:
+    return sum(numbers)
 
 
 def sync_number() -> int:
@@ -69,65 +88,142 @@ class Service:
         return len(topic)
 
 
-def decorated_functions_keep_their_types() -> None:
-    assert_type(plain, Step[str, int])
-    assert_type(with_policies, Step[str, int])
-    assert_type(without_input, Step[None, int])
-    assert_type(sync, Step[str, bytes])
-    assert_type(step(timeout=2.0), StepDecorator)
+class Api:
+    """A class with steps for methods, above and below the decorators that are known to type checkers."""
+
+    @step(timeout=3)
+    async def get(self, key: str, *, fresh: bool = False) -> bytes:
+        return key.encode()
+
+    @step
+    def sync(self) -> int:
+        return 1
+
+    @classmethod
+    @step
+    async def above(cls, key: str) -> bytes:
+        return key.encode()
+
+    @step(timeout=3)
+    @classmethod
+    async def below(cls, key: str) -> bytes:
+        return key.encode()
+
+    @staticmethod
+    @step
+    async def static_above(key: str) -> bytes:
+        return key.encode()
+
+    @step(timeout=3)
+    @staticmethod
+    async def static_below(key: str) -> bytes:
+        return key.encode()
 
 
-def step_takes_every_kind_of_callable(loose: Callable[[bytes], Awaitable[float]]) -> None:
-    assert_type(step(number), Step[None, int])
-    assert_type(step(length), Step[str, int])
-    assert_type(step(sync_number), Step[None, int])
-    assert_type(step(sync_length, id="length"), Step[str, int])
-    assert_type(step(loose), Step[bytes, float])
-    assert_type(step(Resource()), Step[None, int])
-    assert_type(step(Resource().length), Step[str, int])
-    assert_type(step(Service()), Step[str, int])
-    assert_type(step(lambda: number()), Step[None, int])
-    assert_type(step(plain, timeout=1.0), Step[str, int])
-    assert_type(step(without_input, timeout=1.0), Step[None, int])
-    assert_type(step(fork("f", mode="race", paths=[length])), Step[str, int])
-
-
-async def step_of_several_arguments_is_for_pipelines() -> None:
-    async def keyword(*, topic: str) -> int:
-        return len(topic)
-
-    several = step(search, timeout=2.0)
-    assert_type(several, Step[Never, int])
-    assert_type(step(keyword), Step[Never, int])
-    assert_type(step(timeout=2.0)(search), Step[Never, int])
-    await several()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    await several("books")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-
-
-def step_takes_partials() -> None:
-    """To mypy a partial takes no matter what, and so does a step of it."""
-    nullary: Step[None, int] = step(partial(length, "quantum"))
-    unary: Step[str, int] = step(partial(search, "books"))
-    sync_nullary: Step[None, int] = step(partial(sync_length, "quantum"))
-    del nullary, unary, sync_nullary
-
-
-async def a_step_is_called_with_its_input() -> None:
+async def a_step_is_called_like_its_function() -> None:
     assert_type(await plain("quantum"), int)
-    assert_type(await plain.run("quantum", observers=[print], state={"seen": 1}), int)
+    assert_type(await plain(topic="quantum"), int)
+    assert_type(await with_policies(topic="quantum"), int)
     assert_type(await without_input(), int)
-    assert_type(await without_input.run(), int)
-    assert_type(await without_input.run(observers=(), state=None), int)
+    assert_type(await sync("quantum"), bytes)
+    assert_type(await step(search, timeout=2.0)("books", topic="quantum"), int)
+    assert_type(await step(timeout=2.0)(search)("books", "quantum"), int)
+    assert_type(await step(optional)(), int)
+    assert_type(await step(optional)("quantum", limit=3), int)
+    assert_type(await step(any_number)(1, 2, 3), int)
     assert_type(current_scope().name, str)
+    assert_type(current_scope().attempt, int)
 
 
 async def a_step_is_not_called_otherwise() -> None:
     await plain()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await plain(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await plain("quantum", "mechanics")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await plain(subject="quantum")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await without_input("quantum")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await step(search)("books")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await step(optional)("quantum", limit="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def a_step_is_run_with_what_it_is_called_with() -> None:
+    assert_type(await plain.run("quantum", observers=[print], state={"seen": 1}), int)
+    assert_type(await without_input.run(), int)
+    assert_type(await without_input.run(observers=(), state=None), int)
+    assert_type(await step(optional).run(), int)
+    assert_type(await step(optional).run("quantum"), int)
+    assert_type(await step(search).run("books", "quantum", observers=[print]), int)
+    assert_type(await step(any_number).run(), int)
+
+
+async def a_step_is_not_run_otherwise() -> None:
     await plain.run()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await plain.run(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    await without_input("quantum")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await plain.run("quantum", observer=[print])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await without_input.run("quantum")  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
+
+
+async def a_step_is_a_method(api: Api) -> None:
+    assert_type(await api.get("key"), bytes)
+    assert_type(await api.get("key", fresh=True), bytes)
+    assert_type(await api.get.run("key", observers=[print]), bytes)
+    assert_type(await api.sync(), int)
+    assert_type(await Api.get(api, "key"), bytes)
+    assert_type(await gather(api.sync, partial(api.get, "key")), tuple[int, bytes])
+    assert_type(await Api.above("key"), bytes)
+    assert_type(await Api.below("key"), bytes)
+    assert_type(await api.above("key"), bytes)
+    assert_type(await api.below("key"), bytes)
+    assert_type(await Api.static_above("key"), bytes)
+    assert_type(await Api.static_below("key"), bytes)
+
+
+async def a_step_is_no_other_method(api: Api) -> None:
+    await api.get()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await api.get(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await api.get("key", fresh="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await api.above(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await Api.below(1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await Api.static_above(1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+def step_takes_every_kind_of_callable(loose: Callable[[bytes], Awaitable[float]]) -> None:
+    nullary: list[Step[[], int]] = [
+        step(number),
+        step(sync_number),
+        step(Resource()),
+        step(lambda: number()),
+        step(lambda: 1),
+        step(without_input, timeout=1.0),
+    ]
+    unary: list[Step[[str], int]] = [
+        step(length),
+        step(sync_length, id="length"),
+        step(Resource().length),
+        step(Service()),
+        step(plain, timeout=1.0),
+        step(fork("f", mode="race", paths=[length])),
+        step(fork("f", mode="race", paths=[step(length)])),
+    ]
+    other: Step[[bytes], float] = step(loose)
+    assert_type(step(timeout=2.0), StepDecorator)
+    del nullary, unary, other
+
+
+async def step_takes_partials() -> None:
+    """To mypy a partial takes no matter what, and so does a step of it."""
+    assert_type(await step(partial(length, "quantum"))(), int)
+    assert_type(await step(partial(plain, "quantum"), timeout=2.0)(), int)
+    assert_type(await step(partial(sync_length, "quantum"))(), int)
+    assert_type(await step(partial(search, "books"))("quantum"), int)
+
+
+def policies_are_typed() -> None:
+    Retry(3, delay=lambda error, attempt: 1.0 if attempt < 2 else None)
+    Retry(3, on=lambda error: isinstance(error, OSError), accept=lambda value: value is not None)
+    CircuitBreaker(3, cooldown=10, on=(OSError, TimeoutError))
+    CircuitBreaker(3, cooldown=10, on=BaseException)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Retry(3, delay=lambda error: 1.0)  # type: ignore[misc, arg-type]  # pyright: ignore[reportArgumentType]
+    RateLimit(10)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 def step_refuses() -> None:
@@ -136,16 +232,17 @@ def step_refuses() -> None:
     step("length")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
-def steps_are_contravariant_in_their_input_and_covariant_in_their_output(
-    wide: Step[object, bool], race: Fork[object, bool]
+def steps_are_covariant_in_their_output_and_callables_contravariant_in_their_input(
+    narrow: Step[[str], bool], wide: Step[[object], bool], race: Fork[str, bool]
 ) -> None:
-    steps: list[Step[str, int]] = [wide, race]
+    """Type checkers know no variance of a step's parameters. A callable does as well."""
+    steps: list[Step[[str], int]] = [narrow, race]
     call: Callable[[str], Awaitable[float]] = wide
     no_input: Callable[[], Awaitable[float]] = without_input
     del steps, call, no_input
 
 
-def steps_are_not_what_they_are_not(narrow: Step[str, int]) -> None:
-    wide: Step[object, bool] = narrow  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+def steps_are_not_what_they_are_not(narrow: Step[[str], int]) -> None:
+    wide: Step[[object], bool] = narrow  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     no_input: Callable[[], Awaitable[int]] = narrow  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     del wide, no_input

@@ -94,11 +94,11 @@ async def every_method_keeps_the_input() -> None:
 
 
 async def a_pipeline_is_a_step(p: Pipeline[Signup, Done]) -> None:
-    as_step: Step[Signup, Done] = p
+    as_step: Step[[Signup], Done] = p
     assert_type(await as_step({"user_id": "42"}), Done)
     assert_type(await fork("f", mode="race", paths=[p])({"user_id": "42"}), Done)
     assert_type(p.step_names, tuple[str, ...])
-    assert_type(step(count, provides="n"), Step[str, Report])
+    assert_type(await step(count, provides="n")("x"), Report)
 
 
 async def hooks(p: Pipeline[Signup, Done], text: str) -> None:

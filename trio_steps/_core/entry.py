@@ -22,6 +22,10 @@ class StepEntry(ABC):
     def __call__(self, /, *args: Any) -> Any:
         """Do the step's own work, in the scope that is open."""
 
+    def takes_input(self, /, *args: Any, **kwargs: Any) -> bool:
+        """Tell whether it takes the input of a fork when it has got `args` and `kwargs` already."""
+        return not (args or kwargs)
+
     @abstractmethod
     def outline(self, place: Place) -> Node:
         """Return what is drawn of the step where it is part of something."""

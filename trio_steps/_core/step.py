@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import functools
 import inspect
-from types import CoroutineType, FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar, cast, final, overload
+from types import CoroutineType, FunctionType, MethodType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Concatenate,
+    Final,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    final,
+    overload,
+)
 
 import attrs
 import trio
@@ -23,7 +36,6 @@ from .signatures import signature
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
-    from typing import Never
 
     from typing_extensions import TypedDict, Unpack
 
@@ -34,10 +46,17 @@ if TYPE_CHECKING:
     from .rate import RateLimit
     from .retry import Retry
 
+P = ParamSpec("P")
+RestP = ParamSpec("RestP")
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
+OwnerT = TypeVar("OwnerT")
+A_contra = TypeVar("A_contra", contravariant=True)
+B_contra = TypeVar("B_contra", contravariant=True)
+A = TypeVar("A")
+B = TypeVar("B")
 
 if TYPE_CHECKING:
 
@@ -55,6 +74,17 @@ if TYPE_CHECKING:
         """A function without arguments."""
 
         def __call__(self, /) -> O_co: ...
+
+    # What a step is called with, to say what `run` is called with.
+
+    class Zero(Protocol[O_co]):
+        def __call__(self, /) -> Coroutine[Any, Any, O_co]: ...
+
+    class One(Protocol[A_contra, O_co]):
+        def __call__(self, first: A_contra, /) -> Coroutine[Any, Any, O_co]: ...
+
+    class Two(Protocol[A_contra, B_contra, O_co]):
+        def __call__(self, first: A_contra, second: B_contra, /) -> Coroutine[Any, Any, O_co]: ...
 
     class StepOptions(TypedDict, total=False):
         """What `step` takes besides the function."""
@@ -85,8 +115,10 @@ type_of: Final = cast("Callable[[object], type[object]]", type)
 
 
 @public
-class Step(Generic[I_contra, O_co]):
+class Step(Generic[P, O_co]):
     """Something async-callable with an `id`, made by `step`, `fork` and the like.
+
+    ``Step[[str], int]`` is called with a string and gives a number.
 
     Attributes:
       id: what the step is called; its full name also says where it runs.
@@ -105,20 +137,21 @@ class Step(Generic[I_contra, O_co]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__.removeprefix('Function').lower()} {self.id!r}>"
 
-    # The form with an input comes first: mypy takes the type of the input from the first form that there is.
-    @overload
-    def __call__(self, input: I_contra, /) -> Coroutine[Any, Any, O_co]: ...
+    if TYPE_CHECKING:
+        # mypy tells this from a function that returns a coroutine of anything, which makes a partial of it anything
+        async def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> O_co:
+            raise NotImplementedError
 
-    @overload
-    def __call__(self: Step[None, OutputT], /) -> Coroutine[Any, Any, OutputT]: ...
+    else:
 
-    def __call__(self, input: I_contra | NoInput = NO_INPUT, /) -> Coroutine[Any, Any, Any]:
-        """Run the step once, with `input` if there is one."""
-        return named(self._run(input, (), None), self.id)
+        def __call__(self, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+            """Run the step once. All arguments go to what the step is made of."""
+            return named(self._run(args, kwargs, (), None), self.id)
 
     @overload
     def run(
-        self: Step[None, OutputT],
+        self: Zero[OutputT],
+        /,
         *,
         observers: Iterable[Observer] = (),
         state: dict[str, object] | None = None,
@@ -126,35 +159,53 @@ class Step(Generic[I_contra, O_co]):
 
     @overload
     def run(
-        self,
-        input: I_contra,
+        self: One[A, OutputT],
+        input: A,
+        /,
         *,
         observers: Iterable[Observer] = (),
         state: dict[str, object] | None = None,
-    ) -> Coroutine[Any, Any, O_co]: ...
+    ) -> Coroutine[Any, Any, OutputT]: ...
+
+    @overload
+    def run(
+        self: Two[A, B, OutputT],
+        first: A,
+        second: B,
+        /,
+        *,
+        observers: Iterable[Observer] = (),
+        state: dict[str, object] | None = None,
+    ) -> Coroutine[Any, Any, OutputT]: ...
 
     def run(
-        self,
-        input: I_contra | NoInput = NO_INPUT,
-        *,
+        self: Any,
+        /,
+        *args: Any,
         observers: Iterable[Observer] = (),
         state: dict[str, object] | None = None,
+        **kwargs: Any,
     ) -> Coroutine[Any, Any, Any]:
         """Run the step once, with options.
 
         Args:
-          input: what the step is called with; leave it out to call with no input.
+          *args: what the step is called with. For checkers, two at most; `functools.partial` gives a function others.
           observers: called with every event of this run, and of all that runs inside it.
           state: handed to the steps as ``current_scope().state``; each path of a fork gets a deep copy.
+          **kwargs: what the step is called with, by name.
 
         Raises:
           ConfigError: `observers` are no functions.
           RuntimeError: this is no Trio program.
         """
-        return named(self._run(input, observers, state), self.id)
+        return named(self._run(args, kwargs, observers, state), self.id)
 
     async def _run(
-        self, input: I_contra | NoInput, observers: Iterable[Observer], state: dict[str, object] | None
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        observers: Iterable[Observer],
+        state: dict[str, object] | None,
     ) -> O_co:
         scope = _inner_scope(self.id, observers_of(observers), state, self._unnamed_inside)
         observe = scope.observers
@@ -168,7 +219,7 @@ class Step(Generic[I_contra, O_co]):
         try:
             if observe is not None:
                 observe(StepStarted(name=scope.name, time=start, scope=scope))
-            result = self.entry(*(() if isinstance(input, NoInput) else (input,)))
+            result = self.entry(*args, **kwargs)
             if type_of(result) is CoroutineType or hasattr(type_of(result), "__await__"):
                 result = await result
         except Exception as error:
@@ -232,11 +283,38 @@ class Step(Generic[I_contra, O_co]):
         return graph_of(self.entry, Place(self.id, "", whole=True))
 
 
-@final
-class FunctionStep(Step[I_contra, O_co]):
-    """A function, with policies."""
+class InputStep(Step[[I_contra], O_co], Generic[I_contra, O_co]):
+    """A step that is called with one input, or with none if that is None: a fork or a pipeline."""
 
-    __slots__ = ("fn", "policies", "provides")
+    __slots__ = ()
+
+    # The form with an input comes first: mypy takes the type of the input from the first form that there is.
+    @overload
+    async def __call__(self, input: I_contra, /) -> O_co: ...
+
+    @overload
+    async def __call__(self: InputStep[None, OutputT], /) -> OutputT: ...
+
+    def __call__(self, input: I_contra | NoInput = NO_INPUT, /) -> Coroutine[Any, Any, Any]:
+        """Run the step once, with `input` if there is one."""
+        return named(self._run(arguments(input), {}, (), None), self.id)
+
+
+def arguments(input: object) -> tuple[Any, ...]:
+    """Return what a step is called with that takes one input, or none."""
+    return () if isinstance(input, NoInput) else (input,)
+
+
+@public
+class FunctionStep(Step[P, O_co]):
+    """A function, with policies. Made by `step`; it is called as the function is, and binds as it does in a class.
+
+    Attributes:
+      fn: the function.
+    """
+
+    # what `inspect` and `help` ask a function for is in its `__dict__`
+    __slots__ = ("__dict__", "fn", "policies", "provides")
 
     def __init__(self, fn: Callable[..., Any], id: str | None, policies: Policies, provides: str | None) -> None:
         derived, given, call = describe(fn)
@@ -245,6 +323,56 @@ class FunctionStep(Step[I_contra, O_co]):
         super().__init__(own, given or id is not None, call if policies == Policies() else Guarded(call, policies, own))
         self.fn: Callable[..., Any] = fn
         self.provides: str | None = provides
+        self.__wrapped__ = fn
+        if isinstance(fn, (FunctionType, MethodType)):
+            self.__doc__ = fn.__doc__
+            self.__module__ = fn.__module__
+            self.__qualname__ = fn.__qualname__
+
+    # Which form it is: of the class, where checkers can't see whether a class method is below; of an instance, a class
+    # method (its first parameter is a type), a method, a static method.
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> OnClass[P, O_co]: ...
+
+    @overload
+    def __get__(
+        self: FunctionStep[Concatenate[type[OwnerT], RestP], OutputT], instance: OwnerT, owner: type | None = None, /
+    ) -> FunctionStep[RestP, OutputT]: ...
+
+    @overload
+    def __get__(
+        self: FunctionStep[Concatenate[OwnerT, RestP], OutputT], instance: OwnerT, owner: type | None = None, /
+    ) -> FunctionStep[RestP, OutputT]: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> FunctionStep[P, O_co]: ...
+
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
+        """Bind the function, as a method is bound, and return a step of that."""
+        bind = getattr(type(self.fn), "__get__", None)
+        bound = self.fn if bind is None else bind(self.fn, instance, owner)
+        if bound is self.fn:
+            return self
+        own: FunctionStep[..., Any] = FunctionStep(
+            bound, self.id if self.id_given else None, self.policies, self.provides
+        )
+        return own
+
+
+if TYPE_CHECKING:
+
+    class OnClass(FunctionStep[P, O_co]):
+        """A step that was looked up on a class: a method, or a class method that is bound already."""
+
+        @overload
+        async def __call__(
+            self: OnClass[Concatenate[type[OwnerT], RestP], OutputT], /, *args: RestP.args, **kwargs: RestP.kwargs
+        ) -> OutputT: ...
+
+        @overload
+        async def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> O_co: ...
+
+        async def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
 
 
 @final
@@ -265,6 +393,10 @@ class Guarded(StepEntry):
         except Exception as error:
             hide_frames_of_ours(error)
             raise
+
+    def takes_input(self, /, *args: Any, **kwargs: Any) -> bool:
+        """Tell whether the function does; its policies change nothing about how it is called."""
+        return takes_input(functools.partial(self.call, *args, **kwargs) if args or kwargs else self.call)
 
     def outline(self, place: Place) -> Node:
         """Return what is drawn of the function, with what its policies are."""
@@ -332,6 +464,9 @@ def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
         return fn.__name__, False, fn
     if isinstance(fn, Step):
         return fn.id, fn.id_given, fn.entry
+    if isinstance(fn, MethodType) and isinstance(fn.__func__, Step):  # a class method above a step, since Python 3.13
+        method = cast("Any", fn)
+        return method.id, method.id_given, functools.partial(method.__func__.entry, method.__self__)
     if isinstance(fn, functools.partial):
         id, _, call = describe(fn.func)
         if call is fn.func:
@@ -339,8 +474,9 @@ def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
         # to enter a step by its own entry keeps it one level in the names
         return id, False, functools.partial(call, *fn.args, **fn.keywords)
     if callable(fn):
-        name = getattr(fn, "__name__", None)
-        return (name if isinstance(name, str) and name else type(fn).__name__), False, fn
+        name: object = getattr(fn, "__name__", None)
+        kind: type = type_of(fn)
+        return (name if isinstance(name, str) and name else kind.__name__), False, fn
     if inspect.iscoroutine(fn):
         name = close_unawaited(fn)
         raise ConfigError(
@@ -362,29 +498,36 @@ def close_unawaited(coroutine: CoroutineType[Any, Any, Any]) -> str:
 
 
 def takes_input(fn: Callable[..., Any]) -> bool:
-    """Tell whether a path has a place for the fork's input.
+    """Tell whether a path is given the input of its fork: it is if it requires a positional argument.
 
-    A function of no arguments has none; nor has a `functools.partial` when all it still takes is optional.
+    Raises:
+      ConfigError: it requires more than that.
     """
-    if type(fn) is FunctionType:
-        code = fn.__code__
-        return code.co_argcount > 0 or bool(code.co_flags & inspect.CO_VARARGS)
-    if isinstance(fn, Guarded):  # its policies change nothing about how it is called
-        return takes_input(fn.call)
-    if isinstance(fn, functools.partial) and isinstance(fn.func, Guarded):
-        return takes_input(functools.partial(fn.func.call, *fn.args, **fn.keywords))
+    if type(fn) is FunctionType and not fn.__dict__:  # else it may be a wrapper, which tells of what it wraps
+        code, defaults = fn.__code__, fn.__defaults__
+        required = code.co_argcount if defaults is None else code.co_argcount - len(defaults)
+        if required < 2 and not code.co_kwonlyargcount:
+            return required == 1
+    if isinstance(fn, StepEntry):
+        return fn.takes_input()
+    if isinstance(fn, functools.partial) and isinstance(fn.func, StepEntry):
+        return fn.func.takes_input(*fn.args, **fn.keywords)
     try:
-        parameters = signature(fn).parameters.values()  # pyright: ignore[reportUnknownArgumentType]
+        told = signature(fn)  # pyright: ignore[reportUnknownArgumentType]
     except (TypeError, ValueError):
         return True
-    return any(
-        parameter.kind is parameter.VAR_POSITIONAL
-        or (
-            parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-            and (parameter.default is parameter.empty or not isinstance(fn, functools.partial))
+    required = names = 0
+    for parameter in told.parameters.values():
+        if parameter.default is parameter.empty:
+            required += parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+            names += parameter.kind is parameter.KEYWORD_ONLY
+    if required > 1 or names:
+        name = describe(cast("object", fn))[0]
+        raise ConfigError(
+            f"path {name!r} is given the input of its fork, or nothing, and requires more: {name}{told}; "
+            f"give it the rest, partial({name}, …)"
         )
-        for parameter in parameters
-    )
+    return required == 1
 
 
 def _inner_scope(
@@ -401,33 +544,11 @@ def _inner_scope(
     return scope_of(id, parent, parent.state if state is None else state, observe, parent.lease)
 
 
-# What is async comes first: a coroutine would pass for the value of a sync function. A callable without arguments comes
-# twice, with a name and without, though checkers believe that the first form takes both. What takes anything else can't
-# be called with an input; a pipeline calls it with keywords.
+# What is async comes first: a coroutine would pass for the value of a sync function.
 @overload
-def step(fn: Nullary[Awaitable[OutputT]], **options: Unpack[StepOptions]) -> Step[None, OutputT]: ...
+def step(fn: Callable[P, Awaitable[OutputT]], **options: Unpack[StepOptions]) -> FunctionStep[P, OutputT]: ...
 @overload
-def step(fn: Callable[[InputT], Awaitable[OutputT]], **options: Unpack[StepOptions]) -> Step[InputT, OutputT]: ...
-@overload
-def step(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
-    fn: Callable[[], Awaitable[OutputT]], **options: Unpack[StepOptions]
-) -> Step[None, OutputT]: ...
-@overload
-def step(fn: Nullary[OutputT], **options: Unpack[StepOptions]) -> Step[None, OutputT]: ...
-@overload
-def step(fn: Callable[[InputT], OutputT], **options: Unpack[StepOptions]) -> Step[InputT, OutputT]: ...
-@overload
-def step(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
-    fn: Callable[[], OutputT], **options: Unpack[StepOptions]
-) -> Step[None, OutputT]: ...
-@overload
-def step(  # type: ignore[overload-cannot-match]
-    fn: Callable[..., Awaitable[OutputT]], **options: Unpack[StepOptions]
-) -> Step[Never, OutputT]: ...
-@overload
-def step(  # type: ignore[overload-cannot-match]
-    fn: Callable[..., OutputT], **options: Unpack[StepOptions]
-) -> Step[Never, OutputT]: ...
+def step(fn: Callable[P, OutputT], **options: Unpack[StepOptions]) -> FunctionStep[P, OutputT]: ...
 @overload
 def step(**options: Unpack[StepOptions]) -> StepDecorator: ...
 @public
@@ -443,7 +564,7 @@ def step(
     circuit_breaker: CircuitBreaker | None = None,
     rate: RateLimit | None = None,
     provides: str | None = None,
-) -> Step[Any, Any] | StepDecorator:
+) -> Any:
     """Make a step of `fn`, an async or sync function, or another step.
 
     Use it as a function, ``step(fetch, timeout=2.0)``, or as a decorator, with or without arguments. The
@@ -452,7 +573,8 @@ def step(
     timeout of its own.
 
     Args:
-      fn: called with the step's input, or with nothing when the step is called so.
+      fn: called with all that the step is called with. In a class it may be a method, and a class method or a static
+        method, above or below their decorators.
       id: what the step is called; by default ``fn.__name__``, looked up through `functools.partial`.
       timeout: seconds that each attempt may take. A function that returns at that moment or later is too late, even if
         it is sync, and nothing could stop it; an error of its own stands.
@@ -484,9 +606,15 @@ def step(
         check_id(id)
     if provides is not None and (not isinstance(provides, str) or not provides):
         raise ConfigError(f"provides={provides!r}: give the key, a string that is not empty")
-    if fn is None:
-        return cast("StepDecorator", functools.partial(FunctionStep, id=id, policies=policies, provides=provides))
-    return FunctionStep(fn, id, policies, provides)
+    make = functools.partial(_step_of, id=id, policies=policies, provides=provides)
+    return make if fn is None else make(fn)
+
+
+def _step_of(fn: Any, *, id: str | None, policies: Policies, provides: str | None) -> object:
+    if isinstance(cast("object", fn), (classmethod, staticmethod)):
+        return type(fn)(_step_of(fn.__func__, id=id, policies=policies, provides=provides))
+    made: FunctionStep[..., Any] = FunctionStep(fn, id, policies, provides)
+    return made
 
 
 @public
@@ -494,37 +622,11 @@ class StepDecorator(Protocol):
     """What ``step(…)`` without a function returns: it makes a step of the function below it."""
 
     @overload
-    def __call__(self, fn: Nullary[Awaitable[OutputT]], /) -> Step[None, OutputT]: ...
+    def __call__(self, fn: Callable[P, Awaitable[OutputT]], /) -> FunctionStep[P, OutputT]: ...
 
     @overload
-    def __call__(self, fn: Callable[[InputT], Awaitable[OutputT]], /) -> Step[InputT, OutputT]: ...
+    def __call__(self, fn: Callable[P, OutputT], /) -> FunctionStep[P, OutputT]: ...
 
-    @overload
-    def __call__(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
-        self, fn: Callable[[], Awaitable[OutputT]], /
-    ) -> Step[None, OutputT]: ...
-
-    @overload
-    def __call__(self, fn: Nullary[OutputT], /) -> Step[None, OutputT]: ...
-
-    @overload
-    def __call__(self, fn: Callable[[InputT], OutputT], /) -> Step[InputT, OutputT]: ...
-
-    @overload
-    def __call__(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
-        self, fn: Callable[[], OutputT], /
-    ) -> Step[None, OutputT]: ...
-
-    @overload
-    def __call__(  # type: ignore[overload-cannot-match]
-        self, fn: Callable[..., Awaitable[OutputT]], /
-    ) -> Step[Never, OutputT]: ...
-
-    @overload
-    def __call__(  # type: ignore[overload-cannot-match]
-        self, fn: Callable[..., OutputT], /
-    ) -> Step[Never, OutputT]: ...
-
-    def __call__(self, fn: Callable[..., Any], /) -> Step[Any, Any]:
+    def __call__(self, fn: Any, /) -> Any:
         """Make a step of `fn`."""
         ...

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, final, overload
 from trio_steps._core.entry import StepEntry
 from trio_steps._core.events import observers_of
 from trio_steps._core.public import public
-from trio_steps._core.step import NO_INPUT, NoInput, Step
+from trio_steps._core.step import NO_INPUT, InputStep, NoInput, Step
 
 from .engine.run import run
 from .plan import plan
@@ -76,6 +76,22 @@ if TYPE_CHECKING:
 
         def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
 
+    class Identified(Protocol):
+        """What a step has."""
+
+        @property
+        def id_given(self) -> bool: ...
+
+    class UnaryStep(Identified, Protocol[X_contra, Y_co]):
+        """A step of one input."""
+
+        def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
+
+    class NullaryStep(Identified, Protocol[Y_co]):
+        """A step without arguments."""
+
+        def __call__(self, /) -> Awaitable[Y_co]: ...
+
     class PathsFor(Plain, Protocol[X_contra, Y_co]):
         """A function that gives the paths for an input."""
 
@@ -100,8 +116,8 @@ if TYPE_CHECKING:
     SourceSoon: TypeAlias = Source[P] | Awaitable[Source[P]]
     PathsOf: TypeAlias = Source[P] | PathsFor[X, P] | PathsForWithScope[X, P] | BoundPathsFor[X, P] | PathsForNone[P]
 
-    UnaryPath: TypeAlias = Unary[X, Y] | BoundUnary[X, Y] | Step[X, Y]
-    NullaryPath: TypeAlias = Nullary[Awaitable[Y]]
+    UnaryPath: TypeAlias = Unary[X, Y] | BoundUnary[X, Y] | UnaryStep[X, Y]
+    NullaryPath: TypeAlias = Nullary[Awaitable[Y]] | NullaryStep[Y]
     Path: TypeAlias = UnaryPath[X, Y] | NullaryPath[Y]
     AnyPath: TypeAlias = Callable[[X], Awaitable[Y] | Y] | Callable[[], Awaitable[Y] | Y]
     UnaryPaths: TypeAlias = PathsOf[UnaryPath[X, Y], X]
@@ -154,7 +170,7 @@ class ForkEntry(StepEntry):
 
 @public
 @final
-class Fork(Step[I_contra, O_co]):
+class Fork(InputStep[I_contra, O_co]):
     """Several paths that run at once, and a mode that decides between them. Made by `fork`; it is a step."""
 
     __slots__ = ()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def draw(
-    language: Literal["mermaid", "dot"], step: Step[Any, Any], direction: Direction, events: Iterable[Event]
+    language: Literal["mermaid", "dot"], step: Step[..., Any], direction: Direction, events: Iterable[Event]
 ) -> str:
     """Return `step` as a diagram, as its last run among `events` has left it.
 

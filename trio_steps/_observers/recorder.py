@@ -92,7 +92,7 @@ class Recorder:
 
         return chrome_trace(self._events)
 
-    def to_mermaid(self, step: Step[Any, Any], *, direction: Direction = "down") -> str:
+    def to_mermaid(self, step: Step[..., Any], *, direction: Direction = "down") -> str:
         """Return `step` as a Mermaid flowchart in which its last run has left its marks, and its colours.
 
         What succeeded, won, failed, was cancelled, skipped or never started has a mark and a word for that, and the
@@ -109,7 +109,7 @@ class Recorder:
 
         return draw("mermaid", step, direction, self._events)
 
-    def to_dot(self, step: Step[Any, Any], *, direction: Direction = "down") -> str:
+    def to_dot(self, step: Step[..., Any], *, direction: Direction = "down") -> str:
         """Return `step` in the language of Graphviz, ``dot -Tsvg``: the diagram of `to_mermaid`.
 
         Args:

@@ -15,7 +15,7 @@ import attrs
 from trio_steps._core.errors import ConfigError, listed
 from trio_steps._core.events import observers_of
 from trio_steps._core.public import public
-from trio_steps._core.step import NO_INPUT, NoInput, Step, named
+from trio_steps._core.step import NO_INPUT, InputStep, NoInput, arguments, named
 
 from .builder.branches import BranchCase, branch
 from .builder.groups import step_of
@@ -53,7 +53,7 @@ DoneT = TypeVar("DoneT")
 
 
 @final
-class _Launch(Step[Any, Any]):
+class _Launch(InputStep[Any, Any]):
     """One run of a pipeline, with options of its own."""
 
     __slots__ = ()
@@ -63,12 +63,12 @@ class _Launch(Step[Any, Any]):
     def start(
         self, input: object, observers: Iterable[Observer], state: dict[str, object] | None
     ) -> Coroutine[Any, Any, Any]:
-        return named(self._run(input, observers, state), self.id)
+        return named(self._run(arguments(input), {}, observers, state), self.id)
 
 
 @public
 @final
-class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
+class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
     """Named steps that pass a context forward.
 
     A pipeline is a step: call it, nest it, use it as a path of a fork. The context is a mapping of keys; each step
@@ -403,7 +403,7 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
 
     @overload
     def run(
-        self: Step[None, T],
+        self: Pipeline[None, T],
         *,
         observers: Iterable[Observer] = (),
         state: dict[str, object] | None = None,
@@ -426,7 +426,7 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
         run_id: str | None = None,
     ) -> Coroutine[Any, Any, O_co]: ...
 
-    def run(
+    def run(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         input: Any = NO_INPUT,
         *,
@@ -509,9 +509,12 @@ class Pipeline(Step[I_contra, O_co], Generic[I_contra, O_co]):
         return launch.start(NO_INPUT, (*self._program.observers, *observers_of(observers)), state)
 
     def _run(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, input: I_contra | NoInput, observers: Iterable[Observer], state: dict[str, object] | None
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],  # noqa: ARG002 - a pipeline takes its input by position
+        observers: Iterable[Observer],
+        state: dict[str, object] | None,
     ) -> Coroutine[Any, Any, O_co]:
-        args = () if isinstance(input, NoInput) else (input,)
         program = self._program
         return self._start(functools.partial(execute, program, program.hooks, None, *args), observers, state)
 

@@ -35,7 +35,7 @@ class BranchCase:
     """A case of ``branch_on``, made by `when` or `otherwise`."""
 
     condition: Callable[..., Any] | None
-    then: Step[Any, Any] | Callable[..., Step[Any, Any]]
+    then: Step[..., Any] | Callable[..., Step[..., Any]]
     name: str | None
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .steps import NewStep
 
-    Start: TypeAlias = Callable[[Program], Step[Any, Any]]
+    Start: TypeAlias = Callable[[Program], Step[..., Any]]
     """Makes the pipeline, still without steps, that a function of one is given."""
 
 
