@@ -6,9 +6,14 @@ import inspect
 import signal
 from typing import Any
 
+import hypothesis
 import pytest
 import trio
 import trio.testing
+
+# How long an example takes says something of the machine, and nothing of the library.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Some runners start their jobs with SIGINT ignored; tests of Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
