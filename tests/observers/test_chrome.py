@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 import trio
 from paths import never, raises, returns, shielded
+from timelines import fails
 
 from trio_steps import Recorder, Retry, StepStarted, StepSucceeded, gather, race, settle, step
 from trio_steps._core.scope import scope_of
@@ -25,7 +26,11 @@ def trace(recorder):
 
 def runs(recorder):
     """The complete events, by the names of their steps."""
-    return {entry["args"]["step"]: entry for entry in trace(recorder) if entry["ph"] == "X"}
+    return {
+        entry["args"]["step"]: entry
+        for entry in trace(recorder)
+        if entry["ph"] == "X" and not entry["name"].startswith("attempt ")
+    }
 
 
 def instants(recorder):
@@ -101,6 +106,32 @@ async def test_run_is_a_complete_event_in_microseconds_from_the_first_start():
     assert found["race/a"]["name"] == "a"
     assert found["race/a"]["cat"] == "won"
     check_format(recorder.to_chrome_trace())
+
+
+async def test_attempts_are_in_the_run_if_there_are_several():
+    recorder = Recorder()
+    await trio.sleep(3)
+    flaky = step(fails(2, 0.25), retry=Retry(3, delay=0.5), id="flaky")
+    await race(flaky, step(returns(5, "a"), timeout=9), observers=[recorder])
+    whole = runs(recorder)["race/flaky"]
+    attempts = [entry for entry in trace(recorder) if entry["name"].startswith("attempt ")]
+    assert [(entry["name"], entry["cat"], entry["ts"], entry["dur"], entry["tid"]) for entry in attempts] == [
+        ("attempt 1", "failed", 0, 250_000, whole["tid"]),
+        ("attempt 2", "failed", 750_000, 250_000, whole["tid"]),
+        ("attempt 3", "succeeded", 1_500_000, 250_000, whole["tid"]),
+    ]
+    assert attempts[0]["args"] == {"step": "race/flaky", "attempt": 1, "error": "OSError: busy"}
+    check_format(recorder.to_chrome_trace())
+
+
+async def test_attempt_that_goes_on_is_drawn_up_to_the_last_event():
+    recorder = Recorder()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(settle, step(fails(1, 1), retry=Retry(2)), returns(1.5, "a"), observers=[recorder]))
+        await trio.sleep(1.75)
+        (attempt,) = (entry for entry in trace(recorder) if entry["name"] == "attempt 2")
+        nursery.cancel_scope.cancel()
+    assert (attempt["cat"], attempt["ts"], attempt["dur"]) == ("running", 1_000_000, 500_000)
 
 
 async def test_args_tell_status_reason_attempts_and_wait():

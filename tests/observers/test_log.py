@@ -8,15 +8,18 @@ import logging
 
 import pytest
 import structlog
+import trio
 from paths import ANY_SCOPE, cleans_up, never, raises, returns, shielded
 
 from trio_steps import (
+    CircuitBreaker,
     ErrorDiscarded,
     ForkPartialError,
     KeyOverridden,
     LogObserver,
     PathsCounted,
     Pipeline,
+    RateLimit,
     Retry,
     StepCancelled,
     StepFailed,
@@ -183,8 +186,10 @@ async def test_run_is_logged_as_it_goes(caplog):
         ("DEBUG", "gather started"),
         ("DEBUG", "gather has 2 paths"),
         ("DEBUG", "gather/flaky started"),
+        ("DEBUG", "gather/flaky started attempt 1"),
         ("DEBUG", "gather/never started"),
         ("WARNING", "gather/flaky failed in attempt 1, and is tried again in 0.500 s: OSError: busy"),
+        ("DEBUG", "gather/flaky started attempt 2"),
         ("WARNING", "gather/flaky failed after 2.500 s: OSError: busy"),
         ("INFO", "gather/never was cancelled after 2.500 s: fork 'gather': path 'flaky' failed: OSError('busy')"),
         (
@@ -244,3 +249,24 @@ async def test_structlog_gets_the_key_values():
         "duration": 0.5,
         "error": "OSError: down",
     }
+
+
+async def test_waits_and_circuit_breakers_are_logged(caplog):
+    caplog.set_level(logging.DEBUG)
+    errors = [OSError("busy")]
+
+    @step(rate=RateLimit(1, per=2.0), limiter=trio.CapacityLimiter(1), circuit_breaker=CircuitBreaker(1, 1.0))
+    async def flaky():
+        await trio.sleep(0.5)
+        if errors:
+            raise errors.pop()
+
+    await settle(flaky, observers=[LogObserver()])
+    await trio.sleep(1)
+    await flaky.run(observers=[LogObserver()])
+    told = [line for line in lines(caplog) if "its" in line[1]]
+    assert told == [
+        ("WARNING", "settle/flaky: its circuit breaker is open"),
+        ("DEBUG", "flaky waited 0.500 s for its rate"),
+        ("INFO", "flaky: its circuit breaker is closed"),
+    ]

@@ -249,7 +249,7 @@ async def test_span_of_a_step_whose_condition_fails_begins_with_its_condition(tr
 
 async def test_each_outermost_step_reads_the_wall_clock(traces: Traces, monkeypatch: pytest.MonkeyPatch) -> None:
     for now in (100, 5000):  # seconds, and nothing to do with Trio's clock
-        monkeypatch.setattr("trio_steps.otel.time_ns", lambda now=now: now * SECOND)
+        monkeypatch.setattr("trio_steps._observers.tracing.time_ns", lambda now=now: now * SECOND)
         await fork("f", mode="all", paths=[returns(1, "a")]).run(observers=[traces.tracing])
     assert [(span.start_time // SECOND, span.end_time // SECOND) for span in traces.spans] == [
         (100, 101),  # the path

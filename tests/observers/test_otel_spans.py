@@ -17,6 +17,7 @@ from trio_steps import (
     Event,
     ForkPartialError,
     Pipeline,
+    RateLimit,
     Retry,
     StepTimeoutError,
     current_scope,
@@ -64,9 +65,10 @@ async def test_span_of_a_failure_has_the_status_error_and_the_exception(traces: 
 async def test_span_of_a_timeout_is_a_failure(traces: Traces) -> None:
     with pytest.raises(StepTimeoutError):
         await step(never, timeout=2).run(observers=[traces.tracing])
-    [span] = traces.spans
-    assert span.status.description == "'never' timed out after 2 s"
-    assert span.end_time - span.start_time == 2 * SECOND
+    for name in ("never", "never @1"):
+        span = traces.span(name)
+        assert span.status.description == "'never' timed out after 2 s"
+        assert span.end_time - span.start_time == 2 * SECOND
 
 
 async def test_span_of_a_cancelled_path_is_no_error_and_says_why(traces: Traces) -> None:
@@ -115,7 +117,7 @@ async def test_retries_are_events_of_the_span(traces: Traces) -> None:
             raise errors.pop(0)
 
     await flaky.run(observers=[traces.tracing])
-    [span] = traces.spans
+    span = traces.span("flaky")
     assert span.status.status_code is StatusCode.UNSET
     assert events(span) == [
         (
@@ -134,6 +136,54 @@ async def test_retries_are_events_of_the_span(traces: Traces) -> None:
             (2, 2.5, 1.0, "TimeoutError", "second"),
         ]
     ]
+
+
+async def test_attempts_are_spans_in_which_those_of_the_user_are(traces: Traces) -> None:
+    errors: list[Exception] = [ConnectionError("first")]
+
+    @step(retry=Retry(2, delay=0.5), limiter=trio.CapacityLimiter(1), rate=RateLimit(1, per=3.0))
+    async def flaky() -> None:
+        with traces.tracer.start_as_current_span("mine"):
+            await trio.sleep(1)
+        if errors:
+            raise errors.pop(0)
+
+    await flaky.run(observers=[traces.tracing])
+    assert traces.tree() == {"flaky": {"flaky @1": {"[mine]": {}}, "flaky @2": {"[mine]": {}}}}
+    whole, first, second = (traces.span(name) for name in ("flaky", "flaky @1", "flaky @2"))
+    times = [(span.start_time - whole.start_time, span.end_time - whole.start_time) for span in (first, second)]
+    assert times == [(0, SECOND), (3 * SECOND, 4 * SECOND)]
+    assert [span.name for span in (first, second)] == ["flaky attempt"] * 2
+    assert first.attributes == {
+        "trio_steps.step.name": "flaky",
+        "trio_steps.attempt.number": 1,
+        "trio_steps.attempt.outcome": "failed",
+        "error.type": "ConnectionError",
+    }
+    assert first.status.status_code is StatusCode.ERROR
+    assert [event.name for event in first.events] == ["exception"]
+    assert second.attributes["trio_steps.attempt.outcome"] == "succeeded"
+    assert [name for name, _, _ in events(whole)] == ["trio_steps.step.retrying", "trio_steps.limit.waited"]
+    assert events(whole)[1][1:] == (
+        3.0,
+        {"trio_steps.step.name": "flaky", "trio_steps.limit.kind": "rate", "trio_steps.limit.duration": 1.5},
+    )
+
+
+async def test_circuit_breaker_that_opens_and_closes_is_an_event(traces: Traces) -> None:
+    errors: list[Exception] = [ConnectionError("first")]
+
+    @step(circuit_breaker=CircuitBreaker(1, 5))
+    async def flaky() -> None:
+        if errors:
+            raise errors.pop(0)
+
+    with pytest.raises(ConnectionError):
+        await flaky.run(observers=[traces.tracing])
+    await trio.sleep(5)
+    await flaky.run(observers=[traces.tracing])
+    told = [event.name for span in traces.spans for event in span.events if "circuit" in event.name]
+    assert told == ["trio_steps.circuit.opened", "trio_steps.circuit.closed"]
 
 
 @pytest.mark.parametrize("dispose", [None, lambda value: None], ids=["reported", "disposed"])

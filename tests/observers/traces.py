@@ -51,16 +51,22 @@ class Traces:
         return self.exporter.get_finished_spans()
 
     def span(self, name: str) -> Any:
-        """The span of the step with this full name, or of the user's with this name."""
-        [span] = [span for span in self.spans if said(span).get("name", span.name) == name]
+        """The span of the step with this full name, of its attempt "name @1", or of the user's with this name."""
+        [span] = [span for span in self.spans if title(span) in (name, f"[{name}]")]
         return span
 
     def tree(self, parent: Any = None) -> dict[str, Any]:
         """Names of spans in the names of their parents; the user's in brackets."""
         id = None if parent is None else parent.context.span_id
         inside = [span for span in self.spans if (span.parent and span.parent.span_id) == id]
-        inside.sort(key=lambda span: (span.start_time, said(span).get("name", span.name)))
-        return {said(span).get("name", f"[{span.name}]"): self.tree(span) for span in inside}
+        inside.sort(key=lambda span: (span.start_time, title(span)))
+        return {title(span): self.tree(span) for span in inside}
+
+
+def title(span: Any) -> str:
+    """What a span is called in these tests."""
+    attempt = span.attributes.get("trio_steps.attempt.number")
+    return said(span).get("name", f"[{span.name}]") + ("" if attempt is None else f" @{attempt}")
 
 
 def said(span: Any) -> dict[str, Any]:

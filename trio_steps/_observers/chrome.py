@@ -16,7 +16,7 @@ import attrs
 
 from trio_steps._drawing.looks import WORDS
 
-from .rows import Row, clock, describe, plain, read, walk
+from .rows import Attempt, Row, clock, describe, plain, read, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,6 +132,9 @@ def _entries(row: Row, times: _Times, lane: int) -> Iterator[_Entry]:
         yield entry
     else:
         yield _instant(f"{row.label}: {status}", status, times.at(row.start), lane, args)
+    if len(row.attempts) > 1:
+        for number, attempt in enumerate(row.attempts, 1):
+            yield _attempt(row, number, attempt, times, lane)
     for retry in row.retries:
         told: _Entry = {
             "step": plain(row.name),
@@ -155,6 +158,17 @@ def _entry(phase: str, name: str, category: str, at: int, lane: int, args: _Entr
         "tid": lane,
         "args": args,
     }
+
+
+def _attempt(row: Row, number: int, attempt: Attempt, times: _Times, lane: int) -> _Entry:
+    status = "running" if attempt.end is None else "failed" if attempt.error is not None else "succeeded"
+    args: _Entry = {"step": plain(row.name), "attempt": number}
+    if attempt.error is not None:
+        args["error"] = plain(describe(attempt.error))
+    start, end = times.at(attempt.start), times.at(row.end_by(times.now) if attempt.end is None else attempt.end)
+    entry = _entry("X", f"attempt {number}", status, start, lane, args)
+    entry["dur"] = (end - start) / 1000
+    return entry
 
 
 def _instant(name: str, category: str, at: int, lane: int, args: _Entry) -> _Entry:

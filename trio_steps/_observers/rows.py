@@ -120,17 +120,13 @@ class Row:
         """Yield the parts of its run, up to `now` if it goes on."""
         end = self.end_by(now)
         at = self.start
-        attempts = list(self.attempts)
-        if attempts and len(attempts) == len(self.retries):
-            again = self.retries[-1].time + self.retries[-1].delay
-            attempts += [Attempt(again)] if again < end else []
-        for number, attempt in enumerate(attempts, 1):
+        for number, attempt in enumerate(self.attempts, 1):
             if attempt.start > at:
                 yield Phase("wait", at, attempt.start)
             at = end if attempt.end is None else attempt.end
-            is_last = number == len(attempts) and at >= end
+            is_last = number == len(self.attempts) and at >= end
             yield Phase("last" if is_last else "failed", attempt.start, at)
-        if not attempts:
+        if not self.attempts:
             yield Phase("last", at, end)
         elif at < end:
             yield Phase("wait", at, end)
@@ -200,17 +196,13 @@ class _Reader:
                 row.text = _because(reason, row.parent)
             case StepRetrying():
                 row = self._run(event, event.time)
-                if len(row.attempts) == len(row.retries):
-                    before = row.retries[-1] if row.retries else None
-                    row.attempts.append(Attempt(row.start if before is None else before.time + before.delay))
-                row.attempts[-1].end, row.attempts[-1].error = event.time, event.error
                 row.retries.append(event)
                 self._before[row] = len(row.children)
             case AttemptStarted(time=time):
                 self._run(event, time).attempts.append(Attempt(time))
             case AttemptEnded(time=time, duration=duration, error=error):
                 row = self._run(event, time - duration)
-                if not row.attempts:
+                if not row.attempts or row.attempts[-1].end is not None:  # its start was not observed
                     row.attempts.append(Attempt(time - duration))
                 row.attempts[-1].end, row.attempts[-1].error = time, error
             case LimitWaited(time=time, limit=limit, duration=duration):

@@ -1,0 +1,273 @@
+"""Tracing with OpenTelemetry: each run of a step is a span, and so is each attempt of a step with policies.
+
+Problem: say in the terms of the tracing that people already have who ran inside what, for how long, and how it ended,
+so that the spans of their own code and of their libraries nest under the step that they were made in.
+
+Naive answer: keep a span for each name, and make it the child of the name's parent. Names repeat, runs overlap, and
+nobody's own spans have a place in that tree.
+
+What is done instead. A step's first event comes in the task that is about to run its body, and its last event in the
+same task, however it ends; the events of an attempt come in between, in this task, too. So the span is attached to
+OpenTelemetry's context in between, as ``tracer.start_as_current_span`` would do. That context is a context variable;
+Trio hands it to tasks and threads. The parent of a span is therefore just the current span: the step around it, its
+attempt, or what the code of that step has opened itself. To detach puts back the very value that was there before, even
+when the body has left a context of its own attached. So a worker that runs one path after another starts each as clean.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from time import time_ns
+from typing import TYPE_CHECKING, Final, final
+from weakref import WeakKeyDictionary, ref
+
+import attrs
+import trio
+from opentelemetry import context as contexts
+from opentelemetry import trace
+
+from trio_steps._core.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CircuitChanged,
+    ErrorDiscarded,
+    Event,
+    KeyOverridden,
+    LimitWaited,
+    PathsCounted,
+    StepCancelled,
+    StepFailed,
+    StepRetrying,
+    StepSkipped,
+    StepStarted,
+    StepSucceeded,
+    ValueDiscarded,
+)
+from trio_steps._core.observers import logger
+from trio_steps._core.public import public_in
+
+from .rows import message
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+    from trio_steps._core.scope import Scope
+
+_TRACED: Final = contexts.create_key("trio_steps.scope")  # in OpenTelemetry's context: the scope that it is of
+
+
+@final
+@attrs.define(eq=False)
+class _Open:
+    """A span that has not ended."""
+
+    name: str
+    span: trace.Span
+    token: Token[contexts.Context]
+    epoch: int  # when Trio's clock would have been at 0: nanoseconds of the wall clock
+    skipped: int = 0  # paths that were never started
+    attempt: _Open | None = None
+
+
+@public_in("trio_steps.otel")
+@final
+class Tracing:
+    """An observer that makes an OpenTelemetry span of each run of a step: ``observers=[Tracing()]``.
+
+    A span is the child of what was the current span where the step was called or its path was started: the span of
+    the step around it, one of the user's own inside that, or, for the outermost step, the caller's. While a step
+    runs, its own span is the current one: also in the tasks and threads that it starts. Steps with ``log=False`` have
+    none.
+
+    Spans are named after the step's id, without the number of paths that share one: ``fetch#2`` is a ``fetch``. A path
+    that is but a number, such as an element that a ``for_each`` named ``resize`` takes, is a ``resize path``. An error
+    makes the status of the span an error, and is recorded; a cancellation does not. Retries, and what is discarded, are
+    events of a span. A race has a link to its winner. The attributes are listed in ``docs/tracing.md``.
+
+    Each attempt of a step with policies is a span in that of the step, and the current one while it runs: so it is seen
+    what was waiting, for a limiter or for the next attempt, and what was work.
+
+    Durations are those of Trio's clock, to the nanosecond. The wall clock is read once for each outermost step, so
+    spans that others make in a very long run may seem to be off by what the wall clock was adjusted meanwhile.
+
+    One object can observe any number of runs, one after the other and at the same time. If a run inside another one
+    has a `Tracing` too, the outer one makes the spans. A million paths make a million spans, unless a sampler says no.
+
+    Args:
+      tracer: makes the spans; by default ``opentelemetry.trace.get_tracer("trio_steps")``.
+    """
+
+    def __init__(self, tracer: trace.Tracer | None = None) -> None:
+        self._tracer = trace.get_tracer("trio_steps") if tracer is None else tracer
+        # weak: should the end of a step never be told, then because Trio itself has crashed
+        self._open: WeakKeyDictionary[Scope, _Open] = WeakKeyDictionary()
+        self._last: ref[Event] | None = None  # it comes again if this observes a run and one inside that
+
+    @trio.lowlevel.enable_ki_protection  # or Ctrl-C could come between a span's start and its place in the books
+    def __call__(self, event: Event) -> None:
+        """Take the next event of a run."""
+        if event.quiet or (self._last is not None and self._last() is event):
+            return
+        self._last = ref(event)
+        try:
+            self._take(event)
+        except Exception:  # noqa: BLE001 - of a sampler or span processor; to be dropped would leave other spans open
+            logger.exception("tracing %r failed", event)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, StepStarted):
+            self._start(event)
+            return
+        own = self._open.get(event.scope)
+        found = self._around(event.scope) if own is None and isinstance(event, StepSkipped) else own
+        if found is None:  # another Tracing has it
+            return
+        now = found.epoch + _nanoseconds(event.time)
+        if isinstance(event, PathsCounted):
+            found.span.set_attribute("trio_steps.fork.path_count", event.total)
+        elif isinstance(event, (StepSucceeded, StepFailed, StepCancelled)):
+            self._end(event, found, now)
+        elif isinstance(event, AttemptStarted):
+            self._start_attempt(event, found, now)
+        elif isinstance(event, AttemptEnded):
+            _end_attempt(found, now, event.status, event.error)
+        elif own is None or not isinstance(event, StepSkipped):
+            _add_event(event, found.span, now)
+        elif event.name == found.name:  # it was refused after it had started
+            self._end(event, found, now)
+        else:  # a queued path; there may be a million of them
+            found.skipped += 1
+
+    def _around(self, scope: Scope | None) -> _Open | None:
+        """Return the span of `scope`, or of the nearest one around it that has one."""
+        while scope is not None:
+            found = self._open.get(scope)
+            if found is not None:
+                return found
+            scope = scope.parent
+        return None
+
+    def _start(self, event: StepStarted) -> None:
+        scope = event.scope
+        if contexts.get_value(_TRACED) is scope:
+            return  # by another Tracing
+        around = self._around(scope.parent)
+        epoch = time_ns() - _nanoseconds(trio.current_time()) if around is None else around.epoch
+        span = self._tracer.start_span(
+            kind_of_step(scope),
+            attributes={"trio_steps.step.id": scope.id, "trio_steps.step.name": event.name},
+            start_time=epoch + _nanoseconds(event.time),
+        )
+        token = contexts.attach(contexts.set_value(_TRACED, scope, trace.set_span_in_context(span)))
+        self._open[scope] = _Open(event.name, span, token, epoch)
+
+    def _start_attempt(self, event: AttemptStarted, step: _Open, now: int) -> None:
+        name = kind_of_step(event.scope)
+        attributes: dict[str, str | int] = {
+            "trio_steps.step.name": event.name,
+            "trio_steps.attempt.number": event.attempt,
+        }
+        span = self._tracer.start_span(f"{name} attempt", attributes=attributes, start_time=now)
+        token = contexts.attach(trace.set_span_in_context(span))
+        step.attempt = _Open(event.name, span, token, step.epoch)
+
+    def _end(self, event: StepSucceeded | StepFailed | StepCancelled | StepSkipped, ended: _Open, now: int) -> None:
+        span = ended.span
+        del self._open[event.scope]
+        _end_attempt(ended, now, "cancelled", None)  # as a rule it has ended
+        contexts.detach(ended.token)
+        if ended.skipped:
+            span.set_attribute("trio_steps.fork.skipped_path_count", ended.skipped)
+        if isinstance(event, StepSucceeded):
+            outcome = "succeeded"
+            fork = self._around(event.scope.parent) if event.won else None
+            if fork is not None:
+                winner = {"trio_steps.fork.winner": event.scope.id}
+                fork.span.set_attributes(winner)
+                fork.span.add_link(span.get_span_context(), winner)
+        elif isinstance(event, StepFailed):
+            outcome = "failed"
+            _set_error(span, event.error, now)
+        else:
+            outcome = "cancelled" if isinstance(event, StepCancelled) else "skipped"
+            span.set_attribute("trio_steps.step.reason", event.reason)
+        span.set_attribute("trio_steps.step.outcome", outcome)
+        span.end(now)
+
+
+def _end_attempt(step: _Open, now: int, outcome: str, error: BaseException | None) -> None:
+    """End the span of the attempt that is running, if there is one."""
+    attempt, step.attempt = step.attempt, None
+    if attempt is None:
+        return
+    contexts.detach(attempt.token)
+    if error is not None:
+        _set_error(attempt.span, error, now)
+    attempt.span.set_attribute("trio_steps.attempt.outcome", outcome)
+    attempt.span.end(now)
+
+
+def _set_error(span: trace.Span, error: BaseException, now: int) -> None:
+    span.set_attribute("error.type", type_name(error))
+    span.set_status(trace.StatusCode.ERROR, message(error))
+    with suppress(Exception):  # the error's own __str__ may raise; then the status says what there is to say
+        span.record_exception(error, timestamp=now)
+
+
+def _add_event(event: Event, span: trace.Span, now: int) -> None:
+    """Make `event` one of `span`."""
+    name: str
+    attributes: dict[str, str | int | float] = {"trio_steps.step.name": event.name}
+    if isinstance(event, (StepRetrying, ErrorDiscarded)):
+        attributes["exception.type"] = type_name(event.error)
+        attributes["exception.message"] = message(event.error)
+    if isinstance(event, StepRetrying):
+        name = "trio_steps.step.retrying"
+        attributes["trio_steps.retry.attempt"] = event.attempt
+        attributes["trio_steps.retry.delay"] = event.delay
+    elif isinstance(event, ErrorDiscarded):
+        name = "trio_steps.error.discarded"
+    elif isinstance(event, ValueDiscarded):
+        name = "trio_steps.value.discarded"
+        attributes["trio_steps.value.type"] = type_name(event.value)
+        attributes["trio_steps.value.disposed"] = event.disposed
+    elif isinstance(event, KeyOverridden):
+        name = "trio_steps.key.overridden"
+        attributes["trio_steps.key.name"] = event.key
+        attributes["trio_steps.key.first_source"] = event.first
+        attributes["trio_steps.key.second_source"] = event.second
+    elif isinstance(event, LimitWaited):
+        name = "trio_steps.limit.waited"
+        attributes["trio_steps.limit.kind"] = event.limit
+        attributes["trio_steps.limit.duration"] = event.duration
+    elif isinstance(event, CircuitChanged):
+        name = f"trio_steps.circuit.{'opened' if event.state == 'open' else event.state}"
+    elif isinstance(event, StepSkipped):
+        name = "trio_steps.step.skipped"
+        attributes["trio_steps.step.reason"] = event.reason
+    else:
+        return
+    span.add_event(name, attributes, now)
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000_000)
+
+
+def kind_of_step(scope: Scope) -> str:
+    """Return what all runs of this kind are called: backends group spans and metrics by it."""
+    return kind_of_path(scope.id, scope.parent)
+
+
+def kind_of_path(id: str, around: Scope | None) -> str:
+    """Return what all paths `id` of the fork `around` are called, without the number of each."""
+    if id.isdecimal() and around is not None:
+        return f"{around.id} path"
+    base, _, number = id.rpartition("#")
+    return base if base and number.isdecimal() else id
+
+
+def type_name(value: object) -> str:
+    """Return the name of a value's type, as the SDK writes those of exceptions."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
