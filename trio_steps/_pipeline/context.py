@@ -14,7 +14,7 @@ import weakref
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import CoroutineType
-from typing import Any, Literal, TypeAlias, cast, final
+from typing import Any, Final, Literal, TypeAlias, cast, final
 
 import attrs
 
@@ -31,6 +31,51 @@ MergePolicy: TypeAlias = Literal["override", "error", "warn", "skip"]
 
 
 # The context
+
+
+class _Everything:
+    """Stands for all keys, where some are meant."""
+
+    def __contains__(self, _key: object) -> bool:
+        return True
+
+
+EVERYTHING: Final = cast("Collection[str]", _Everything())
+
+
+@final
+class Inputs(dict[str, object]):
+    """What the caller of a run gave it: a value is copied when somebody first looks it up, and not before.
+
+    Attributes:
+      taken: the keys whose values are not the caller's any more.
+    """
+
+    __slots__ = ("_share", "taken")
+
+    def __init__(self, values: dict[str, object], taken: set[str], share: Collection[str]) -> None:
+        """Hold `values`, which are the caller's, but for the keys in `taken`; those in `share` are never copied."""
+        super().__init__(values)
+        self.taken: set[str] = taken
+        self._share = share
+
+    def __getitem__(self, key: str, /) -> object:
+        value = super().__getitem__(key)
+        if key not in self.taken:
+            self.taken.add(key)
+            if key not in self._share:
+                value = copy_value(value)
+                super().__setitem__(key, value)
+        return value
+
+    def enter(self, changes: Mapping[str, object]) -> None:
+        """Take up `changes`, which are not the caller's."""
+        self.taken.update(changes)
+        super().update(changes)
+
+    def copy(self) -> Inputs:
+        """Return another one, whose values are copied apart from those here."""
+        return Inputs(self, self.taken.copy(), self._share)
 
 
 @final
@@ -140,7 +185,11 @@ class Store(Mapping[str, object]):
             self._let_go(self._snapshot)
         if self._same:
             self._same = {key: same for key, same in self._same.items() if key not in changes}
-        self._own.update(changes)
+        own = self._own
+        if type(own) is Inputs:
+            own.enter(changes)
+        else:
+            own.update(changes)
         self._sources.update(sources)
 
     def enter(self, changes: dict[str, object], source: str) -> None:
@@ -149,7 +198,11 @@ class Store(Mapping[str, object]):
             self._let_go(self._snapshot)
         if self._same:
             self._same = {key: same for key, same in self._same.items() if key not in changes}
-        self._own.update(changes)
+        own = self._own
+        if type(own) is Inputs:
+            own.enter(changes)
+        else:
+            own.update(changes)
         sources = self._sources
         for key in changes:
             sources[key] = source

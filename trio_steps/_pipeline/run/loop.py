@@ -31,7 +31,7 @@ from trio_steps._core.policies import in_time
 from trio_steps._core.scope import Scope, current, current_scope, scope_of
 from trio_steps._core.step import observe_end, type_of
 from trio_steps._pipeline.call import Function, call, output_of, replacement_of
-from trio_steps._pipeline.context import Output, Store, as_output, merge
+from trio_steps._pipeline.context import EVERYTHING, Inputs, Output, Store, as_output, merge
 from trio_steps._pipeline.definition import Branch, Each, Group, Repeat, Row
 from trio_steps._values.copying import copy_value
 from trio_steps._values.described import described
@@ -74,37 +74,43 @@ async def execute(program: Program, hooks: Hooks, entries: Sequence[Entry] | Non
     """
     await trio.lowlevel.checkpoint_if_cancelled()
     resumed = entries is not None
+    record = bool(hooks.complete) or program.tells_inside
     if entries is None:
-        entries = (Entry(kind="inputs", changes=as_input(args[0] if args else None, program)),)
+        entries = (Entry(kind="inputs", changes=as_input(args[0] if args else None, program, copy=record)),)
     scope = current_scope()
     if hooks.complete or hooks.error or program.hooks_inside:
         scope.observers = without_carriers(scope.observers)
-    record = bool(hooks.complete) or program.tells_inside
     run = PipelineRun(program, entries, prefix)
     audience = Audience(complete=hooks.complete, error=hooks.error, record=record)
-    store = Store(dict(entries[0].changes), "the input")
+    inputs = entries[0].changes
+    # what the caller gave is copied when a step names it; what may be resumed from has to be copied at once
+    own = dict(inputs) if resumed or record else Inputs(cast("dict[str, object]", inputs), set(), program.share)
+    store = Store(own, "the input")
     try:
         await run.row(program.nodes, store, "", scope, audience)
     except HookFailedError as failed:
         raise failed.error from failed.error.__cause__
     values = store.now().own
     if resumed or record or program.has_aliases:  # somebody else may have the very values, in a checkpoint say
-        share = program.share
-        result = {key: value if key in share else copy_value(value) for key, value in values.items()}
+        as_it_is = {*program.share, *(values.keys() - values.taken)} if type(values) is Inputs else program.share
+        result = {key: value if key in as_it_is else copy_value(value) for key, value in values.items()}
     else:
         result = dict(values)
     return result if run.reporter.stopped else program.result(result)
 
 
-def as_input(inputs: object, program: Program) -> dict[str, object]:
-    """Return what a run of `program` begins with that is given `inputs`.
+def as_input(inputs: object, program: Program, *, copy: bool = True) -> dict[str, object]:
+    """Return what a run of `program` begins with that is given `inputs`; if not `copy`, with its very values.
 
     Raises:
       TypeError: it is no mapping, and nothing that has fields.
       StepInputError: it lacks a key that the pipeline declares.
     """
     try:
-        given = as_output(inputs, program.name, program.share)
+        if not copy and type(inputs) is dict and _has_names(cast("dict[object, object]", inputs)):
+            given = cast("dict[str, object]", inputs).copy()
+        else:
+            given = as_output(inputs, program.name, program.share if copy else EVERYTHING)
     except StepOutputError as error:
         raise TypeError(
             f"pipeline {program.name!r} takes a mapping with str keys, or an attrs or dataclass instance, "
@@ -117,6 +123,11 @@ def _tell_stopped(observe: Observers, scope: Scope, start: float) -> None:
     now = trio.current_time()
     reason = "the run was stopped"
     observe(StepCancelled(name=scope.name, time=now, scope=scope, duration=now - start, reason=reason))
+
+
+def _has_names(inputs: dict[object, object]) -> bool:
+    """Tell whether all keys are strings, fast."""
+    return list(map(type, inputs)).count(str) == len(inputs)
 
 
 @final
