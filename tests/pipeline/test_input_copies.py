@@ -11,7 +11,7 @@ import trio
 from trio_steps import Pipeline, Retry, fork, otherwise, when
 
 
-class Name(str, Enum):
+class Name(str, Enum):  # noqa: UP042 - its hash is not that of the string
     X = "x"
 
 

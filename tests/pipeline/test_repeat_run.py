@@ -201,6 +201,7 @@ async def test_stop_ends_the_run_in_its_round_and_returns_what_there_is() -> Non
         until=lambda m: m == 9,
         at_most=9,
     )
+    assert await p.run({"n": 0}, on_step_complete=stop) == {"n": 2, "m": 1}
     seen = RecordingObserver()
     assert await p.run({"n": 0}, on_step_complete=stop, observers=[seen]) == {"n": 2, "m": 1}
     assert [event.name for event in seen.of(StepCancelled)] == ["loop/2", "loop"]

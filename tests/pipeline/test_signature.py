@@ -415,9 +415,11 @@ def test_signature_without_a_key_never_passes_it() -> None:
 
 
 def bind(signature, context, share=()):
-    return binder(signature, copy=lambda value: ["copy", value], whole=lambda context: ("whole", context), share=share)(
-        context, "route/load"
-    )
+    def copy(value, key, step):
+        assert step == "route/load"
+        return value if key in share else ["copy", value]
+
+    return binder(signature, copy, lambda context: ("whole", context))(context, "route/load")
 
 
 CONTEXT = {"user_id": 1, "limit": 2, "more": 3, "not an identifier": 4}
@@ -466,17 +468,17 @@ def test_binder_raises_for_a_required_key_that_is_missing(fn) -> None:
 def test_binder_lets_a_key_error_of_the_copying_through() -> None:
     """Only a key that is not there is a `StepInputError`."""
 
-    def copy(value):
+    def copy(value, key, step):
         raise KeyError(value)
 
     with pytest.raises(KeyError, match="1"):
-        binder(signature_of(lambda user_id: None, "load"), copy=copy, whole=dict)(CONTEXT, "load")
+        binder(signature_of(lambda user_id: None, "load"), copy, dict)(CONTEXT, "load")
 
 
 def test_what_is_bound_calls_the_function() -> None:
     """What `binder` makes of a signature fits the function that it was read from."""
     for fn in (plain, functools.partial(plain, limit=5), passing_on(plain), Service().decorated, with_args):
-        args, kwargs = binder(signature_of(fn, "load"), copy=lambda value: value, whole=dict)(CONTEXT, "load")
+        args, kwargs = binder(signature_of(fn, "load"), lambda value, *_: value, dict)(CONTEXT, "load")
         assert fn(*args, **kwargs)
 
 

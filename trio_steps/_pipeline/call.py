@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast, final
 
 from trio_steps._core.errors import StepInputError, StepOutputError
 from trio_steps._core.step import type_of
-from trio_steps._values.copying import copy_value
 
 from .context import Context, Store, as_output, unawaited
+from .copies import Copies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
 
     from .signature import Signature
@@ -28,12 +28,13 @@ class Function:
       call: what to call, in the scope of its step, and to await if the result is awaitable.
       signature: what it is called with.
       share: the keys that are not copied.
+      copies: what copies the others.
       provides: the key under which its result is stored.
       bind: makes its arguments of a context.
       keeps: it may keep the whole context.
     """
 
-    __slots__ = ("bind", "call", "keeps", "provides", "share", "signature")
+    __slots__ = ("bind", "call", "copies", "keeps", "provides", "share", "signature")
 
     def __init__(
         self, call: Callable[..., Any], signature: Signature, share: AbstractSet[str], provides: str | None = None
@@ -41,12 +42,11 @@ class Function:
         self.call = call
         self.signature = signature
         self.share = share
+        self.copies = Copies(share)
         self.provides = provides
         self.keeps = signature.whole
         # a snapshot in the Context, not the store: what a function keeps must not change
-        self.bind: Bind = binder(
-            signature, copy=copy_value, whole=lambda store: Context(_now(store), share), share=share
-        )
+        self.bind: Bind = binder(signature, self.copies, lambda store: Context(_now(store), share))
 
     def sharing(self, keys: AbstractSet[str]) -> Function:
         """Return the same with more keys that are not copied."""
@@ -58,35 +58,26 @@ def _now(context: Any) -> Any:
 
 
 def binder(
-    signature: Signature,
-    *,
-    copy: Callable[[Any], object],
-    whole: Callable[[Mapping[str, object]], object],
-    share: Collection[str] = (),
+    signature: Signature, copy: Callable[[Any, str, str], object], whole: Callable[[Mapping[str, object]], object]
 ) -> Bind:
     """Make the function that takes a context, and the full name of the step, and returns ``(args, kwargs)``.
 
     Args:
       signature: what is to be called.
-      copy: makes the copy of a value that is passed.
+      copy: makes what is passed of a value, its key, and the full name of the step.
       whole: makes of a context what a function gets that takes the whole of it.
-      share: keys whose values are passed as they are.
 
     Raises:
       StepInputError: (when it is called) a required key is not in the context.
     """
-    uncopied = frozenset(share)
-    required = tuple(key for key in signature.required if key not in uncopied)
-    required_uncopied = tuple(key for key in signature.required if key in uncopied)
+    required = signature.required
 
     def named(context: Mapping[str, object], step: str) -> tuple[tuple[object, ...], dict[str, object]]:
         kwargs: dict[str, object] = {}
         key = ""
         try:
             for key in required:
-                kwargs[key] = copy(context[key])
-            for key in required_uncopied:
-                kwargs[key] = context[key]
+                kwargs[key] = copy(context[key], key, step)
         except KeyError:
             if key in context:
                 raise  # it comes out of a value that was copied
@@ -102,11 +93,11 @@ def binder(
         _, kwargs = named(context, step)
         for key in signature.optional:
             if key in context:
-                kwargs[key] = context[key] if key in uncopied else copy(context[key])
+                kwargs[key] = copy(context[key], key, step)
         if signature.rest:
             for key in context:
                 if key not in left_out:
-                    kwargs[key] = context[key] if key in uncopied else copy(context[key])
+                    kwargs[key] = copy(context[key], key, step)
         return ((whole(context),) if signature.whole else ()), kwargs
 
     return everything
@@ -130,15 +121,16 @@ def output_of(function: Function, result: object, name: str) -> dict[str, object
     """Return the keys that `result`, of `function` of the step `name`, adds to the context; copies of the values."""
     provides = function.provides
     if provides is not None:
-        return {provides: result if provides in function.share else copy_value(result)}
-    if type(result) is dict and not function.share:  # most are; a short cut
+        return {provides: function.copies(result, provides, name)}
+    copy = function.copies
+    if type(result) is dict:  # most are; a short cut
         values: dict[str, object] = {}
         for key, value in cast("dict[object, object]", result).items():
             if type(key) is not str:
                 break
             if type(value) is CoroutineType:
                 raise unawaited(cast("Any", value), key, name)
-            values[key] = copy_value(value)
+            values[key] = copy(value, key, name)
         else:
             return values
     return as_output(cast("Any", result), name, function.share)

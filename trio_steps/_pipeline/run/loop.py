@@ -107,7 +107,7 @@ def as_input(inputs: object, program: Program, *, copy: bool = True) -> dict[str
       StepInputError: it lacks a key that the pipeline declares.
     """
     try:
-        if not copy and type(inputs) is dict and _has_names(cast("dict[object, object]", inputs)):
+        if not copy and type_of(inputs) is dict and _has_names(cast("dict[object, object]", inputs)):
             given = cast("dict[str, object]", inputs).copy()
         else:
             given = as_output(inputs, program.name, program.share if copy else EVERYTHING)

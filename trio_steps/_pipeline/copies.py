@@ -1,0 +1,45 @@
+"""The copies that a step gets and gives; one that takes long is reported, with what can be done about it.
+
+It is real time that counts here, whatever clock the run has: a long copy holds up everything else.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, final
+
+from trio_steps._core.observers import logger
+from trio_steps._values.copying import copy_value
+from trio_steps._values.kinds import PLAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+LONG: Final = 0.25
+"""Seconds that a copy may take before it is reported."""
+
+_PLAIN: Final = frozenset(map(id, PLAIN))
+
+
+@final
+class Copies:
+    """Copies values for one function; of each key, one copy that takes long is reported."""
+
+    __slots__ = ("_reported", "_share")
+
+    def __init__(self, share: Collection[str]) -> None:
+        """Pass values of the keys in `share` as they are."""
+        self._share = frozenset(share)
+        self._reported: set[str] = set()
+
+    def __call__(self, value: object, key: str, step: str) -> object:
+        """Return a copy of `value`, which is that of `key`, for `step`."""
+        if id(type(value)) in _PLAIN or key in self._share:
+            return value
+        start = perf_counter()
+        copy = copy_value(value)
+        took = perf_counter() - start
+        if took > LONG and key not in self._reported:
+            self._reported.add(key)
+            logger.warning("copying %r took %.1f s in %r: share=(%r,)", key, took, step, key)
+        return copy
