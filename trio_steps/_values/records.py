@@ -86,7 +86,7 @@ def _first(mro: Sequence[type[Any]], name: str) -> type[Any]:
 
 def _library_base(mro: Sequence[type[Any]]) -> type[Any]:
     """Return the class of pydantic or msgspec that the first of `mro` derives from, or else `object`."""
-    for module, name in (("pydantic", "BaseModel"), ("msgspec", "Struct")):
+    for module, name in (("pydantic.main", "BaseModel"), ("msgspec", "Struct")):
         base = late_class(module, name)
         if base is not None and _place(mro, base):
             return base
