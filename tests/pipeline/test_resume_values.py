@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trio_steps import Checkpoint, KeyCollisionError, Pipeline
-from trio_steps.store import StoredRun
+from trio_steps.store import SqliteStore
 
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
@@ -171,32 +171,7 @@ async def test_value_that_is_made_anew_and_looks_the_same_is_a_change_only_if_it
         assert look(await outer.run({"v": make(0)})) == look({"v": make(0), "z": 1})
 
 
-class Kept:
-    """A store that keeps one run, and dies after a number of saves."""
-
-    def __init__(self):
-        self.stored = None
-
-    def claim(self, run_id):
-        return self
-
-    async def __aenter__(self):
-        return self
-
-    async def __aexit__(self, *_):
-        pass
-
-    async def read(self):
-        return self.stored
-
-    async def write(self, change):
-        parts = {} if self.stored is None else dict(self.stored.parts)
-        for number in change.dropped:
-            del parts[number]
-        self.stored = StoredRun(status=change.status, parts={**parts, **change.parts})
-
-
-async def test_durable_run_that_died_comes_to_what_the_run_comes_to() -> None:
+async def test_durable_run_that_died_comes_to_what_the_run_comes_to(tmp_path) -> None:
     change = Pipeline("change").step("half", lambda: {"score": 0.5})
     tidy = Pipeline("tidy").step("echo", lambda score: {"score": score}).step("later", lambda: {"z": 1})
     p = Pipeline("p").step("both", change, tidy).step("end", lambda score: {"end": score})
@@ -205,7 +180,7 @@ async def test_durable_run_that_died_comes_to_what_the_run_comes_to() -> None:
         if event.name == "both/tidy/echo":
             raise KeyboardInterrupt
 
-    store = Kept()
+    store = SqliteStore(tmp_path / "runs.db")
     with pytest.raises(BaseException, match=r".*") as caught:
         await p.run({"score": float("nan")}, store=store, run_id="r", on_step_complete=die)
     assert isinstance(caught.value, KeyboardInterrupt)
