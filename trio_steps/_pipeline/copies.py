@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 LONG: Final = 0.25
 """Seconds that a copy may take before it is reported."""
 
-_PLAIN: Final = frozenset(map(id, PLAIN))
+UNCOPIED: Final = frozenset(map(id, PLAIN))
+"""The ids of types whose values are never copied."""
 
 
 @final
@@ -34,7 +35,7 @@ class Copies:
 
     def __call__(self, value: object, key: str, step: str) -> object:
         """Return a copy of `value`, which is that of `key`, for `step`."""
-        if id(type(value)) in _PLAIN or key in self._share:
+        if id(type(value)) in UNCOPIED or key in self._share:
             return value
         start = perf_counter()
         copy = copy_value(value)

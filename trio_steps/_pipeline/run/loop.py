@@ -32,6 +32,7 @@ from trio_steps._core.scope import Scope, current, current_scope, scope_of
 from trio_steps._core.step import observe_end, type_of
 from trio_steps._pipeline.call import Function, call, output_of, replacement_of
 from trio_steps._pipeline.context import EVERYTHING, Inputs, Output, Store, as_output, merge
+from trio_steps._pipeline.copies import UNCOPIED
 from trio_steps._pipeline.definition import Branch, Each, Group, Repeat, Row
 from trio_steps._values.copying import copy_value
 from trio_steps._values.described import described
@@ -84,7 +85,10 @@ async def execute(program: Program, hooks: Hooks, entries: Sequence[Entry] | Non
     audience = Audience(complete=hooks.complete, error=hooks.error, record=record)
     inputs = entries[0].changes
     # what the caller gave is copied when a step names it; what may be resumed from has to be copied at once
-    own = dict(inputs) if resumed or record else Inputs(cast("dict[str, object]", inputs), set(), program.share)
+    if resumed or record or UNCOPIED.issuperset(map(id, map(type, inputs.values()))):
+        own = dict(inputs)
+    else:
+        own = Inputs(cast("dict[str, object]", inputs), set(), program.share)
     store = Store(own, "the input")
     try:
         await run.row(program.nodes, store, "", scope, audience)
