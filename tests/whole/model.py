@@ -19,10 +19,14 @@ The contract leaves a few things open. What the model says about them is how the
 - A path that failed before a race or a quorum was won is no news: it is reported as discarded only if the fork is
   cancelled from outside.
 - A deadline that comes after the decision, while losers clean up, changes nothing.
-- A token is held while its source is asked for the path, but not during a stagger's delay: no path needs it then.
+- A token is held while a sync source is asked for the path, but not while an async one is, nor during a stagger's
+  delay: no path needs it then.
 - Which of those who wait for a shared limiter is next is open, and so is whether a path takes a token or the lane
   if both are free; but what is free never stays so while somebody who could start a path waits for it.
-- A fork that is cancelled from outside starts no path later than in that very moment.
+- A fork that is cancelled from outside starts no path later than in that very moment. One that begins in a cancelled
+  scope asks its source for a path, so that the source begins, and is closed.
+- What the error of a fork inside holds is given away when that error is dropped: one that is reported, and in a race
+  or a quorum that is won one that came before.
 """
 
 from __future__ import annotations
@@ -76,8 +80,8 @@ class _Run:
     # a lazy source
     dry: bool = False
     asking: object = None
-    asking_slot: _Slot = field(default_factory=_Slot)
-    pulled: list[_Slot] = field(default_factory=list)  # for paths that are not started yet
+    asking_slot: _Slot | None = None
+    pulled: list[_Slot | None] = field(default_factory=list)  # for paths that are not started yet; None: it needs one
     # its ends
     values: dict[int, Plain] = field(default_factory=dict)
     errors: dict[int, Plain] = field(default_factory=dict)
@@ -133,6 +137,9 @@ class Model:
         self._tokens = scenario.tokens
         self._agenda: dict[object, tuple[float, int, Callable[[], None]]] = {}
         self._runs: list[_Run] = []
+        self._partials: dict[
+            int, tuple[Plain, _Run]
+        ] = {}  # by the id of an error: the error, and the fork it came from
 
     def play(self) -> Story:
         """Return what has to be seen."""
@@ -190,12 +197,18 @@ class Model:
                 yield ("end", run.name), partial(self._conclude, run)
 
     def _starts(self, run: _Run) -> Iterator[_Action]:
-        if run.pulled:
-            yield ("start", run.full_name(run.next)), lambda: self._start(run, run.pulled.pop(0))
+        room = self._free_slots(run)
+        waits = None in run.pulled
+        if run.pulled and (run.pulled[0] is not None or room):
+            yield ("start", run.full_name(run.next)), lambda: self._start_pulled(run)
         paced = run.spec.stagger is None or run.failed_since or self._now >= run.last_start + run.spec.stagger
-        if not paced or run.asking is not None or run.dry or run.next == run.total or not self._free_slots(run):
+        if not paced or run.asking is not None or run.dry or run.next == run.total:
             return
-        if run.spec.lazy:
+        if not room and (waits or not run.spec.takes_first):
+            return
+        if run.spec.takes_first:
+            yield ("pull", run.spec.name, run.listed), lambda: self._pull_ahead(run)
+        elif run.spec.lazy:
             yield ("pull", run.spec.name, run.listed), lambda: self._pull(run, self._take(run))
         else:
             yield ("start", run.full_name(run.next)), lambda: self._take_and_start(run)
@@ -225,7 +238,9 @@ class Model:
             slot.lane_of.lane_is_taken = True
         return slot
 
-    def _give_back(self, run: _Run, slot: _Slot) -> None:
+    def _give_back(self, run: _Run, slot: _Slot | None) -> None:
+        if slot is None:
+            return
         run.occupied -= 1
         self._tokens += slot.token
         if slot.lane_of is not None:
@@ -233,7 +248,13 @@ class Model:
 
     # A source
 
-    def _pull(self, run: _Run, slot: _Slot) -> None:
+    def _pull_ahead(self, run: _Run) -> None:
+        if None in run.pulled:  # its turn to start has come, though its task may not have begun
+            run.pulled[-1] = self._take(run)
+            self._pace(run)
+        self._pull(run, None)
+
+    def _pull(self, run: _Run, slot: _Slot | None) -> None:
         self.story.pulls[run.spec.name, run.listed] = self._now
         seconds = run.spec.source_seconds[run.listed] if run.spec.source == "async" else None
         if seconds is None:
@@ -244,12 +265,13 @@ class Model:
             if run.cancelled_at is not None:
                 self._stop_asking(run)
 
-    def _pulled(self, run: _Run, slot: _Slot) -> None:
+    def _pulled(self, run: _Run, slot: _Slot | None) -> None:
         run.asking = None
         if run.listed < len(run.spec.paths):
             run.listed += 1
             run.pulled.append(slot)
-            self._pace(run)
+            if slot is not None:
+                self._pace(run)
             return
         self._give_back(run, slot)
         run.dry = True
@@ -285,6 +307,13 @@ class Model:
     def _take_and_start(self, run: _Run) -> None:
         slot = self._take(run)
         self._pace(run)
+        self._start(run, slot)
+
+    def _start_pulled(self, run: _Run) -> None:
+        slot = run.pulled.pop(0)
+        if slot is None:
+            slot = self._take(run)
+            self._pace(run)
         self._start(run, slot)
 
     def _start(self, run: _Run, slot: _Slot) -> None:
@@ -325,9 +354,23 @@ class Model:
             self._end_path(path, outcome)
 
         if path.run.cancelled_at is not None:
-            done(CANCELLED)  # it looks for that before anything else
+            self._begin_source(fork, name)
+            done(CANCELLED)
         else:
             path.inner = self._open(fork, name, path, done)
+
+    def _begin_source(self, fork: Fork, name: str) -> None:
+        """A fork begins in a cancelled scope."""
+        if not fork.lazy:
+            return
+        self.story.pulls[fork.name, 0] = self._now
+        self.closes[fork.name] = (self._now, self._now)
+        if fork.source == "async" and fork.source_seconds[0] is not None:
+            return  # it is cancelled itself
+        if fork.paths:
+            self.story.skipped[f"{name}/{ids_of(fork.paths)[0]}"] += 1
+        elif fork.source_fails:
+            self.story.reported[name, ("SourceError", fork.name, name)] += 1
 
     def _cancel_path(self, path: _Path) -> None:
         spec = path.spec
@@ -417,11 +460,15 @@ class Model:
             or (mode == "quorum" and len(run.values) < run.spec.need)
         )
         answer = ("error", self._partial(run)) if failed else ("value", self._result(run))
+        self._partials[id(answer[1])] = answer[1], run
         self.story.skipped.update(run.full_name(index) for index in range(run.next, run.listed))
+        dropped: list[Plain] = []
         if not failed:
-            self._report(run, run.late_errors)
+            dropped += self._report(run, run.late_errors)
+            if mode in ("race", "quorum"):
+                dropped += run.errors.values()
         if timed_out or not failed:
-            self._discard(run, run.late_values, lambda: self._conclude_with(run, answer))
+            self._discard(run, run.late_values, dropped, lambda: self._conclude_with(run, answer))
         else:
             self._conclude_with(run, answer)
 
@@ -429,12 +476,13 @@ class Model:
         if run.cancelled_at is None:
             self._leave(run, answer)
             return
-        self._report(run, run.errors)
-        self._report(run, run.late_errors)
+        won = run.spec.mode in ("race", "quorum") and not run.timed_out and answer[0] == "value"
+        errors = self._report(run, run.errors)
+        dropped = ([] if won else errors) + self._report(run, run.late_errors)
         if run.source_error is not None:
             self.story.reported[run.name, run.source_error] += 1
         run.values.update(run.late_values)
-        self._discard(run, run.values, lambda: self._leave(run, CANCELLED))
+        self._discard(run, run.values, dropped, lambda: self._leave(run, CANCELLED))
 
     def _leave(self, run: _Run, outcome: Plain) -> None:
         self._runs.remove(run)
@@ -446,24 +494,38 @@ class Model:
             self.story.ends[run.name] = (self._now, outcome[0])
         run.done(outcome)
 
-    def _report(self, run: _Run, errors: dict[int, Plain]) -> None:
+    def _report(self, run: _Run, errors: dict[int, Plain]) -> list[Plain]:
         for index, error in errors.items():
             self.story.reported[run.full_name(index), error] += 1
+        reported = list(errors.values())
         errors.clear()
+        return reported
 
-    def _discard(self, run: _Run, values: dict[int, Plain], then: Callable[[], None]) -> None:
+    def _discard(self, run: _Run, values: dict[int, Plain], errors: list[Plain], then: Callable[[], None]) -> None:
+        seconds = self._give_away(run, values) + sum(map(self._give_away_held, errors))
+        values.clear()
+        if seconds:
+            self._after(seconds, then)
+        else:
+            then()
+
+    def _give_away(self, run: _Run, values: dict[int, Plain]) -> float:
+        """Return the seconds that it takes."""
         dispose = run.spec.dispose
         for index, value in values.items():
             name = run.full_name(index)
             self.story.discarded[name, value, dispose is not None] += 1
             if dispose == "fails":
                 self.story.reported[name, ("DisposeError", value)] += 1
-        seconds = len(values) * self._scenario.dispose_seconds if dispose == "slow" else 0.0
-        values.clear()
-        if seconds:
-            self._after(seconds, then)
-        else:
-            then()
+        return len(values) * self._scenario.dispose_seconds if dispose == "slow" else 0.0
+
+    def _give_away_held(self, error: Plain) -> float:
+        """Give away what `error` holds, if that is the error of a fork."""
+        _, run = self._partials.get(id(error), (None, None))
+        if run is None:
+            return 0.0
+        values = run.values if run.timed_out else {**run.values, **run.late_values}
+        return self._give_away(run, values) + sum(map(self._give_away_held, (run.errors | run.late_errors).values()))
 
     # What a fork comes to
 

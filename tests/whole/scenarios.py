@@ -65,6 +65,11 @@ class Fork:
         """Whether paths are pulled one by one."""
         return self.source in ("generator", "async")
 
+    @property
+    def takes_first(self) -> bool:
+        """Whether a path is taken before it has a token."""
+        return self.source == "async" and self.limit == "shared"
+
 
 PathSpec = Leaf | Around | Fork
 

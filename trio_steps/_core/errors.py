@@ -21,6 +21,7 @@ from .public import public
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import TracebackType
 
 
 @public
@@ -50,7 +51,7 @@ class StepTimeoutError(trio.TooSlowError):
         self.seconds = seconds
 
     def __str__(self) -> str:
-        return f"{self.step!r} timed out after {self.seconds:g} s"
+        return f"{short_name(self.step)!r} timed out after {self.seconds:g} s"
 
 
 @public
@@ -71,7 +72,7 @@ class CircuitOpenError(Exception):
 
     def __str__(self) -> str:
         when = f"next probe in {self.retry_after:g} s" if self.retry_after else "a probe is under way"
-        return f"circuit breaker of {self.step!r} is open; {when}"
+        return f"circuit breaker of {short_name(self.step)!r} is open; {when}"
 
 
 @public
@@ -96,7 +97,7 @@ class QueueFullError(Exception):
             if self.waiting == 1
             else f"{self.waiting} calls wait"
         )
-        return f"{self.step!r} was not tried: its limiter has no token free, and {who} for one"
+        return f"{short_name(self.step)!r} was not tried: its limiter has no token free, and {who} for one"
 
 
 @public
@@ -116,7 +117,7 @@ class NotAcceptedError(Exception):
         self.value = value
 
     def __str__(self) -> str:
-        return f"{self.step!r} returned {short_repr(self.value)}, which is not accepted"
+        return f"{short_name(self.step)!r} returned {short_repr(self.value)}, which is not accepted"
 
 
 @public
@@ -138,7 +139,7 @@ class KeyCollisionError(Exception):
     def __str__(self) -> str:
         first, second = self.sources
         return (
-            f"{self.step!r} can't merge the key {self.key!r}: {first!r} gave it and so did {second!r}; "
+            f"{short_name(self.step)!r} can't merge the key {self.key!r}: {first!r} gave it and so did {second!r}; "
             'rename one, or use merge_policy="override", "warn" or "skip"'
         )
 
@@ -163,7 +164,7 @@ class StepInputError(Exception):
     def __str__(self) -> str:
         close = get_close_matches(self.key, self.available, 1)
         return (
-            f"{self.step!r} needs {self.key!r}, which the context does not have"
+            f"{short_name(self.step)!r} needs {self.key!r}, which the context does not have"
             + (f" (did you mean {close[0]!r}?)" if close else "")
             + (f"; there is {listed(self.available)}. " if self.available else "; the context is empty. ")
             + (
@@ -189,7 +190,7 @@ class StepOutputError(TypeError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"{self.step!r} {self.problem}"
+        return f"{short_name(self.step)!r} {self.problem}"
 
 
 @public
@@ -263,9 +264,10 @@ def name_step(error: BaseException, name: str) -> None:
     named = [
         note for note in notes_of(error) or () if isinstance(note, str) and note.startswith(("in step '", _IN_OTHERS))
     ]
-    inside = f"in step '{name}/"
+    shown = short_name(name)
+    inside = f"in step '{name}/" if shown == name else f"in step '{shown.partition(_CUT)[0]}{_CUT}"
     if not any(note.startswith(inside) for note in named):
-        add_note(error, f"in step '{name}'" if len(named) < _NAMED else _IN_OTHERS)
+        add_note(error, f"in step '{shown}'" if len(named) < _NAMED else _IN_OTHERS)
 
 
 _NAMED: Final = 8
@@ -290,6 +292,14 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
         elif id(group) not in seen:
             seen.add(id(group))
             left.extend(reversed(group.exceptions))
+
+
+_CUT: Final = "…"
+
+
+def short_name(name: str) -> str:
+    """Return the full name of a step for a message: of one in a deep nest, the beginning and the end."""
+    return name if len(name) <= SHORT else f"{name[: SHORT // 2]}{_CUT}{name[-SHORT // 2 :]}"
 
 
 SHORT: Final = 300
@@ -366,16 +376,15 @@ def listed(names: Iterable[str]) -> str:
 
 
 def hide_frames_of_ours(error: BaseException) -> None:
-    """Leave of our frames at the beginning of the traceback of `error` the first.
+    """Take away the frames with which the traceback of `error` begins, as far as they are ours.
 
-    A call goes through half a dozen of our functions before it comes to the user's, and they all say the same.
+    Python adds one for each function that an exception leaves. A call goes through half a dozen of ours before it comes
+    to the user's, and so does each level of a nest of forks. They all say the same.
     """
-    first = error.__traceback__
-    if first is not None:
-        inner = first.tb_next
-        while inner is not None and inner.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
-            inner = inner.tb_next
-        first.tb_next = inner
+    first: TracebackType | None = cast("Any", BaseException).__traceback__.__get__(error)
+    while first is not None and first.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
+        first = first.tb_next
+    BaseException.with_traceback(error, first)  # its class may have a method of that name
 
 
 _OURS: Final = tuple(f"trio_steps.{package}." for package in ("_core", "_fork", "_pipeline"))

@@ -10,7 +10,7 @@ import attrs
 import outcome
 import trio
 
-from .errors import NotAcceptedError
+from .errors import NotAcceptedError, short_name
 from .public import public
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class PathCancelledError(Exception):
 
     def __str__(self) -> str:
         verb = "was cancelled" if self.started else "was not started"
-        return f"{self.step!r} {verb}: {self.reason}"
+        return f"{short_name(self.step)!r} {verb}: {self.reason}"
 
 
 @public

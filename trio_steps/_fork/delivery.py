@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 import trio
 
-from trio_steps._core.errors import StepTimeoutError
+from trio_steps._core.errors import StepTimeoutError, short_name
 from trio_steps._core.results import ForkPartialError, Fulfilled, Rejected
 
 from .ledger import MISSING, Ledger
@@ -90,11 +90,11 @@ class Undelivered(Ledger[T]):
         values = dict(self.untaken) if self.timeout is not None else {**self.untaken, **self.late_values}
         failures = [self.errors[index] for index in sorted(self.errors)]
         what = f"{len(failures)} of {total} paths failed" if failures else "no path failed, the fork did"
-        partial = ForkPartialError(f"fork {self.name!r}: {what}", [*failures, *self.own_errors, *own])
+        partial = ForkPartialError(f"fork {short_name(self.name)!r}: {what}", [*failures, *self.own_errors, *own])
         partial.step_id = self.fork_id
         partial.succeeded = tuple(Fulfilled(self.names[index], values[index]) for index in left if index in values)
         partial.failed = tuple(self._rejected(index) for index in left if index not in values)
-        return partial
+        return self._own(partial)
 
 
 @final

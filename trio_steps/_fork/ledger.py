@@ -7,16 +7,20 @@ from itertools import repeat
 from operator import is_
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
-from trio_steps._core.errors import StepTimeoutError
+from trio_steps._core.errors import NotAcceptedError, StepTimeoutError, short_name
 from trio_steps._core.public import public
 from trio_steps._core.results import ForkPartialError, Fulfilled, PathCancelledError, Rejected, all_fulfilled
 
 from .paths import PathNames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from trio_steps._core.results import SettleResult
+
+    Named = tuple[str, Any]
+    """A value or an error, and the full name of the path that it came from."""
+    Discard = Callable[[list[Named]], Awaitable[None]]
 
 T = TypeVar("T")
 
@@ -51,9 +55,11 @@ class Ledger(Generic[T]):
       started: how many paths were started; they start in order.
       reason: why the paths that are not done were stopped.
       timeout: the seconds the fork had, once they are over; else None.
+      discard: takes the values, and the full names of their paths, of an error that nobody gets; None if nobody does.
     """
 
     __slots__ = (
+        "discard",
         "errors",
         "fork_id",
         "late_errors",
@@ -79,6 +85,7 @@ class Ledger(Generic[T]):
         self.started: int = 0
         self.reason: str = "the fork ended"
         self.timeout: float | None = None
+        self.discard: Discard | None = None
 
     def expect(self, names: list[str]) -> None:
         """There will be one path for each of `names`."""
@@ -109,6 +116,11 @@ class Ledger(Generic[T]):
         """Return the values that count, in path order."""
         return [value for value in self.values if value is not MISSING]
 
+    def has_succeeded(self, index: object) -> bool:
+        """Tell whether `index` is that of a path with a value that counts."""
+        values = self.values
+        return isinstance(index, int) and 0 <= index < len(values) and values[index] is not MISSING
+
     def full_name(self, index: int) -> str:
         """Return the full name of path `index`."""
         return f"{self.name}/{self.names[index]}"
@@ -134,9 +146,24 @@ class Ledger(Generic[T]):
         failed = tuple(self._rejected(index) for index in range(total) if not self._has_value(index))
         succeeded = tuple(self._succeeded())
         what = f"{len(failures)} of {total} paths failed" if failures else "no path failed, the fork did"
-        partial = ForkPartialError(f"fork {self.name!r}: {what}", [*failures, *own_errors])
+        partial = ForkPartialError(f"fork {short_name(self.name)!r}: {what}", [*failures, *own_errors])
         partial.step_id, partial.succeeded, partial.failed = self.fork_id, succeeded, failed
+        return self._own(partial)
+
+    def _own(self, partial: ForkPartialError[Exception]) -> ForkPartialError[Exception]:
+        """Let `partial` know what becomes of the values that it holds, if nobody gets it."""
+        if self.discard is not None:
+            held: list[Named] = [(f"{self.name}/{result.step_id}", result.value) for result in partial.succeeded]
+            for index, error in sorted(self.errors.items()):
+                if isinstance(error, NotAcceptedError):
+                    held.append((self.full_name(index), error.value))
+            partial.discard_values = _Held(self, self.discard, held)
         return partial
+
+    def is_own(self, error: BaseException) -> bool:
+        """Tell whether `error` was made here, and so holds whatever the paths came to."""
+        held: object = getattr(cast("object", error), "discard_values", None)
+        return isinstance(held, _Held) and held.ledger is self
 
     def _has_value(self, index: int) -> bool:
         if self.timeout is None and index in self.late_values:
@@ -159,3 +186,19 @@ class Ledger(Generic[T]):
         if self.timeout is not None and (index not in self.errors or index in self.late_errors):
             return Rejected(self.names[index], StepTimeoutError(self.full_name(index), self.timeout))
         return self._rejected(index)
+
+
+@final
+class _Held:
+    """The values that an error of a fork holds: called when nobody gets that error. It takes them once."""
+
+    __slots__ = ("_discard", "_values", "ledger")
+
+    def __init__(self, ledger: Ledger[Any], discard: Discard, values: list[Named]) -> None:
+        self.ledger = ledger
+        self._discard = discard
+        self._values = values
+
+    def __call__(self) -> Awaitable[None]:
+        values, self._values = self._values, []
+        return self._discard(values)

@@ -7,11 +7,16 @@ engine asks for the result.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, final
 
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.public import public
 from trio_steps._core.results import NoPathsError
+from trio_steps._core.step import close_unawaited
+
+from .ledger import MISSING
 
 if TYPE_CHECKING:
     from trio_steps._core.results import SettleResult
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
+R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -29,9 +35,16 @@ class Mode(Protocol[T_contra, R_co]):
 
     Without that, the fork goes on until every path has ended.
 
-    Two attributes are optional: ``winner``, the index of the one path whose state the fork's scope takes
-    over (None, or no such attribute: of no path), and ``settles_deadline``, True if `result` can be asked for
-    when the fork's timeout has fired before the decision; else that is a `ForkPartialError`.
+    No method may be async: a mode is told what has happened, and answers at once.
+
+    Three attributes are optional:
+
+    - ``winner``: the index of the one path whose state the fork's scope takes over. That path must have succeeded.
+      None, or no such attribute: no path's.
+    - ``kept``: the indexes of the paths whose values, or errors, `result` holds. Every other value is given to
+      ``dispose`` or reported. None, or no such attribute: `result` holds them all.
+    - ``settles_deadline``: True if `result` can be asked for when the fork's timeout has fired before the decision.
+      Else that is a `ForkPartialError`.
     """
 
     def succeeded(self, index: int, value: T_contra, /) -> bool:
@@ -80,6 +93,10 @@ class Race(_Patient[T]):
     """The first path that succeeds decides; if none does, every failure is raised."""
 
     winner: int | None = None
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        return () if self.winner is None else (self.winner,)
 
     def succeeded(self, index: int, value: T, /) -> bool:
         del value
@@ -132,6 +149,10 @@ class Quorum(_Patient[T]):
         self._failures = 0
         self._total: int | None = None
 
+    @property
+    def kept(self) -> list[int]:
+        return [index for index, value in enumerate(self._ledger.values) if value is not MISSING]
+
     def succeeded(self, index: int, value: T, /) -> bool:
         del index, value
         self._wins += 1
@@ -157,3 +178,53 @@ class Quorum(_Patient[T]):
     def _impossible(self) -> bool:
         """Tell whether too few paths are left that have not failed."""
         return self._total is not None and self._total - self._failures < self._need
+
+
+@final
+class Checked(Generic[T]):
+    """A mode of the user's, whose methods and answers are looked at.
+
+    Raises:
+      ConfigError: it is not one, or it is async.
+    """
+
+    def __init__(self, mode: Mode[T, Any], fork: str) -> None:
+        self._mode = mode
+        self._fork = fork
+        for name in ("succeeded", "failed", "exhausted", "result"):
+            method = getattr(mode, name, None)
+            if not callable(method):
+                raise ConfigError(
+                    f"mode of fork {fork!r}: a mode has the methods succeeded, failed, exhausted and result, "
+                    f"but {short_repr(mode)} has no {name}"
+                )
+            if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+                raise ConfigError(
+                    f"mode of fork {fork!r}: {name} of {short_repr(mode)} is async, but a mode has to answer at once: "
+                    f"def {name}(self, …), and what takes time goes to merge=…"
+                )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._mode, name)
+
+    def succeeded(self, index: int, value: T, /) -> bool:
+        return self._checked("succeeded", self._mode.succeeded(index, value))
+
+    def failed(self, index: int, error: Exception, /) -> bool:
+        return self._checked("failed", self._mode.failed(index, error))
+
+    def exhausted(self, total: int, /) -> bool:
+        return self._checked("exhausted", self._mode.exhausted(total))
+
+    def result(self) -> Any:
+        return self._checked("result", self._mode.result())
+
+    def _checked(self, name: str, answer: R) -> R:
+        """Refuse what has to be awaited: it would be taken for a yes."""
+        if inspect.iscoroutine(answer):
+            close_unawaited(answer)
+            raise TypeError(
+                f"mode of fork {self._fork!r}: {name} returned a coroutine, but a mode has to answer at once: "
+                f"def {name}(self, …)"
+            )
+        return answer

@@ -14,7 +14,7 @@ from trio_steps._core.errors import ConfigError
 from trio_steps._core.signatures import signature
 from trio_steps._core.step import check_id
 
-from .modes import All, Quorum, Race, Settle
+from .modes import All, Checked, Quorum, Race, Settle
 from .paths import COLLECTIONS, describe_all
 
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ def _mode(
     if not callable(mode):
         raise ConfigError(f"mode={mode!r}: give a name, or something that makes a new mode object for each run")
     factory = cast("Callable[..., Mode[Any, Any]]", mode)
-    return factory if _required(factory) else lambda _ledger: factory()
+    wants_ledger = bool(_required(factory))
+    return lambda ledger: Checked(factory(ledger) if wants_ledger else factory(), ledger.name)
 
 
 def _name(mode: object, need: int | None) -> str:

@@ -99,11 +99,11 @@ async def race(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, **opt
 
 
 @public
-async def race(
+def race(
     *paths: Any,
     concurrency: int | trio.CapacityLimiter | None = None,
     stagger: float | None = None,
-    timeout: float | None = None,  # noqa: ASYNC109 - a deadline with an outcome
+    timeout: float | None = None,
     dispose: Callable[[Any], object] | None = None,
     observers: Iterable[Observer] = (),
 ) -> Any:
@@ -145,7 +145,7 @@ async def race(
             once=True,
         )
     )
-    return await fork.run(observers=observers)
+    return fork.run(observers=observers)
 
 
 # fmt: off
@@ -210,11 +210,11 @@ async def gather(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /,
 
 
 @public
-async def gather(
+def gather(
     *paths: Any,
     concurrency: int | trio.CapacityLimiter | None = None,
     stagger: float | None = None,
-    timeout: float | None = None,  # noqa: ASYNC109 - a deadline with an outcome
+    timeout: float | None = None,
     dispose: Callable[[Any], object] | None = None,
     observers: Iterable[Observer] = (),
 ) -> Any:
@@ -256,7 +256,7 @@ async def gather(
             once=True,
         )
     )
-    return await fork.run(observers=observers)
+    return fork.run(observers=observers)
 
 
 # fmt: off
@@ -330,11 +330,11 @@ async def settle(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /,
 
 
 @public
-async def settle(
+def settle(
     *paths: Any,
     concurrency: int | trio.CapacityLimiter | None = None,
     stagger: float | None = None,
-    timeout: float | None = None,  # noqa: ASYNC109 - a deadline with an outcome
+    timeout: float | None = None,
     dispose: Callable[[Any], object] | None = None,
     observers: Iterable[Observer] = (),
 ) -> Any:
@@ -377,7 +377,7 @@ async def settle(
             once=True,
         )
     )
-    return await fork.run(observers=observers)
+    return fork.run(observers=observers)
 
 
 # fmt: off

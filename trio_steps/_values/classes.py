@@ -53,6 +53,7 @@ def _slots(kind: type[Any]) -> dict[str, MemberDescriptorType]:
     # what an AttributeError was raised for is there to guess what was meant, and can be anything
     if issubclass(kind, AttributeError):
         slots.pop("obj")
+    slots.pop("discard_values", None)  # what a fork leaves in its error, for this process only
     return slots
 
 

@@ -1,35 +1,47 @@
-"""What a fork neither returns nor raises: it is given to ``dispose``, told to observers, and logged."""
+"""What a fork neither returns nor raises: it is given to ``dispose``, told to observers, and logged.
+
+Everything that nobody gets is taken here once, whatever happens meanwhile. If ``dispose`` fails, that is reported. If
+it is interrupted, the rest is disposed of first.
+
+What an error holds is part of it. A `ForkPartialError` of a fork inside knows itself where its values go. A value that
+``accept=`` refused is one of this fork's.
+"""
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Any, final
 
 import trio
 
+from trio_steps._core.discarded import discard_values_in
+from trio_steps._core.errors import short_repr
 from trio_steps._core.events import ErrorDiscarded, StepSkipped, ValueDiscarded
 from trio_steps._core.observers import logger
+from trio_steps._core.scope import PathScope
 from trio_steps._core.step import called
 
+from .groups import parts
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
 
     from trio_steps._core.scope import Scope
-    from trio_steps._fork.ledger import Ledger
+    from trio_steps._fork.ledger import Ledger, Named
 
 
 @final
 class Discarded:
     """What nobody gets of one run of a fork."""
 
-    __slots__ = ("_dispose", "_ledger", "_observe", "_scope", "_unwanted")
+    __slots__ = ("_dispose", "_gone", "_ledger", "_observe", "_scope", "_unwanted")
 
     def __init__(self, ledger: Ledger[Any], scope: Scope, dispose: Callable[[Any], Any] | None) -> None:
         self._ledger = ledger
         self._scope = scope
         self._observe = scope.observers
         self._dispose = dispose
-        self._unwanted: list[tuple[str, Any]] = []
+        self._unwanted: list[Named] = []
+        self._gone: set[int] = set()  # the paths whose value was given away already
 
     def add(self, name: str, value: object) -> None:
         """Take a value that is neither result nor late, but that of a path with a bug."""
@@ -37,7 +49,7 @@ class Discarded:
 
     def report(self, name: str, error: BaseException) -> None:
         """Tell observers and the log of an error that the fork does not raise."""
-        logger.warning("%s: an error that its fork does not raise: %r", name, error, exc_info=error)
+        logger.warning("%s: an error that its fork does not raise: %s", name, short_repr(error), exc_info=error)
         if self._observe is not None:
             self._observe(ErrorDiscarded(name=name, time=trio.current_time(), scope=self._scope, error=error))
 
@@ -49,45 +61,101 @@ class Discarded:
                 name, now = ledger.full_name(index), trio.current_time()
                 self._observe(StepSkipped(name=name, time=now, scope=self._scope, reason=ledger.reason))
 
-    async def drop_late(self, error: BaseException | None, *, timed_out: bool) -> None:
-        """Give away what came too late for the fork's result, or for its `error`."""
+    async def drop_what_is_not_in(self, mode: object) -> None:
+        """The fork has a result: give away what is not in it."""
         ledger = self._ledger
-        if error is None:
-            for index in sorted(ledger.late_errors):
-                self.report(ledger.full_name(index), ledger.errors.pop(index))
+        late_errors = [(ledger.full_name(index), ledger.errors.pop(index)) for index in sorted(ledger.late_errors)]
+        for name, error in late_errors:
+            self.report(name, error)
+        values, errors = self._take_late(), late_errors
+        kept: Any = getattr(mode, "kept", None)
+        if kept is not None:
+            kept = frozenset(kept)
+            values += self._take(but=kept)
+            errors += [(ledger.full_name(index), error) for index, error in ledger.errors.items() if index not in kept]
+        await self._discard(values, errors)
+
+    async def drop_late(self) -> None:
+        """The fork has run out of time, and its error holds what succeeded until then: give away the rest."""
+        await self._discard(self._take_late(), [])
+
+    async def drop_everything(self, raised: BaseException, lost: Exception | None) -> None:
+        """Give every value away, and report every error, but what is in the error that is `raised`.
+
+        Args:
+          raised: what the fork raises instead.
+          lost: what it had come to before it was cancelled, or None.
+        """
+        ledger = self._ledger
+        errors = [(ledger.full_name(index), ledger.errors[index]) for index in sorted(ledger.errors)]
+        errors += [(ledger.name, error) for error in ledger.own_errors]
+        if lost is not None and not ledger.is_own(lost):
+            errors.append((ledger.name, lost))
+        told = {id(part) for part in parts(raised)}
+        errors = [(name, error) for name, error in errors if id(error) not in told]
+        for name, error in errors:
+            self.report(name, error)
+        ledger.forget_errors()
+        await self._discard(self._take() + self._take_late(), errors)
+
+    def _take(self, but: Collection[int] = ()) -> list[Named]:
+        """Return the values that were not given away already, but those of the paths that are not wanted."""
+        ledger, gone = self._ledger, self._gone
+        wanted = [(index, value) for index, value in ledger.kept() if index not in but and index not in gone]
+        gone.update(index for index, _ in wanted)
+        return [(ledger.full_name(index), value) for index, value in wanted]
+
+    def _take_late(self) -> list[Named]:
+        ledger = self._ledger
         late, self._unwanted = self._unwanted, []
-        if error is None or timed_out:
-            late += self._take_late()
-        if late:
-            await self._discard(late)
-
-    async def drop_everything(self) -> None:
-        """The fork has no result: give every value away, and report every error."""
-        ledger = self._ledger
-        for index, error in sorted(ledger.errors.items()):
-            self.report(ledger.full_name(index), error)
-        for error in ledger.own_errors:
-            self.report(ledger.name, error)
-        kept = ((ledger.full_name(index), value) for index, value in ledger.kept())
-        await self._discard(chain(kept, self._take_late(), self._unwanted))
-
-    def _take_late(self) -> list[tuple[str, Any]]:
-        ledger = self._ledger
-        late = [(ledger.full_name(index), value) for index, value in ledger.late_values.items()]
+        late += [(ledger.full_name(index), value) for index, value in ledger.late_values.items()]
         ledger.late_values.clear()
         return late
 
-    async def _discard(self, values: Iterable[tuple[str, Any]]) -> None:
-        dispose, observe = self._dispose, self._observe
-        if dispose is None and observe is None:
+    async def discard_value(self, name: str, value: object) -> None:
+        """Take a value that the step `name` dropped, which is one of this fork's paths."""
+        await self._discard([(name, value)], [])
+
+    async def discard_held(self, values: list[Named]) -> None:
+        """Take the values that an error of this fork held, and that nobody gets any more."""
+        await self._discard(values, [])
+
+    async def _discard(self, values: list[Named], errors: list[Named]) -> None:
+        interrupt: BaseException | None = None
+        if not values and not errors:
             return
         with trio.CancelScope(shield=True):
-            for name, value in values:
-                if observe is not None:
-                    now, disposed = trio.current_time(), dispose is not None
-                    observe(ValueDiscarded(name=name, time=now, scope=self._scope, value=value, disposed=disposed))
-                if dispose is not None:
+            for discard, things in ((self._give_away, values), (self._discard_held_by, errors)):
+                for name, thing in things:
                     try:
-                        await called(dispose, (value,))
-                    except Exception as error:
-                        self.report(name, error)
+                        await discard(name, thing)
+                    except BaseException as error:  # such as a KeyboardInterrupt, which has to wait
+                        if interrupt is None:
+                            interrupt = error
+                        else:
+                            self.report(name, error)
+        if interrupt is not None:
+            try:
+                raise interrupt
+            finally:
+                del interrupt  # or else it would keep this frame, which keeps it
+
+    async def _give_away(self, name: str, value: object) -> None:
+        dispose, observe = self._dispose, self._observe
+        if observe is not None:
+            now, disposed = trio.current_time(), dispose is not None
+            observe(ValueDiscarded(name=name, time=now, scope=self._scope, value=value, disposed=disposed))
+        if dispose is not None:
+            try:
+                await called(dispose, (value,))
+            except Exception as error:
+                self.report(name, error)
+
+    async def _discard_held_by(self, name: str, error: BaseException) -> None:
+        path = PathScope()  # as if a step of the path had dropped it: what it holds is this fork's
+        path.id = name.removeprefix(f"{self._ledger.name}/")
+        path.parent = self._scope
+        path.state = path.lease = None
+        path.observers = self._observe
+        path.unnamed_inside = False
+        await discard_values_in(error, path)

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trio_steps._core.results import ForkPartialError
 from trio_steps._core.scope import current_scope
 from trio_steps._core.step import called
 
@@ -32,12 +31,13 @@ if TYPE_CHECKING:
 
 async def run(plan: Plan, /, *args: Any) -> Any:
     """Run `plan` in the scope that is open, and return its result."""
-    await trio.lowlevel.checkpoint_if_cancelled()  # in a cancelled scope not even the source is asked
+    if plan.known is not None:  # else there is a source, which must be closed in any case
+        await trio.lowlevel.checkpoint_if_cancelled()
     state = State(plan, args, current_scope())
     verdict = Verdict(state)
     discarded = state.discarded
-    bare: BaseException | None = None
-    error: BaseException | None = None
+    answer: Any = None
+    error: Exception | None = None
     try:
         try:
             async with trio.open_nursery(strict_exception_groups=True) as state.nursery:
@@ -45,44 +45,51 @@ async def run(plan: Plan, /, *args: Any) -> Any:
                     state.nursery.cancel_scope.deadline = trio.current_time() + plan.timeout
                 try:
                     await start_paths(verdict)
-                    await trio.sleep_forever()
-                finally:
+                except BaseException:
                     state.stopped = True
                     verdict.close_source()
+                    raise
         except BaseExceptionGroup as group:
             verdict.sort_out(group)
-        bare = verdict.fatal if verdict.fatal is not None else verdict.crash
-        if bare is not None:
-            discarded.skip_queued()
-            await discarded.drop_everything()
-            raise bare
-        answer, error = verdict.answer()
+        verdict.conclude()
+        discarded.skip_queued()
+        if not state.decided and verdict.failure is None:
+            await trio.lowlevel.checkpoint_if_cancelled()  # from outside, then
+        try:
+            answer = verdict.answer()
+        except Exception as raised:
+            error = raised
         if plan.delivery is not None:
             plan.delivery.answered(error)
-        discarded.skip_queued()
-        try:
-            await discarded.drop_late(error, timed_out=state.timed_out)
-            await trio.lowlevel.checkpoint_if_cancelled()
-            if plan.delivery is not None:
-                await plan.delivery.collected()
-        except BaseException:
-            await discarded.drop_everything()
-            raise
+        if error is None:
+            await discarded.drop_what_is_not_in(state.mode)
+        elif state.timed_out and state.ledger.is_own(error):
+            await discarded.drop_late()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if plan.delivery is not None:
+            await plan.delivery.collected()
         if error is not None:
-            if not isinstance(error, ForkPartialError):
-                await discarded.drop_everything()
             raise error
         _adopt_state(state)
         return await _merged(state, answer)
+    except BaseException as raised:
+        if not state.ledger.is_own(raised):
+            await discarded.drop_everything(raised, lost=error)
+        raise
     finally:
+        del error
         verdict.forget_errors()
-        del bare, error
+        state.end()
 
 
 def _adopt_state(state: State) -> None:
     """Put the winner's state in the place of that of the fork."""
-    winner = getattr(state.mode, "winner", None)
-    if winner is not None and state.scope.state is not None:
+    winner: Any = getattr(state.mode, "winner", None)
+    if winner is None:
+        return
+    if not state.ledger.has_succeeded(winner):
+        raise RuntimeError(f"mode of fork {state.name!r}: winner={winner!r} is no path that has succeeded")
+    if state.scope.state is not None:
         won = state.states[winner]
         state.scope.state.clear()
         state.scope.state.update(won)
@@ -95,8 +102,4 @@ async def _merged(state: State, answer: Any) -> Any:
         return answer
     if plan.dispose is not None or state.observe is not None:
         answer = copy(answer)  # merge may do with it what it likes; if it fails, the values are still here
-    try:
-        return await called(merge, (answer, state.scope) if plan.merge_wants_scope else (answer,))
-    except BaseException:
-        await state.discarded.drop_everything()
-        raise
+    return await called(merge, (answer, state.scope) if plan.merge_wants_scope else (answer,))

@@ -1,4 +1,9 @@
-"""Where the paths of a run come from: they are all there, or pulled one by one from an iterable, sync or async."""
+"""Where the paths of a run come from: they are all there, or pulled one by one from an iterable, sync or async.
+
+A source that was handed over is closed in every case, once. A generator that has not begun would not see it. So a
+source is asked for a path even where the fork begins in a cancelled scope, as a loop written by hand would be. That
+path is not run.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +13,11 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.step import called, describe
 from trio_steps._fork.paths import COLLECTIONS, Known, describe_all
+
+from .groups import split, split_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator
@@ -37,7 +44,7 @@ class Source:
       take: takes the next path, or returns None if there is none, or none is wanted any more.
       is_async: whether `take_async` is to be used instead, and `aclose` at the end.
       total: how many there are, as soon as that is known.
-      error: what it raised.
+      errors: what it raised, and what it raised when it was closed then.
       dry: there is no path left, or none is wanted any more.
     """
 
@@ -49,7 +56,7 @@ class Source:
         "_pulled",
         "_stream",
         "dry",
-        "error",
+        "errors",
         "known",
         "take",
         "total",
@@ -66,7 +73,7 @@ class Source:
         self.known: Known | None = None
         self.take: Callable[[], Path | None] = _nothing
         self.total: int | None = None
-        self.error: Exception | None = None
+        self.errors: list[Exception] = []
         self.dry = False
         self._pulled = 0
         self._adapt = adapt
@@ -94,8 +101,10 @@ class Source:
             source = await called(self._context.run, (function, *args))
         except Exception as error:
             self._fail(error)
-            return
-        self.open(source)
+        except BaseExceptionGroup as group:
+            self._fail_mixed(group)
+        else:
+            self.open(source)
 
     def open(self, source: object) -> None:
         """Begin to take paths from `source`.
@@ -111,7 +120,7 @@ class Source:
             self._know(found)
         elif not isinstance(source, (AsyncIterable, Iterable)):
             raise ConfigError(
-                f"the paths function of fork {self._ledger.name!r} returned {source!r}; "
+                f"the paths function of fork {self._ledger.name!r} returned {short_repr(source)}; "
                 "it has to return an iterable of steps, or an async one"
             )
         else:
@@ -124,15 +133,31 @@ class Source:
             except Exception as error:
                 self._fail(error)
 
+    async def begin(self) -> None:
+        """Let a source begin that will be closed without a path of it being run."""
+        if self._stream is not None and hasattr(self._stream, "aclose"):
+            try:
+                await self.take_async()
+            finally:
+                await self.aclose()
+        elif hasattr(self._iterator, "close"):
+            self.take()
+
     def _pull(self) -> Path | None:
-        if self.dry:
-            return None
+        path = None if self.dry else self._advance()
+        if path is None:
+            self._close_iterator()
+        return path
+
+    def _advance(self) -> Path | None:
         assert self._iterator is not None
         try:
             return self._enter(self._context.run(next, self._iterator, _END))
         except Exception as error:
             self._fail(error)
-            return None
+        except BaseExceptionGroup as group:
+            self._fail_mixed(group)
+        return None
 
     async def take_async(self) -> Path | None:
         """Take the next path of an async source, as `take` does."""
@@ -161,26 +186,35 @@ class Source:
 
     def _fail(self, error: Exception) -> None:
         self.dry = True
-        self.error = error
+        self.errors.append(error)
 
     def _fail_mixed(self, group: BaseExceptionGroup[BaseException]) -> None:
-        errors, rest = group.split(Exception)
-        if isinstance(errors, Exception):
+        self.dry = True
+        errors, rest = split_errors(group)
+        if errors is not None:
             self._fail(errors)
-        assert rest is not None  # a group of errors only is an Exception
-        raise rest
+        if rest is not None:
+            raise rest
 
     def close(self) -> None:
         """Let no path be taken any more, and close a sync source that has more to give."""
-        close = None if self.dry else getattr(self._iterator, "close", None)
         self.dry = True
         self.take = _nothing
+        self._close_iterator()
+
+    def _close_iterator(self) -> None:
+        iterator, self._iterator = self._iterator, None
+        close = getattr(iterator, "close", None)
         if close is not None:
-            self._context.run(close)
+            try:
+                self._context.run(close)
+            except Exception as error:
+                self._fail(error)
 
     async def aclose(self) -> None:
         """Close an async source."""
-        close = getattr(self._stream, "aclose", None)
+        stream, self._stream = self._stream, None
+        close = getattr(stream, "aclose", None)
         if close is None:
             return
         try:
@@ -189,8 +223,6 @@ class Source:
             self._fail(error)
         except BaseExceptionGroup as group:
             # a nursery in the generator has put the GeneratorExit that closes it into a group
-            rest: Any = group.split(GeneratorExit)[1]
-            if isinstance(rest, Exception):
-                self._fail(rest)
-            elif rest is not None:
+            rest = split(group, GeneratorExit)[1]
+            if rest is not None:
                 self._fail_mixed(rest)

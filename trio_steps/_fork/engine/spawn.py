@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 async def start_paths(verdict: Verdict) -> None:
-    """Open the source, and set its paths going; they may still run when this returns."""
+    """Open the source, and set its paths going; those that have started may still run when this returns."""
     state = verdict.state
     await _open_source(verdict)
     if state.decided:
@@ -43,8 +43,8 @@ async def start_paths(verdict: Verdict) -> None:
         await _spread(verdict, len(known))
     elif not is_limited or state.source.is_async or state.pace is not None:
         await _Feeder(verdict).feed()
-    else:
-        Crew(verdict).begin()
+    elif not Crew(verdict).begin():
+        await state.wait_for_end()
 
 
 async def _open_source(verdict: Verdict) -> None:
@@ -57,6 +57,12 @@ async def _open_source(verdict: Verdict) -> None:
         await source.ask(plan.function, args)
     elif plan.known is None:
         source.open(plan.source)
+    if plan.known is None:
+        try:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except trio.Cancelled:
+            await source.begin()
+            raise
     verdict.take_end_of_source()
 
 
@@ -99,19 +105,27 @@ class _Feeder:
             limiter = trio.CapacityLimiter(limiter)
         start_soon, source, pace = _starter(state), state.source, state.pace
         delivery = state.plan.delivery
+        # Nobody knows when an async source has its next path. While it waits for that, the fork holds no shared token.
+        takes_first = source.is_async and limiter is state.plan.concurrency
         fed = 0
         lease: Lease | None = None
         try:
-            while True:  # a fork that is decided has a source that gives no more
+            while fed != source.total:
                 if pace is not None and fed:
                     await pace.wait()
                 if delivery is not None:
                     await delivery.room()
-                if limiter is not None:
+                if limiter is not None and not takes_first:
                     lease = await hold(limiter, outer)
                 path = await source.take_async() if source.is_async else source.take()
-                if path is None:
-                    return  # how the source ended is taken below
+                if path is None:  # it has run dry or failed, or the fork is decided
+                    if source.errors:
+                        self._verdict.take_end_of_source()
+                    return  # what closing it brings is taken below
+                if limiter is not None and takes_first:
+                    lease = await hold(limiter, outer)
+                    if state.stopped:
+                        return
                 self._ready.append((path, lease))
                 lease = None
                 if pace is not None:

@@ -16,7 +16,9 @@ from .discarded import Discarded
 from .source import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextvars import Context
+    from typing import NoReturn
 
     from trio_steps._core.observers import Observers
     from trio_steps._core.scope import Scope
@@ -67,15 +69,18 @@ class State:
       ended: how many have ended, before the decision.
       stopped: no path is started any more.
       decided: what is reported now comes too late.
+      detained: how many tasks wait for what won't come when every path has ended.
       timed_out: the decision was that of the deadline.
       in_time: what is reported now counts; True as long as that is sure without a look at the deadline.
       states: what each path made of the state that the fork was given.
     """
 
     __slots__ = (
+        "_caller",
         "args",
         "context",
         "decided",
+        "detained",
         "discarded",
         "ended",
         "in_time",
@@ -116,6 +121,39 @@ class State:
         self.ended: int = 0
         self.stopped: bool = False
         self.decided: bool = False
+        self.detained: int = 0
         self.timed_out: bool = False
         self.in_time: bool = plan.timeout is None
         self.states: dict[int, dict[str, object]] = {}
+        self._caller: trio.lowlevel.Task | None = None
+
+        self.ledger.discard = self.discarded.discard_held
+        scope.discard_value = self.discarded.discard_value
+
+    def end(self) -> None:
+        """The run is over: what it is made of need not hold each other any more."""
+        self.ledger.discard = None
+        del self.scope.discard_value
+
+    async def wait_for_end(self) -> None:
+        """Wait, as the caller's task, until every path has ended by itself, or be cancelled.
+
+        That task could as well wait at the end of the nursery. But there it would not learn at once of a cancellation
+        from outside; and then no other path may start.
+        """
+        if self.decided:
+            return
+
+        def abort(_raise_cancel: Callable[[], NoReturn]) -> trio.lowlevel.Abort:
+            self._caller = None
+            self.stopped = True
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._caller = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def wake_caller(self) -> None:
+        """Every path has ended."""
+        if self._caller is not None:
+            caller, self._caller = self._caller, None
+            trio.lowlevel.reschedule(caller)

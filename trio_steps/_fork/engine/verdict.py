@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, cast, final
 import trio
 
 from trio_steps._core.causes import cause_of
-from trio_steps._core.errors import StepTimeoutError, add_note, leaves, name_step, short_repr
+from trio_steps._core.errors import StepTimeoutError, add_note, hide_frames_of_ours, leaves, name_step, short_repr
 from trio_steps._core.events import PathsCounted
-from trio_steps._core.results import ForkPartialError
 from trio_steps._core.step import observe_end
+
+from .groups import split_errors
 
 if TYPE_CHECKING:
     from trio_steps._core.scope import Scope
@@ -50,6 +51,11 @@ class Verdict:
         self.answered_for.clear()
         self.state.ledger.forget_errors()
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What has to be raised, whatever the mode says."""
+        return self.fatal if self.fatal is not None else self.crash
+
     # The end of a path
 
     def won(self, index: int, scope: Scope, start: float, value: Any) -> bool:
@@ -74,8 +80,7 @@ class Verdict:
     def failed(self, index: int, scope: Scope, start: float, error: Exception) -> None:
         """Take the error of a path."""
         state = self.state
-        # Its traceback begins with a frame of ours, which tells nothing, and keeps all that there is.
-        error.with_traceback(getattr(error.__traceback__, "tb_next", None))
+        hide_frames_of_ours(error)  # they tell nothing, and keep all that there is
         name = scope.name
         name_step(error, name)
         if state.observe is not None:
@@ -90,40 +95,39 @@ class Verdict:
         if state.mode.failed(index, error):
             self.decide(f"path {scope.id!r} failed: {short_repr(error)}")
         elif state.ended == state.total:
-            self.decide("every path has ended")
+            self.finish()
 
     def interrupted(self, index: int, scope: Scope, start: float, error: BaseException) -> BaseException | None:
-        """Take the errors out of what ended a path; return the rest, for which no path can answer, if it is another."""
+        """Take the errors out of what ended a path, and return the rest, for which no path can answer."""
         state = self.state
-        errors: BaseException | None = None
+        errors: Exception | None = None
         rest: BaseException | None = error
         group = error
         if isinstance(group, BaseExceptionGroup):
-            errors, rest = cast("BaseExceptionGroup[BaseException]", group).split(Exception)
+            errors, rest = split_errors(cast("BaseExceptionGroup[BaseException]", group))
         over = self.over()
-        if isinstance(errors, Exception):
+        if errors is not None:
             self.failed(index, scope, start, errors)
         elif state.observe is not None:
             observe_end(state.observe, scope, start, error, reason=state.ledger.reason if over else None)
-        assert rest is not None  # a group of errors only is an Exception
-        for leaf in leaves(rest):
+        for leaf in () if rest is None else leaves(rest):
             if isinstance(leaf, trio.Cancelled):
                 if not over and self.stray is None:
                     self.stray = leaf
             else:
                 name_step(leaf, scope.name)
                 self._take_fatal(leaf)
-        return None if rest is error else rest
+        return rest
 
     # The end of the source
 
     def take_end_of_source(self) -> None:
-        """See whether the source has run out, or failed."""
+        """See whether the source has run out, or failed, or could not be closed after that."""
         state, source = self.state, self.state.source
-        if source.error is not None:
-            error, source.error = source.error, None
-            self._source_failed(error)
-        elif state.total is None and source.total is not None:
+        if source.errors:
+            errors, source.errors = source.errors, []
+            self._source_failed(errors)
+        elif state.total is None and source.total is not None and not self.over():
             self._exhausted(source.total)
 
     def _exhausted(self, total: int) -> None:
@@ -132,24 +136,33 @@ class Verdict:
         if state.observe is not None:
             now = trio.current_time()
             state.observe(PathsCounted(name=state.name, time=now, scope=state.scope, total=total))
-        if state.mode.exhausted(total) or state.ended == total:
+        if state.mode.exhausted(total):
             self.decide("no path is left")
+        elif state.ended == total:
+            self.finish()
 
-    def _source_failed(self, error: Exception) -> None:
-        state = self.state
-        if self.over():
-            state.discarded.report(state.name, error)
+    def _source_failed(self, errors: list[Exception]) -> None:
+        state, ledger = self.state, self.state.ledger
+        if self.over() and not ledger.own_errors:  # else it had failed before, and now it can't be closed
+            self._report_source(errors)
             return
-        state.ledger.own_errors.append(error)
-        name_step(error, state.name)
-        self.decide(f"its source of paths failed: {short_repr(error)}")
+        ledger.own_errors += errors
+        for error in errors:
+            name_step(error, state.name)
+        if not state.decided:
+            self.decide(f"its source of paths failed: {short_repr(errors[0])}")
 
     def close_source(self) -> None:
         """Let no path be taken any more."""
+        source = self.state.source
+        source.close()
+        errors, source.errors = source.errors, []
+        self._report_source(errors)
+
+    def _report_source(self, errors: list[Exception]) -> None:
         state = self.state
-        try:
-            state.source.close()
-        except Exception as error:
+        for error in errors:
+            name_step(error, state.name)
             state.discarded.report(state.name, error)
 
     # The decision
@@ -172,8 +185,34 @@ class Verdict:
         state.decided = state.stopped = True
         state.in_time = False
         state.ledger.reason = reason = f"fork {state.plan.id!r}: {why}"
-        state.nursery.cancel_scope.cancel(reason)
+        if state.ended == state.total:
+            self._release(reason)
+        else:
+            state.nursery.cancel_scope.cancel(reason)
         self.close_source()
+
+    def finish(self) -> None:
+        """End the fork: every path has ended by itself, so there is nothing to be cancelled, as a rule."""
+        state = self.state
+        state.decided = state.stopped = True
+        state.in_time = False
+        self._release("every path has ended")
+        self.close_source()
+
+    def _release(self, reason: str) -> None:
+        """Let those end who wait for what won't come."""
+        state = self.state
+        if state.detained:
+            state.nursery.cancel_scope.cancel(reason)
+        else:
+            state.wake_caller()
+
+    def detain(self) -> None:
+        """Take note of a task that waits, and has to be cancelled when the fork ends."""
+        state = self.state
+        state.detained += 1
+        if state.decided:
+            state.nursery.cancel_scope.cancel(state.ledger.reason)
 
     # The end of all tasks
 
@@ -186,11 +225,9 @@ class Verdict:
 
     def sort_out(self, group: BaseExceptionGroup[BaseException]) -> None:
         """Find what went through the nursery without a path having answered for it."""
+        known = set(map(id, self.answered_for))
         for leaf in leaves(group):
-            cause: BaseException | None = leaf
-            while cause is not None and not any(cause is known for known in self.answered_for):
-                cause = cause.__context__
-            if cause is not None or isinstance(leaf, trio.Cancelled):
+            if isinstance(leaf, trio.Cancelled) or _is_about(leaf, known):
                 continue
             if not isinstance(leaf, Exception):
                 self._take_fatal(leaf)
@@ -198,28 +235,30 @@ class Verdict:
                 self.crash = leaf
             else:
                 self.state.discarded.report(self.state.name, leaf)
+        if self.fatal is not None and self.crash is not None:
+            self.state.discarded.report(self.state.name, self.crash)
 
-    def answer(self) -> tuple[Any, BaseException | None]:
-        """Return what the fork comes to: a result, or an error."""
-        state, ledger = self.state, self.state.ledger
+    def conclude(self) -> None:
+        """All tasks have ended: see whether the fork was decided, by time perhaps, or was cancelled."""
         if self.stray is None:
             self.over()
-        elif not state.decided:
-            ledger.reason = cause_of(self.stray)
+        elif not self.state.decided:
+            self.state.ledger.reason = cause_of(self.stray)
+
+    def answer(self) -> Any:
+        """Return what the fork comes to, or raise it."""
+        state, ledger = self.state, self.state.ledger
+        if self.failure is not None:
+            raise self.failure
         if ledger.own_errors:
-            return None, ledger.partial()
+            raise ledger.partial()
         if state.timed_out:
             assert state.plan.timeout is not None
             if not getattr(state.mode, "settles_deadline", False):
-                return None, ledger.partial(StepTimeoutError(state.name, state.plan.timeout))
+                raise ledger.partial(StepTimeoutError(state.name, state.plan.timeout))
         elif not state.decided:
-            return None, self._undecided()
-        try:
-            return state.mode.result(), None
-        except ForkPartialError as error:
-            return None, error.with_traceback(None)  # it shows nothing but ours
-        except Exception as error:
-            return None, error
+            raise self._undecided()
+        return state.mode.result()
 
     def _undecided(self) -> BaseException:
         """Return what to raise if this fork was not cancelled from outside: somebody else ended it."""
@@ -228,3 +267,15 @@ class Verdict:
             return RuntimeError(f"fork {name!r} was cancelled, but neither by itself nor from outside")
         add_note(stray, f"a path of fork {name!r} raised this, but no scope around it was cancelled")
         return stray
+
+
+def _is_about(error: BaseException, known: set[int]) -> bool:
+    """Tell whether `error` is one of the `known`, or was raised while one of them was handled."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:  # somebody may have made a ring of them
+        if id(cause) in known:
+            return True
+        seen.add(id(cause))
+        cause = cause.__context__
+    return False

@@ -20,7 +20,7 @@ import trio
 
 from trio_steps._core.events import StepStarted
 from trio_steps._core.limiter import Lease, find_lender
-from trio_steps._core.scope import Scope, current
+from trio_steps._core.scope import PathScope, current
 from trio_steps._core.step import takes_input, type_of
 
 if TYPE_CHECKING:
@@ -67,11 +67,15 @@ class Member:
             self.lease.end()
             self.lease = None
 
-    async def wait_for_room(self, delivery: Delivery, name: str) -> None:
-        """Wait until the reader of a stream has taken enough, without a token, and by the `name` of the fork."""
+    async def wait_for_room(self, delivery: Delivery, verdict: Verdict) -> None:
+        """Wait until the reader of a stream has taken enough, without a token, and by the name of the fork."""
         self.end_lease()
-        self.task.name = name
-        await delivery.room()
+        self.task.name = verdict.state.name
+        verdict.detain()
+        try:
+            await delivery.room()
+        finally:
+            verdict.state.detained -= 1
 
     def is_clean(self) -> bool:
         """Tell whether no path has left another value in a context variable.
@@ -134,18 +138,20 @@ class Crew:
         self.seekers: int = 1 if self.is_limited else 2  # without tokens two, to get a large crew going
         self.waiting: int = 0
 
-    def begin(self) -> None:
-        """Hire as many as there is work and room for, and one of a lazy source."""
+    def begin(self) -> bool:
+        """Hire as many as there is work and room for, or one of a lazy source; tell whether each path starts now."""
         state, limiter = self._state, self._limiter
         room = self._limit
         if limiter is not None:
-            room = limiter.available_tokens + 1  # one of them waits for the next token
+            room = max(limiter.available_tokens, 0) + 1  # one of them waits for the next token
             lender = find_lender(limiter, state.scope.lease)
             if lender is not None:
                 self._hire(lender)
         known = state.source.known
-        for _ in range(1 if known is None else int(min(room, len(known)))):
+        hired = 1 if known is None else int(min(room, len(known)))
+        for _ in range(hired):
             self._hire(None)
+        return limiter is None and known is not None and hired == len(known)
 
     def _hire(self, lender: Lease | None) -> None:
         """Start a member; one with a `lender` runs its paths on that one's lane, and is not counted."""
@@ -202,16 +208,23 @@ class Crew:
         member.task.name = state.name  # between two paths it is just a member of the crew
         if lender is not None and not lender.ended:
             borrowed = Lease(limiter, outer, lender)
-            if borrowed.take_nowait() or await borrowed.take():
+            if borrowed.take_nowait() or await self._taken(borrowed):
                 return borrowed
         lease = Lease(limiter, outer)
         if not lease.take_nowait():
             self.waiting += 1
             try:
-                await lease.take()
+                await self._taken(lease)
             finally:
                 self.waiting -= 1
         return lease
+
+    async def _taken(self, lease: Lease) -> bool:
+        self._verdict.detain()
+        try:
+            return await lease.take()
+        finally:
+            self._state.detained -= 1
 
     def is_time_to_look(self) -> bool:
         """Tell whether it is time to look who else waits for a token.
@@ -261,11 +274,13 @@ async def run_paths(
     unblocked = 0
     start = 0.0
     while True:
-        if member is not None and delivery is not None and delivery.waiting >= delivery.buffer:
-            await member.wait_for_room(delivery, state.name)
+        if member is not None and delivery is not None and delivery.waiting >= delivery.buffer and not source.dry:
+            await member.wait_for_room(delivery, verdict)
         if limited and crew is not None and member is not None:
             lease = member.lease
             if lease is None:
+                if source.dry:
+                    return True
                 lease = member.lease = await crew.slot(member)
         path = source.take() if fed is None else fed
         if path is None:
@@ -282,7 +297,7 @@ async def run_paths(
         index, id, call = path
         del path  # a tuple that nobody has is used again for the next path
         task.name = prefix + id
-        scope = Scope()
+        scope = PathScope()
         scope.id = id
         scope.parent = parent
         scope.state = None
@@ -316,12 +331,15 @@ async def run_paths(
                 break
         except BaseException as error:
             rest = verdict.interrupted(index, scope, start, error)
-            if rest is None:
-                raise
             try:
-                raise rest from None
+                if rest is error:
+                    raise
+                if rest is not None:
+                    raise rest from None
             finally:
                 del rest  # or else it would keep this frame, which keeps it
+            if task.child_nurseries:
+                break
         else:
             if not state.in_time and verdict.over():
                 verdict.came_late(index, scope, start, value)
@@ -336,7 +354,7 @@ async def run_paths(
                 if mode.succeeded(index, value) if observe is None else verdict.won(index, scope, start, value):
                     verdict.decide(f"path {id!r} won")
                 elif state.ended == state.total:
-                    verdict.decide("every path has ended")
+                    verdict.finish()
             del value  # the ledger has it now
         if member is None or crew is None:
             return True
@@ -373,6 +391,7 @@ async def _park(verdict: Verdict) -> NoReturn:
     """
     bug = RuntimeError("a path left a nursery open")
     verdict.answered_for.append(bug)
+    verdict.detain()
     try:
         await trio.sleep_forever()
     finally:

@@ -1,0 +1,193 @@
+"""Exceptions that misbehave are results like any other, and no text about them is long."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from paths import never, returns
+
+from trio_steps import ForkPartialError, SettleResult, fork, gather, settle, step
+
+
+class BadRepr(Exception):
+    def __repr__(self) -> str:
+        raise RuntimeError("repr")
+
+    __str__ = __repr__
+
+
+class BadSetattr(Exception):
+    def __setattr__(self, name: str, value: object) -> None:
+        raise RuntimeError(name)
+
+
+class BadGetattr(Exception):
+    def __getattr__(self, name: str) -> Any:
+        raise KeyError(name)
+
+
+class NoneGetattr(Exception):
+    def __getattr__(self, name: str) -> Any:
+        return None
+
+
+class BadNotes(Exception):
+    def __init__(self, notes: Any = None) -> None:
+        self.__notes__ = notes
+
+
+class BadTraceback(Exception):
+    def with_traceback(self, tb: Any) -> Any:
+        raise RuntimeError("with_traceback")
+
+
+class BadEq(Exception):
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("eq")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise RuntimeError("bool")
+
+
+class BadGroup(ExceptionGroup[Exception]):
+    def derive(self, excs: Any, /) -> Any:
+        raise RuntimeError("derive")
+
+
+class BadBaseGroup(BaseExceptionGroup[BaseException]):
+    def derive(self, excs: Any, /) -> Any:
+        raise RuntimeError("derive")
+
+
+ODD: list[Any] = [
+    BadRepr,
+    BadSetattr,
+    BadGetattr,
+    NoneGetattr,
+    BadNotes,
+    partial(BadNotes, [1, 2]),
+    partial(BadNotes, "text"),
+    BadTraceback,
+    BadEq,
+    partial(BadGroup, "group", [ValueError()]),
+]
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+@pytest.mark.parametrize("make", ODD, ids=range(len(ODD)))
+async def test_odd_error_is_the_result_of_its_path(make: Any, limit: int | None) -> None:
+    odd = make()
+
+    async def path() -> None:
+        await trio.sleep(1)
+        raise odd
+
+    for bad in (path, step(path, timeout=9)):
+        results: tuple[SettleResult[Any], ...] = await settle(returns(0, "ok"), bad, concurrency=limit)
+        assert [result.status for result in results] == ["fulfilled", "rejected"]
+        assert results[1].error is odd
+        with pytest.raises(ForkPartialError) as caught:
+            await gather(returns(0, "ok"), bad, concurrency=limit)
+        assert caught.value.exceptions[0] is odd
+
+
+async def test_group_of_errors_that_is_no_exception_itself_is_a_failed_path() -> None:
+    def path() -> None:
+        raise BadBaseGroup("group", [ValueError("v"), OSError("o")])
+
+    [rejected] = await settle(path)
+    assert isinstance(rejected.error, ExceptionGroup)
+    assert [type(error) for error in rejected.error.exceptions] == [ValueError, OSError]
+    assert rejected.error.message == "BadBaseGroup, which can't be split: RuntimeError('derive')"
+
+
+async def test_group_that_cannot_be_split_loses_neither_the_error_nor_the_interrupt() -> None:
+    async def path() -> None:
+        raise BadBaseGroup("group", [ValueError("v"), KeyboardInterrupt()])
+
+    events: list[Any] = []
+    with pytest.raises(KeyboardInterrupt):
+        await fork("f", mode="all", paths=[path, never]).run(observers=[events.append])
+    [error] = [event.error for event in events if type(event).__name__ == "ErrorDiscarded"]
+    assert [type(leaf) for leaf in error.exceptions] == [ValueError]
+
+
+async def test_fork_that_is_cancelled_while_a_path_handles_a_ring_of_errors_ends() -> None:
+    async def path() -> None:
+        try:
+            error = ValueError("x")
+            error.__context__ = other = KeyError("y")
+            other.__context__ = error
+            raise error
+        except ValueError:
+            await trio.sleep_forever()
+
+    with trio.move_on_after(1) as scope:
+        await gather(path)
+    assert scope.cancelled_caught
+    assert trio.current_time() == 1
+
+
+async def test_reason_is_short_whatever_the_error_holds() -> None:
+    payload = b"\xff" * 20_000_000
+
+    async def decode() -> None:
+        await trio.lowlevel.checkpoint()
+        payload.decode()
+
+    with pytest.raises(ForkPartialError) as caught:
+        await gather(decode, never)
+    reason = caught.value.failed[1].error.reason  # type: ignore[attr-defined]
+    assert reason.startswith("fork 'gather': path 'decode' failed: UnicodeDecodeError('utf-8', b'")
+    assert len(reason) < 400
+
+
+async def test_source_error_with_a_bad_repr_is_reported_in_the_reason() -> None:
+    def source() -> Any:
+        yield never
+        raise BadRepr
+
+    with pytest.raises(ForkPartialError) as caught:
+        await gather(source())
+    assert [type(error) for error in caught.value.exceptions] == [BadRepr]
+    assert "its source of paths failed: <BadRepr whose repr fails>" in str(caught.value.failed[0].error)
+
+
+async def nest(depth: int) -> None:
+    if not depth:
+        raise OSError("deep")
+    await gather(step(partial(nest, depth - 1), id="level"))
+
+
+async def test_forks_nested_300_deep_fail_with_text_in_proportion() -> None:
+    with pytest.raises(ForkPartialError) as caught:
+        await nest(300)
+    error: BaseException = caught.value
+    texts: list[str] = []
+    for _ in range(300):
+        assert isinstance(error, ForkPartialError)
+        texts += [str(error), *error.__notes__, repr(error.failed[0].step_id)]
+        [error] = error.exceptions
+    assert repr(error) == "OSError('deep')"
+    assert max(map(len, texts)) < 1000
+    assert len(error.__notes__) == 1
+
+
+async def test_one_error_object_from_8000_paths_takes_time_in_proportion() -> None:
+    error = OSError("shared")
+
+    async def path() -> None:
+        await trio.lowlevel.checkpoint()
+        raise error
+
+    async def settle_all(paths: int) -> tuple[SettleResult[Any], ...]:
+        return await settle([path] * paths, concurrency=10)
+
+    results = await settle_all(8000)
+    assert len(results) == 8000
+    assert len(error.__notes__) < 20

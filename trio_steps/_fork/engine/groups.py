@@ -1,0 +1,49 @@
+"""How a group of exceptions is taken apart that somebody else made, whose ``derive`` may fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from trio_steps._core.errors import leaves, short_repr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def split(
+    group: BaseExceptionGroup[BaseException], kind: type[BaseException]
+) -> tuple[BaseExceptionGroup[BaseException] | None, BaseExceptionGroup[BaseException] | None]:
+    """Return the part of `group` that is of `kind` only, and the rest: None where there is nothing."""
+    try:
+        found, rest = group.split(kind)
+    except Exception as problem:  # noqa: BLE001 - whatever somebody's `derive` does, nothing in the group is lost
+        why = f"{type(group).__name__}, which can't be split: {short_repr(problem)}"
+        of_kind = [leaf for leaf in leaves(group) if isinstance(leaf, kind)]
+        others = [leaf for leaf in leaves(group) if not isinstance(leaf, kind)]
+        return (BaseExceptionGroup(why, of_kind) if of_kind else None), (
+            BaseExceptionGroup(why, others) if others else None
+        )
+    return found, rest
+
+
+def split_errors(
+    group: BaseExceptionGroup[BaseException],
+) -> tuple[Exception | None, BaseExceptionGroup[BaseException] | None]:
+    """Return the part of `group` that is `Exception` only, and the rest: None where there is nothing."""
+    errors, rest = split(group, Exception)
+    return cast("Exception | None", errors), rest
+
+
+def parts(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error`, what is in it if it is a group, and what it was raised from."""
+    seen: set[int] = set()
+    left = [error]
+    while left:
+        one = left.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            if isinstance(one, BaseExceptionGroup):
+                left.extend(cast("BaseExceptionGroup[BaseException]", one).exceptions)
+            if one.__cause__ is not None:
+                left.append(one.__cause__)
