@@ -98,7 +98,7 @@ async def gather_takes_everything_that_can_be_called_with_no_input(
 
 async def gather_takes_sync_functions() -> None:
     assert_type(await gather(sync_number, sync_text), tuple[int, str])
-    assert_type(await gather(sync_number, partial(int, "1"), lambda: ""), tuple[int, int, str])
+    assert_type(await gather(sync_number, partial(int, "1"), lambda: str(1)), tuple[int, int, str])
     assert_type(await gather([sync_number, sync_number]), tuple[int, ...])
 
 

@@ -74,10 +74,13 @@ def source(kind: str, paths: list[Callable[[], Any]]) -> Any:
     return {"list": paths, "lazy": lazy(), "async": arriving()}[kind]
 
 
-@pytest.mark.parametrize("leave", ["end", "break", "raise"])
+OPTIONS: list[dict[str, Any]] = [{}, {"concurrency": 2}, {"concurrency": 1, "ordered": True}]
+WAYS = [(options, leave) for options in OPTIONS for leave in ("end", "break", "raise")]
+
+
 @pytest.mark.parametrize("kind", ["list", "lazy", "async"])
 @pytest.mark.parametrize("mode", ["settle", "all"])
-@pytest.mark.parametrize("options", [{}, {"concurrency": 2}, {"concurrency": 1, "ordered": True}, {"timeout": 2}])
+@pytest.mark.parametrize(("options", "leave"), [*WAYS, ({"timeout": 2}, "end")])
 def test_stream_loses_nothing_wherever_it_is_cancelled(
     explore: Any, mode: Any, kind: str, leave: str, options: dict[str, Any]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, final
 
+from .errors import ConfigError
 from .public import public
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Scope:
         "__weakref__",
         "attempt_number",
         "discard_value",
+        "grow",
         "id",
         "lease",
         "observers",
@@ -47,6 +49,7 @@ class Scope:
     unnamed_inside: bool  # what runs in it does not have its id in the name
     attempt_number: int  # see `attempt`
     open_probes: tuple[object, ...]  # see `probes`
+    grow: Callable[[Callable[..., object]], None]  # that of a fork which grows: takes another path
     discard_value: Callable[[str, object], Awaitable[None]]  # that of a fork: where a value of a path's step goes
 
     def __repr__(self) -> str:
@@ -67,6 +70,27 @@ class Scope:
     def attempt(self) -> int:
         """Which attempt of the step this is, counted from 1; it is more only where ``retry=`` tries again."""
         return getattr(self, "attempt_number", 1)
+
+    def add(self, path: Callable[..., object], /) -> None:
+        """Add `path` to the fork that this step runs in as a path, or inside of one; that fork has ``growing=True``.
+
+        The path joins under the same limits, and is called like any other path of the fork. It gets the next index, so
+        its result comes after those of all paths so far. A free slot takes it before it asks the source for another
+        path. It starts with the context variables of the fork's caller, so give it what it needs as an argument.
+
+        Raises:
+          ConfigError: the innermost fork around does not grow; or `path` can't be called.
+          RuntimeError: the fork is decided or over.
+        """
+        scope: Scope | None = self
+        while scope is not None and not isinstance(scope, PathScope):
+            scope = scope.parent
+        if scope is None or scope.parent is None:
+            raise ConfigError(f"{self.name!r} runs in no fork, so there is none that a path could be added to")
+        grow = getattr(scope.parent, "grow", None)
+        if grow is None:
+            raise ConfigError(f"the fork {scope.parent.name!r} does not grow: make it with growing=True")
+        grow(path)
 
     @property
     def probes(self) -> tuple[object, ...]:

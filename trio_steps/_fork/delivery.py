@@ -194,7 +194,7 @@ class Delivery:
                 self.succeeded(index, error)
 
     def answered(self, error: BaseException | None) -> None:
-        """The fork will raise `error`, if there is one, so what waits is part of that."""
+        """The fork will raise `error`, if there is one. So what waits is part of that, or is about to be discarded."""
         self._broken = error is not None
 
     async def room(self) -> None:

@@ -25,7 +25,7 @@ from .engine.run import run
 from .plan import plan
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
     from typing import Generic, Literal, Never, Protocol, TypeAlias
 
     import trio
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     from trio_steps._core.events import Observer
+    from trio_steps._core.rate import RateLimit
     from trio_steps._core.results import SettleResult
     from trio_steps._core.scope import Scope
     from trio_steps._core.step import Nullary, Plain
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     D = TypeVarWithDefault("D", default=Never)
     E = TypeVarWithDefault("E", default=Never)
     F = TypeVarWithDefault("F", default=Never)
+    K = TypeVarWithDefault("K", bound=str, default=str)
 
     X = TypeVar("X")
     Y = TypeVar("Y")
@@ -133,6 +135,9 @@ if TYPE_CHECKING:
         stagger: float | None
         timeout: float | None
         dispose: Callable[[P], object] | None
+        accept: Callable[[P], bool] | None
+        rate: RateLimit | None
+        growing: bool
 
 
 InputT = TypeVar("InputT")
@@ -248,6 +253,52 @@ def plan_of(call: object) -> Plan | None:
 
 
 # fmt: off
+# A mapping of paths, whose keys are the ids: the result has the same keys
+
+@overload
+def fork(id: str, *, mode: Literal["race"], paths: Mapping[K, Path[In, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, T]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: Mapping[K, Path[In, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, dict[K, T]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: Mapping[K, Path[In, T]], merge: Callable[[dict[K, T]], Awaitable[R]],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: Mapping[K, Path[In, T]], merge: Callable[[dict[K, T]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: Mapping[K, Path[In, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, dict[K, Settled[T]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: Mapping[K, Path[In, T]],
+         merge: Callable[[dict[K, Settled[T]]], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: Mapping[K, Path[In, T]],
+         merge: Callable[[dict[K, Settled[T]]], R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Mapping[K, Path[In, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["race"], paths: Mapping[K, AnyPath[In, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, T]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: Mapping[K, AnyPath[In, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, dict[K, T]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: Mapping[K, AnyPath[In, T]],
+         merge: Callable[[dict[K, T]], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: Mapping[K, AnyPath[In, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, dict[K, Settled[T]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: Mapping[K, AnyPath[In, T]],
+         merge: Callable[[dict[K, Settled[T]]], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Mapping[K, AnyPath[In, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
+
+
 # A tuple, arm by arm
 
 @overload
@@ -481,6 +532,9 @@ def fork(
     stagger: float | None = None,
     timeout: float | None = None,
     dispose: Callable[[Any], object] | None = None,
+    accept: Callable[[Any], bool] | None = None,
+    rate: RateLimit | None = None,
+    growing: bool = False,
 ) -> Fork[Any, Any]:
     """Make a step that runs several paths at once.
 
@@ -516,6 +570,10 @@ def fork(
         `StepTimeoutError` for each path that is not done; the others fail. None: no limit.
       dispose: sync or async function; is given each value that a path returned and that is in neither the result
         nor the error. It runs under a shield.
+      accept: a function of the value: whether it counts as success. A path whose value is refused has failed with a
+        `NotAcceptedError`, which holds the value.
+      rate: a `RateLimit` of which each path takes a permit before it starts, and before it takes a slot or a token.
+      growing: paths may add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
 
     Returns:
       A `Fork`. Its input is what the paths take, None if they take nothing; its output depends on `mode` and
@@ -538,5 +596,8 @@ def fork(
             stagger=stagger,
             timeout=timeout,
             dispose=dispose,
+            accept=accept,
+            rate=rate,
+            growing=growing,
         )
     )

@@ -7,14 +7,14 @@ the others make way for them.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from inspect import iscoroutine
 from types import FunctionType
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 import attrs
 
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.step import describe
 
 Call = Callable[..., Any]
@@ -131,6 +131,18 @@ def describe_all(paths: Collection[object]) -> Known:
         return Known(ids, calls)
     # What was given by hand stays as it is; others make way for it, and for what looks like a number of theirs.
     return Known(_ids(paths), calls)
+
+
+def describe_mapping(paths: Mapping[object, object]) -> Known:
+    """Take the keys of `paths` for ids.
+
+    Raises:
+      ConfigError: a path can't be called, or a key is no text.
+    """
+    for id in paths:
+        if not isinstance(id, str) or not id:
+            raise ConfigError(f"paths={{{short_repr(id)}: …}}: the keys are the ids of the paths, so give text")
+    return Known(cast("list[str]", list(paths)), [describe(path)[2] for path in paths.values()])
 
 
 def _ids(paths: Collection[object]) -> list[str]:

@@ -11,11 +11,12 @@ import trio
 
 from trio_steps._core.checks import check_seconds, check_timeout
 from trio_steps._core.errors import ConfigError
+from trio_steps._core.rate import RateLimit
 from trio_steps._core.signatures import signature
 from trio_steps._core.step import check_id
 
 from .modes import All, Checked, Quorum, Race, Settle
-from .paths import COLLECTIONS, describe_all
+from .paths import COLLECTIONS, describe_all, describe_mapping
 
 if TYPE_CHECKING:
     from .delivery import Delivery
@@ -42,6 +43,10 @@ class Plan:
     stagger: float | None
     timeout: float | None
     dispose: Call | None
+    accept: Call | None = None  # which values count as success
+    rate: RateLimit | None = None  # of which each path takes a permit
+    growing: bool = False  # its paths may add paths
+    by_name: bool = False  # its paths were a mapping, and so is its result
     delivery: Delivery | None = None  # of a stream: where each result goes
     adapt: Adapt | None = None  # makes of what is called for a path of `source` or `function`, and the path, another
 
@@ -60,6 +65,9 @@ def plan(
     stagger: float | None = None,
     timeout: float | None = None,
     dispose: Callable[[Any], Any] | None = None,
+    accept: Callable[[Any], object] | None = None,
+    rate: RateLimit | None = None,
+    growing: bool = False,
     once: bool = False,
 ) -> Plan:
     """Check what a fork was given, and put it in the form that the engine takes.
@@ -75,17 +83,21 @@ def plan(
     if stagger is not None:
         check_seconds("stagger", stagger)
     check_timeout("timeout", timeout)
-    for name, given in (("merge", merge), ("dispose", dispose)):
+    for name, given in (("merge", merge), ("dispose", dispose), ("accept", accept)):
         if given is not None and not callable(given):
             raise ConfigError(f"{name}={given!r}: give a function")
+    if not isinstance(rate, (RateLimit, type(None))):
+        raise ConfigError(f"rate={rate!r}: give a RateLimit(10, per=1.0), or None")
+    if not isinstance(cast("object", growing), bool):
+        raise ConfigError(f"growing={growing!r}: give True if paths may add paths, else False")
     known: Known | None = None
     source: Iterable[object] | AsyncIterable[object] | None = None
     function: Callable[..., Any] | None = None
     if isinstance(paths, COLLECTIONS):
         known = describe_all(paths)  # pyright: ignore[reportUnknownArgumentType]
-    elif isinstance(paths, (str, bytes, Mapping)) or not (
-        callable(paths) or isinstance(paths, (Iterable, AsyncIterable))
-    ):
+    elif isinstance(paths, Mapping):
+        known = describe_mapping(cast("Mapping[object, object]", paths))
+    elif isinstance(paths, (str, bytes)) or not (callable(paths) or isinstance(paths, (Iterable, AsyncIterable))):
         raise ConfigError(f"paths={paths!r}: give an iterable of steps or functions, or a function that returns one")
     elif not isinstance(paths, (Iterable, AsyncIterable)):
         function = paths
@@ -111,6 +123,10 @@ def plan(
         stagger=stagger,
         timeout=timeout,
         dispose=dispose,
+        accept=accept,
+        rate=rate,
+        growing=growing,
+        by_name=isinstance(paths, Mapping) and mode in ("all", "settle"),
     )
 
 

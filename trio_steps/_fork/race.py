@@ -18,13 +18,14 @@ from .plan import plan
 from .stream import stream_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from typing import Generic, Literal, Never, TypeAlias
 
     import trio
     from typing_extensions import TypedDict, TypeVar, Unpack
 
     from trio_steps._core.events import Observer
+    from trio_steps._core.rate import RateLimit
     from trio_steps._core.results import SettleResult
 
     from .stream import Stream
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     F = TypeVar("F", default=Never)
     G = TypeVar("G", default=Never)
     H = TypeVar("H", default=Never)
+    K = TypeVar("K", bound=str, default=str)
 
     Path: TypeAlias = Callable[[], Awaitable[T]]
     AnyPath: TypeAlias = Callable[[], Awaitable[T] | T]
@@ -51,6 +53,9 @@ if TYPE_CHECKING:
         stagger: float | None
         timeout: float | None
         dispose: Callable[[T], object] | None
+        accept: Callable[[T], bool] | None
+        rate: RateLimit | None
+        growing: bool
         observers: Iterable[Observer]
 
     class StreamOptions(Options[T], total=False):
@@ -90,9 +95,13 @@ async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: An
 @overload
 async def race(first: Path[T], /, *paths: Path[T], **options: Unpack[Options[T]]) -> T: ...
 @overload
+async def race(paths: Mapping[K, Path[T]], /, **options: Unpack[Options[T]]) -> T: ...
+@overload
 async def race(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /, **options: Unpack[Options[T]]) -> T: ...
 @overload
 async def race(first: AnyPath[T], /, *paths: AnyPath[T], **options: Unpack[Options[T]]) -> T: ...
+@overload
+async def race(paths: Mapping[K, AnyPath[T]], /, **options: Unpack[Options[T]]) -> T: ...
 @overload
 async def race(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, **options: Unpack[Options[T]]) -> T: ...
 # fmt: on
@@ -105,6 +114,9 @@ def race(
     stagger: float | None = None,
     timeout: float | None = None,
     dispose: Callable[[Any], object] | None = None,
+    accept: Callable[[Any], bool] | None = None,
+    rate: RateLimit | None = None,
+    growing: bool = False,
     observers: Iterable[Observer] = (),
 ) -> Any:
     """Run all paths at once and return the first value; the other paths are cancelled and awaited.
@@ -114,9 +126,9 @@ def race(
         html = await race(mirror_a, mirror_b, stagger=0.25)
 
     Args:
-      paths: steps and async or sync functions that are called with no input; or, alone, one iterable or async
-        iterable of them, which is pulled from only when there is room for another path. A sync iterable must hold
-        no nursery and no cancel scope open across a ``yield``.
+      paths: steps and async or sync functions that are called with no input; or, alone, a mapping of ids to them, or
+        an iterable or async iterable of them, which is pulled from only when there is room for another path. A sync
+        iterable must hold no nursery and no cancel scope open across a ``yield``.
       concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
         holds a token. None: no limit.
       stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
@@ -124,6 +136,11 @@ def race(
       timeout: seconds for the whole race. None: no limit.
       dispose: sync or async function; is given each value that a path returned and that is in neither the result
         nor the error. It runs under a shield.
+      accept: a function of the value: whether it counts as success. A path whose value is refused has failed with a
+        `NotAcceptedError`, which holds the value.
+      rate: a `RateLimit` of which each path takes a permit before it starts, and before it takes a slot or a token.
+      growing: bool
+        observers: Iterable[Observer]
       observers: called with every event of this run, and of all that runs inside it.
 
     Returns:
@@ -142,6 +159,9 @@ def race(
             stagger=stagger,
             timeout=timeout,
             dispose=dispose,
+            accept=accept,
+            rate=rate,
+            growing=growing,
             once=True,
         )
     )
@@ -156,7 +176,8 @@ async def gather(a: Path[A], /, **options: Unpack[Options[A]]) -> tuple[A]: ...
 @overload
 async def gather(a: Path[A], b: Path[B], /, **options: Unpack[Options[A | B]]) -> tuple[A, B]: ...
 @overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], /, **options: Unpack[Options[A | B | C]]) -> tuple[A, B, C]: ...
+async def gather(a: Path[A], b: Path[B], c: Path[C], /,
+                 **options: Unpack[Options[A | B | C]]) -> tuple[A, B, C]: ...
 @overload
 async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /,
                  **options: Unpack[Options[A | B | C | D]]) -> tuple[A, B, C, D]: ...
@@ -199,10 +220,14 @@ async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: 
 @overload
 async def gather(*paths: Path[T], **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
 @overload
+async def gather(paths: Mapping[K, Path[T]], /, **options: Unpack[Options[T]]) -> dict[K, T]: ...
+@overload
 async def gather(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /,
                  **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
 @overload
 async def gather(*paths: AnyPath[T], **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
+@overload
+async def gather(paths: Mapping[K, AnyPath[T]], /, **options: Unpack[Options[T]]) -> dict[K, T]: ...
 @overload
 async def gather(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /,
                  **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
@@ -216,6 +241,9 @@ def gather(
     stagger: float | None = None,
     timeout: float | None = None,
     dispose: Callable[[Any], object] | None = None,
+    accept: Callable[[Any], bool] | None = None,
+    rate: RateLimit | None = None,
+    growing: bool = False,
     observers: Iterable[Observer] = (),
 ) -> Any:
     """Run all paths at once and return their values; the first failure cancels the others.
@@ -225,9 +253,9 @@ def gather(
         user, orders = await gather(load_user, load_orders)
 
     Args:
-      paths: steps and async or sync functions that are called with no input; or, alone, one iterable or async
-        iterable of them, which is pulled from only when there is room for another path. A sync iterable must hold
-        no nursery and no cancel scope open across a ``yield``.
+      paths: steps and async or sync functions that are called with no input; or, alone, a mapping of ids to them, or
+        an iterable or async iterable of them, which is pulled from only when there is room for another path. A sync
+        iterable must hold no nursery and no cancel scope open across a ``yield``.
       concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
         holds a token. None: no limit.
       stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
@@ -235,6 +263,10 @@ def gather(
       timeout: seconds for all paths together. None: no limit.
       dispose: sync or async function; is given each value that a path returned and that is in neither the result
         nor the error. It runs under a shield.
+      accept: a function of the value: whether it counts as success. A path whose value is refused has failed with a
+        `NotAcceptedError`, which holds the value.
+      rate: a `RateLimit` of which each path takes a permit before it starts, and before it takes a slot or a token.
+      growing: paths may add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
       observers: called with every event of this run, and of all that runs inside it.
 
     Returns:
@@ -253,6 +285,9 @@ def gather(
             stagger=stagger,
             timeout=timeout,
             dispose=dispose,
+            accept=accept,
+            rate=rate,
+            growing=growing,
             once=True,
         )
     )
@@ -265,7 +300,8 @@ async def settle(**options: Unpack[Options[object]]) -> tuple[()]: ...
 @overload
 async def settle(a: Path[A], /, **options: Unpack[Options[A]]) -> tuple[Settled[A]]: ...
 @overload
-async def settle(a: Path[A], b: Path[B], /, **options: Unpack[Options[A | B]]) -> tuple[Settled[A], Settled[B]]: ...
+async def settle(a: Path[A], b: Path[B], /,
+                 **options: Unpack[Options[A | B]]) -> tuple[Settled[A], Settled[B]]: ...
 @overload
 async def settle(a: Path[A], b: Path[B], c: Path[C], /,
                  **options: Unpack[Options[A | B | C]]) -> tuple[Settled[A], Settled[B], Settled[C]]: ...
@@ -319,10 +355,14 @@ async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: 
 @overload
 async def settle(*paths: Path[T], **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
 @overload
+async def settle(paths: Mapping[K, Path[T]], /, **options: Unpack[Options[T]]) -> dict[K, Settled[T]]: ...
+@overload
 async def settle(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /,
                  **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
 @overload
 async def settle(*paths: AnyPath[T], **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
+@overload
+async def settle(paths: Mapping[K, AnyPath[T]], /, **options: Unpack[Options[T]]) -> dict[K, Settled[T]]: ...
 @overload
 async def settle(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /,
                  **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
@@ -336,6 +376,9 @@ def settle(
     stagger: float | None = None,
     timeout: float | None = None,
     dispose: Callable[[Any], object] | None = None,
+    accept: Callable[[Any], bool] | None = None,
+    rate: RateLimit | None = None,
+    growing: bool = False,
     observers: Iterable[Observer] = (),
 ) -> Any:
     """Run all paths at once and return how each ended, in a value or an error; no failure stops the others.
@@ -345,9 +388,9 @@ def settle(
         outcomes = await settle(*probes, concurrency=20)
 
     Args:
-      paths: steps and async or sync functions that are called with no input; or, alone, one iterable or async
-        iterable of them, which is pulled from only when there is room for another path. A sync iterable must hold
-        no nursery and no cancel scope open across a ``yield``.
+      paths: steps and async or sync functions that are called with no input; or, alone, a mapping of ids to them, or
+        an iterable or async iterable of them, which is pulled from only when there is room for another path. A sync
+        iterable must hold no nursery and no cancel scope open across a ``yield``.
       concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
         holds a token. None: no limit.
       stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
@@ -356,6 +399,10 @@ def settle(
         `StepTimeoutError`, and the others keep their values. None: no limit.
       dispose: sync or async function; is given each value that a path returned and that is in neither the result
         nor the error. It runs under a shield.
+      accept: a function of the value: whether it counts as success. A path whose value is refused has failed with a
+        `NotAcceptedError`, which holds the value.
+      rate: a `RateLimit` of which each path takes a permit before it starts, and before it takes a slot or a token.
+      growing: paths may add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
       observers: called with every event of this run, and of all that runs inside it.
 
     Returns:
@@ -374,6 +421,9 @@ def settle(
             stagger=stagger,
             timeout=timeout,
             dispose=dispose,
+            accept=accept,
+            rate=rate,
+            growing=growing,
             once=True,
         )
     )
@@ -417,6 +467,12 @@ def stream(*paths: Path[T], mode: Literal["settle"] = "settle",
            **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
 @overload
 def stream(*paths: Path[T], mode: Literal["all"], **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
+@overload
+def stream(paths: Mapping[str, Path[T]], /, *, mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
+@overload
+def stream(paths: Mapping[str, Path[T]], /, *, mode: Literal["all"],
+           **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
 @overload
 def stream(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /, *, mode: Literal["settle"] = "settle",
            **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
@@ -462,6 +518,12 @@ def stream(*paths: AnyPath[T], mode: Literal["settle"] = "settle",
 @overload
 def stream(*paths: AnyPath[T], mode: Literal["all"], **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
 @overload
+def stream(paths: Mapping[str, AnyPath[T]], /, *, mode: Literal["settle"] = "settle",
+           **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
+@overload
+def stream(paths: Mapping[str, AnyPath[T]], /, *, mode: Literal["all"],
+           **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
+@overload
 def stream(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *, mode: Literal["settle"] = "settle",
            **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
 @overload
@@ -480,6 +542,9 @@ def stream(
     stagger: float | None = None,
     timeout: float | None = None,
     dispose: Callable[[Any], object] | None = None,
+    accept: Callable[[Any], bool] | None = None,
+    rate: RateLimit | None = None,
+    growing: bool = False,
     observers: Iterable[Observer] = (),
 ) -> Stream[Any]:
     """Run all paths at once, and read their results one by one, as the paths end.
@@ -499,10 +564,10 @@ def stream(
     lazy paths need the memory of a few.
 
     Args:
-      paths: steps and async or sync functions that are called with no input; or, alone, one iterable or async
-        iterable of them, which is pulled from only when there is room for another path. An async iterable is advanced
-        and closed by a task of the stream's own. A sync iterable must hold no nursery and no cancel scope open across
-        a ``yield``.
+      paths: steps and async or sync functions that are called with no input; or, alone, a mapping of ids to them, or
+        an iterable or async iterable of them, which is pulled from only when there is room for another path. An
+        async iterable is advanced and closed by a task of the stream's own. A sync iterable must hold no nursery and
+        no cancel scope open across a ``yield``.
       mode: ``"settle"`` gives a `SettleResult` for each path. ``"all"`` gives values, and the first failure ends the
         stream: it raises `ForkPartialError` at the next step of the loop, ahead of the values that wait, which are in
         the error.
@@ -517,6 +582,10 @@ def stream(
         is running, starts no other, and ends; ``"all"`` raises. None: no limit.
       dispose: sync or async function; is given each value that was not taken and is in no error. It runs under a
         shield.
+      accept: a function of the value: whether it counts as success. A path whose value is refused has failed with a
+        `NotAcceptedError`, which holds the value.
+      rate: a `RateLimit` of which each path takes a permit before it starts, and before it takes a slot or a token.
+      growing: paths may add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
       observers: called with every event of this run, and of all that runs inside it.
 
     Returns:
@@ -536,6 +605,9 @@ def stream(
         stagger=stagger,
         timeout=timeout,
         dispose=dispose,
+        accept=accept,
+        rate=rate,
+        growing=growing,
         once=True,
     )
     return stream_of(made, lambda plan: Fork[None, Any](plan).run(observers=watching), ordered=ordered, buffer=buffer)

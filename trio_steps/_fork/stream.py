@@ -149,7 +149,7 @@ def stream_of(
             f'fork {plan.id!r} has mode={plan.mode_name!r}: only "settle" and "all" have results that come one by one'
         )
     if plan.merge is not tuple:
-        raise ConfigError(f"fork {plan.id!r} has merge=…, which needs all results at once; stream a fork without merge")
+        raise ConfigError(f"fork {plan.id!r} has merge=…, which needs all results at once: stream one without")
     if buffer is not None and (isinstance(buffer, bool) or not isinstance(cast("object", buffer), int) or buffer < 1):
         raise ConfigError(f"buffer={buffer!r}: give the number of results that may wait, 1 or more; or None")
     limit = plan.concurrency

@@ -73,6 +73,8 @@ async def run(plan: Plan, /, *args: Any) -> Any:
         _adopt_state(state)
         return await _merged(state, answer)
     except BaseException as raised:
+        if plan.delivery is not None:
+            plan.delivery.answered(raised)
         if not state.ledger.is_own(raised):
             await discarded.drop_everything(raised, lost=error)
         raise
@@ -100,6 +102,10 @@ async def _merged(state: State, answer: Any) -> Any:
     merge = plan.merge
     if merge is None:
         return answer
+    if plan.by_name:
+        answer = dict(zip(state.ledger.names, answer))  # noqa: B905 - as long as each other
+        if merge is tuple:
+            return answer
     if plan.dispose is not None or state.observe is not None:
         answer = copy(answer)  # merge may do with it what it likes; if it fails, the values are still here
     return await called(merge, (answer, state.scope) if plan.merge_wants_scope else (answer,))

@@ -44,6 +44,7 @@ class Source:
       take: takes the next path, or returns None if there is none, or none is wanted any more.
       is_async: whether `take_async` is to be used instead, and `aclose` at the end.
       total: how many there are, as soon as that is known.
+      joined: how many paths were taken or added.
       errors: what it raised, and what it raised when it was closed then.
       dry: there is no path left, or none is wanted any more.
     """
@@ -51,23 +52,28 @@ class Source:
     __slots__ = (
         "_adapt",
         "_context",
+        "_growing",
         "_iterator",
         "_ledger",
-        "_pulled",
+        "_left",
         "_stream",
         "dry",
         "errors",
+        "joined",
         "known",
         "take",
         "total",
     )
 
-    def __init__(self, known: Known | None, ledger: Ledger[Any], adapt: Adapt | None = None) -> None:
+    def __init__(
+        self, known: Known | None, ledger: Ledger[Any], adapt: Adapt | None = None, *, growing: bool = False
+    ) -> None:
         """Begin with `known`, if that is given; then `ask` and `open` are not to be called.
 
         Args:
-          known: all paths.
+          known: all paths, but for those that are added.
           ledger: where they are entered.
+          growing: paths may be added with `add`, so the end of the source is not the end of the paths.
           adapt: makes of what to call for a path that comes later, and the path itself, what to call instead.
         """
         self.known: Known | None = None
@@ -75,7 +81,8 @@ class Source:
         self.total: int | None = None
         self.errors: list[Exception] = []
         self.dry = False
-        self._pulled = 0
+        self._growing = growing
+        self.joined: int = 0
         self._adapt = adapt
         self._ledger = ledger
         self._context = copy_context()
@@ -86,6 +93,12 @@ class Source:
 
     def _know(self, paths: Known) -> None:
         self.known = paths
+        if self._growing:
+            self._iterator = zip(paths.ids, paths.calls)  # noqa: B905 - as long as each other
+            self._left = len(paths)
+            self.dry = not self._left
+            self.take = self._pull
+            return
         # no method of ours: each path pays for this call
         self.take = partial(next, zip(count(), paths.ids, paths.calls), None)
         self.total = len(paths)
@@ -175,14 +188,34 @@ class Source:
     def _enter(self, path: object) -> Path | None:
         if path is _END:
             self.dry = True
-            self.total = self._pulled
+            if not self._growing:
+                self.end()
             return None
+        if self.known is not None:  # and growing
+            self._left -= 1
+            self.dry = self.dry or not self._left
+            return self._number(*cast("tuple[str, Call]", path), given=True)
+        return self.add(path)
+
+    def add(self, path: object) -> Path:
+        """Enter another path.
+
+        Raises:
+          ConfigError: it can't be called.
+        """
         base, given, call = describe(path)
         if self._adapt is not None:
             call = self._adapt(call, path)
-        index = self._pulled
-        self._pulled = index + 1
+        return self._number(base, call, given=given)
+
+    def _number(self, base: str, call: Call, *, given: bool) -> Path:
+        index = self.joined
+        self.joined = index + 1
         return index, cast("PathNames", self._ledger.names).add(base, given), call
+
+    def end(self) -> None:
+        """There are no more paths than those that were entered."""
+        self.total = self.joined
 
     def _fail(self, error: Exception) -> None:
         self.dry = True
@@ -204,6 +237,9 @@ class Source:
 
     def _close_iterator(self) -> None:
         iterator, self._iterator = self._iterator, None
+        if self.known is not None and iterator is not None:  # what is known is accounted for, though it never starts
+            for path in iterator:
+                self._enter(path)
         close = getattr(iterator, "close", None)
         if close is not None:
             try:

@@ -38,11 +38,13 @@ async def start_paths(verdict: Verdict) -> None:
     known = state.source.known
     delivery = state.plan.delivery
     is_limited = state.plan.concurrency is not None
-    all_at_once = not is_limited and state.pace is None and (delivery is None or delivery.buffer == inf)
-    if known is not None and all_at_once:
+    in_turn = state.pace is not None or state.plan.rate is not None or state.plan.growing
+    if known is not None and not is_limited and not in_turn and (delivery is None or delivery.buffer == inf):
         await _spread(verdict, len(known))
-    elif not is_limited or state.source.is_async or state.pace is not None:
+    elif not is_limited or state.source.is_async or in_turn:
         await _Feeder(verdict).feed()
+        if state.plan.growing:
+            await state.wait_for_end()
     elif not Crew(verdict).begin():
         await state.wait_for_end()
 
@@ -87,52 +89,56 @@ async def _spread(verdict: Verdict, paths: int) -> None:
 class _Feeder:
     """Takes the paths in the caller's task, and starts a task for each.
 
-    What has been taken waits in a queue for the next task that begins, because Trio runs tasks in no order.
+    What has been taken waits in a queue for the next task that begins, because Trio runs tasks in no order. In a fork
+    that grows, a path that is added has a task at once, which waits for its turn like the feeder itself; whichever of
+    them gets it, starts the first path of the queue. So paths start in the order in which they joined.
     """
 
-    __slots__ = ("_ready", "_state", "_verdict")
+    __slots__ = ("_claimed", "_limiter", "_ready", "_started", "_state", "_turn", "_verdict")
 
     def __init__(self, verdict: Verdict) -> None:
-        self._state = verdict.state
+        state = verdict.state
+        limit = state.plan.concurrency
+        self._state = state
         self._verdict = verdict
-        self._ready: deque[tuple[Path, Lease | None]] = deque()
+        self._limiter = trio.CapacityLimiter(limit) if isinstance(limit, int) else limit
+        self._ready: deque[Path] = deque()
+        self._claimed = 0  # of these, by tasks that are about to begin
+        self._started = 0  # tasks
+        self._turn = trio.StrictFIFOLock()
 
     async def feed(self) -> None:
         """Take the paths until there is none."""
         state = self._state
-        limiter, outer = state.plan.concurrency, state.scope.lease
-        if isinstance(limiter, int):
-            limiter = trio.CapacityLimiter(limiter)
-        start_soon, source, pace = _starter(state), state.source, state.pace
-        delivery = state.plan.delivery
-        # Nobody knows when an async source has its next path. While it waits for that, the fork holds no shared token.
-        takes_first = source.is_async and limiter is state.plan.concurrency
-        fed = 0
+        plan, source, start_soon = state.plan, state.source, _starter(state)
+        if plan.growing:
+            state.scope.grow = self._add
+        # Nobody knows when an async source has its next path. While it waits for that, the fork holds no token that
+        # others could use: of a limiter that is shared, or for a path that is added meanwhile.
+        takes_first = source.is_async and (plan.growing or self._limiter is plan.concurrency)
         lease: Lease | None = None
         try:
-            while fed != source.total:
-                if pace is not None and fed:
-                    await pace.wait()
-                if delivery is not None:
-                    await delivery.room()
-                if limiter is not None and not takes_first:
-                    lease = await hold(limiter, outer)
-                path = await source.take_async() if source.is_async else source.take()
-                if path is None:  # it has run dry or failed, or the fork is decided
-                    if source.errors:
-                        self._verdict.take_end_of_source()
-                    return  # what closing it brings is taken below
-                if limiter is not None and takes_first:
-                    lease = await hold(limiter, outer)
+            while self._started != source.total and not (plan.growing and source.dry):
+                if not plan.growing:
+                    await self._wait_for_room()
+                if not takes_first:
+                    lease = await self._wait_for_turn()
+                if len(self._ready) == self._claimed:
+                    path = await source.take_async() if source.is_async else source.take()
+                    if path is None:  # it has run dry or failed, or the fork is decided
+                        if source.errors:
+                            self._verdict.take_end_of_source()
+                        return  # what closing it brings is taken below
+                    self._ready.append(path)
+                if takes_first:
+                    lease = await self._wait_for_turn()
                     if state.stopped:
                         return
-                self._ready.append((path, lease))
+                self._claimed += 1
+                self._note_start()
+                start_soon(self._run_claimed, lease, name=state.name)
                 lease = None
-                if pace is not None:
-                    pace.start()
-                start_soon(self._run_next, name=state.name)
-                fed += 1
-                if not fed % STRETCH:
+                if not self._started % STRETCH:
                     await trio.lowlevel.checkpoint()
         finally:
             if lease is not None:
@@ -141,13 +147,65 @@ class _Feeder:
                 await source.aclose()
             finally:
                 self._verdict.take_end_of_source()
+                self._verdict.end_if_idle()
 
-    async def _run_next(self) -> None:
+    async def _wait_for_turn(self) -> Lease | None:
+        """Wait until another path may start, and return the token for it."""
+        if not self._state.plan.growing:
+            return await self._wait_for_token()
+        async with self._turn:
+            await self._wait_for_room()
+            return await self._wait_for_token()
+
+    async def _wait_for_token(self) -> Lease | None:
+        return None if self._limiter is None else await hold(self._limiter, self._state.scope.lease)
+
+    async def _wait_for_room(self) -> None:
+        """Wait for all but a token."""
+        state = self._state
+        plan, pace = state.plan, state.pace
+        if pace is not None and self._started:
+            await pace.wait()
+        if plan.delivery is not None:
+            await plan.delivery.room()
+        if plan.rate is not None:
+            await plan.rate.acquire()
+
+    def _note_start(self) -> None:
+        self._started += 1
+        if self._state.pace is not None:
+            self._state.pace.start()
+
+    async def _run_claimed(self, lease: Lease | None) -> None:
+        self._claimed -= 1
+        await self._run_first(lease)
+
+    async def _run_first(self, lease: Lease | None) -> None:
         """Run the path that waits the longest, if any may still be started."""
-        path, lease = self._ready.popleft()
+        path = self._ready.popleft()
         try:
             if not self._state.stopped:
                 await run_paths(self._verdict, fed=path, lease=lease)
         finally:
             if lease is not None:
                 lease.end()
+        self._verdict.end_if_idle()
+
+    # A fork that grows
+
+    def _add(self, path: Callable[..., object]) -> None:
+        """Let `path` join the fork."""
+        state = self._state
+        if self._verdict.over() or state.stopped:
+            raise RuntimeError(f"fork {state.name!r} is decided, so no path can be added: {state.ledger.reason}")
+        self._ready.append(state.source.add(path))
+        start_soon = state.nursery.start_soon
+        state.context.run(start_soon, self._run_added, name=state.name)  # type: ignore[arg-type]
+
+    async def _run_added(self) -> None:
+        lease = await self._wait_for_turn()
+        if len(self._ready) > self._claimed:
+            self._note_start()
+            await self._run_first(lease)
+        elif lease is not None:  # the feeder has started that path
+            lease.end()

@@ -114,7 +114,7 @@ class State:
             Ledger(plan.id, self.name) if plan.delivery is None else plan.delivery.begin(plan.id, scope)
         )
         self.mode: Mode[Any, Any] = plan.mode(self.ledger)
-        self.source: Source = Source(plan.known, self.ledger, plan.adapt)
+        self.source: Source = Source(plan.known, self.ledger, plan.adapt, growing=plan.growing)
         self.discarded: Discarded = Discarded(self.ledger, scope, plan.dispose)
         self.pace: Pace | None = None if plan.stagger is None else Pace(plan.stagger)
         self.total: int | None = None
@@ -133,6 +133,8 @@ class State:
     def end(self) -> None:
         """The run is over: what it is made of need not hold each other any more."""
         self.ledger.discard = None
+        if self.plan.growing:
+            self.scope.grow = _refuse
         del self.scope.discard_value
 
     async def wait_for_end(self) -> None:
@@ -157,3 +159,7 @@ class State:
         if self._caller is not None:
             caller, self._caller = self._caller, None
             trio.lowlevel.reschedule(caller)
+
+
+def _refuse(_path: Callable[..., object]) -> None:
+    raise RuntimeError("the fork is over, so no path can be added")

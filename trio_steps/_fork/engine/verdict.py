@@ -207,10 +207,18 @@ class Verdict:
         else:
             state.wake_caller()
 
+    def end_if_idle(self) -> None:
+        """End a fork that grows if its source has run out and every path has ended: nobody is left to add a path."""
+        state, source = self.state, self.state.source
+        if state.plan.growing and source.dry and state.ended == source.joined and not state.stopped:
+            source.end()
+            self.take_end_of_source()
+
     def detain(self) -> None:
         """Take note of a task that waits, and has to be cancelled when the fork ends."""
         state = self.state
         state.detained += 1
+        self.end_if_idle()
         if state.decided:
             state.nursery.cancel_scope.cancel(state.ledger.reason)
 

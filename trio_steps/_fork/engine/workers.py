@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 import trio
 
+from trio_steps._core.errors import NotAcceptedError
 from trio_steps._core.events import StepStarted
 from trio_steps._core.limiter import Lease, find_lender
 from trio_steps._core.scope import PathScope, current
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from contextvars import ContextVar
 
     from trio_steps._fork.delivery import Delivery
-    from trio_steps._fork.paths import Path
+    from trio_steps._fork.paths import Call, Path
 
+    from .state import State
     from .verdict import Verdict
 
 STRETCH: Final = 32
@@ -270,7 +272,7 @@ async def run_paths(
     source, ledger, mode = state.source, state.ledger, state.mode
     observe, args, parent, prefix = state.observe, state.args, state.scope, state.prefix
     limited = crew is not None and crew.is_limited
-    delivery = state.plan.delivery
+    delivery, accept = state.plan.delivery, state.plan.accept
     unblocked = 0
     start = 0.0
     while True:
@@ -317,6 +319,8 @@ async def run_paths(
             if task.child_nurseries:
                 state.discarded.add(task.name, value)
                 raise RuntimeError(f"path {task.name!r} returned with a nursery of its own still open")
+            if accept is not None:
+                _check(accept, task.name, value, state)
         except trio.Cancelled:
             cancelled: Any = sys.exc_info()[1]  # `as` would unwind the stack once more
             if observe is not None or not state.decided:
@@ -382,6 +386,17 @@ async def run_paths(
             crew.seeking += member.counted
         crew.replace(member.lender)
     return await _park(verdict)
+
+
+def _check(accept: Call, name: str, value: object, state: State) -> None:
+    """Let a `value` that is not accepted be the failure of the path `name`."""
+    try:
+        accepted = accept(value)
+    except BaseException:
+        state.discarded.add(name, value)
+        raise
+    if not accepted:
+        raise NotAcceptedError(name, value)
 
 
 async def _park(verdict: Verdict) -> NoReturn:
