@@ -1,0 +1,168 @@
+"""Many threads with a `trio.run` each share pipelines, forks, breakers and recorders.
+
+With a free-threaded build they run at the same time; with the GIL they take turns, every few instructions.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+import trio.testing
+
+from trio_steps import (
+    CircuitBreaker,
+    CircuitOpenError,
+    Pipeline,
+    Recorder,
+    StepSucceeded,
+    fork,
+    settle,
+    step,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+THREADS = 6
+RUNS = 25
+
+
+@pytest.fixture(autouse=True)
+def _eager_switches() -> Iterator[None]:
+    """Let threads take turns as often as can be, where there is a GIL."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    yield
+    sys.setswitchinterval(before)
+
+
+def in_threads(run: Callable[[int], Awaitable[Any]], runs: int = RUNS) -> list[Any]:
+    """Call `run` with numbers, other ones in each of several threads at once; return what it returned, in order."""
+    results: dict[int, Any] = {}
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(THREADS)
+
+    def thread(first: int) -> None:
+        async def main() -> None:
+            for number in range(first, first + runs):
+                results[number] = await run(number)
+
+        barrier.wait()
+        try:
+            trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+        except BaseException as error:  # a thread must not keep it to itself
+            errors.append(error)
+
+    threads = [threading.Thread(target=thread, args=(runs * number,)) for number in range(THREADS)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    if errors:
+        raise BaseExceptionGroup("in threads", errors)
+    return [results[number] for number in range(THREADS * runs)]
+
+
+async def plus_one(x: int) -> int:
+    await trio.sleep(1)
+    return x + 1
+
+
+async def twice(y: int) -> int:
+    await trio.sleep(0.5)
+    return 2 * y
+
+
+async def thrice(y: int) -> int:
+    await trio.lowlevel.checkpoint()
+    return 3 * y
+
+
+def flow() -> Any:
+    both = (step(twice, provides="q"), step(thrice, provides="r"))
+    return (
+        Pipeline("p")
+        .step("a", plus_one, provides="y")
+        .step("both", *both, mode="settle")
+        .step("sum", lambda q, r: q + r, provides="s")
+    )
+
+
+def test_pipeline_is_shared_by_threads() -> None:
+    shared = flow()
+    results = in_threads(lambda number: shared.run({"x": number}))
+    assert [result["s"] for result in results] == [5 * (number + 1) for number in range(THREADS * RUNS)]
+
+
+def test_pipelines_are_built_in_threads() -> None:
+    results = in_threads(lambda number: flow().run({"x": number}))
+    assert [result["s"] for result in results] == [5 * (number + 1) for number in range(THREADS * RUNS)]
+
+
+@pytest.mark.parametrize("concurrency", [None, 2])
+def test_fork_is_shared_by_threads(concurrency: int | None) -> None:
+    shared = fork("f", mode="all", paths=[plus_one, twice, step(thrice, id="third")], concurrency=concurrency)
+    assert in_threads(shared) == [(number + 1, 2 * number, 3 * number) for number in range(THREADS * RUNS)]
+
+
+def test_race_is_shared_by_threads() -> None:
+    async def loses(x: int) -> None:
+        await trio.sleep_forever()
+
+    shared = fork("f", mode="race", paths=[loses, twice, plus_one])
+    assert in_threads(shared) == [2 * number for number in range(THREADS * RUNS)]
+
+
+def test_recorder_that_is_shared_by_threads_has_every_event() -> None:
+    recorder = Recorder()
+    shared = flow()
+    in_threads(lambda number: shared.run({"x": number}, observers=[recorder]))
+    succeeded = [event.name for event in recorder.events if isinstance(event, StepSucceeded)]
+    assert sorted(set(succeeded)) == ["a", "both", "both/thrice", "both/twice", "p", "sum"]
+    assert {succeeded.count(name) for name in succeeded} == {THREADS * RUNS}
+    assert "sum" in str(recorder)
+
+
+def test_breaker_that_is_shared_by_threads_has_a_state_in_each_run_of_trio() -> None:
+    """Their clocks have nothing in common, and a cooldown is a time."""
+    breaker = CircuitBreaker(5, cooldown=1e9)
+    calls = []
+
+    async def fails() -> None:
+        calls.append(None)
+        raise OSError("down")
+
+    shared = step(fails, circuit_breaker=breaker)
+
+    async def run(number: int) -> type[BaseException]:
+        [result] = await settle(shared)
+        return type(result.error)
+
+    kinds = in_threads(run)
+    in_each = [OSError] * 5 + [CircuitOpenError] * (RUNS - 5)
+    assert kinds == in_each * THREADS
+    assert len(calls) == 5 * THREADS
+
+
+MODULES = ["trio_steps", *(f"trio_steps.{name}" for name in ("testing", "terminal", "store", "executors", "otel"))]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_import_does_not_turn_the_gil_on(module: str) -> None:
+    """What its modules import in turn does not, either; on a build with a GIL it is on before and after."""
+    program = f"""
+import sys
+enabled = getattr(sys, "_is_gil_enabled", lambda: True)
+before = enabled()
+import {module}
+for name in getattr({module}, "__all__", ()):
+    getattr({module}, name)
+print(before is enabled())
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
