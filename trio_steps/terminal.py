@@ -67,8 +67,9 @@ class LiveTree:
     how many attempts; and the slowest and the fastest step. So it does after a failure and a cancellation. Exceptions
     leave the block as they are. If the terminal can't be written to, that is logged, and the runs go on.
 
-    When the console is no terminal, nothing is shown, and nothing runs in the background. Steps with ``log=False`` are
-    left out. A record is kept of each step that is running, and of at most a thousand that are over.
+    When the console is no terminal, nothing is shown, and nothing runs in the background; a notebook gets the table.
+    Steps with ``log=False`` are left out. A record is kept of each step that is running, and of about a thousand that
+    are over.
 
     Attributes:
       console: where it shows, for what else is to be printed there.
@@ -79,7 +80,8 @@ class LiveTree:
 
         Args:
           console: where to show it. None: standard error, out of the way of what a program puts out.
-          summary: whether to print the table at the end of the block. None: if the console is a terminal.
+          summary: whether to print the table at the end of the block. None: if the console is a terminal or a
+            notebook.
           interval: seconds from one drawing to the next.
 
         Raises:
@@ -91,7 +93,7 @@ class LiveTree:
             console = Console(stderr=True, force_interactive=None if _is_terminal(sys.stderr) else False)
         self.console: Console = console
         self._is_live = console.is_interactive
-        self._prints_summary = self._is_live if summary is None else summary
+        self._prints_summary = self._is_live or console.is_jupyter if summary is None else summary
         self._interval = interval
         self._tree = Tree()
         self._block: AsyncExitStack | None = None

@@ -274,6 +274,15 @@ class Step(Generic[P, O_co]):
 
         return to_dot(self._graph(direction), direction=direction)
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """Return what a notebook shows: the diagram, which it draws itself; or the text."""
+        diagram = self.to_mermaid()
+        return {
+            "text/vnd.mermaid": diagram,
+            "text/markdown": f"```mermaid\n{diagram}\n```",
+            "text/plain": repr(self),
+        }
+
     def _graph(self, direction: Direction) -> Graph:
         from trio_steps._drawing.graph import Place  # noqa: PLC0415 - what draws nothing need not wait for it
 

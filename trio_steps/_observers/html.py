@@ -40,6 +40,20 @@ def timeline(events: Sequence[Event], title: str | None, rows: int | None = None
     return "<!DOCTYPE html>\n" + html.decode("ascii")
 
 
+def framed(events: Sequence[Event]) -> str:
+    """Return the page as a part of another one, whose styles it does not share: a frame that fits a few dozen rows."""
+    charts, _ = pick(events, siblings=_MOST_SIBLINGS, usual=_MOST_ROWS) if events else ([], [])
+    rows = sum(len(chart.rows) + 3 for chart in charts)
+    frame = ET.Element(
+        "iframe",
+        srcdoc=timeline(events, None),
+        sandbox="",
+        style=f"width: 100%; height: {min(150 + 28 * rows, 600)}px; border: 0; color-scheme: light dark",
+    )
+    html: bytes = ET.tostring(frame, encoding="us-ascii", method="html")
+    return html.decode("ascii")
+
+
 def page(events: Sequence[Event], title: str | None, most: int | None = None) -> ET.Element:
     """Return the page as a tree."""
     charts, earlier = pick(events, siblings=_MOST_SIBLINGS, usual=_MOST_ROWS, rows=most) if events else ([], [])

@@ -126,6 +126,12 @@ class Recorder:
     def __str__(self) -> str:
         return self.render(encoding=getattr(sys.stdout, "encoding", None))
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """Return what a notebook shows: the page of the timeline, in a frame of its own; or the text."""
+        from .html import framed  # noqa: PLC0415 - what draws nothing need not wait for it
+
+        return {"text/html": framed(self._events), "text/plain": self.render()}
+
     def __repr__(self) -> str:
         return f"<Recorder: {len(self._events)} events>"
 
