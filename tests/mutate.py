@@ -99,6 +99,8 @@ def left_alone(code: str) -> set[int]:
         parts: list[ast.AST | None] = []
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             lines.update(range(node.lineno, node.body[0].lineno))  # the signature: its defaults are few
+            if any(isinstance(one, ast.Name) and one.id == "overload" for one in node.decorator_list):
+                parts = [node]
         elif isinstance(node, ast.AnnAssign):
             parts = [node.annotation] if node.value is not None else [node]
         elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -81,6 +82,31 @@ async def test_endless_source_is_closed_when_the_fork_is_decided() -> None:
     assert await race(source(), concurrency=2) == "a"
     assert closed == [("sync", 1)]
     assert trio.current_time() == 4.5
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("concurrency", [2, trio.CapacityLimiter(2)], ids=["int", "limiter"])
+async def test_source_is_closed_when_the_fork_is_cancelled_from_outside(kind: str, concurrency: Any) -> None:
+    closed = []
+
+    def lazy() -> Any:
+        try:
+            yield from repeat(never)
+        finally:
+            closed.append(trio.current_time())
+
+    async def arriving() -> Any:
+        try:
+            for path in repeat(never):
+                yield path
+        finally:
+            closed.append(trio.current_time())
+
+    source = {"sync": lazy, "async": arriving}[kind]()  # held here: the collector does not close it
+    with trio.move_on_after(1) as scope:
+        await settle(source, concurrency=concurrency)
+    assert scope.cancelled_caught
+    assert closed == [1]
 
 
 async def test_async_source_is_closed_by_the_task_that_called_the_fork() -> None:

@@ -10,6 +10,7 @@ import trio
 from paths import cleans_up, failures, never, raises, returns, shielded
 
 from trio_steps import (
+    ErrorDiscarded,
     ForkPartialError,
     Fulfilled,
     PathCancelledError,
@@ -78,6 +79,25 @@ async def test_error_after_the_deadline_of_a_settle_is_reported(caplog: pytest.L
     (result,) = await settle(cleans_up([], 1, error=ValueError("in clean-up")), timeout=2)
     assert result.kind == "timed_out"
     assert "in clean-up" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["all", "race", "settle", "quorum"])
+async def test_error_while_a_path_is_cancelled_is_told_once(mode: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """It is in the error that the fork raises, or else it is reported; never both, and never twice."""
+    late = OSError("late")
+    paths = [cleans_up([], 1, error=late), returns(9, "x") if mode == "settle" else raises(0.5, ValueError("first"))]
+    events: list[Any] = []
+    raised: list[BaseException] = []
+    try:
+        await fork("f", mode=mode, paths=paths, timeout=0.75, **({"need": 2} if mode == "quorum" else {})).run(
+            observers=[events.append]
+        )
+    except ExceptionGroup as error:
+        raised = [one for one in error.exceptions if one is late]
+    reported = [event for event in events if isinstance(event, ErrorDiscarded) and event.error is late]
+    logged = [record for record in caplog.records if record.exc_info and record.exc_info[1] is late]
+    assert len(raised) + len(reported) == 1
+    assert len(logged) == len(reported)
 
 
 async def test_deadline_can_be_seen_by_the_paths() -> None:

@@ -78,6 +78,7 @@ OPTIONS: list[dict[str, Any]] = [{}, {"concurrency": 2}, {"concurrency": 1, "ord
 WAYS = [(options, leave) for options in OPTIONS for leave in ("end", "break", "raise")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["list", "lazy", "async"])
 @pytest.mark.parametrize("mode", ["settle", "all"])
 @pytest.mark.parametrize(("options", "leave"), [*WAYS, ({"timeout": 2}, "end")])
@@ -116,6 +117,7 @@ def test_stream_loses_nothing_wherever_it_is_cancelled(
     explore(program, budget=BUDGET)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wait", [1, 2, 3])
 def test_reader_that_stops_waiting_loses_nothing(explore: Any, wait: int) -> None:
     async def program(probe: Probe) -> Any:
