@@ -16,6 +16,7 @@ Modules and packages import only from those below them:
     _machine/                        one run of a program, and what is wrong with it
     _probe                           what a program is given: resources, invariants, locks to watch
     _findings   _compare   _fakes    what can be wrong; values of different runs; scripted paths
+    _history   _locks                calls that overlap, and what explains them; how taken a lock is
     _places                          lines of source
 """
 
@@ -31,6 +32,7 @@ from ._probe import Probe, Resource
 from ._report import Failure, Report
 from ._search.enumerate import enumerate_schedules
 from ._search.explore import explore
+from ._search.linearizable import linearizable
 from ._search.replay import check_determinism, replay, run_once
 from ._search.sweep import sweep_cancellation, sweep_faults, sweep_timeouts
 
@@ -58,6 +60,7 @@ __all__ = [
     "check_determinism",
     "enumerate_schedules",
     "explore",
+    "linearizable",
     "replay",
     "run_once",
     "sweep_cancellation",

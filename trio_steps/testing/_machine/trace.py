@@ -90,7 +90,8 @@ class Story:
     def wakes(self, now: float, waker: Actor, woken: Actor) -> None:
         """Take note that `waker` has woken another task."""
         if self._kept:
-            self.says(now, f"{waker.label} wakes {woken.label} at {place_of_caller()}")
+            place = place_of_caller()
+            self.says(now, f"{waker.label} wakes {woken.label}" + ("" if place is None else f" at {place}"))
 
     def delivers(self, player: Actor, error: trio.Cancelled) -> None:
         """Take note that `player` gets `error`."""

@@ -1,0 +1,160 @@
+"""Is an object that many tasks use as good as one that they use one after the other?"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+import attrs
+import trio
+
+from trio_steps._core.errors import ConfigError
+from trio_steps.testing._history import History
+from trio_steps.testing._machine.conductor import name_of
+
+from .explore import explore
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from trio_steps.testing._machine.settings import Options, Program
+    from trio_steps.testing._probe import Probe
+    from trio_steps.testing._report import Failure, Report
+
+Drawn: TypeAlias = tuple[Any, ...]
+Operation: TypeAlias = str | Callable[[Random], Drawn]
+"""The name of a method without arguments, or a function that draws a call: ``lambda random: ("put", 5)``."""
+
+_NEVER: Final = 1e9  # seconds; when that has passed, nobody is left who could do anything
+_TASKS: Final = (2, 3, 4)
+_CALLS: Final = 3  # of each task
+
+
+def linearizable(
+    make: Callable[[], object],
+    model: Callable[[], object],
+    operations: Iterable[Operation],
+    *,
+    plans: int = 12,
+    budget: int = 100,
+    seed: int = 0,
+    **options: Unpack[Options],
+) -> Report:
+    """Check that an object behaves as a sequential model of it does, however the calls of several tasks overlap.
+
+    Two to four tasks call methods of one object at once, in many orders, cancelled, and with timeouts that fire alone.
+    What they got must be what the model returns when the same calls come one after the other, in some order in which
+    none comes before one that had ended before it started. Errors are results: the model has to raise the same type. A
+    call that was cancelled may have happened or not.
+
+    A method of the model that raises `trio.WouldBlock` has to wait: it can't be its turn yet. A call that waits for
+    ever must have to wait in the model, too: a lost wake-up is found. A model with an attribute ``task`` is told there
+    the number of the task that calls, which a lock has to know.
+
+    Args:
+      make: makes the object; called in each run, by a task.
+      model: makes the model, an object that can be deep-copied, with methods of the same names that are not async.
+      operations: what the tasks may call: names of methods, or functions that draw a call from a `random.Random`.
+      plans: how many times it is drawn anew who calls what.
+      budget: how many runs for each plan.
+      seed: of the plans.
+      options: see `Options`.
+
+    Returns:
+      The report of the first plan with a failure, or of the last one. The failure shows the history as a table.
+
+    Raises:
+      ConfigError: an argument makes no sense.
+      RuntimeError: it is called inside of a Trio program.
+    """
+    drawn = _checked(operations)
+    if plans < 1:
+        raise ConfigError(f"plans={plans}: give a number of plans, 1 or more")
+    runs = 0
+    report: Report | None = None
+    for number in range(plans):
+        random = Random(f"linearizable {seed} {number}")  # noqa: S311 - no secret
+        calls = [[_draw(random, drawn) for _ in range(_CALLS)] for _ in range(_TASKS[number % len(_TASKS)])]
+        report = explore(_program(make, model, calls), budget=budget, seed=seed + number, **options)
+        runs += report.runs
+        if report.failures:
+            break
+    assert report is not None
+    name = f"linearizable({name_of(make)}, …)"
+    failures = tuple(_told(failure, f"  again: {name} with the same arguments") for failure in report.failures)
+    return attrs.evolve(report, program=name, runs=runs, exhausted=False, failures=failures)
+
+
+def _told(failure: Failure, again: str) -> Failure:
+    """Return `failure` with a last line that says how to see it again; nobody else has the program."""
+    return attrs.evolve(failure, text=f"{failure.text.rpartition(chr(10))[0]}\n{again}")
+
+
+def _program(make: Callable[[], object], model: Callable[[], object], plan: list[list[Drawn]]) -> Program:
+    async def history_of_calls(probe: Probe) -> None:
+        history = History()
+
+        @probe.invariant
+        def some_order_explains_the_history() -> None:
+            assert history.explained(model), f"no order explains what was returned:\n{history.table()}"
+
+        made = [make()]  # no variable of its own, for a lock that is one has to end as it began
+        done = trio.Event()
+        left = len(plan)
+
+        async def call_all(task: int) -> None:
+            nonlocal left
+            await _call_all(history, made[0], task, plan[task])
+            left -= 1
+            if not left:
+                done.set()
+            await done.wait()  # a lock whose owner has ended is broken
+
+        with trio.CancelScope(deadline=_NEVER):
+            async with trio.open_nursery() as nursery:
+                for task in range(len(plan)):
+                    nursery.start_soon(call_all, task, name=f"task {task}")
+
+    return history_of_calls
+
+
+async def _call_all(history: History, made: object, task: int, calls: list[Drawn]) -> None:
+    for name, *arguments in calls:
+        call = history.start(task, name, tuple(arguments))
+        with trio.CancelScope(deadline=_NEVER * 2):  # one call may be cancelled, and no other
+            try:
+                result = getattr(made, name)(*arguments)
+                if inspect.isawaitable(result):
+                    result = await cast("Any", result)
+            except trio.Cancelled:
+                history.end(call, "stuck" if trio.current_time() >= _NEVER else "cancelled")
+                raise
+            except Exception as error:  # noqa: BLE001 - errors are results
+                history.end(call, "raised", error)
+            else:
+                history.end(call, "returned", result)
+        await trio.lowlevel.checkpoint()
+
+
+def _draw(random: Random, operations: list[Operation]) -> Drawn:
+    operation = operations[int(random.random() * len(operations))]
+    drawn: Any = (operation,) if isinstance(operation, str) else operation(random)
+    fine = isinstance(drawn, tuple) and bool(drawn) and isinstance(drawn[0], str)
+    if not fine:
+        raise ConfigError(
+            f'an operation has drawn {drawn!r}: return the name of a method and its arguments, ("put", 5)'
+        )
+    checked: Drawn = drawn
+    return checked
+
+
+def _checked(operations: Iterable[Operation]) -> list[Operation]:
+    given: list[Operation] = [operations] if isinstance(operations, str) else list(operations)
+    if not given or not all(isinstance(operation, str) or callable(operation) for operation in given):
+        raise ConfigError(
+            f"operations={operations!r}: give names of methods, or functions that draw a call, "
+            'operations=["get", lambda random: ("put", random.randrange(3))]'
+        )
+    return given
