@@ -23,7 +23,7 @@ TABLE = DOCS / "testing.md"
 @functools.cache
 def load(name: str) -> Any:
     file = Path(__file__).parent / "corpus" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"corpus_{name}", file)
+    spec = importlib.util.spec_from_file_location(f"corpus_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -36,8 +36,25 @@ def report_on(name: str) -> Report:
     return explore(load(name).buggy)
 
 
-def test_corpus_has_more_than_fifteen_bugs() -> None:
-    assert len(FILES) >= 15
+MISSED = sorted(file.stem for file in (Path(__file__).parent / "corpus" / "missed").glob("*.py"))
+
+
+def test_corpus_has_more_than_thirty_bugs() -> None:
+    assert len(FILES) >= 30
+
+
+@pytest.mark.parametrize("name", MISSED)
+def test_bug_that_is_said_not_to_be_found_is_not_found(name: str) -> None:
+    module = load(f"missed/{name}")
+    assert explore(module.buggy, budget=100).ok
+    rows = [line for line in TABLE.read_text().splitlines() if line.startswith(f"| {module.TITLE} |")]
+    assert len(rows) == 1
+
+
+def test_every_bug_that_is_not_found_is_in_the_corpus() -> None:
+    _, section = TABLE.read_text().split("## What is not found\n")
+    rows = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("| ")]
+    assert len(rows) == len(MISSED) + 2
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -18,6 +18,13 @@ FOUND = {
     "zip_with_a_timeout": "INVARIANT: no_item_is_lost: ['quick0'] were taken and never handed on",
     "capture_results": None,
     "send_results_to_a_channel": None,
+    "share_a_connection": "DEADLOCK: nothing can run",
+    "ask_an_application": None,
+    "send_with_a_timeout": "['item'] was received, though the sender was told that it wasn't",
+    "share_a_limiter": None,
+    "run_two_at_once": None,
+    "try_until_it_works": None,
+    "echo_a_message": None,
     "read_and_write": None,
     "writer_gives_up": "DEADLOCK: nothing can run",
     "serve_a_client": None,
@@ -51,3 +58,18 @@ def test_library_is_found_to_be_as_the_docs_say(reports: dict[str, str], name: s
 
 def test_example_explores_every_program_that_the_table_tells_of(reports: dict[str, str]) -> None:
     assert reports.keys() == FOUND.keys()
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        ("anyio_send", "anyio: the receiver got item, the sender was told: cancelled"),
+        ("httpcore_pool", "the third request hangs; <AsyncConnectionPool [Requests: 0 active, 0 queued | "),
+        ("tricycle_rwlock", "the second reader waits for ever"),
+    ],
+)
+def test_report_to_a_library_is_a_plain_program_that_shows_it(report: str, told: str) -> None:
+    file = EXAMPLES / "reports" / f"{report}.py"
+    done = subprocess.run([sys.executable, file], capture_output=True, encoding="utf-8", check=True, timeout=60)
+    assert told in done.stdout
+    assert "trio_steps" not in file.read_text(encoding="utf-8")

@@ -140,14 +140,12 @@ async def _call_all(history: History, made: object, task: int, calls: list[Drawn
 
 def _draw(random: Random, operations: list[Operation]) -> Drawn:
     operation = operations[int(random.random() * len(operations))]
-    drawn: Any = (operation,) if isinstance(operation, str) else operation(random)
-    fine = isinstance(drawn, tuple) and bool(drawn) and isinstance(drawn[0], str)
-    if not fine:
-        raise ConfigError(
-            f'an operation has drawn {drawn!r}: return the name of a method and its arguments, ("put", 5)'
-        )
-    checked: Drawn = drawn
-    return checked
+    drawn: object = (operation,) if isinstance(operation, str) else operation(random)
+    if isinstance(drawn, tuple):
+        name, *arguments = (*cast("tuple[object, ...]", drawn), None)
+        if isinstance(name, str):
+            return name, *arguments[:-1]
+    raise ConfigError(f'an operation has drawn {drawn!r}: return the name of a method and its arguments, ("put", 5)')
 
 
 def _checked(operations: Iterable[Operation]) -> list[Operation]:

@@ -1,0 +1,14 @@
+"""It goes wrong for one value of a million: the program is run with the value that it is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+TITLE = "wrong for a value that the program does not use"
+
+
+async def buggy(probe: Any, size: int = 10) -> int:
+    await trio.sleep(1)
+    return size // (size - 65_536)

@@ -1,0 +1,18 @@
+"""It takes ever longer: nothing is wrong with what comes out, and nobody looks at how long it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+TITLE = "work that is quadratic"
+
+
+async def buggy(probe: Any) -> int:
+    found: list[int] = []
+    for number in range(100):
+        if number not in found:
+            found.append(number)
+    await trio.lowlevel.checkpoint()
+    return len(found)
