@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Final, final
 import trio
 
 from trio_steps.testing._findings import Finding
-from trio_steps.testing._places import place_of_caller, runs_program, short_name
+from trio_steps.testing._places import short_name
 
 from .clock import listen, outside
 from .disturbance import Disturbance
-from .fake_time import FakeTime, overhearing
+from .fake_time import FakeTime
+from .lookout import Lookout
 from .player import Player
 from .scopes import Scopes
-from .synced import Synced, Wakes
 from .trace import Story
 
 if TYPE_CHECKING:
@@ -73,8 +73,11 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self.choices: list[int] = []
         self.options: list[int] = []
         self.order: list[tuple[int, ...]] = []  # the path of the task of every step; () where time passes
-        self.synced = Synced(self._running) if keep_log else None
-        self.story = Story(kept=keep_log, name_of=self._name_of)
+        self._by_task: dict[trio.lowlevel.Task, Player] = {}
+        self.lookout = Lookout(
+            self._by_task, fault, fires=recipe.fault_at is not None, keeps_log=keep_log, survey=survey
+        )
+        self.story = Story(kept=keep_log, name_of=self.lookout.name_of)
         self.left_batch = False  # somebody went on who was woken after others who still waited
         self.fault = fault
         self.scopes = None
@@ -88,17 +91,14 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self._hearing = hearing
         self._schedule = schedule
         self._policy = recipe.policy
-        self._counts_calls = survey or recipe.fault_at is not None
         self._fakes_time = clock
         self._keeps_log = keep_log
-        self._asked_for_time = ""
         self._max_steps = max_steps
         self._max_seconds = max_seconds
         self._host: trio.lowlevel.Task | None = None
         self._host_scope: trio.CancelScope | None = None
-        self._by_task: dict[trio.lowlevel.Task, Player] = {}
         self._names: dict[tuple[tuple[int, ...], str], int] = {}
-        self._now = 0.0
+        self.now = 0.0  # virtual seconds
         self._queue: list[Player] = []  # woken, in order; the first `_left` of them are the current batch
         self._left = 0
         self._moves = False  # whether somebody was told to go on, and has not yet; the last of a batch belongs to it
@@ -121,29 +121,16 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         try:
             with ExitStack() as stack:
                 stack.enter_context(self.probe.counting())
+                stack.enter_context(self.lookout.watching(self))
                 if self.scopes is not None:
                     stack.enter_context(self.scopes.watching(self._by_task))
-                if self._counts_calls:
-                    stack.enter_context(self.fault.watching(self._fault_at_once))
-                if self.synced is not None:
-                    stack.enter_context(self.synced.watching())
                 if self._fakes_time:
                     stack.enter_context(FakeTime(self.current_time).telling())
-                elif self._keeps_log:
-                    stack.enter_context(overhearing(self._asks_for_time))
-                trio.run(self._main, clock=self, instruments=self._instruments())
+                trio.run(self._main, clock=self, instruments=[self, *self.lookout.instruments(self)])
         finally:
             maker.close()
         if self.crash is not None:
             raise self.crash
-
-    def _instruments(self) -> list[trio.abc.Instrument]:
-        instruments: list[trio.abc.Instrument] = [self]
-        if self.fault.at is not None:
-            instruments.append(self.fault)
-        if self.synced is not None:
-            instruments.append(Wakes(self.woken))
-        return instruments
 
     # What runs in Trio
 
@@ -184,7 +171,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         """Return the virtual time; to Trio's own loop, amid a batch, one at which no deadline has come yet."""
         if (self._left or self._moves) and self._policy != "any" and not trio.lowlevel.in_trio_task():
             return -math.inf
-        return self._now
+        return self.now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """Let one task go on, or time; called when no task can run."""
@@ -194,11 +181,12 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
                 self._arrived.sort(key=_path)  # in what order Trio woke them is chance
             self._queue += self._arrived
             self._arrived = []
-        self.story.tell_step(self._now)
+        if self._keeps_log:
+            self.story.tell_step(self.now)
         if self.finding is not None:
             return self._tear_down(deadline)
         hold = self._left > 0 and self._policy != "any"
-        if deadline <= self._now and not hold:
+        if deadline <= self.now and not hold:
             return 0.0  # Trio cancels what has run out of time first
         if not self._queue:
             return self._idle(deadline)
@@ -268,9 +256,9 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         if deadline == math.inf:
             return self._deadlock()
         self.order.append(())
-        self._now = deadline
-        self.story.says(self._now, "time passes")
-        if self.disturbance.injected and self._now > self.disturbance.since + self._max_seconds:
+        self.now = deadline
+        self.story.says(self.now, "time passes")
+        if self.disturbance.injected and self.now > self.disturbance.since + self._max_seconds:
             return self._livelock(f"the program has not ended {self._max_seconds:g} s after it was cancelled")
         return 0.0
 
@@ -286,7 +274,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     def _idle_at_the_end(self, deadline: float) -> float:
         """The root has ended, and what is left is Trio's: closing async generators, or a task that should not be."""
         if deadline < math.inf:
-            self._now = deadline
+            self.now = deadline
             return 0.0
         self._stuck += 1
         if self._stuck > _TEARDOWN:
@@ -298,11 +286,14 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     def _reach_point(self) -> bool:
         """Do to the program what is to be done here; return False and count the point if that is nothing."""
         scopes = self.scopes
+        if scopes is None and self.points != self.disturbance.at:
+            self.points += 1
+            return False
         if scopes is not None:
             if self._last is not None:
-                scopes.moved(self._last, self._now)
+                scopes.moved(self._last, self.now)
             scopes.reach(self.points, between_batches=not self._left)
-        if self.disturbance.strike(self.points, self._now, self.players, self._last):
+        if self.disturbance.strike(self.points, self.now, self.players, self._last):
             if self.disturbance.cancels:
                 self._max_steps = min(self._max_steps, 3 * self.steps + _CLEAN_UP)
             return True
@@ -312,15 +303,11 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     def delivered(self, player: Player, error: trio.Cancelled) -> None:
         """Take note that `player` got `error`."""
         self.story.delivers(player, error)
-        self.disturbance.delivered(player, error, self._now)
+        self.disturbance.delivered(player, error, self.now)
 
     def fault_fired(self, player: Player) -> BaseException:
         """Return the fault, which `player` is about to get."""
-        return self.disturbance.fault_fired(player, self.players, self._now)
-
-    def _fault_at_once(self, task: trio.lowlevel.Task) -> BaseException | None:
-        player = self._by_task.get(task)
-        return None if player is None else self.fault_fired(player)
+        return self.disturbance.fault_fired(player, self.players, self.now)
 
     # What Trio tells an instrument; an error here would only be logged, so it is kept
 
@@ -347,22 +334,6 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         except BaseException as error:  # noqa: BLE001 - raised when the run is over
             self.crash = error
 
-    def woken(self, task: trio.lowlevel.Task) -> None:
-        """Take note of who wakes `task`; that a task is started is no news, nor what is done to end the run."""
-        if self.finding is not None or not trio.lowlevel.in_trio_task():
-            return
-        waker, woken = self._by_task.get(trio.lowlevel.current_task()), self._by_task.get(task)
-        if waker is not None and woken is not None and woken.traps and waker is not woken and runs_program():
-            self.story.wakes(self._now, waker, woken)
-
-    def _running(self) -> str | None:
-        """Return what the task is called that is running, if it is one of the program."""
-        player = self._by_task.get(trio.lowlevel.current_task()) if trio.lowlevel.in_trio_task() else None
-        return None if player is None else player.label
-
-    def _name_of(self, item: object) -> str | None:
-        return None if self.synced is None else self.synced.name(item)
-
     def park(self, player: Player) -> Any:
         """Have `player` wait for its turn; return the trap that does it."""
         self._arrived.append(player)
@@ -382,19 +353,12 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     def _livelock(self, message: str) -> float:
         player = self._queue[0] if self._queue else max((p for p in self.players if not p.ended), key=_path)
         lines = [message, *(f"  {self.story.line_of(other)}" for other in self.players if not other.ended)]
-        if self._asked_for_time:
+        if self.lookout.asked_for_time and not self._fakes_time:
             lines.append(
-                f"  it asks Python for the time, {self._asked_for_time}: with clock=True that is virtual time, too"
+                f"  it asks Python for the time, {self.lookout.asked_for_time}: with clock=True that is virtual, too"
             )
         self.finding = Finding(invariant="livelock", message="\n".join(lines), place=player.place, what="no end")
         return self._give_up()
-
-    def _asks_for_time(self, name: str) -> None:
-        if not self._asked_for_time and trio.lowlevel.in_trio_task():
-            place = place_of_caller()
-            if place is not None and trio.lowlevel.current_task() in self._by_task:
-                self._asked_for_time = f"time.{name}() at {place}"
-                self.notes[f"it asked for the real time, {self._asked_for_time}; clock=True makes it virtual"] = None
 
     def _after(self) -> str:
         return ", after it was cancelled" if self.disturbance.injected else ""
@@ -417,7 +381,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
                 self._queue.pop(0).open()
                 return 0.0
             if deadline < math.inf:
-                self._now = max(self._now, deadline)
+                self.now = max(self.now, deadline)
                 return 0.0
         player = max((player for player in self.players if not player.ended), key=_path, default=None)
         if player is None or player.dead:

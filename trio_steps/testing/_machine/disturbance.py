@@ -30,6 +30,7 @@ class Disturbance:
     """What is to be done to one run of a program, and what came of it.
 
     Attributes:
+      at: the point at which it is to be done, if it is done at one.
       done: whether it has been done.
       cancels: whether it is that the program is cancelled.
       scope: around all of the program.
@@ -52,7 +53,7 @@ class Disturbance:
         self.reached: tuple[str, Place | None] | None = None
         self.reached_by: trio.Cancelled | None = None
         self._recipe = recipe
-        self._at = recipe.expire_at if recipe.cancel_at is None else recipe.cancel_at
+        self.at = recipe.expire_at if recipe.cancel_at is None else recipe.cancel_at
         self._scopes = scopes
         self._story = story
 
@@ -63,14 +64,14 @@ class Disturbance:
 
     def strike(self, point: int, now: float, players: Iterable[Player], last: Player | None) -> bool:
         """Do it, if it is to be done at `point`; return whether it was."""
-        if point != self._at or self.done:
+        if point != self.at or self.done:
             return False
         if not self.cancels:
             assert self._scopes is not None
             number, chance = self._recipe.scope, self._recipe.chance
             self.expired = self._scopes.at(number) if chance is None else self._scopes.any(chance)
             if self.expired is None:
-                self._at = None  # this run has no such scope here
+                self.at = None  # this run has no such scope here
                 return False
         self.done = True
         self.since = now

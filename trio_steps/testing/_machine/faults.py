@@ -45,6 +45,7 @@ class Fault(trio.abc.Instrument):
 
     def __init__(self, at: int | None, make: Callable[[], BaseException]) -> None:
         self.at = at
+        self.watched = False
         self.calls = 0
         self.error: BaseException | None = None
         self._make = make
@@ -63,6 +64,7 @@ class Fault(trio.abc.Instrument):
                 if error is not None:
                     raise error
 
+        self.watched = True
         with patched([(trio.lowlevel, "checkpoint_if_cancelled", checkpoint_if_cancelled)]):
             yield
 

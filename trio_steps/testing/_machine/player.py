@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .faults import Fault
 
 
+_reschedule: Final = trio.lowlevel.reschedule
+
 _TRIES: Final = 20
 """How many clean-ups that wait we sit through in a task that is ended by force."""
 
@@ -80,8 +82,9 @@ class Player:
         self._number = number  # the first, second, … of its name there
         self._open = False
         self._held: Any = None
-        self._meets_trap = stage.fault.meets_trap
-        self._is_given_fault = stage.fault.comes_to
+        watched = stage.fault.watched
+        self._meets_trap = stage.fault.meets_trap if watched else None
+        self._is_given_fault = stage.fault.comes_to if watched else None
         self._inner: CoroutineType[Any, Any, Any] = task.coro
         self._send = self._inner.send
         task.coro = self  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
@@ -104,7 +107,7 @@ class Player:
         """Let the coroutine go on with what Trio has brought for it."""
         self._open = True
         self.parked = False
-        trio.lowlevel.reschedule(self.task)
+        _reschedule(self.task)
 
     def kill(self) -> None:
         """End the task, whatever it waits for. Nothing can be concluded from the run after this."""
@@ -118,7 +121,7 @@ class Player:
             self._open = False
             return self._advance()
         error = value.error if type(value) is outcome.Error else None
-        if self._is_given_fault(self.task, error):
+        if self._is_given_fault is not None and self._is_given_fault(self.task, error):
             value = outcome.Error(self._stage.fault_fired(self))
         elif isinstance(error, trio.Cancelled):
             self._stage.delivered(self, error)
@@ -147,7 +150,8 @@ class Player:
             self.ended = True
             raise
         self.traps += 1
-        self._meets_trap()
+        if self._meets_trap is not None:
+            self._meets_trap()
         return trap
 
     def _close(self) -> None:

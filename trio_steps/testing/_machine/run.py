@@ -44,7 +44,7 @@ class Run:
       choices: which of them did; 0 is FIFO.
       chosen: of each decision, who went before whom, and where; empty unless a trace was asked for.
       steps: how many steps its tasks took.
-      traps: how many calls its tasks made that could have failed.
+      traps: how many calls its tasks made that could have failed; counted with a trace, or to make one fail.
       seconds: the virtual time at the end.
       left_batch: whether a task went on before others that had been woken before it.
       recipe: how to do it again.
@@ -156,7 +156,7 @@ def perform(
         chosen=tuple(conductor.story.chosen),
         steps=conductor.steps,
         traps=conductor.fault.calls,
-        seconds=conductor.current_time(),
+        seconds=conductor.now,
         left_batch=conductor.left_batch,
         recipe=done,
         token=done.token(fingerprint(conductor.order, program)),
@@ -171,10 +171,10 @@ def perform(
 
 
 def _objects(conductor: Conductor) -> tuple[str, ...]:
-    if conductor.synced is None:
+    if conductor.lookout.synced is None:
         return ()
     where = conductor.disturbance.where
     said = [*conductor.story.lines, *(() if where is None else where.lines)]
     if conductor.finding is not None:
         said.append(conductor.finding.message)
-    return tuple(conductor.synced.lines("\n".join(said)))
+    return tuple(conductor.lookout.synced.lines("\n".join(said)))

@@ -57,23 +57,35 @@ class Story:
     """What happens in one run, line by line. Unless it is `kept`, nothing is written: that takes long.
 
     Attributes:
-      lines: what the tasks did, and when.
       chosen: of each decision, who went on before whom, and where; nothing if that was FIFO.
       cancellations: every `trio.Cancelled` that came, and where its task waited.
     """
 
     def __init__(self, *, kept: bool, name_of: Callable[[object], str | None]) -> None:
-        self.lines: list[str] = []
         self.chosen: list[str] = []
         self.cancellations: list[tuple[trio.Cancelled, Place | None]] = []
+        self._lines: list[str] = []
+        self._wakes: list[tuple[tuple[int, ...], str]] = []  # not told yet; Trio wakes those of one event in any order
         self._kept = kept
         self._name_of = name_of
         self._moved: Actor | None = None  # who has just taken a step that is not told yet
 
+    @property
+    def lines(self) -> list[str]:
+        """What the tasks did, and when."""
+        self._tell_wakes()
+        return self._lines
+
     def says(self, now: float, what: str) -> None:
         """Write a line."""
         if self._kept:
-            self.lines.append(f"{now:>9g}  {what}")
+            self._tell_wakes()
+            self._lines.append(f"{now:>9g}  {what}")
+
+    def _tell_wakes(self) -> None:
+        if self._wakes:
+            self._lines += [line for _, line in sorted(self._wakes)]
+            self._wakes.clear()
 
     def chose(self, chosen: Actor, first: Actor) -> None:
         """Take note of a decision: `chosen` goes on, though `first` was woken first."""
@@ -91,7 +103,8 @@ class Story:
         """Take note that `waker` has woken another task."""
         if self._kept:
             place = place_of_caller()
-            self.says(now, f"{waker.label} wakes {woken.label}" + ("" if place is None else f" at {place}"))
+            line = f"{now:>9g}  {waker.label} wakes {woken.label}" + ("" if place is None else f" at {place}")
+            self._wakes.append((woken.path, line))
 
     def delivers(self, player: Actor, error: trio.Cancelled) -> None:
         """Take note that `player` gets `error`."""
