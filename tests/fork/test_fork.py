@@ -11,6 +11,7 @@ from paths import never, returns
 
 from trio_steps import (
     ConfigError,
+    ForkPartialError,
     fork,
     gather,
     race,
@@ -50,6 +51,56 @@ async def test_fork_distinguishes_none_from_no_input() -> None:
     assert await both() == ((),)
     assert await both(None) == ((None,),)
     assert await fork("g", mode="all", paths=[lambda given: given])(None) == (None,)
+
+
+async def test_fork_leaves_a_path_alone_that_has_what_it_requires() -> None:
+    def tag(item: str, times: int = 1) -> str:
+        return f"{item}:{times}"
+
+    async def traced(fn: Any, *args: Any) -> Any:
+        return fn(*args)
+
+    tags = fork("f", mode="all", paths=lambda items: [partial(traced, tag, item) for item in items])
+    assert await tags(("a", "b")) == ("a:1", "b:1")
+    assert await fork("f", mode="all", paths=[partial(tag, "a"), tag])("b") == ("a:1", "b:1")
+
+
+async def generates() -> Any:
+    yield 1
+
+
+class Generates:
+    def __call__(self) -> Any:
+        yield 1
+
+    async def method(self) -> Any:
+        yield 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [generates, partial(generates), Generates(), Generates().method, partial(Generates()), partial(Generates().method)],
+    ids=range(6),
+)
+async def test_path_that_would_only_make_a_generator_is_refused(path: Any) -> None:
+    says = r"has a yield in it, so that a call of it runs nothing.*paths="
+    with pytest.raises(ConfigError, match=says):
+        fork("f", mode="all", paths=[path])
+    with pytest.raises(ConfigError, match=says):
+        step(path)
+    with pytest.raises(ForkPartialError) as caught:
+        await gather(iter([path]))
+    assert [type(error) for error in caught.value.exceptions] == [ConfigError]
+
+
+async def test_object_that_only_looks_like_a_function_is_a_path() -> None:
+    class Odd:
+        __code__ = "none"
+
+        def __call__(self) -> str:
+            return "odd"
+
+    assert await gather(Odd()) == ("odd",)
 
 
 async def test_fork_can_be_nested_and_run_again() -> None:

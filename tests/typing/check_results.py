@@ -5,6 +5,7 @@ An error that has to be one carries an ignore of its own for each checker; both 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, assert_never, assert_type
 
 from trio_steps import ForkPartialError, Fulfilled, Kind, Rejected, SettleResult, settle
@@ -91,7 +92,7 @@ async def a_partial_error_is_a_group_of_exceptions() -> None:
     except ForkPartialError as error:
         assert_type(error.step_id, str)
         assert_type(error.succeeded, tuple[Fulfilled[object], ...])
-        assert_type(error.failed, tuple[Rejected, ...])
+        assert_type(error.failed, Sequence[Rejected])
         assert_type(error.kind, Literal["fork_partial"])
         first: Exception = error.exceptions[0]
         raise first from None

@@ -172,7 +172,8 @@ class ForkPartialError(ExceptionGroup[ExceptionT_co]):
       step_id: the id of the fork.
       succeeded: a `Fulfilled` for each path that returned a value.
       failed: a `Rejected` for each other path, in path order; for one that was cancelled, its error is a
-        `PathCancelledError`.
+        `PathCancelledError`. It is a sequence, and those of thousands of paths that never started are made as they are
+        looked at.
     """
 
     # no part of what is copied and pickled, as `__dict__` is
@@ -182,7 +183,7 @@ class ForkPartialError(ExceptionGroup[ExceptionT_co]):
     discard_values: Callable[[], Awaitable[None]]  # gives its values to its fork's `dispose`; not there in a copy
     step_id: str = ""
     succeeded: tuple[Fulfilled[object], ...] = ()
-    failed: tuple[Rejected, ...] = ()
+    failed: Sequence[Rejected] = ()
 
     def derive(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         self, excs: Sequence[NewExceptionT], /

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from types import CoroutineType, FunctionType, MethodType
+from types import CodeType, CoroutineType, FunctionType, MethodType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -25,7 +25,7 @@ import trio
 
 from .causes import cause_of
 from .entry import StepEntry
-from .errors import CircuitOpenError, ConfigError, hide_frames_of_ours, leaves, name_step
+from .errors import CircuitOpenError, ConfigError, hide_frames_of_ours, leaves, name_step, short_repr
 from .events import StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
 from .observers import Observers
 from .observing import ambient_observers
@@ -467,9 +467,11 @@ def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
     """Return the id of a path or step, whether that was given by hand, and what to call in an open scope.
 
     Raises:
-      ConfigError: `fn` can't be called.
+      ConfigError: `fn` can't be called, or a call of it does nothing.
     """
     if type(fn) is FunctionType:
+        if fn.__code__.co_flags & GENERATES:
+            raise generates(fn)
         return fn.__name__, False, fn
     if isinstance(fn, Step):
         return fn.id, fn.id_given, fn.entry
@@ -485,6 +487,10 @@ def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
     if callable(fn):
         name: object = getattr(fn, "__name__", None)
         kind: type = type_of(fn)
+        called: Any = fn if kind is MethodType else kind.__call__
+        code: object = getattr(called, "__code__", None)
+        if isinstance(code, CodeType) and code.co_flags & GENERATES:
+            raise generates(fn)
         return (name if isinstance(name, str) and name else kind.__name__), False, fn
     if inspect.iscoroutine(fn):
         name = close_unawaited(fn)
@@ -493,7 +499,21 @@ def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
             f"write partial({name}, …) or {name}, not {name}(…)"
         )
     raise ConfigError(
-        f"a step is a function or another callable, not {fn!r}; functools.partial gives a function its arguments"
+        f"a step is a function or another callable, not {short_repr(fn)}; "
+        "functools.partial gives a function its arguments"
+    )
+
+
+GENERATES: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+"""The flags of code that does nothing when it is called but to make a generator."""
+
+
+def generates(fn: object) -> ConfigError:
+    """Return the error for a function that has a ``yield`` in it."""
+    name = getattr(fn, "__name__", type(fn).__name__)
+    return ConfigError(
+        f"{name} has a yield in it, so that a call of it runs nothing: a step returns one value. "
+        f"Let it return a list; or, if it gives the paths of a fork, write paths={name}"
     )
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from trio_steps._core.scope import Scope
 
+    from .paths import PathNames
+
 T = TypeVar("T")
 
 _STRETCH: Final = 32
@@ -50,7 +52,7 @@ class Undelivered(Ledger[T]):
         self._floor = 0  # everything below has been taken
         self._taken: set[int] = set()  # and these, above
 
-    def expect(self, names: list[str]) -> None:
+    def expect(self, names: PathNames | list[str]) -> None:
         """There will be one path for each of `names`."""
         self.names = names
 

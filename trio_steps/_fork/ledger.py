@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from itertools import repeat
 from operator import is_
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final, overload
 
 from trio_steps._core.errors import NotAcceptedError, StepTimeoutError, short_name
 from trio_steps._core.public import public
 from trio_steps._core.results import ForkPartialError, Fulfilled, PathCancelledError, Rejected, all_fulfilled
 
-from .paths import PathNames
+from .paths import MANY, PathNames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -87,7 +88,7 @@ class Ledger(Generic[T]):
         self.timeout: float | None = None
         self.discard: Discard | None = None
 
-    def expect(self, names: list[str]) -> None:
+    def expect(self, names: PathNames | list[str]) -> None:
         """There will be one path for each of `names`."""
         self.names = names
         self.values = [MISSING] * len(names)
@@ -143,8 +144,13 @@ class Ledger(Generic[T]):
         total = len(self.names)
         own_errors = (*self.own_errors, *own)
         failures = [errors[index] for index in sorted(errors)]
-        failed = tuple(self._rejected(index) for index in range(total) if not self._has_value(index))
-        succeeded = tuple(self._succeeded())
+        begun = total if total - self.started <= MANY else self.started  # the rest is made when somebody looks
+        failed: Sequence[Rejected] = tuple(
+            self._rejected(index) for index in range(begun) if not self._has_value(index)
+        )
+        succeeded = tuple(self._succeeded(begun))
+        if begun != total:
+            failed = NotStarted(failed, self.names, begun, self.name, self.reason)
         what = f"{len(failures)} of {total} paths failed" if failures else "no path failed, the fork did"
         partial = ForkPartialError(f"fork {short_name(self.name)!r}: {what}", [*failures, *own_errors])
         partial.step_id, partial.succeeded, partial.failed = self.fork_id, succeeded, failed
@@ -170,8 +176,8 @@ class Ledger(Generic[T]):
             return True
         return index < len(self.values) and self.values[index] is not MISSING
 
-    def _succeeded(self) -> Iterator[Fulfilled[object]]:
-        for index in range(len(self.names)):
+    def _succeeded(self, begun: int) -> Iterator[Fulfilled[object]]:
+        for index in range(begun):
             if self._has_value(index):
                 value: Any = self.values[index] if index not in self.late_values else self.late_values[index]
                 yield Fulfilled(self.names[index], value)
@@ -186,6 +192,49 @@ class Ledger(Generic[T]):
         if self.timeout is not None and (index not in self.errors or index in self.late_errors):
             return Rejected(self.names[index], StepTimeoutError(self.full_name(index), self.timeout))
         return self._rejected(index)
+
+
+@final
+class NotStarted(Sequence[Rejected]):
+    """The `failed` of a fork with thousands of paths that were never started: these are made when somebody looks."""
+
+    __slots__ = ("_begun", "_first", "_name", "_names", "_reason")
+
+    def __init__(
+        self, first: Sequence[Rejected], names: PathNames | list[str], begun: int, name: str, reason: str
+    ) -> None:
+        """Hold the results of the `first` paths, of which `begun` were started; and what the others have in common."""
+        self._first = first
+        self._names = names
+        self._begun = begun
+        self._name = name
+        self._reason = reason
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._names) - self._begun
+
+    @overload
+    def __getitem__(self, index: int) -> Rejected: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Rejected, ...]: ...
+    def __getitem__(self, index: int | slice) -> Rejected | tuple[Rejected, ...]:
+        where = range(len(self))[index]
+        return self._at(where) if isinstance(where, int) else tuple(map(self._at, where))
+
+    def __iter__(self) -> Iterator[Rejected]:
+        return map(self._at, range(len(self)))
+
+    def _at(self, position: int) -> Rejected:
+        if position < len(self._first):
+            return self._first[position]
+        id = self._names[position - len(self._first) + self._begun]
+        return Rejected(id, PathCancelledError(f"{self._name}/{id}", self._reason, started=False))
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} paths, of which {len(self) - len(self._first)} were not started>"
+
+    def __reduce__(self) -> tuple[type[tuple[Rejected, ...]], tuple[list[Rejected]]]:
+        return tuple, (list(self),)  # in another process it is what it is for a few
 
 
 @final

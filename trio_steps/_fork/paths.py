@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from inspect import iscoroutine
+from itertools import repeat
 from types import FunctionType
 from typing import Any, Final, cast, final
 
 import attrs
 
 from trio_steps._core.errors import ConfigError, short_repr
-from trio_steps._core.step import describe
+from trio_steps._core.step import GENERATES, describe, generates
 
 Call = Callable[..., Any]
 Path = tuple[int, str, Call]  # its index, its id, and what to call in its scope
@@ -27,7 +29,7 @@ Adapt = Callable[[Call, object], Call]
 class Known:
     """Paths that are all there, by index: the id of each, and what to call in its scope."""
 
-    ids: list[str]
+    ids: PathNames | list[str]
     calls: list[Call]
 
     def __len__(self) -> int:
@@ -79,6 +81,20 @@ class PathNames:
             self._first.append(first)
         return id
 
+    def extend(self, base: str, length: int) -> None:
+        """Add a run of `length` paths with a name that was not given."""
+        if length:
+            number = self._counts.get(base, 0) + 1
+            self._counts[base] = number + length - 1
+            self._starts.append(self._total)
+            self._bases.append(base)
+            self._first.append(number)
+            self._total += length
+
+    def is_ambiguous(self) -> bool:
+        """Tell whether a name may look like the number of another."""
+        return any("#" in base for base in self._counts)
+
     def _number(self, run: int, index: int) -> int:
         first = self._first[run]
         return first + index - self._starts[run] if first else 0
@@ -87,7 +103,15 @@ class PathNames:
         return self._total
 
     def __iter__(self) -> Iterator[str]:
-        return map(self.__getitem__, range(self._total))
+        ends = [*self._starts[1:], self._total]
+        for base, first, start, end in zip(self._bases, self._first, self._starts, ends):  # noqa: B905
+            if not first:
+                yield from repeat(base, end - start)
+                continue
+            if first == 1:
+                yield base
+            for number in range(max(first, 2), first + end - start):
+                yield f"{base}#{number}"
 
     def __getitem__(self, index: int) -> str:
         if not 0 <= index < self._total:
@@ -103,32 +127,36 @@ def describe_all(paths: Collection[object]) -> Known:
     Raises:
       ConfigError: one can't be called, or two were given the same id.
     """
-    counts: dict[str, int] = {}
-    ids: list[str] = []
+    names = PathNames()
     calls: list[Call] = []
-    plain, last, number = True, "", 0
+    plain, last, length, code = True, "", 0, None
     try:
         for path in paths:
-            if type(path) is FunctionType:  # as `describe` has it, but without a call: most paths are functions
-                base = path.__name__
-                calls.append(path)
+            # As `describe` has it, but without a call: most paths are functions, or partials of them.
+            function = path.func if type(path) is partial else path
+            if type(function) is FunctionType:
+                if function.__code__ is not code:
+                    code = function.__code__
+                    if code.co_flags & GENERATES:
+                        raise generates(function)
+                base = function.__name__
+                calls.append(path)  # type: ignore[arg-type]
             else:
                 base, given, call = describe(path)
                 plain = plain and not given
                 calls.append(call)
             if base is not last:  # as a rule it is: many paths have the name of one function
-                counts[last] = number
-                last, number = base, counts.get(base, 0)
-            number += 1
-            ids.append(base if number == 1 else f"{base}#{number}")
+                names.extend(last, length)
+                last, length = base, 0
+            length += 1
     except ConfigError:
         for path in paths:
             if iscoroutine(path):
                 path.close()  # the error says it all; that it was never awaited is no news
         raise
-    counts[last] = number
-    if plain and not any("#" in base for base in counts):
-        return Known(ids, calls)
+    names.extend(last, length)
+    if plain and not names.is_ambiguous():
+        return Known(names if len(names) > MANY else list(names), calls)
     # What was given by hand stays as it is; others make way for it, and for what looks like a number of theirs.
     return Known(_ids(paths), calls)
 
@@ -143,6 +171,10 @@ def describe_mapping(paths: Mapping[object, object]) -> Known:
         if not isinstance(id, str) or not id:
             raise ConfigError(f"paths={{{short_repr(id)}: …}}: the keys are the ids of the paths, so give text")
     return Known(cast("list[str]", list(paths)), [describe(path)[2] for path in paths.values()])
+
+
+MANY: Final = 5_000
+"""The ids of more paths than this are put together when somebody asks for them: few of them may ever run."""
 
 
 def _ids(paths: Collection[object]) -> list[str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import builtins
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from trio_steps._core.results import ForkPartialError
+
 from .described import described
 from .equality import equal
 from .form import ProblemError, class_of, items
@@ -60,6 +62,8 @@ def _slots(kind: type[Any]) -> dict[str, MemberDescriptorType]:
 def _state(error: Exception) -> dict[str, object]:
     state = filled_slots(_slots(type(error)), error)
     state.update(_instance_dict(error))
+    if isinstance(error, ForkPartialError):
+        state["failed"] = tuple(error.failed)
     return state
 
 

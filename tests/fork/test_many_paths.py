@@ -1,0 +1,91 @@
+"""A fork of very many known paths costs no more than those that were started."""
+
+from __future__ import annotations
+
+import pickle
+import tracemalloc
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+
+from trio_steps import ForkPartialError, PathCancelledError, fork, gather, settle
+from trio_steps._values.codec import decode, encode
+
+N = 20_000
+
+
+async def work(number: int) -> int:
+    await trio.lowlevel.checkpoint()
+    if not number:
+        raise OSError("first")
+    await trio.sleep(1)
+    return number
+
+
+async def failed(paths: Any, **options: Any) -> ForkPartialError[Any]:
+    with pytest.raises(ForkPartialError) as caught:
+        await gather(paths, concurrency=10, **options)
+    return caught.value
+
+
+async def test_first_of_very_many_paths_fails_and_the_others_are_accounted_for() -> None:
+    error = await failed([partial(work, number) for number in range(N)])
+    assert str(error) == f"fork 'gather': 1 of {N} paths failed (1 sub-exception)"
+    assert len(error.failed) == N
+    first, second, third = error.failed[0], error.failed[1], error.failed[-1]
+    assert (first.step_id, repr(first.error)) == ("work", "OSError('first')")
+    assert (second.step_id, second.kind, getattr(second.error, "started", None)) == ("work#2", "cancelled", True)
+    assert (third.step_id, third.kind) == (f"work#{N}", "cancelled")
+    assert isinstance(third.error, PathCancelledError)
+    assert not third.error.started
+    assert third.error.step == f"gather/work#{N}"
+    assert third.error.reason == "fork 'gather': path 'work' failed: OSError('first')"
+    assert [result.step_id for result in error.failed[-2:]] == [f"work#{N - 1}", f"work#{N}"]
+    assert [result.step_id for result in error.failed] == ["work", *(f"work#{number}" for number in range(2, N + 1))]
+    with pytest.raises(IndexError):
+        error.failed[N]
+    assert repr(error.failed) == f"<{N} paths, of which {N - 10} were not started>"
+
+
+async def test_paths_that_never_started_cost_no_object_each() -> None:
+    paths = [partial(work, number) for number in range(N)]
+    tracemalloc.start()
+    error = await failed(paths)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(error.failed) == N
+    assert peak < 24 * N  # two columns of pointers, and next to nothing besides
+    assert held < peak
+
+
+async def test_error_of_very_many_paths_survives_pickle() -> None:
+    error = await failed([partial(work, number) for number in range(N)])
+    copy = pickle.loads(pickle.dumps(error))
+    assert len(copy.failed) == N
+    assert copy.failed[-1].error.step == f"gather/work#{N}"
+
+
+async def test_names_of_very_many_paths_are_numbered_by_function() -> None:
+    async def other() -> str:
+        return "other"
+
+    async def same() -> str:
+        return "same"
+
+    paths = [same] * 3000 + [other, other] + [same] * 3000
+    results = await settle(paths, concurrency=100)
+    ids = [result.step_id for result in results]
+    assert ids[:3] == ["same", "same#2", "same#3"]
+    assert ids[2999:3004] == ["same#3000", "other", "other#2", "same#3001", "same#3002"]
+    assert ids[-1] == "same#6000"
+    assert len(set(ids)) == len(ids)
+
+
+async def test_error_object_of_very_many_paths_is_written_to_a_checkpoint() -> None:
+    many = fork("many", mode="all", paths=[partial(work, number) for number in range(N)], concurrency=10)
+    [rejected] = await settle(many)
+    read = decode(encode(rejected.error))
+    assert isinstance(read, ForkPartialError)
+    assert len(read.failed) == N
