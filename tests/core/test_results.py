@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from traceback import format_exception
+from typing import Any
 
 import attrs
 import outcome
@@ -20,6 +21,7 @@ from trio_steps import (
     PathCancelledError,
     Rejected,
     StepTimeoutError,
+    settle,
 )
 from trio_steps._core.errors import name_step
 from trio_steps._core.results import kind_of
@@ -81,27 +83,54 @@ def test_rejected_raises_its_very_error_each_time_it_is_unwrapped() -> None:
         assert caught.value is error
 
 
-def test_fulfilled_outcome_is_equal_and_new_each_time() -> None:
-    """An `outcome.Value` can be unwrapped once only."""
+def test_fulfilled_has_the_outcome_that_it_was_captured_as() -> None:
     result = Fulfilled("fetch", [7])
-    first, second = result.outcome, result.outcome
-    assert first == second == outcome.Value([7])
-    assert first is not second
-    assert first.unwrap() == [7]
-    assert second.unwrap() == [7]
+    assert result.outcome is result.outcome
+    assert result.outcome == outcome.Value([7])
+    assert result.outcome.unwrap() == [7]
+    with pytest.raises(outcome.AlreadyUsedError):
+        result.outcome.unwrap()
+    assert result.unwrap() == result.unwrap() == [7]
 
 
-def test_rejected_outcome_is_equal_and_new_each_time() -> None:
-    """An `outcome.Error` can be unwrapped once only."""
+def test_rejected_has_the_outcome_that_it_was_captured_as() -> None:
     error = ValueError("broken")
     result = Rejected("fetch", error)
-    first, second = result.outcome, result.outcome
-    assert first == second == outcome.Error(error)
-    assert first is not second
-    for each in (first, second):
-        with pytest.raises(ValueError, match=r"^broken$") as caught:
-            each.unwrap()
-        assert caught.value is error
+    assert result.outcome is result.outcome
+    assert result.outcome == outcome.Error(error)
+    with pytest.raises(ValueError, match=r"^broken$") as caught:
+        result.outcome.unwrap()
+    assert caught.value is error
+
+
+def test_result_is_made_from_an_outcome() -> None:
+    value, error = outcome.Value(7), outcome.Error(ValueError("broken"))
+    fulfilled, rejected = Fulfilled.from_outcome("a", value), Rejected.from_outcome("b", error)
+    assert fulfilled == Fulfilled("a", 7)
+    assert fulfilled.outcome is value
+    assert (rejected.step_id, rejected.error, rejected.outcome) == ("b", error.error, error)
+    assert rejected.outcome is error
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), SystemExit(), GeneratorExit()])
+def test_interrupt_is_no_result(interrupt: Any) -> None:
+    says = f"{type(interrupt).__name__}\\(\\) is no Exception"
+    with pytest.raises(TypeError, match=says):
+        Rejected("a", interrupt)
+    with pytest.raises(TypeError, match=says):
+        Rejected.from_outcome("a", outcome.Error(interrupt))
+
+
+async def test_paths_of_a_settle_are_captured_as_outcomes() -> None:
+    def fails() -> None:
+        raise OSError("down")
+
+    for paths in ([lambda: 1, lambda: 2], [lambda: 1, fails]):
+        results: Any = await settle(paths)
+        for result in results:
+            assert result.outcome is result.outcome
+            captured = outcome.Value if result.status == "fulfilled" else outcome.Error
+            assert type(result.outcome) is captured
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast, final
 
 import attrs
-import outcome
 import trio
+from outcome import Error, Value
 
-from .errors import NotAcceptedError, short_name
+from .errors import NotAcceptedError, short_name, short_repr
 from .public import public
 
 if TYPE_CHECKING:
@@ -44,10 +44,34 @@ class Fulfilled(Generic[T_co]):
 
     step_id: str
     value: T_co
+    _outcome: Value[T_co] = attrs.field(init=False, eq=False, repr=False)  # not there until somebody asks for it
 
     def __init__(self, step_id: str, value: T_co) -> None:  # half the price of the one that attrs would write
         _set_step_id(self, step_id)
         _set_value(self, value)
+
+    @staticmethod
+    def from_outcome(step_id: str, outcome: Value[T]) -> Fulfilled[T]:
+        """Make the result of the path `step_id` from what was captured of it."""
+        result = Fulfilled(step_id, outcome.value)
+        object.__setattr__(result, "_outcome", outcome)
+        return result
+
+    @property
+    def outcome(self) -> Value[T_co]:
+        """What the path was captured as.
+
+        It is one object, made when it is first asked for: a path in ten thousand is. It can be unwrapped only once; the
+        result can be as often as you like.
+        """
+        try:
+            return self._outcome
+        except AttributeError:
+            object.__setattr__(self, "_outcome", Value(self.value))
+            return self._outcome
+
+    def __reduce__(self) -> tuple[type[Fulfilled[T_co]], tuple[str, T_co]]:
+        return Fulfilled, (self.step_id, self.value)
 
     @property
     def status(self) -> Literal["fulfilled"]:
@@ -63,11 +87,6 @@ class Fulfilled(Generic[T_co]):
     def kind(self) -> None:
         """None: nothing has failed."""
         return None
-
-    @property
-    def outcome(self) -> outcome.Value[T_co]:
-        """The path's outcome, a new object each time, because an outcome can be unwrapped only once."""
-        return outcome.Value(self.value)
 
     def unwrap(self) -> T_co:
         """Return the value."""
@@ -96,10 +115,43 @@ class Rejected:
       step_id: the id of the path, without that of the fork.
       error: the very exception that it raised, not wrapped; a `PathCancelledError` or `StepTimeoutError` stands for one
         that was stopped.
+
+    Raises:
+      TypeError: `error` is no `Exception`: a cancellation or an interrupt is no result.
     """
 
     step_id: str
     error: Exception
+    _outcome: Error = attrs.field(init=False, eq=False, repr=False)  # not there until somebody asks for it
+
+    def __init__(self, step_id: str, error: Exception) -> None:
+        if not isinstance(cast("object", error), Exception):
+            raise TypeError(f"{short_repr(error)} is no Exception, so it is no result of a path: let it go its way")
+        object.__setattr__(self, "step_id", step_id)
+        object.__setattr__(self, "error", error)
+
+    @staticmethod
+    def from_outcome(step_id: str, outcome: Error) -> Rejected:
+        """Make the result of the path `step_id` from what was captured of it.
+
+        Raises:
+          TypeError: `outcome` holds no `Exception`.
+        """
+        result = Rejected(step_id, cast("Exception", outcome.error))
+        object.__setattr__(result, "_outcome", outcome)
+        return result
+
+    @property
+    def outcome(self) -> Error:
+        """What the path was captured as: one object, that can be unwrapped only once, as that of a `Fulfilled`."""
+        try:
+            return self._outcome
+        except AttributeError:
+            object.__setattr__(self, "_outcome", Error(self.error))
+            return self._outcome
+
+    def __reduce__(self) -> tuple[type[Rejected], tuple[str, Exception]]:
+        return Rejected, (self.step_id, self.error)
 
     @property
     def status(self) -> Literal["rejected"]:
@@ -115,11 +167,6 @@ class Rejected:
     def kind(self) -> Kind:
         """What the failure was: ``step_failed``, ``timed_out``, ``cancelled``, ``fork_partial`` or ``not_accepted``."""
         return kind_of(self.error)
-
-    @property
-    def outcome(self) -> outcome.Error:
-        """The path's outcome, a new object each time, because an outcome can be unwrapped only once."""
-        return outcome.Error(self.error)
 
     def unwrap(self) -> NoReturn:
         """Raise the error, each time it is called."""

@@ -133,16 +133,16 @@ def describe_all(paths: Collection[object]) -> Known:
     try:
         for path in paths:
             # As `describe` has it, but without a call: most paths are functions, or partials of them.
-            function = path.func if type(path) is partial else path
+            function: object = cast("Any", path).func if type(path) is partial else path
             if type(function) is FunctionType:
                 if function.__code__ is not code:
                     code = function.__code__
                     if code.co_flags & GENERATES:
                         raise generates(function)
                 base = function.__name__
-                calls.append(path)  # type: ignore[arg-type]
+                calls.append(cast("Call", path))
             else:
-                base, given, call = describe(path)
+                base, given, call = describe(cast("Any", path))
                 plain = plain and not given
                 calls.append(call)
             if base is not last:  # as a rule it is: many paths have the name of one function
