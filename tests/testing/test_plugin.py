@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from trio_steps import ConfigError
+from trio_steps.testing._fixture import refuse_async_fixture
+
 pytest_plugins = ["pytester"]
 
 TESTS = """
@@ -158,6 +161,11 @@ def test_async_fixture_of_a_test_that_explores_is_refused_with_what_to_do(
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*fixture 'server' is async, but a test that explores is not: *"])
     result.stdout.fnmatch_lines(["*`async with server() as *"])
+
+
+def test_async_fixture_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"^fixture 'server' is async, .*: `async with server\(\) as …:`$"):
+        refuse_async_fixture("server")
 
 
 def test_explorations_run_in_parallel(pytester: pytest.Pytester) -> None:

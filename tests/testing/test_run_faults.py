@@ -99,3 +99,15 @@ def test_fault_in_a_cancelled_scope_stays_a_cancellation() -> None:
             await trio.sleep(1)
 
     assert sweep_faults(program, OSError).ok
+
+
+def test_fault_leaves_tasks_of_trio_itself_alone() -> None:
+    async def looks_in() -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def program(probe: Probe) -> None:
+        trio.lowlevel.spawn_system_task(looks_in)
+        await trio.sleep(1)
+
+    report = sweep_faults(program, OSError)
+    assert (report.ok, report.points) == (True, 1)  # the sleep, and not what the system task calls

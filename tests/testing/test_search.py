@@ -341,6 +341,33 @@ def test_check_of_determinism_compares_what_is_returned_and_raised() -> None:
     assert [failure.invariant for failure in failures] == ["determinism"]  # and no cancellation is blamed for it
 
 
+def test_minimiser_takes_what_it_has_when_its_budget_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def program(probe: Probe) -> None:
+        log: list[str] = []
+
+        async def child(name: str) -> None:
+            log.append(name)
+
+        async with trio.open_nursery() as nursery:
+            for name in "abc":
+                nursery.start_soon(child, name, name=name)
+        assert log[0] != "b"
+
+    monkeypatch.setattr(minimise, "_MOST", 0)
+    assert explore(program, budget=100).failures[0].finding.invariant == "outcome"
+
+
+def test_value_of_a_cancelled_program_is_not_judged_if_it_never_ends_well_undisturbed() -> None:
+    async def program(probe: Probe) -> str:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(1)
+        if trio.current_effective_deadline() > 0:
+            raise OSError
+        return "cancelled"
+
+    assert [failure.finding.what for failure in explore(program).failures] == ["OSError"]
+
+
 # Ctrl-C, and progress
 
 

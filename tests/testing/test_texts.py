@@ -58,6 +58,24 @@ def test_object_that_is_older_than_the_program_is_said_to_be() -> None:
     assert run_once(program).objects == ("Event A was made before the program, and never set",)
 
 
+def test_event_that_is_set_again_keeps_who_set_it_first() -> None:
+    async def program(probe: Probe) -> None:
+        event = trio.Event()
+        event.set()  # AGAIN
+        event.set()
+        await trio.Event().wait()
+
+    assert f"and set by task program at {FILE}:{line_of('AGAIN')}" in "\n".join(run_once(program).objects)
+
+
+def test_object_that_is_made_in_a_thread_has_no_name() -> None:
+    async def program(probe: Probe) -> None:
+        await trio.to_thread.run_sync(trio.Semaphore, 1)
+        await trio.Semaphore(0).acquire()
+
+    assert [line.split(" was ")[0] for line in run_once(program).objects if "Sem" in line] == ["Semaphore A"]
+
+
 def test_locks_and_channels_have_names_too() -> None:
     async def program(probe: Probe) -> None:
         first, second = trio.Lock(), trio.Lock()

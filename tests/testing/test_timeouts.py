@@ -391,3 +391,12 @@ def test_report_says_how_many_timeouts_there_are_and_how_many_fired() -> None:
     assert (report.timeouts, report.exhausted, report.stopped) == (2, False, "the budget")
     assert "2 of 5 lone timeouts" in report.what
     assert "5 of 5 lone timeouts" in explore(leaks).what
+
+
+def test_error_of_a_step_is_known_by_the_name_of_the_step_though_others_were_too_slow_as_well() -> None:
+    async def program(probe: Probe) -> Any:
+        with trio.move_on_after(0.5):
+            await trio.sleep(1)
+        return await step(slow, timeout=5).run()
+
+    sweep_timeouts(program).raise_if_failed()

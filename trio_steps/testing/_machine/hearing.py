@@ -119,17 +119,14 @@ def has_clean_up(code: CodeType, at: int) -> bool:
 def _acts(instructions: dict[int, dis.Instruction], start: int) -> bool:
     """Tell whether the handler at `start` does something about a `GeneratorExit`."""
     names: set[object] = set()
-    offsets = iter(sorted(offset for offset in instructions if offset >= start))
-    for offset in offsets:
-        operation = instructions[offset].opname
-        if operation == "CHECK_EXC_MATCH":  # except X
-            if not _SEE_ALL.isdisjoint(names):
-                return True
-            jump = next(instructions[after] for after in offsets if "JUMP" in instructions[after].opname)
-            return _acts(instructions, jump.argval)
-        if operation in _PASSES_ON:
-            return False
-        if not operation.startswith(_LOADS):
-            return True  # the body of a finally, or the end of a with
-        names.add(instructions[offset].argval)
-    raise AssertionError("a handler has an end")
+    handler = iter([instructions[offset] for offset in sorted(instructions) if offset >= start])
+    instruction = next(handler)
+    while instruction.opname.startswith(_LOADS):
+        names.add(instruction.argval)
+        instruction = next(handler)
+    if instruction.opname == "CHECK_EXC_MATCH":  # except X
+        if not _SEE_ALL.isdisjoint(names):
+            return True
+        jump = next(instruction for instruction in handler if "JUMP" in instruction.opname)
+        return _acts(instructions, jump.argval)
+    return instruction.opname not in _PASSES_ON  # or it is the body of a finally, or the end of a with

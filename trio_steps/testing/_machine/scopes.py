@@ -46,6 +46,7 @@ class Entered:
       number: the how many-th in this run it was, from 0.
       player: the task that is inside.
       place: the line at which it was entered, if that was asked for.
+      within: the step that is running there, if one is.
       step: the full name of the step or fork that it belongs to, if it is one of ours.
       first: the first point at which it could have expired, or -1.
       last: the last such point.
@@ -55,24 +56,16 @@ class Entered:
     """
 
     __slots__ = (
-        "_scope",
-        "caught",
-        "expired",
-        "first",
-        "last",
-        "left",
-        "number",
-        "place",
-        "player",
-        "scope_id",
-        "step",
-    )
+        "_scope", "caught", "expired", "first", "last", "left", "number", "place", "player", "scope_id", "step",
+        "within",
+    )  # fmt: skip
 
     def __init__(self, number: int, scope: trio.CancelScope, player: Player) -> None:
         self.number = number
         self.player = player
         self.place: Place | None = None
         self.step: str | None = None
+        self.within = current.get()
         self.first = self.last = -1
         self.expired = self.caught = self.left = False
         self.scope_id = id(scope)
@@ -96,8 +89,8 @@ class Entered:
 
     def leave(self) -> None:
         """Take note that the program is out of it; from here on it is not kept alive."""
-        if self._scope is not None:
-            self.caught = self._scope.cancelled_caught
+        assert self._scope is not None
+        self.caught = self._scope.cancelled_caught
         if not self.expired:
             self._scope = None
         self.left = True
@@ -109,7 +102,7 @@ class Entered:
 
     def raised(self, error: BaseException) -> bool:
         """Tell whether `error` is shown to be raised on behalf of this scope: who raised it knew the scope."""
-        if self.step is not None and getattr(error, "step", None) == self.step:
+        if self.within is not None and getattr(error, "step", None) == self.within.name:
             return True
         traceback = error.__traceback__
         while traceback is not None:
@@ -187,9 +180,8 @@ class Scopes:
             self._nurseries.setdefault(player, []).append(entered)
         if self._places:
             entered.place, ours = place_of_entering()
-            step = current.get()
-            if ours and step is not None:
-                entered.step = step.name
+            if ours and entered.within is not None:
+                entered.step = entered.within.name
 
     def _leave(self, entered: Entered, now: float) -> None:
         due = entered.is_due(now) and not entered.expired
@@ -222,10 +214,8 @@ class Scopes:
 
     def at(self, number: int) -> Entered | None:
         """Return the scope of that number, if it can expire now."""
-        for entered in self._live.values():
-            if entered.number == number and entered.deadline < math.inf:
-                return entered
-        return None
+        able = (entered for entered in self._live.values() if entered.deadline < math.inf)
+        return next((entered for entered in able if entered.number == number), None)
 
     def any(self, chance: float) -> Entered | None:
         """Return one that can expire now: the first for 0, the last for almost 1."""

@@ -85,7 +85,7 @@ class Synced:
         def init(item: Any, *args: Any, **kwargs: Any) -> None:
             original(item, *args, **kwargs)
             who = self._teller()
-            if who is not None and not self._knows(item):
+            if who is not None:
                 self._add(item, f"made at {_told(place_of_caller())} by task {who}")
 
         return init

@@ -100,11 +100,10 @@ class Story:
             self.chosen.append(f"a batch went the other way round: {', '.join(labels)}" if labels else "")
 
     def wakes(self, now: float, waker: Actor, woken: Actor) -> None:
-        """Take note that `waker` has woken another task."""
-        if self._kept:
-            place = place_of_caller()
-            line = f"{now:>9g}  {waker.label} wakes {woken.label}" + ("" if place is None else f" at {place}")
-            self._wakes.append((woken.path, line))
+        """Take note that `waker` has woken another task; asked for only if the story is kept."""
+        place = place_of_caller()
+        line = f"{now:>9g}  {waker.label} wakes {woken.label}" + ("" if place is None else f" at {place}")
+        self._wakes.append((woken.path, line))
 
     def delivers(self, player: Actor, error: trio.Cancelled) -> None:
         """Take note that `player` gets `error`."""
