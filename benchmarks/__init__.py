@@ -2,6 +2,7 @@
 
     __main__        the command: runs, prints the table, writes JSON and SVG, exits 1 when a target is missed
     fanout          P1 to P4 and P10: forks against what one would write by hand, and against peers
+    small           P11, forks of two or three paths; P14, results read as they come
     pipelines       P6 to P8: what a step of a pipeline costs, and a parallel one
     memory          P5, the peak of a million-path fork; and ``--soak``: nothing grows
     imports         P9, the time to import

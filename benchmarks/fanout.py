@@ -275,9 +275,9 @@ def _in_order(size: int) -> list[int]:
 BOUNDED = Heat(
     targets=(
         Target(key="P1", what="settle, concurrency=10", of=OURS, against="bare Trio", limit=0.25),
-        Target(key="P1", what="settle, CapacityLimiter(10)", of=OURS_LIMITER, against="bare Trio", limit=0.35),
+        Target(key="P1", what="settle, CapacityLimiter(10)", of=OURS_LIMITER, against="bare Trio", limit=0.30),
         Target(key="P2", what="settle, concurrency=10", of=OURS, against="asyncio", limit=0.50),
-        Target(key="P2", what="settle, CapacityLimiter(10)", of=OURS_LIMITER, against="asyncio", limit=0.75),
+        Target(key="P2", what="settle, CapacityLimiter(10)", of=OURS_LIMITER, against="asyncio", limit=0.62),
     ),
     size=2000,
     expected=_in_order,
@@ -300,7 +300,7 @@ BOUNDED = Heat(
 )  # fmt: skip
 
 UNBOUNDED = Heat(
-    targets=(Target(key="P3", what="gather, no limit", of=OURS, against="bare Trio", limit=1.15),),
+    targets=(Target(key="P3", what="gather, no limit", of=OURS, against="bare Trio", limit=1.08),),
     size=1000,
     expected=_in_order,
     check=check_needs_all,

@@ -136,7 +136,7 @@ def of_steps(settings: Settings) -> list[Contender]:
 NO_PIPELINE = "has neither a context nor a checkpoint of its own"
 
 STEP_TARGETS = (
-    Target(key="P6", what="sync step, 5-key context, its checkpoint included", of=ROW, against="bare Trio", limit=2.0,
+    Target(key="P6", what="sync step, 5-key context, its checkpoint included", of=ROW, against="bare Trio", limit=1.75,
            unit="step", beside=(NAMING, ONE_IN_SMALL, BY_HAND)),
     Target(key="P7", what="the same, 1,000 keys of nested dicts", of=ROW_IN_LARGE, against=ROW, limit=1.2,
            unit="step", beside=(ONE_IN_LARGE,)),
@@ -282,7 +282,7 @@ def of_parallel_step(settings: Settings) -> tuple[Target, list[Contender]]:
 
     gather = f"P3, {size:,} paths"
     target = Target(
-        key="P8", what=f"parallel step of {size:,} functions, a key each", of=OURS, against=gather, limit=1.5
+        key="P8", what=f"parallel step of {size:,} functions, a key each", of=OURS, against=gather, limit=1.3
     )
     way = Way(name=OURS, how="", run=ours, read=dict)
     peers = [

@@ -19,7 +19,7 @@ from places import ROOT
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import __main__ as command
-from benchmarks import fanout, imports, instructions, latency, memory, pipelines, report, svg
+from benchmarks import fanout, imports, instructions, latency, memory, pipelines, report, small, svg
 from benchmarks.measure import (
     DifferentResultError,
     Figure,
@@ -74,15 +74,34 @@ def test_targets_are_those_of_the_contract() -> None:
     targets = [target for heat in fanout.HEATS for target in heat.targets]
     assert {(target.key, target.of): target.limit for target in (*targets, *pipelines.STEP_TARGETS, parallel)} == {
         ("P1", fanout.OURS): 0.25,
-        ("P1", fanout.OURS_LIMITER): 0.35,
+        ("P1", fanout.OURS_LIMITER): 0.30,
         ("P2", fanout.OURS): 0.50,
-        ("P2", fanout.OURS_LIMITER): 0.75,
-        ("P3", fanout.OURS): 1.15,
+        ("P2", fanout.OURS_LIMITER): 0.62,
+        ("P3", fanout.OURS): 1.08,
         ("P4", fanout.OURS): 1.15,
-        ("P6", "P6"): 2.0,
+        ("P6", "P6"): 1.75,
         ("P7", "P7"): 1.2,
-        ("P8", fanout.OURS): 1.5,
+        ("P8", fanout.OURS): 1.3,
     }
+    assert {target.what: target.limit for heat in small.SMALL_FORKS for target in heat.targets} == {
+        "gather of 3, on the spot": 1.4,
+        "all of 3, built beforehand": 1.3,
+        "race of 2": 1.2,
+        "settle of 3 under 2": 1.7,
+    }
+    assert [(target.key, target.limit) for target in small.STREAMED.targets] == [("P14", 1.3)]
+
+
+@pytest.mark.parametrize("heat", [*small.SMALL_FORKS, small.STREAMED])
+def test_small_forks_and_streams_do_the_same_work(heat: fanout.Heat) -> None:
+    for way in heat.present():
+        if way.how != "nursery that fills a list" or heat.check is not small.check_two_at_once:
+            heat.check(way)
+
+
+def test_small_forks_are_measured_against_a_nursery() -> None:
+    rows = [*small.measure(small.KEYS, TINY)]
+    assert [(row.key, row.against) for row in rows] == [("P11", "bare Trio")] * 4 + [("P14", "trio_steps")]
 
 
 def test_growth_compares_two_sizes_for_both_kinds_of_fork() -> None:
