@@ -121,9 +121,9 @@ def test_step_id_has_to_be_a_string_that_is_not_empty(id) -> None:
         step(id=id)
 
 
-@pytest.mark.parametrize("provides", ["", 5, ["key"]])
+@pytest.mark.parametrize("provides", ["", 5, ["key"], (), ("",), ("a", "a"), ("a", 5)])
 def test_step_provides_a_key_that_is_a_string_and_not_empty(provides) -> None:
-    with pytest.raises(ConfigError, match=r"^provides=.*: give the key, a string that is not empty$"):
+    with pytest.raises(ConfigError, match=r"^provides=.*: give the key, a string that is not empty; or, of a function"):
         step(fetch, provides=provides)
     with pytest.raises(ConfigError, match=r"^provides="):
         step(provides=provides)

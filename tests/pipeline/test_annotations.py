@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import typing
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import (
@@ -185,25 +184,6 @@ def test_a_variable_that_is_not_bound_yet_is_unknown() -> None:
         pass
 
     assert signature_of(load, "load").types == {"late": Late}
-
-
-def test_annotations_of_a_decorated_function_are_looked_up_where_it_was_written() -> None:
-    """``functools.wraps`` copies the annotations, but not the names they use."""
-    module = {"functools": functools}
-    exec(  # a module that does not know this one
-        "def passing_on(fn):\n"
-        "    @functools.wraps(fn)\n"
-        "    def wrapper(*args, **kwargs):\n"
-        "        return fn(*args, **kwargs)\n"
-        "    return wrapper\n",
-        module,
-    )
-
-    def load(order: Order) -> User: ...
-
-    signature = signature_of(module["passing_on"](load), "load")
-    assert signature.types == {"order": Order}
-    assert signature.returns is User
 
 
 @pytest.mark.parametrize(

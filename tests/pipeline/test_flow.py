@@ -130,6 +130,7 @@ def takes_float(limit: float): ...
 
 ACCEPTED = {
     "every key is there": [USER, ORDERS, run("count", count)],
+    "a decorator that passes what it does not name": [run("user", passing_session(with_session))],
     "a default may be missing": [USER, run("stats", lambda nowhere=1: None)],
     "a maybe key with a default": [USER, ORDERS, run("stats", stats)],
     "**rest needs nothing": [run("rest", lambda **rest: None)],
@@ -457,10 +458,6 @@ REJECTED = {
         ["step 'user' provides it only if step 'text' does not fail"],
     ),
     "a proof by what tells no keys": ([outputs(dict)], ["outputs(dict): give a TypedDict"]),
-    "a decorator that lies": (
-        [run("user", passing_session(with_session))],
-        ["step 'user' needs 'session'", "from a decorator"],
-    ),
     "a builtin": ([run("print", print)], ["step 'print'", "lambda key: print(key)"]),
 }
 

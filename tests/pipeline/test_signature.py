@@ -352,7 +352,7 @@ class Tasks(Awaitable[Any]):
     [
         (typed, User),
         (typed_async, User),
-        (passing_on(typed_async), User),
+        (passing_on(typed_async), UNKNOWN),  # the decorator may return something else
         (functools.partial(typed, "1"), User),
         (step(typed), User),
         (User, User),

@@ -36,6 +36,7 @@ from .signatures import signature
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from typing import TypeAlias
 
     from typing_extensions import TypedDict, Unpack
 
@@ -86,6 +87,9 @@ if TYPE_CHECKING:
     class Two(Protocol[A_contra, B_contra, O_co]):
         def __call__(self, first: A_contra, second: B_contra, /) -> Coroutine[Any, Any, O_co]: ...
 
+    Provides: TypeAlias = str | tuple[str, ...] | None
+    """The key of what a function returns, or the keys of the mapping that it returns."""
+
     class StepOptions(TypedDict, total=False):
         """What `step` takes besides the function."""
 
@@ -97,7 +101,7 @@ if TYPE_CHECKING:
         retry: Retry | None
         circuit_breaker: CircuitBreaker | None
         rate: RateLimit | None
-        provides: str | None
+        provides: Provides
 
 
 @final
@@ -325,13 +329,13 @@ class FunctionStep(Step[P, O_co]):
     # what `inspect` and `help` ask a function for is in its `__dict__`
     __slots__ = ("__dict__", "fn", "policies", "provides")
 
-    def __init__(self, fn: Callable[..., Any], id: str | None, policies: Policies, provides: str | None) -> None:
+    def __init__(self, fn: Callable[..., Any], id: str | None, policies: Policies, provides: Provides) -> None:
         derived, given, call = describe(fn)
         self.policies = policies
         own = derived if id is None else check_id(id)
         super().__init__(own, given or id is not None, call if policies == Policies() else Guarded(call, policies, own))
         self.fn: Callable[..., Any] = fn
-        self.provides: str | None = provides
+        self.provides: Provides = provides
         self.__wrapped__ = fn
         if isinstance(fn, (FunctionType, MethodType)):
             self.__doc__ = fn.__doc__
@@ -463,6 +467,16 @@ def check_id(id: object) -> str:
     return id
 
 
+def check_provides(provides: object, where: str = "") -> None:
+    """Refuse what can't be the key, or the keys, that a function provides."""
+    keys = cast("tuple[object, ...]", provides) if isinstance(provides, tuple) else (provides,)
+    if not keys or not all(isinstance(key, str) and key for key in keys) or len(set(keys)) < len(keys):
+        raise ConfigError(
+            f"{where}provides={provides!r}: give the key, a string that is not empty; or, of a function that returns "
+            'a mapping, its keys, provides=("user", "plan")'
+        )
+
+
 def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
     """Return the id of a path or step, whether that was given by hand, and what to call in an open scope.
 
@@ -592,7 +606,7 @@ def step(
     retry: Retry | None = None,
     circuit_breaker: CircuitBreaker | None = None,
     rate: RateLimit | None = None,
-    provides: str | None = None,
+    provides: Provides = None,
 ) -> Any:
     """Make a step of `fn`, an async or sync function, or another step.
 
@@ -613,7 +627,8 @@ def step(
       retry: what to try again, how often and when.
       circuit_breaker: when not even to try.
       rate: each attempt takes a permit of it.
-      provides: in a pipeline, the key under which what it returns is stored, whatever that is.
+      provides: in a pipeline, the key under which what it returns is stored, whatever that is; or the keys of the
+        mapping that it returns, ``("user", "plan")``.
 
     Raises:
       ConfigError: an argument makes no sense.
@@ -633,13 +648,13 @@ def step(
     )
     if id is not None:
         check_id(id)
-    if provides is not None and (not isinstance(provides, str) or not provides):
-        raise ConfigError(f"provides={provides!r}: give the key, a string that is not empty")
+    if provides is not None:
+        check_provides(provides)
     make = functools.partial(_step_of, id=id, policies=policies, provides=provides)
     return make if fn is None else make(fn)
 
 
-def _step_of(fn: Any, *, id: str | None, policies: Policies, provides: str | None) -> object:
+def _step_of(fn: Any, *, id: str | None, policies: Policies, provides: Provides) -> object:
     if isinstance(cast("object", fn), (classmethod, staticmethod)):
         return type(fn)(_step_of(fn.__func__, id=id, policies=policies, provides=provides))
     made: FunctionStep[..., Any] = FunctionStep(fn, id, policies, provides)

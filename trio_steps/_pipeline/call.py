@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, final
 
-from trio_steps._core.errors import StepInputError, StepOutputError
+from trio_steps._core.errors import StepInputError, StepOutputError, listed
 from trio_steps._core.step import type_of
 
 from .context import Context, Store, as_output, unawaited
@@ -14,6 +14,8 @@ from .copies import Copies
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
+
+    from trio_steps._core.step import Provides
 
     from .signature import Signature
 
@@ -29,7 +31,7 @@ class Function:
       signature: what it is called with.
       share: the keys that are not copied.
       copies: what copies the others.
-      provides: the key under which its result is stored.
+      provides: the key under which its result is stored; or the keys of that, which is a mapping.
       bind: makes its arguments of a context.
       keeps: it may keep the whole context.
     """
@@ -37,7 +39,11 @@ class Function:
     __slots__ = ("bind", "call", "copies", "keeps", "provides", "share", "signature")
 
     def __init__(
-        self, call: Callable[..., Any], signature: Signature, share: AbstractSet[str], provides: str | None = None
+        self,
+        call: Callable[..., Any],
+        signature: Signature,
+        share: AbstractSet[str],
+        provides: Provides = None,
     ) -> None:
         self.call = call
         self.signature = signature
@@ -70,7 +76,8 @@ def binder(
     Raises:
       StepInputError: (when it is called) a required key is not in the context.
     """
-    required = signature.required
+    required = tuple(key for key in signature.required if key not in signature.wrapped)
+    optional = (*(key for key in signature.required if key in signature.wrapped), *signature.optional)
 
     def named(context: Mapping[str, object], step: str) -> tuple[tuple[object, ...], dict[str, object]]:
         kwargs: dict[str, object] = {}
@@ -84,14 +91,14 @@ def binder(
             raise StepInputError(step, key, context) from None
         return (), kwargs
 
-    if not (signature.optional or signature.rest or signature.whole):
+    if not (optional or signature.rest or signature.whole):
         return named
 
     left_out = frozenset(signature.bound.union(signature.required, signature.optional))
 
     def everything(context: Mapping[str, object], step: str) -> tuple[tuple[object, ...], dict[str, object]]:
         _, kwargs = named(context, step)
-        for key in signature.optional:
+        for key in optional:
             if key in context:
                 kwargs[key] = copy(context[key], key, step)
         if signature.rest:
@@ -120,6 +127,8 @@ async def call(function: Function, store: Store, name: str) -> tuple[Any, bool]:
 def output_of(function: Function, result: object, name: str) -> dict[str, object]:
     """Return the keys that `result`, of `function` of the step `name`, adds to the context; copies of the values."""
     provides = function.provides
+    if isinstance(provides, tuple):
+        return _exactly(provides, as_output(cast("Any", result), name, function.share), name)
     if provides is not None:
         return {provides: function.copies(result, provides, name)}
     copy = function.copies
@@ -134,6 +143,12 @@ def output_of(function: Function, result: object, name: str) -> dict[str, object
         else:
             return values
     return as_output(cast("Any", result), name, function.share)
+
+
+def _exactly(keys: tuple[str, ...], values: dict[str, object], name: str) -> dict[str, object]:
+    if values.keys() != set(keys):
+        raise StepOutputError(name, f"returned a mapping with {listed(values)}, but provides={keys!r} says which keys")
+    return values
 
 
 def replacement_of(function: Function, result: object, name: str) -> dict[str, object]:

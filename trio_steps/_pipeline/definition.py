@@ -393,6 +393,7 @@ class Program:
       codec: how the values in its checkpoints are written.
       done: what ``outputs`` was told; None if it was not.
       inputs: what its input was told to be, if that declares keys.
+      strict: what each function returns has to be known.
       prefix: what its nodes' full names begin with, as far as that is known: it is built as a case of a branch.
     """
 
@@ -407,6 +408,7 @@ class Program:
     done: type[Any] | None = None
     prefix: str = ""
     inputs: Inputs | None = None
+    strict: bool = False
 
     @functools.cached_property
     def row(self) -> Nodes:
@@ -422,6 +424,16 @@ class Program:
     def tells_inside(self) -> bool:
         """A pipeline inside it has a hook that wants to know when a step is done."""
         return any(isinstance(row, Row) and row.hooks.complete for row in _rows_of(self.nodes))
+
+    @functools.cached_property
+    def shared_by_nobody(self) -> AbstractSet[str]:
+        """The keys in `share` that no step provides, as far as that is known."""
+        rows = [self.nodes, *_rows_of(self.nodes)]
+        nodes = [node for row in rows for node in row]
+        if any(node.after.open for node in nodes):
+            return frozenset()
+        each = {node.body.each for node in nodes if isinstance(node.body, Each)}
+        return {key for key in self.share - each if not any(key in node.after.keys for node in nodes)}
 
     @functools.cached_property
     def steps(self) -> tuple[str, ...]:

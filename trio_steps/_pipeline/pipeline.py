@@ -20,7 +20,7 @@ from trio_steps._core.step import NO_INPUT, InputStep, NoInput, arguments, named
 from .builder.branches import BranchCase, branch
 from .builder.groups import step_of
 from .builder.loops import each_of, repeat_of
-from .builder.options import check_name
+from .builder.options import check_name, check_share
 from .builder.steps import transform
 from .context import as_output
 from .contract.flow import Flow
@@ -94,6 +94,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         on_step_complete: CompleteHook | None = None,
         on_error: ErrorHook | None = None,
         codec: Codec | None = None,
+        strict: bool = False,
     ) -> None: ...
 
     @overload
@@ -107,6 +108,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         on_step_complete: CompleteHook | None = None,
         on_error: ErrorHook | None = None,
         codec: Codec | None = None,
+        strict: bool = False,
     ) -> None: ...
 
     def __init__(
@@ -119,6 +121,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         on_step_complete: CompleteHook | None = None,
         on_error: ErrorHook | None = None,
         codec: Codec | None = None,
+        strict: bool = False,
     ) -> None:
         """Make a pipeline without steps.
 
@@ -135,18 +138,25 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           on_step_complete: sync or async function, called with a `StepCompletion` after each step of each run.
           on_error: sync or async function, called with the full name of the step and the error at each failure.
           codec: how the values in checkpoints are written; by default as JSON that keeps their exact types.
+          strict: whether to refuse what can't be known when the pipeline is built: it needs `inputs`, and each function
+            has to say what it returns.
 
         Raises:
           ConfigError: an argument makes no sense.
         """
-        if isinstance(share, str):
-            raise ConfigError(f"share={share!r}: give the keys in a tuple, share=({share!r},)")
+        flow = Flow.start(inputs)
+        if strict and flow.context.outside:
+            raise ConfigError(
+                f"Pipeline({name!r}, strict=True): say what its input is, inputs=…, a TypedDict or another type that "
+                "declares keys"
+            )
         self._become(
             Program(
                 name="pipeline" if name is None else check_name(name),
                 name_given=name is not None,
-                flow=Flow.start(inputs),
-                share=frozenset(share),
+                flow=flow,
+                share=check_share(share),
+                strict=strict,
                 observers=observers_of(observers),
                 hooks=Hooks().plus(on_step_complete, on_error),
                 codec=codec,
@@ -173,7 +183,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         *functions: Callable[..., Any],
         mode: Literal["all", "settle", "race", "flow"] | None = None,
         concurrency: int | trio.CapacityLimiter | None = None,
-        provides: str | None = None,
+        provides: str | tuple[str, ...] | None = None,
         merge_policy: MergePolicy = "override",
         **options: Unpack[NodeOptions],
     ) -> Pipeline[I_contra, dict[str, Any]]: ...
@@ -185,7 +195,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         *functions: Callable[..., Any],
         mode: Literal["all", "settle", "race", "flow"] | None = None,
         concurrency: int | trio.CapacityLimiter | None = None,
-        provides: str | None = None,
+        provides: str | tuple[str, ...] | None = None,
         merge_policy: MergePolicy = "override",
         **options: Unpack[NodeOptions],
     ) -> Pipeline[I_contra, dict[str, Any]]: ...
@@ -196,7 +206,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         *name_and_functions: Any,
         mode: str | None = None,
         concurrency: int | trio.CapacityLimiter | None = None,
-        provides: str | None = None,
+        provides: str | tuple[str, ...] | None = None,
         merge_policy: MergePolicy = "override",
         **options: Unpack[NodeOptions],
     ) -> Pipeline[I_contra, dict[str, Any]]:
@@ -209,13 +219,15 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           mode: for several functions, what `fork` means by it: ``"all"`` (the default), ``"settle"`` or ``"race"``. Or
             ``"flow"``: as ``"all"``, but each function starts when those have ended that provide the keys it names.
           concurrency: how many of them run at the same time at most, or a limiter.
-          provides: for one function, the key under which to store whatever it returns.
+          provides: for one function, the key under which to store whatever it returns; or the keys of the mapping that
+            it returns, if its annotation can't name them, ``("user", "plan")``.
           merge_policy: what happens to keys that are there already: ``"override"``, ``"error"``, ``"warn"`` or
             ``"skip"``.
           options: `condition`, a function of the context, or a bool: whether to run it at all. `on_error`:
             ``"raise"``, ``"continue"`` (with the next step) or ``"skip-remaining"`` (of this pipeline). `timeout`,
             `total_timeout`, `retry`, `circuit_breaker`, `limiter`: as for `step`; with several functions,
-            `timeout` is the fork's. `log`: whether it is to be seen in logs and summaries.
+            `timeout` is the fork's. `log`: whether it is to be seen in logs and summaries. `share`: keys whose values
+            are handed to its functions as they are, not copied.
 
         Raises:
           ConfigError: it can't work as it is written, or what it needs can't be there.

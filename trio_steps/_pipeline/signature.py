@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping
+import sys
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from types import FunctionType, MappingProxyType, MethodType, NoneType
-from typing import TYPE_CHECKING, Any, Final, cast, final, get_origin
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, final, get_args, get_origin
 
 import attrs
 
@@ -29,18 +31,16 @@ from trio_steps._core.step import FunctionStep, Guarded, Step, close_unawaited
 
 from .contract.annotations import UNKNOWN, awaited, members, resolve, type_name
 from .contract.flow import Need, key_of
-from .contract.records import fields_of, is_typed_dict
+from .contract.records import field_names, fields_of, is_typed_dict
 from .contract.shape import ANYTHING, NOTHING, Key, Shape, Source, alternatives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from trio_steps._core.step import Provides
+
 _NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-
-
-_NO_OUTPUT = (str, bytes, bytearray, int, float, complex, list, tuple, AbstractSet)
-"""What is never a mapping, an attrs instance or a dataclass, for all that is likely."""
 
 
 def _frozen(types: Mapping[str, object]) -> Mapping[str, object]:
@@ -60,8 +60,8 @@ class Signature:
       bound: keys that must not be passed, because the function has an argument of that name already.
       types: what `required` and `optional` are annotated with.
       returns: what it is annotated to return, once that is awaited; None if it says so is ``NoneType``.
-      provides: the key under which a step stores its result.
-      wrapped: names that were read through a decorator.
+      provides: the key under which a step stores its result; or the keys of that, which is a mapping.
+      wrapped: names that were read through a decorator, which may pass them itself.
     """
 
     required: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ class Signature:
     bound: frozenset[str] = frozenset()
     types: Mapping[str, object] = attrs.field(default=MappingProxyType[str, object]({}), converter=_frozen)
     returns: object = UNKNOWN
-    provides: str | None = None
+    provides: Provides = None
     wrapped: frozenset[str] = frozenset()
 
     def takes(self, key: str) -> bool:
@@ -145,7 +145,7 @@ def signature_of(fn: object, step: str) -> Signature:
     )
 
 
-def _provides(fn: object) -> str | None:
+def _provides(fn: object) -> Provides:
     """Return what the outermost step in `fn` that has ``provides=`` has there."""
     while isinstance(fn, (FunctionStep, functools.partial)):
         if isinstance(fn, FunctionStep):
@@ -174,17 +174,25 @@ def _read(fn: Callable[..., Any]) -> _Layer | None:
         return inner and _bound(inner, len(fn.args), fn.keywords)
     if isinstance(fn, MethodType):
         func = fn.__func__
-        inner = _through(func, _own(func, _innermost(func)), 1) if isinstance(func, FunctionType) else _read(func)
+        inner = _through(func, _own(func, func), 1) if isinstance(func, FunctionType) else _read(func)
         layer = inner and _bound(inner, 1, ())
         return layer if layer and _tells(layer) else None
     if isinstance(fn, type):
         return _read_class(fn)
     if isinstance(fn, FunctionType):
-        return _through(fn, _own(fn, _innermost(fn)), 0)
+        return _through(fn, _own(fn, fn), 0)
+    if _is_mock(fn):
+        return _Layer([inspect.Parameter("rest", inspect.Parameter.VAR_KEYWORD)], UNKNOWN)
     call = type(fn).__call__
     if isinstance(call, FunctionType) and not _explicit(fn):
         return _through(fn, _read(MethodType(call, fn)), 0)
     return _through(fn, _own(fn, type(fn)), 0)
+
+
+def _is_mock(fn: object) -> bool:
+    """Tell whether `fn` is a mock, which takes whatever it is given."""
+    base: Any = getattr(sys.modules.get("unittest.mock"), "NonCallableMock", None)
+    return base in type(fn).__mro__
 
 
 def _explicit(fn: object) -> bool:
@@ -199,16 +207,14 @@ def _own(fn: Callable[..., Any], owner: object) -> _Layer | None:
     except (TypeError, ValueError):
         return None
     returns = resolve(own.return_annotation, owner)
+    if inspect.isasyncgenfunction(owner) and returns is UNKNOWN:
+        returns = AsyncIterator
+    elif inspect.isgeneratorfunction(owner) and returns is UNKNOWN:
+        returns = Iterator
     return _Layer(
         [parameter.replace(annotation=resolve(parameter.annotation, owner)) for parameter in own.parameters.values()],
         returns if inspect.iscoroutinefunction(owner) else awaited(returns),
     )
-
-
-def _innermost(fn: FunctionType) -> object:
-    """Return the function whose annotations `fn` has: ``functools.wraps`` copies them."""
-    owner = inspect.unwrap(fn) if _wrapped(fn) is not None else fn
-    return owner if isinstance(owner, FunctionType) else fn
 
 
 def _wrapped(fn: Callable[..., Any]) -> object:
@@ -237,12 +243,14 @@ def _tells(layer: _Layer) -> bool:
 def _through(fn: Callable[..., Any], own: _Layer | None, bound: int) -> _Layer | None:
     """Return what `fn` takes, which may be a decorator's: `own` is what it says itself.
 
-    ``functools.wraps`` is a claim, and only the wrapper knows what it does. One that takes just ``*args,
-    **kwargs`` (and ``self``, which is among the `bound` arguments) passes on what it gets. One that has
-    parameters of its own is different from what it wraps, and may well pass some arguments itself: what it
-    wraps names is given if it is there, and not asked for.
+    ``functools.wraps`` is a claim, and only the wrapper knows what it does. It may pass arguments itself, convert
+    those that it gets, and return something else. So what it wraps names is given if it is there, and not asked for
+    (one that takes just ``*args, **kwargs``, and ``self``, which is among the `bound` arguments, is likely to pass on
+    what it gets: that counts in a strict pipeline). Types count only if they are the wrapper's own.
     """
     wrapped = _wrapped(fn)
+    if callable(wrapped) and not _explicit(fn) and own is not None and _has_types_of(fn, wrapped):
+        own = _untyped(own)
     if callable(wrapped) and not _explicit(fn) and (own is None or _has(own, inspect.Parameter.VAR_KEYWORD)):
         inner = _read(wrapped)
         if inner is not None:
@@ -250,13 +258,24 @@ def _through(fn: Callable[..., Any], own: _Layer | None, bound: int) -> _Layer |
     return own if own is not None and _tells(own) else None
 
 
+def _has_types_of(fn: object, wrapped: object) -> bool:
+    """Tell whether the annotations of `fn` are those of what it wraps, which ``functools.wraps`` puts there."""
+    name = "__annotate__" if sys.version_info >= (3, 14) else "__annotations__"
+    return getattr(fn, name, None) is getattr(wrapped, name, None)
+
+
+def _untyped(layer: _Layer) -> _Layer:
+    return attrs.evolve(layer, parameters=[p.replace(annotation=UNKNOWN) for p in layer.parameters], returns=UNKNOWN)
+
+
 def _mixed(own: _Layer | None, inner: _Layer, bound: int) -> _Layer:
     named = [] if own is None else [p for p in own.parameters if p.kind in (*_NAMED, p.POSITIONAL_ONLY)]
     if own is None or len(named) <= bound:
-        return attrs.evolve(inner, wrapped=frozenset(p.name for p in inner.parameters))
+        returns = UNKNOWN if own is None else own.returns
+        return attrs.evolve(_untyped(inner), returns=returns, wrapped=frozenset(p.name for p in inner.parameters))
     names = {p.name for p in named}
     optional = [
-        p.replace(kind=p.KEYWORD_ONLY, default=None)
+        p.replace(kind=p.KEYWORD_ONLY, default=None, annotation=UNKNOWN)
         for p in inner.parameters
         if p.kind in _NAMED and p.name not in names
     ]
@@ -299,19 +318,21 @@ def needs_of(signature: Signature, step: str) -> tuple[Need, ...]:
     )
 
 
-def provided_by(signature: Signature, step: str, provides: str | None = None, *, transform: bool = False) -> Shape:
+def provided_by(signature: Signature, step: str, provides: Provides = None, *, transform: bool = False) -> Shape:
     """Return what a function of `step` provides by what it returns.
 
     Args:
       signature: the function.
       step: the full name of the step.
-      provides: the key under which the result is stored; by default what the signature says.
+      provides: the key under which the result is stored, or the keys of that; by default what the signature says.
       transform: the function must return a mapping; None is no mapping.
 
     Raises:
       ConfigError: what it is annotated to return can't be the output of a step.
     """
     name = signature.provides if provides is None else provides
+    if isinstance(name, tuple):
+        return Shape({key: Key(_value_type(signature.returns), (Source(step),)) for key in name})
     if name is not None:
         return Shape({name: Key(signature.returns, (Source(step),))})
     outputs: list[tuple[Shape, str]] = []
@@ -333,17 +354,41 @@ def provided_by(signature: Signature, step: str, provides: str | None = None, *,
     )
 
 
+def _value_type(returns: object) -> object:
+    """Return the type of the values of a mapping."""
+    origin, args = get_origin(returns), get_args(returns)
+    is_mapping = isinstance(origin, type) and issubclass(origin, Mapping)
+    return args[1] if is_mapping and len(args) == 2 else UNKNOWN
+
+
 def _output(kind: object, step: str, transform: bool) -> Shape | None:
     """Return what a result of this type provides, or None if that can be no output."""
     if kind is NoneType:
         return None if transform else NOTHING
+    if get_origin(kind) is Literal:
+        return None  # of None, of which it would be one, there is another way to say so
     fields = fields_of(kind)
-    cls: object = get_origin(kind) or kind
+    cls: Any = get_origin(kind) or kind
     is_mapping = isinstance(cls, type) and issubclass(cls, Mapping)
     if fields is not None and (not is_mapping or is_typed_dict(kind)):
-        return Shape(
-            {name: key_of(field.type, field.required, step, "it returns it") for name, field in fields.items()}
-        )
-    if isinstance(cls, type) and issubclass(cls, _NO_OUTPUT) and not is_mapping and fields is None:
-        return None
-    return ANYTHING
+        keys = {name: key_of(field.type, field.required, step, "it returns it") for name, field in fields.items()}
+        return Shape(keys)
+    return ANYTHING if fields is not None or not isinstance(cls, type) or _may_have_keys(cls) else None
+
+
+_NO_OUTPUTS: Final = (Iterator, AsyncIterable, Sequence, AbstractSet)
+"""Abstract classes of what is never a mapping too, nor has fields, for all that is likely."""
+
+
+def _may_have_keys(cls: Any) -> bool:
+    """Tell whether an instance of `cls` can be a mapping, or one of a class with fields that derives from it."""
+    if cls is object or Any in cls.__mro__ or getattr(cls, "_is_protocol", False):
+        return True
+    # that no class with fields derives from it does not mean that none will; but who returns one would say so
+    subclasses: list[Any] = type.__subclasses__(cls)
+    with suppress(Exception):  # a metaclass can make of issubclass what it likes
+        if issubclass(cls, _NO_OUTPUTS) and not issubclass(cls, Mapping):
+            return False
+        if issubclass(cls, Mapping) or inspect.isabstract(cls):
+            return True
+    return any(field_names(sub) is not None or _may_have_keys(sub) for sub in subclasses)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import trio
 
+    from trio_steps._core.step import Provides
     from trio_steps._pipeline.context import MergePolicy
     from trio_steps._pipeline.definition import Program
 
@@ -35,7 +36,7 @@ def step_of(
     *,
     mode: str | None,
     concurrency: int | trio.CapacityLimiter | None,
-    provides: str | None,
+    provides: Provides,
     merge_policy: MergePolicy,
     options: NodeOptions,
 ) -> Program:
@@ -65,6 +66,8 @@ def _parallel(
         raise ConfigError(f'step {new.full!r}: mode={mode!r}: use "all", "settle", "race" or "flow"')
     ids = _ids(functions)
     parts = [part_of(function, f"{new.full}/{id}", new.share) for id, function in zip(ids, functions)]  # noqa: B905
+    for id, part in zip(ids, parts):  # noqa: B905 - as long as each other
+        new.check_known(f"{new.full}/{id}", part.provided)
     edges: tuple[Mapping[str, int], ...] = ()
     if mode == "flow":
         edges = edges_of(new, ids, parts)

@@ -62,7 +62,16 @@ def _built(new: NewStep, then: Any, inside: str, what: str, start: Start) -> Pro
     if not callable(then):
         raise ConfigError(f"{what} is {then!r}; give a pipeline, or a function of one, lambda p: p.step(…)")
     name = inside.rpartition("/")[2]
-    empty = start(Program(name=name, name_given=True, flow=new.flow.nested(), share=new.share, prefix=f"{inside}/"))
+    empty = start(
+        Program(
+            name=name,
+            name_given=True,
+            flow=new.flow.nested(),
+            share=new.share,
+            strict=new.program.strict,
+            prefix=f"{inside}/",
+        )
+    )
     try:
         result: object = then(empty)
     except ConfigError as error:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         circuit_breaker: CircuitBreaker | None
         rate: RateLimit | None
         log: bool
+        share: Collection[str]
 
 
 _MERGE_POLICIES = ("override", "error", "warn", "skip")
@@ -105,6 +106,7 @@ class Settings:
     on_error: OnError
     policies: Policies
     log: bool
+    share: frozenset[str]
 
 
 def settings(
@@ -120,6 +122,7 @@ def settings(
     circuit_breaker: CircuitBreaker | None = None,
     rate: RateLimit | None = None,
     log: bool = True,
+    share: Collection[str] = (),
     **unknown: object,
 ) -> Settings:
     """Check what every kind of step takes.
@@ -146,12 +149,25 @@ def settings(
     )
     if retry is not None:
         policies = attrs.evolve(policies, retry=attrs.evolve(retry, on=functools.partial(_worth_retrying, retry)))
-    return Settings(condition=None if condition is True else condition, on_error=on_error, policies=policies, log=log)
+    return Settings(
+        condition=None if condition is True else condition,
+        on_error=on_error,
+        policies=policies,
+        log=log,
+        share=check_share(share, f"step {step!r}: "),
+    )
 
 
 def _worth_retrying(retry: Retry, error: Exception) -> bool:
     """Tell whether another attempt may help: a key that is not there will not be there then."""
     return not any(isinstance(leaf, StepInputError) for leaf in leaves(error)) and retry.wants(error)
+
+
+def check_share(share: Collection[str], where: str = "") -> frozenset[str]:
+    """Return the keys in `share`."""
+    if isinstance(share, str):
+        raise ConfigError(f"{where}share={share!r}: give the keys in a tuple, share=({share!r},)")
+    return frozenset(share)
 
 
 def check_policy(step: str, policy: MergePolicy) -> MergePolicy:

@@ -7,17 +7,18 @@ it.
 from __future__ import annotations
 
 import functools
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, cast, final
 
 import attrs
 
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.policies import Policies
-from trio_steps._core.step import FunctionStep
+from trio_steps._core.step import FunctionStep, check_provides
 from trio_steps._fork.plan import plan
 from trio_steps._pipeline.call import Function
-from trio_steps._pipeline.contract.flow import ADMITTED, CONDITION, SUCCEEDS
-from trio_steps._pipeline.definition import Node, sharing
+from trio_steps._pipeline.contract.flow import ADMITTED, CONDITION, SUCCEEDS, among
+from trio_steps._pipeline.definition import Node, sharing, takes
 from trio_steps._pipeline.entry import program_of
 from trio_steps._pipeline.signature import needs_of, provided_by
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     import trio
 
+    from trio_steps._core.step import Provides
     from trio_steps._fork.plan import Plan
     from trio_steps._pipeline.context import MergePolicy
     from trio_steps._pipeline.contract.flow import Flow, Need
@@ -77,10 +79,10 @@ class NewStep:
         self.program: Program = program
         self.name: str = name_for(program, name, functions)
         self.full: str = program.prefix + self.name
-        self.share: AbstractSet[str] = program.share
         self.flow: Flow = program.flow
         self.merge_policy: MergePolicy = check_policy(self.full, merge_policy)
         self._settings = settings(self.full, **options)
+        self.share: AbstractSet[str] = program.share | self._settings.share
         self._policies = self._settings.policies
         self._condition: Function | bool | None = None
         condition = self._settings.condition
@@ -101,7 +103,7 @@ class NewStep:
         Raises:
           ConfigError: it can't be there.
         """
-        self.flow = self.flow.require(needs)
+        self.flow = self.flow.require(needs, strict=self.program.strict)
 
     def fork(self, mode: object, concurrency: int | trio.CapacityLimiter | None) -> Plan:
         """Return the plan, without paths, of the fork that the step is; that has the timeout then."""
@@ -125,6 +127,7 @@ class NewStep:
           transforms: what it provides replaces the context.
         """
         program, asked, policies = self.program, self._settings, self._policies
+        self.check_known(self.full, provided)
         breaker = policies.circuit_breaker
         reasons = [
             reason
@@ -152,7 +155,26 @@ class NewStep:
             before=program.flow.context,
             after=flow.context,
         )
+        self._check_share(node, provided)
         return attrs.evolve(program, flow=flow, nodes=(*program.nodes, node), done=None)
+
+    def check_known(self, name: str, provided: Shape) -> None:
+        """Refuse, in a strict pipeline, that it is not known what the step or member `name` provides."""
+        if self.program.strict and provided.open:
+            raise ConfigError(
+                f"step {name!r}: what it returns is not known, and the pipeline is strict: annotate it to return a "
+                'TypedDict, another class with fields, or None; or say which keys, provides=("user", "plan")'
+            )
+
+    def _check_share(self, node: Node, provided: Shape) -> None:
+        for key in sorted(self._settings.share):
+            what = f"step {self.full!r}: share={tuple(sorted(self._settings.share))!r}"
+            if not (key in node.before.keys or node.before.anything or key in provided.keys or provided.open):
+                raise ConfigError(f"{what}: nothing provides {key!r}{among(key, node.before)}")
+            if not (takes((node,), key) or key in provided.keys):
+                close = get_close_matches(key, [need for need in node.before.keys if takes((node,), need)], 1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise ConfigError(f"{what}: it has no function that takes {key!r}{hint}")
 
 
 # What it runs
@@ -170,7 +192,12 @@ class Part:
 
 
 def part_of(
-    fn: object, name: str, share: AbstractSet[str], provides: str | None = None, *, transform: bool = False
+    fn: object,
+    name: str,
+    share: AbstractSet[str],
+    provides: Provides = None,
+    *,
+    transform: bool = False,
 ) -> Part:
     """Return what there is to know about `fn`, which the step (or member) `name` runs."""
     inner = program_of(fn)
@@ -179,8 +206,8 @@ def part_of(
             raise ConfigError(f"step {name!r}: provides={provides!r} is for a function, and this is a pipeline")
         needs = tuple(need.within(name) for need in inner.flow.needs)
         return Part(sharing(inner.row, share), needs, inner.flow.output.within(name))
-    if provides is not None and (not isinstance(provides, str) or not provides):
-        raise ConfigError(f"step {name!r}: provides={provides!r}: give the key, a string that is not empty")
+    if provides is not None:
+        check_provides(provides, f"step {name!r}: ")
     function = function_of(fn, name, share)
     signature = function.signature
     if provides is not None:

@@ -12,7 +12,7 @@ import collections
 import inspect
 from collections import abc
 from contextlib import suppress
-from typing import Any, Literal, NewType, TypeVar, cast, get_args, get_origin
+from typing import IO, Any, Literal, NewType, TypeVar, cast, get_args, get_origin
 
 from .annotations import UNKNOWN, members, supertype
 from .records import fields_of, is_typed_dict
@@ -106,8 +106,8 @@ def _parts(kind: object) -> tuple[type | None, tuple[Any, ...]]:
     """Return the class that `kind` is made of, None if there is none or it says too little, and its arguments."""
     origin = get_origin(kind)
     cls = kind if origin is None else origin
-    # Since Python 3.11 a class can inherit from Any, to say that nobody knows what it inherits.
-    if not isinstance(cls, type) or getattr(cls, "_is_protocol", False) or Any in cls.__mro__:
+    # A class can inherit from Any, to say that nobody knows what it inherits; no file inherits from IO.
+    if not isinstance(cls, type) or getattr(cls, "_is_protocol", False) or Any in cls.__mro__ or IO in cls.__mro__:
         return None, ()
     return cls, get_args(kind)
 

@@ -37,7 +37,10 @@ WINS: Final = "it wins"
 @final
 @attrs.frozen
 class Need:
-    """A key that `step` is called with; ``""`` is a pipeline that declares it as its input."""
+    """A key that `step` is called with; ``""`` is a pipeline that declares it as its input.
+
+    What is `wrapped` is not asked for: a decorator may pass it.
+    """
 
     key: str
     step: str
@@ -120,14 +123,18 @@ class Flow:
         """Return the flow of a pipeline that is built inside this one and sees what this one sees."""
         return Flow(self.context, around=self.context)
 
-    def require(self, needs: Iterable[Need]) -> Flow:
+    def require(self, needs: Iterable[Need], *, strict: bool = False) -> Flow:
         """Return the flow of a pipeline in which something is called that has `needs`.
+
+        Args:
+          needs: what it is called with.
+          strict: whether what a decorator may pass is needed too.
 
         Raises:
           ConfigError: one of them can't be met.
         """
         needs = tuple(needs)
-        outer = [need for need in needs if _is_from_outside(self.context, need)]
+        outer = [need for need in needs if _is_from_outside(self.context, need, strict)]
         around = self.around
         taken = [] if around is None else [need for need in needs if self._is_from(around, need)]
         known: dict[tuple[str, str], list[Need]] = {}  # a type may have no hash
@@ -230,7 +237,7 @@ class Flow:
             what = f"outputs({type_name(done)}): the result"
             if key is None:
                 if field.required and not result.anything:
-                    raise ConfigError(f"{what} has no {name!r}{_among(name, result)}")
+                    raise ConfigError(f"{what} has no {name!r}{among(name, result)}")
             elif field.required and not key.definite and not result.anything:
                 raise ConfigError(
                     f"{what} may have no {name!r}: {_whence(key)}; declare it NotRequired, or provide it always"
@@ -307,26 +314,27 @@ def _collected(collection: object, returns: Any, step: str, into: str, settle: b
     return Shape({into: Key(union(kinds), (Source(step),))})
 
 
-def _is_from_outside(context: Shape, need: Need) -> bool:
+def _is_from_outside(context: Shape, need: Need, strict: bool) -> bool:
     """Check `need` against `context`, and tell whether it is the input that has to meet it."""
     key = context.keys.get(need.key)
+    required = need.required and (strict or not need.wrapped)
     if key is None:
         if context.open:
             return False
         if context.outside:
             return True
-        if need.required:
+        if required:
             hint = (
-                f"; if the function has {need.key!r} from a decorator, the decorator has to tell which parameters "
-                "are left: it has just *args, **kwargs"
+                f"; if a decorator passes {need.key!r}, it has to tell which parameters are left, for the pipeline is "
+                "strict: it has just *args, **kwargs"
             )
             whole = f"; the whole context goes to a positional-only parameter: lambda {need.key}, /: …"
             raise ConfigError(
-                f"step {need.step!r} needs {need.key!r}, which nothing provides{_among(need.key, context)}"
+                f"step {need.step!r} needs {need.key!r}, which nothing provides{among(need.key, context)}"
                 + (hint if need.wrapped else whole if need.key in WHOLE else "")
             )
         return False
-    if need.required and not key.definite and not context.anything:
+    if required and not key.definite and not context.anything:
         raise ConfigError(
             f"step {need.step!r} needs {need.key!r}, but {_whence(key)}; "
             f"give the parameter a default if it can do without: {need.key}=None"
@@ -343,6 +351,7 @@ def _whence(key: Key) -> str:
     return ", and ".join(map(str, key.sources))
 
 
-def _among(key: str, context: Shape) -> str:
+def among(key: str, context: Shape) -> str:
+    """Return what there is in `context`, for a message about `key`, which there is not."""
     close = difflib.get_close_matches(key, context.keys, 1)
     return (f"; did you mean {close[0]!r}?" if close else ".") + f" There is {context}"

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 import trio
 
-from trio_steps._core.errors import CircuitOpenError, LoopLimitError, StepOutputError, name_step
+from trio_steps._core.errors import CircuitOpenError, ConfigError, LoopLimitError, StepOutputError, name_step
 from trio_steps._core.events import KeyOverridden, StepCancelled, StepSkipped, StepStarted, quietly
 from trio_steps._core.observers import Observers, logger
 from trio_steps._core.policies import in_time
@@ -109,6 +109,7 @@ def as_input(inputs: object, program: Program, *, copy: bool = True) -> dict[str
     Raises:
       TypeError: it is no mapping, and nothing that has fields.
       StepInputError: it lacks a key that the pipeline declares.
+      ConfigError: a key that is not to be copied is nowhere.
     """
     try:
         if not copy and type_of(inputs) is dict and _has_names(cast("dict[object, object]", inputs)):
@@ -120,7 +121,13 @@ def as_input(inputs: object, program: Program, *, copy: bool = True) -> dict[str
             f"pipeline {program.name!r} takes a mapping with str keys, or an attrs or dataclass instance, "
             f"not {described(inputs)}"
         ) from error
-    return given if program.inputs is None else program.inputs.complete(given, program.name)
+    given = given if program.inputs is None else program.inputs.complete(given, program.name)
+    if program.share:
+        for key in program.shared_by_nobody - given.keys():
+            raise ConfigError(
+                f"pipeline {program.name!r}: share=… has {key!r}, which neither the input has nor a step provides"
+            )
+    return given
 
 
 def _tell_stopped(observe: Observers, scope: Scope, start: float) -> None:
