@@ -20,6 +20,7 @@ from trio_steps._core.errors import ConfigError
 from trio_steps._values.copying import copy_value
 
 from .call import Function
+from .contract.layered import Layered
 from .contract.records import arguments_of, is_typed_dict
 
 if TYPE_CHECKING:
@@ -195,10 +196,11 @@ class Node:
 
 def _rows_of(nodes: Nodes) -> Iterator[Nodes]:
     """Yield all rows inside `nodes`."""
-    for node in nodes:
-        for _, row in node.inner():
-            yield row
-            yield from _rows_of(row)
+    ahead = [nodes]
+    while ahead:
+        inner = [row for node in ahead.pop() for _, row in node.inner()]
+        yield from inner
+        ahead += inner
 
 
 def sharing(nodes: Nodes, keys: AbstractSet[str]) -> Nodes:
@@ -235,46 +237,60 @@ def _sharing(node: Node, keys: AbstractSet[str]) -> Node:
 
 def takes(nodes: Nodes, key: str) -> bool:
     """Tell whether something in `nodes` can be given `key` of the context."""
-    for node in nodes:
-        body = node.body
-        functions: list[object] = [node.condition, body]
-        if isinstance(body, Group):
-            functions += body.members
-        elif isinstance(body, Branch):
-            functions += [case.condition for case in body.cases]
-        elif isinstance(body, Each):
-            if body.over == key:
-                return True
-            if body.nodes is None:
-                functions.append(body.function)
-        elif isinstance(body, Repeat):
-            functions.append(body.until)
-        signatures = [function.signature for function in functions if isinstance(function, Function)]
-        if any(signature.takes(key) or signature.whole for signature in signatures):
-            return True
-        if any(takes(row, key) for _, row in node.inner()):
-            return True
-    return False
+    return any(_takes(node, key) for row in (nodes, *_rows_of(nodes)) for node in row)
 
 
-def names_of(nodes: Nodes, prefix: str = "") -> Iterator[str]:
+def _takes(node: Node, key: str) -> bool:
+    body = node.body
+    functions: list[object] = [node.condition, body]
+    if isinstance(body, Group):
+        functions += body.members
+    elif isinstance(body, Branch):
+        functions += [case.condition for case in body.cases]
+    elif isinstance(body, Each):
+        if body.over == key:
+            return True
+        if body.nodes is None:
+            functions.append(body.function)
+    elif isinstance(body, Repeat):
+        functions.append(body.until)
+    signatures = [function.signature for function in functions if isinstance(function, Function)]
+    return any(signature.takes(key) or signature.whole for signature in signatures)
+
+
+def names_of(nodes: Nodes) -> Iterator[str]:
     """Yield the full names of all steps, each before those inside it."""
-    for node in nodes:
-        name = prefix + node.id
-        yield name
-        if isinstance(node.body, Group):
-            rows = dict(zip(node.body.ids, node.body.members))  # noqa: B905 - as long as each other
-            for id, member in rows.items():
-                yield f"{name}/{id}"
-                if isinstance(member, tuple):
-                    yield from names_of(member, f"{name}/{id}/")
-        else:
-            for infix, row in node.inner():
-                yield from names_of(row, name + infix)
+    ahead: list[str | tuple[Nodes, str]] = [(nodes, "")]  # no recursion: pipelines may be nested a thousand deep
+    while ahead:
+        item = ahead.pop()
+        if isinstance(item, str):
+            yield item
+            continue
+        row, prefix = item
+        items: list[str | tuple[Nodes, str]] = []
+        for node in row:
+            name = prefix + node.id
+            items.append(name)
+            if isinstance(node.body, Group):
+                for id, member in zip(node.body.ids, node.body.members):  # noqa: B905 - as long as each other
+                    items.append(f"{name}/{id}")
+                    if isinstance(member, tuple):
+                        items.append((member, f"{name}/{id}/"))
+            else:
+                items += [(inner, name + infix) for infix, inner in node.inner()]
+        ahead += reversed(items)
 
 
-def find(nodes: Nodes, name: str, prefix: str = "") -> Node | None:
+def find(nodes: Nodes, name: str) -> Node | None:
     """Return the node with the full name `name`, or of which it is a member; or None."""
+    found: Node | tuple[Nodes, str] | None = (nodes, "")
+    while isinstance(found, tuple):
+        found = _look(*found, name)
+    return found
+
+
+def _look(nodes: Nodes, prefix: str, name: str) -> Node | tuple[Nodes, str] | None:
+    """Return what `find` is to return; or the row to go on in, and what full names begin with there."""
     for node in nodes:
         own = prefix + node.id
         if own == name:
@@ -290,41 +306,51 @@ def find(nodes: Nodes, name: str, prefix: str = "") -> Node | None:
                 numbered = isinstance(node.body, Each) or (id.isdecimal() and f"{own}/{id}" != name)
                 inside = f"{own}/{id}/" if numbered else inside
             if name.startswith(inside):
-                return find(row, name, inside)
+                return row, inside
     return None
 
 
 def lines_of(nodes: Nodes, indent: str) -> list[str]:
     """Return the steps as the lines of an indented tree."""
     lines: list[str] = []
-    for node in nodes:
-        body = node.body
-        what = ""
-        if isinstance(body, Group):
-            what = f" ({body.mode})"
-        elif isinstance(body, Each):
-            what = f" (for each {body.each} of {body.over})"
-        elif isinstance(body, Repeat):
-            what = f" (repeat, {body.at_most} times at most)"
-        elif node.transforms:
-            what = " (transform)"
-        lines.append(f"{indent}{node.id}{what}")
-        deeper = indent + "  "
-        if isinstance(body, Group):
-            for index, (id, member) in enumerate(zip(body.ids, body.members)):  # noqa: B905 - as long as each other
-                after = [body.ids[other] for other in body.before(index)]
-                lines.append(f"{deeper}{id}" + (f" (after {', '.join(after)})" if after else ""))
-                if isinstance(member, tuple):
-                    lines += lines_of(member, deeper + "  ")
-        elif isinstance(body, Branch):
-            for case in body.cases:
-                lines.append(f"{deeper}{case.id}{'?' if case.condition is not None else ''}")
-                lines += lines_of(case.nodes, deeper + "  ")
-        elif isinstance(body, tuple):
-            lines += lines_of(body, deeper)
-        elif isinstance(body, (Each, Repeat)):
-            lines += lines_of(body.nodes or (), deeper)
+    ahead: list[str | tuple[Nodes, str]] = [(nodes, indent)]
+    while ahead:
+        item = ahead.pop()
+        if isinstance(item, str):
+            lines.append(item)
+        else:
+            row, indent = item
+            ahead += reversed([part for node in row for part in _lines_of(node, indent)])
     return lines
+
+
+def _lines_of(node: Node, indent: str) -> Iterator[str | tuple[Nodes, str]]:
+    """Yield the lines of a step, and the rows inside it with their indents."""
+    body = node.body
+    what = ""
+    if isinstance(body, Group):
+        what = f" ({body.mode})"
+    elif isinstance(body, Each):
+        what = f" (for each {body.each} of {body.over})"
+    elif isinstance(body, Repeat):
+        what = f" (repeat, {body.at_most} times at most)"
+    elif node.transforms:
+        what = " (transform)"
+    yield f"{indent}{node.id}{what}"
+    deeper = indent + "  "
+    if isinstance(body, Group):
+        for index, (id, member) in enumerate(zip(body.ids, body.members)):  # noqa: B905 - as long as each other
+            after = [body.ids[other] for other in body.before(index)]
+            yield f"{deeper}{id}" + (f" (after {', '.join(after)})" if after else "")
+            if isinstance(member, tuple):
+                yield member, deeper + "  "
+    elif isinstance(body, Branch):
+        for case in body.cases:
+            yield f"{deeper}{case.id}{'?' if case.condition is not None else ''}"
+            yield case.nodes, deeper + "  "
+    else:
+        for _, row in node.inner():
+            yield row, deeper
 
 
 @final
@@ -387,6 +413,7 @@ class Program:
       name_given: whether that was given by hand.
       flow: what is known after its last node.
       nodes: its steps.
+      names: what they are called, and up to which number there are others that were to be called so.
       share: the keys that are not copied.
       observers: those of every run.
       hooks: those of every run.
@@ -401,6 +428,7 @@ class Program:
     name_given: bool
     flow: Flow
     nodes: Nodes = ()
+    names: Layered[int] = attrs.field(factory=Layered[int])
     share: AbstractSet[str] = frozenset()
     observers: tuple[Observer, ...] = ()
     hooks: Hooks = attrs.field(factory=Hooks)

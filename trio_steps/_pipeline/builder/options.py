@@ -14,7 +14,7 @@ from trio_steps._core.step import describe
 from trio_steps._pipeline.entry import program_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     import trio
     from typing_extensions import TypedDict
@@ -71,17 +71,23 @@ def numbered(base: str, taken: Collection[str]) -> str:
     return name
 
 
-def name_for(program: Program, given: str | None, functions: tuple[Any, ...]) -> str:
-    """Return what a new step of `program` is called that runs `functions`."""
-    taken = {node.id for node in program.nodes}
+def name_for(program: Program, given: str | None, functions: tuple[Any, ...]) -> tuple[str, Mapping[str, int]]:
+    """Return what a new step of `program` is called that runs `functions`, and what `Program.names` is to have then."""
+    names = program.names
     if given is not None:
-        if check_name(given) in taken:
+        if check_name(given) in names:
             raise ConfigError(
                 f"step {program.prefix + given!r}: the pipeline has a step of that name already; give it another"
             )
-        return given
+        return given, {given: 1}
     own = own_name(functions[0])[0] if len(functions) == 1 else None
-    return numbered(f"step-{len(taken) + 1}" if own is None else own, taken)
+    base = f"step-{len(program.nodes) + 1}" if own is None else own
+    if base not in names:
+        return base, {base: 1}
+    number = names[base] + 1  # nobody looks through a thousand names for the next one
+    while f"{base}#{number}" in names:
+        number += 1
+    return f"{base}#{number}", {base: number, f"{base}#{number}": 1}
 
 
 def own_name(function: object) -> tuple[str | None, bool]:

@@ -54,7 +54,18 @@ class NewStep:
       flow: what is known where its functions are called; grows by what they need.
     """
 
-    __slots__ = ("_condition", "_policies", "_settings", "flow", "full", "merge_policy", "name", "program", "share")
+    __slots__ = (
+        "_condition",
+        "_names",
+        "_policies",
+        "_settings",
+        "flow",
+        "full",
+        "merge_policy",
+        "name",
+        "program",
+        "share",
+    )
 
     def __init__(
         self,
@@ -77,7 +88,8 @@ class NewStep:
           ConfigError: a step can't be called so, an option can't work, or its condition needs what can't be there.
         """
         self.program: Program = program
-        self.name: str = name_for(program, name, functions)
+        self.name: str
+        self.name, self._names = name_for(program, name, functions)
         self.full: str = program.prefix + self.name
         self.flow: Flow = program.flow
         self.merge_policy: MergePolicy = check_policy(self.full, merge_policy)
@@ -156,7 +168,8 @@ class NewStep:
             after=flow.context,
         )
         self._check_share(node, provided)
-        return attrs.evolve(program, flow=flow, nodes=(*program.nodes, node), done=None)
+        names = program.names.plus(self._names)
+        return attrs.evolve(program, flow=flow, nodes=(*program.nodes, node), names=names, done=None)
 
     def check_known(self, name: str, provided: Shape) -> None:
         """Refuse, in a strict pipeline, that it is not known what the step or member `name` provides."""
@@ -205,7 +218,14 @@ def part_of(
         if provides is not None:
             raise ConfigError(f"step {name!r}: provides={provides!r} is for a function, and this is a pipeline")
         needs = tuple(need.within(name) for need in inner.flow.needs)
-        return Part(sharing(inner.row, share), needs, inner.flow.output.within(name))
+        try:
+            nodes = sharing(inner.row, share)
+        except RecursionError:
+            raise ConfigError(
+                f"step {name!r}: its pipelines are nested too deep for share={tuple(sorted(share))!r} to reach the "
+                "innermost; say it there"
+            ) from None
+        return Part(nodes, needs, inner.flow.output.within(name))
     if provides is not None:
         check_provides(provides, f"step {name!r}: ")
     function = function_of(fn, name, share)

@@ -12,7 +12,7 @@ running of conditions.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, final, get_origin
 
 import attrs
@@ -137,18 +137,22 @@ class Flow:
         outer = [need for need in needs if _is_from_outside(self.context, need, strict)]
         around = self.around
         taken = [] if around is None else [need for need in needs if self._is_from(around, need)]
-        known: dict[tuple[str, str], list[Need]] = {}  # a type may have no hash
-        for need in self.needs if outer else ():
-            known.setdefault((need.key, need.step), []).append(need)
         new: list[Need] = []
         for need in outer:
-            alike = known.setdefault((need.key, need.step), [])
-            if need not in alike:
-                alike.append(need)
+            if need not in new and need not in self._needs_of(need.step):
                 new.append(need)
         if not new and not taken:
             return self
         return attrs.evolve(self, needs=(*self.needs, *new), taken=(*self.taken, *taken))
+
+    def _needs_of(self, step: str) -> Iterator[Need]:
+        """Yield what the step, which is the newest, is known to need."""
+        inside = step + "/"
+        for need in reversed(self.needs):
+            if need.step == step:
+                yield need
+            elif not need.step.startswith(inside):
+                return
 
     def _is_from(self, around: Shape, need: Need) -> bool:
         key = around.keys.get(need.key)

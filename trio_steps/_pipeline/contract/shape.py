@@ -5,15 +5,15 @@ Immutable values and a few pure operators on them; `_contract` says which constr
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, final
 
 import attrs
 
 from .annotations import UNKNOWN, type_name, union
+from .layered import Layered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from trio_steps._pipeline.context import MergePolicy
 
@@ -68,8 +68,16 @@ class Key:
         return attrs.evolve(self, type=UNKNOWN)
 
 
-def _frozen(keys: Mapping[str, Key]) -> Mapping[str, Key]:
-    return MappingProxyType(dict(keys))
+def _layered(keys: Mapping[str, Key]) -> Layered[Key]:
+    return keys if isinstance(keys, Layered) else Layered(keys)
+
+
+def _untyped(key: Key) -> Key:
+    return key.untyped()
+
+
+def _untyped_if_maybe(key: Key) -> Key:
+    return key if key.definite else key.untyped()
 
 
 @final
@@ -83,7 +91,7 @@ class Shape:
       outside: the input may have any other key too.
     """
 
-    keys: Mapping[str, Key] = attrs.field(default=MappingProxyType[str, Key]({}), converter=_frozen)
+    keys: Layered[Key] = attrs.field(factory=Layered[Key], converter=_layered)
     open: bool = False
     outside: bool = False
 
@@ -128,8 +136,8 @@ NOTHING: Final = Shape()
 ANYTHING: Final = Shape(open=True)
 
 
-def merge(shapes: Iterable[Shape], policy: MergePolicy = "override", *, at_once: bool = False) -> Shape:
-    """Return what is known when `shapes` have been merged one after the other; linear in their keys.
+def merge(shapes: Sequence[Shape], policy: MergePolicy = "override", *, at_once: bool = False) -> Shape:
+    """Return what is known when `shapes` have been merged one after the other; linear in the keys of all but the first.
 
     The rule is that of the context: the later one wins, with ``"skip"`` the earlier one. What is open may
     have had, or may have brought, any key; then of a key that both may have provided the type is unknown.
@@ -137,22 +145,25 @@ def merge(shapes: Iterable[Shape], policy: MergePolicy = "override", *, at_once:
     The outputs of a parallel step are merged `at_once`: a nested pipeline that leaves a key as it was before the
     step does not win over a sibling that changes it, so a key that two of them provide has either type.
     """
-    keys: dict[str, Key] = {}
-    unknown = outside = False
-    for shape in shapes:
+    if not shapes:
+        return NOTHING
+    first, *others = shapes
+    keys, unknown, outside = first.keys, first.open, first.outside
+    for shape in others:
         if shape.anything:
-            replaces = policy in ("override", "warn")
-            keys = {name: key.untyped() if replaces or not key.definite else key for name, key in keys.items()}
+            keys = keys.each(_untyped if policy in ("override", "warn") else _untyped_if_maybe)
+        changes: dict[str, Key] = {}
         for name, new in shape.keys.items():
             old = keys.get(name)
             if old is None:
                 wins = new.definite and policy != "skip"
-                keys[name] = new if wins or not (unknown or outside) else new.untyped()
+                changes[name] = new if wins or not (unknown or outside) else new.untyped()
                 continue
-            first, second = (old, new) if policy == "skip" else (new, old)
-            if at_once or not first.definite:
-                first = first.or_else(second, first.definite or second.definite)
-            keys[name] = first
+            winner, loser = (old, new) if policy == "skip" else (new, old)
+            if at_once or not winner.definite:
+                winner = winner.or_else(loser, winner.definite or loser.definite)
+            changes[name] = winner
+        keys = keys.plus(changes)
         unknown = unknown or shape.open
         outside = outside or shape.outside
     return Shape(keys, unknown, outside)
