@@ -538,6 +538,7 @@ WRONG = {
     ),
     "print": (lambda: user(print), "does not tell which keys"),
     "no function": (lambda: user(5), "give a function or another callable, not 5"),
+    "no function, and no name": (lambda: Pipeline("p").step(5), "give a function or another callable, not 5"),
     "a coroutine": (lambda: user(upper_later("a")), "not the coroutine"),
     "two contexts": (lambda: user(lambda a, b, /: None), "takes 2 positional-only arguments"),
     "bound twice": (lambda: user(functools.partial(upper, nobody=1)), "can never be called"),
