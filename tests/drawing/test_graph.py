@@ -347,3 +347,24 @@ def test_drawing_is_not_imported_until_it_is_asked_for():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_members_of_a_flow_have_edges_from_those_they_wait_for():
+    p = Pipeline("p").step(
+        "load",
+        step(lambda: 1, id="a", provides="a"),
+        step(lambda: 2, id="b", provides="b"),
+        step(lambda a, b: 3, id="c", provides="c"),
+        mode="flow",
+    )
+    lines = [line.strip() for line in p.to_mermaid().splitlines()]
+    assert lines[1:9] == [
+        'n1(["p"])',
+        'subgraph n2["load · flow"]',
+        "direction TB",
+        'n3["a"]',
+        'n4["b"]',
+        'n5["c"]',
+        "n3 --> n5",
+        "n4 --> n5",
+    ]

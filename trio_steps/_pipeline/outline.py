@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from trio_steps._core.outline import name_of, outline_of, policy_notes
-from trio_steps._drawing.graph import ANY, Draft, Graph, Node
+from trio_steps._drawing.graph import ANY, Draft, Edge, Graph, Node
 from trio_steps._fork.outline import limit_notes
 
 from .call import Function
@@ -69,7 +69,8 @@ def _outline_of_body(body: Function | Nodes | Group | Each | Repeat, place: Plac
         return attrs.evolve(outline_of(body.function.call, place), many=True)
     if isinstance(body, Group):
         members = tuple(map(functools.partial(_outline_of_member, place), body.ids, body.members))
-        return Node(kind="frame", label=place.label, name=place.name, inside=Graph(members))
+        edges = [Edge(members[before], member) for index, member in enumerate(members) for before in body.before(index)]
+        return Node(kind="frame", label=place.label, name=place.name, inside=Graph(members, tuple(edges)))
     if isinstance(body, Repeat):
         return attrs.evolve(_frame(body.nodes, place, place.inside(ANY)), many=True)
     return _frame(body, place, place)
