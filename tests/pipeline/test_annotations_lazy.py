@@ -82,7 +82,7 @@ async def test_paths_and_modes_whose_types_only_checkers_see_are_called() -> Non
     assert await race(step(functools.partial(lazy.fetch_user, "1"), id="x")) == {"id": "1"}
     assert await fork("f", mode="all", paths=[lazy.Callee().method, functools.partial(lazy.total, tax=1)])(3) == (3, 1)
     assert await step(functools.partial(lazy.total, tax=2), id="x")(3) == 2
-    with pytest.raises(AttributeError, match="'Mode' object has no attribute"):
+    with pytest.raises(ConfigError, match="has no succeeded"):
         await fork("f", mode=lazy.Mode, paths=[lazy.Callee().method])(3)
 
 
