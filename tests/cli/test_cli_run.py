@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -212,6 +213,45 @@ def test_run_that_is_terminated_does_the_same(run) -> None:
     status, _, err = run("run", "shop:stopped_sigterm", "-q")
     assert status == 143
     assert err == "interrupted: cleaning up …\nunfinished: 'last'\n"
+
+
+@pytest.mark.parametrize(("name", "cause"), [("SIGINT", "Ctrl-C"), ("SIGTERM", "SIGTERM"), ("SIGHUP", "SIGHUP")])
+def test_run_that_is_stopped_says_by_which_signal(run, shop, name, cause) -> None:
+    write(
+        shop / f"by_{name.lower()}.py",
+        f"""
+        import signal, trio
+        from trio_steps import Pipeline
+
+        async def wait():
+            signal.raise_signal(signal.{name})
+            await trio.sleep_forever()
+
+        p = Pipeline("p").step("wait", wait)
+        """,
+    )
+    status, _, err = run("run", f"by_{name.lower()}:p")
+    assert status == 128 + getattr(signal, name)
+    assert re.search(rf"cancelled  wait  .*  {cause}$", err, re.MULTILINE)
+
+
+def test_signal_that_is_ignored_stays_ignored(run, shop) -> None:
+    write(
+        shop / "ignoring.py",
+        """
+        import signal
+        from trio_steps import Pipeline
+
+        p = Pipeline("p").step("go-on", lambda: signal.raise_signal(signal.SIGHUP))
+        """,
+    )
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        status, out, _ = run("run", "ignoring:p", "-q")
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (status, json.loads(out)) == (DONE, {})
 
 
 def test_run_that_fails_to_clean_up_says_that_too(run) -> None:

@@ -8,7 +8,7 @@ from timelines import fails
 
 from trio_steps import Pipeline, Recorder, Retry, StepStarted, fork, race, settle, step
 from trio_steps._core.scope import scope_of
-from trio_steps._observers.charts import Chart, pick, round_times
+from trio_steps._observers.charts import Chart, most_telling, pick, round_times
 from trio_steps._observers.rows import Row
 
 
@@ -183,3 +183,13 @@ async def test_rows_of_a_pipeline_do_not_count():
     recorder = Recorder()
     await pipeline.run({"xs": [1] * 9}, observers=[recorder])
     assert await labels(recorder, rows=5) == ["p", "a", "b", "each", "1", "2", "3", "… 6 more"]
+
+
+def test_all_rows_are_told_in_the_end_those_that_never_ran_last():
+    rows = [
+        Row("queued", "queued", "queued", None, 0, 0, "queued", ran=False),
+        Row("fast", "fast", "fast", None, 0, 1, "succeeded"),
+        Row("slow", "slow", "slow", None, 0, 2, "succeeded"),
+        Row("bad", "bad", "bad", None, 0, 0.5, "failed"),
+    ]
+    assert [row.id for row in most_telling(rows)] == ["bad", "slow", "fast", "queued"]

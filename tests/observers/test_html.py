@@ -342,6 +342,18 @@ async def test_crowd_opens_and_has_everything_in_it():
     assert names == ["… 8 more", *(f"path-{number}" for number in (0, 1, 2, 4, 5, 6, 7)), "inside", "deep"]
 
 
+async def test_rows_of_a_crowd_show_their_attempts():
+    recorder = Recorder()
+    flaky = [step(fails(1, 0.5), id=f"flaky-{number}", retry=Retry(2, delay=0.5)) for number in range(30)]
+    await settle(*flaky, observers=[recorder])
+    (rest,) = of_class(parsed(recorder), "rest")
+    (row, *_) = of_class(rest, "lite")
+    assert [(bar.get("class"), bar.get("style")) for bar in row.iter("i")] == [
+        ("failed", "left:0%;width:33.333%"),
+        ("succeeded", "left:66.667%;width:33.333%"),
+    ]
+
+
 async def test_large_crowd_opens_by_the_hundred():
     recorder = Recorder()
     await settle(*(returns(1, f"{number}") for number in range(323)), observers=[recorder])

@@ -13,6 +13,8 @@ from trio_steps import (
     ForkPartialError,
     Pipeline,
     Retry,
+    StepStarted,
+    StepSucceeded,
     fork,
     gather,
     otherwise,
@@ -21,6 +23,7 @@ from trio_steps import (
     step,
     when,
 )
+from trio_steps._core.scope import scope_of
 from trio_steps._observers.live import LiveRow, Tree
 
 
@@ -341,3 +344,14 @@ async def test_rows_in_one_run_that_are_too_many_are_forgotten_as_they_end():
     await step(run).run(observers=[tree])
     assert 1000 - 41 < kept_rows() - before <= 1000
     assert tree.count == 1 + 40 * 41
+
+
+def test_very_many_steps_of_one_pipeline_are_kept_while_it_runs():
+    tree = Tree()
+    flow = scope_of("flow", None, None, None, None)
+    tree(StepStarted(name="flow", scope=flow, time=0.0))
+    for number in range(1100):
+        run = scope_of(f"s{number}", flow, None, None, None)
+        tree(StepStarted(name=f"s{number}", scope=run, time=0.0, in_pipeline=True))
+        tree(StepSucceeded(name=f"s{number}", scope=run, time=0.0, duration=0.0))
+    assert len(drawn(tree)) == 1101

@@ -12,8 +12,11 @@ from paths import never, raises, returns, shielded
 from timelines import chart, fails, nothing, ran, replayed, scope
 
 from trio_steps import (
+    AttemptEnded,
+    CircuitBreaker,
     Event,
     ForkPartialError,
+    RateLimit,
     Recorder,
     Retry,
     StepCancelled,
@@ -23,6 +26,7 @@ from trio_steps import (
     StepSucceeded,
     fork,
     gather,
+    observing,
     race,
     settle,
     step,
@@ -321,3 +325,33 @@ def test_event_of_another_kind_is_kept_and_not_drawn():
     recorder = replayed(*ran("a", 1.0, 2.0), event)
     assert recorder.events[-1] is event
     assert recorder.render() == replayed(*ran("a", 1.0, 2.0)).render()
+
+
+async def test_waits_for_limits_and_circuit_breakers_are_told():
+    recorder = Recorder()
+    slow = step(fails(1, 1), id="slow", rate=RateLimit(1, per=3.0), circuit_breaker=CircuitBreaker(1, 1))
+    token = trio.CapacityLimiter(1)
+    with observing(recorder):
+        with pytest.raises(OSError, match="busy"):
+            await slow()
+        await trio.sleep(1)
+        await slow()
+        await gather(step(returns(1, 1), limiter=token, id="a"), step(returns(1, 2), limiter=token, id="b"))
+    notes = re.findall(r"(OSError.*|waited.*)$", recorder.render(width=140), re.MULTILINE)
+    assert notes == [
+        "OSError: busy; circuit breaker opened",
+        "waited 1 s for a permit of its rate; circuit breaker closed",
+        "waited 1 s for a token of its limiter",
+    ]
+
+
+def test_attempt_whose_start_was_not_seen_is_drawn_from_its_duration():
+    run = scope("a")
+    recorder = replayed(
+        StepStarted(name="a", scope=run, time=0.0),
+        AttemptEnded(name="a", scope=run, time=2.0, attempt=2, duration=1.0, status="failed", error=OSError()),
+        StepCancelled(name="a", scope=run, time=4.0, duration=4.0, reason="enough"),
+    )
+    (line,) = recorder.render(width=60).splitlines()[1:]
+    bar = line.split()[2]
+    assert (bar[0], bar[-1], bar.index("↻")) == ("─", "⊘", len(bar) // 2)

@@ -1,7 +1,7 @@
 """A run with a person in front of it: progress on standard error, Ctrl-C, and what was unfinished.
 
-The first Ctrl-C, or SIGTERM, cancels the run, which then has all the time it wants to clean up. Whoever can't wait
-presses it again: that is Trio's `KeyboardInterrupt`, as if there was nothing here.
+The first Ctrl-C, SIGTERM or SIGHUP cancels the run, which then has all the time it wants to clean up. To press Ctrl-C
+again cuts that short: it is Trio's `KeyboardInterrupt`, as if there was nothing here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Runner: TypeAlias = "Callable[[list[Observer]], Coroutine[Any, Any, Any]]"
 
+_SIGNALS: Final = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _MOST_LINES: Final = 20  # of what is inside of one step: nobody reads those of a million paths
 
 
@@ -172,7 +173,10 @@ def _say(file: TextIO, line: str) -> None:
 
 @contextmanager
 def _first_signal(then: Callable[[int], object]) -> Generator[None]:
-    """Call `then` in the event loop with the first SIGINT or SIGTERM; any other does what it does without this."""
+    """Call `then` in the event loop with the first signal to stop; any other does what it does without this.
+
+    A signal that is ignored stays so: `nohup` does that.
+    """
     token = trio.lowlevel.current_trio_token()
 
     def take(number: int, _frame: object) -> None:
@@ -183,7 +187,8 @@ def _first_signal(then: Callable[[int], object]) -> Generator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, take) for number in heeded}
     try:
         yield
     finally:

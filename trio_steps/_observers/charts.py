@@ -142,7 +142,7 @@ def _siblings(rows: Sequence[Row], most: int) -> Iterator[Row]:
     paths = [row for row in rows if not row.is_written]
     crowd: list[Row] = []
     if len(paths) > most:
-        telling = set(islice(_most_telling(paths), most - 1))
+        telling = set(islice(most_telling(paths), most - 1))
         crowd = [row for row in paths if row not in telling]
         hidden = set(crowd)
         rows = [row for row in rows if row not in hidden]
@@ -151,7 +151,7 @@ def _siblings(rows: Sequence[Row], most: int) -> Iterator[Row]:
         yield _crowd(crowd)
 
 
-def _most_telling(rows: Sequence[Row]) -> Iterator[Row]:
+def most_telling(rows: Sequence[Row]) -> Iterator[Row]:
     """Yield `rows` by turns: one that won, that failed, that goes on, that was in trouble; and the slowest of all."""
     slowest = sorted(rows, key=lambda row: (row.ran, round(row.end_by(inf) - row.start, 9)), reverse=True)
     kinds = [
