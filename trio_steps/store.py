@@ -1,40 +1,50 @@
 """`SqliteStore`: durable runs in one file, ``await pipeline.run(inputs, store=SqliteStore("runs.db"), run_id="…")``.
 
-Every call is made in a worker thread, one at a time, and not abandoned when its task is cancelled: it happens whole, or
-not at all. A run that is claimed has a connection of its own and anything else opens one for the call, so that a store
-has no state to close, or to share with a child process.
-
 Another kind of store is a `RunStore`, which see.
 """
 
 from __future__ import annotations
 
 import os
-import sqlite3
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, final
+from typing import TYPE_CHECKING, Final, Literal, final
 
-import attrs
-import trio
-
-from ._core.errors import ConfigError, add_note
-from ._durable.protocol import RunChange, RunClaim, RunClaimedError, RunStatus, RunStore, StoredRun
-from ._durable.sqlite import Claimed, Database, RecordStatus, RunRecord, StoreError
-from ._pipeline.run.durable import checkpoint_of
+from ._core.errors import ConfigError
+from ._core.public import public_in
+from ._durable.calls import Calls, Claim
+from ._durable.protocol import (
+    AnswerConflictError,
+    AnswerError,
+    Question,
+    RunCancelledError,
+    RunChange,
+    RunClaim,
+    RunClaimedError,
+    RunClaims,
+    RunRecord,
+    RunStatus,
+    StoredRun,
+    StoreError,
+)
+from ._durable.sqlite import Database, Filter
+from ._pipeline.run.stored import RunStore, SavedRun, check_prune
+from ._pipeline.run.work import work
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Collection
+    from collections.abc import AsyncGenerator, Collection, Mapping
     from datetime import timedelta
 
-    from ._pipeline.run.checkpoint import Checkpoint
-    from ._values.codec import Codec
-
 __all__ = [
-    "RecordStatus",
+    "AnswerConflictError",
+    "AnswerError",
+    "Question",
+    "RunCancelledError",
     "RunChange",
     "RunClaim",
     "RunClaimedError",
+    "RunClaims",
     "RunRecord",
     "RunStatus",
     "RunStore",
@@ -42,37 +52,20 @@ __all__ = [
     "SqliteStore",
     "StoreError",
     "StoredRun",
+    "work",
 ]
 
-T = TypeVar("T")
-
-_FINISHED: Final[tuple[RecordStatus, ...]] = ("finished",)
+_FINISHED: Final[tuple[RunStatus, ...]] = ("finished",)
 
 
+@public_in("trio_steps.store")
 @final
-@attrs.frozen(kw_only=True)
-class SavedRun:
-    """All that is known of a run.
-
-    Attributes:
-      record: what is known of it at a glance.
-      inputs: what it began with.
-      checkpoint: what it goes on from; None if it is finished.
-      result: the context at its end; None if it is not finished.
-    """
-
-    record: RunRecord
-    inputs: dict[str, object]
-    checkpoint: Checkpoint | None
-    result: dict[str, object] | None
-
-
-@final
-class SqliteStore:
+class SqliteStore(RunStore):
     """Durable runs in an SQLite database, which any number of processes of one machine can share.
 
-    The file is made when it is first used. Next to it are SQLite's own ``-wal`` and ``-shm``, and a ``-lock-…`` for
-    each run that is running. It has to be on a disk of the machine: locks of network file systems can't be relied on.
+    One object can be used by any number of threads, each with a Trio of its own. The file is made when it is first
+    used. Next to it are SQLite's own ``-wal`` and ``-shm``, and a ``-lock-…`` for each process that has runs. It has to
+    be on a disk of the machine: locks of network file systems can't be relied on.
 
     Attributes:
       path: the file.
@@ -96,7 +89,7 @@ class SqliteStore:
             raise ConfigError(f"SqliteStore({path!r}): give the name of a file, for it has to be there after a crash")
         self.path: Path = Path(os.path.realpath(name))  # one name for everybody: those of the locks are made from it
         self._database = Database(self.path, synchronous)
-        self._limiter = trio.CapacityLimiter(1)
+        self._calls = Calls(self._database)
 
     def __repr__(self) -> str:
         return f"SqliteStore({str(self.path)!r})"
@@ -110,102 +103,72 @@ class SqliteStore:
           StoreError: the file is no store.
           sqlite3.Error: the file can't be used.
         """
-        claimed = await self._in_thread(self._database.claim, run_id)
+        claimed = await self._calls.make(self._database.claim, run_id)
+        claim = Claim(self._calls, claimed)
         try:
-            yield _Claim(claimed, self._in_thread)
+            yield claim
         finally:
-            with trio.CancelScope(shield=True):
-                await self._in_thread(claimed.release)
+            await claim.release()
 
-    async def runs(self) -> tuple[RunRecord, ...]:
-        """Return what is known of each run at a glance, the one that started last first.
+    @asynccontextmanager
+    async def take(
+        self, pipelines: Mapping[str, Collection[str | None]], /, *, max_deaths: int = 5
+    ) -> AsyncGenerator[RunClaim | None]:
+        """Have a run that is ready to go on; see `RunStore.take`."""
+        claimed = await self._calls.make(self._database.take, pipelines, max_deaths)
+        if claimed is None:
+            yield None
+            return
+        claim = Claim(self._calls, claimed)
+        try:
+            yield claim
+        finally:
+            await claim.release()
 
-        Raises:
-          StoreError: the file is no store.
-          sqlite3.Error: the file can't be used.
-        """
-        return await self._in_thread(self._database.runs)
+    async def read(self, run_id: str, /) -> StoredRun | None:
+        """Return what there is of a run; see `RunStore.read`."""
+        return await self._calls.make(self._database.read, run_id)
 
-    async def load(self, run_id: str, *, codec: Codec | None = None) -> SavedRun:
-        """Return all that is known of a run, which may be running meanwhile.
+    async def runs(
+        self,
+        *,
+        pipeline: str | None = None,
+        status: Collection[RunStatus] | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> tuple[RunRecord, ...]:
+        """Return what is known of each run at a glance; see `RunStore.runs`."""
+        if isinstance(status, str):
+            raise ConfigError(f"runs(status={status!r}): give a tuple, status=({status!r},)")
+        which = Filter(pipeline=pipeline, status=status, since=since, before=before)
+        return await self._calls.make(self._database.runs, which, limit, after)
 
-        Args:
-          run_id: which run.
-          codec: that of the pipeline, if it has one.
-
-        Raises:
-          KeyError: there is no such run.
-          CheckpointError: its values can't be read.
-          StoreError: the file is no store.
-          sqlite3.Error: the file can't be used.
-        """
-        record, parts = await self._in_thread(self._database.load, run_id)
-        checkpoint = checkpoint_of(parts, codec)
-        is_finished = record.status == "finished"
-        return SavedRun(
-            record=record,
-            inputs=dict(checkpoint.entries[0].changes),
-            checkpoint=None if is_finished else checkpoint,
-            result=dict(checkpoint.entries[-1].changes) if is_finished else None,
-        )
-
-    async def delete(self, run_id: str) -> None:
-        """Delete a run; its id can be used anew.
-
-        Raises:
-          KeyError: there is no such run.
-          RunClaimedError: it is running.
-          StoreError: the file is no store.
-          sqlite3.Error: the file can't be used.
-        """
-        await self._in_thread(self._database.delete, run_id)
+    async def delete(self, run_id: str, /) -> None:
+        """Delete a run; see `RunStore.delete`."""
+        await self._calls.make(self._database.delete, run_id)
 
     async def prune(
         self,
         *,
         older_than: timedelta | None = None,
         keep: int | None = None,
-        status: Collection[RecordStatus] = _FINISHED,
+        status: Collection[RunStatus] = _FINISHED,
     ) -> tuple[str, ...]:
-        """Delete runs that nobody needs any more, and return their ids; those that are running are left alone.
+        """Delete runs that nobody needs any more, all at once; see `RunStore.prune`."""
+        check_prune(older_than, keep, status)
+        before = None if older_than is None else datetime.now(UTC) - older_than
+        return await self._calls.make(self._database.prune, Filter(status=status, before=before), keep)
 
-        Args:
-          older_than: delete those that were last updated longer ago than that.
-          keep: delete all but so many, those that were updated last.
-          status: what became of the runs that are to be counted and deleted.
+    async def write_answers(self, run_id: str, answers: Mapping[str, str], /) -> None:
+        """Keep answers; see `RunStore.write_answers`."""
+        await self._calls.make(self._database.write_answers, run_id, answers)
 
-        Raises:
-          ConfigError: neither `older_than` nor `keep` is given, or an argument makes no sense.
-          StoreError: the file is no store.
-          sqlite3.Error: the file can't be used.
-        """
-        if older_than is None and keep is None:
-            raise ConfigError("prune(): say what to delete, prune(older_than=timedelta(days=30)) or prune(keep=100)")
-        if keep is not None and keep < 0:
-            raise ConfigError(f"prune(keep={keep}): keep 0 or more")
-        if isinstance(status, str):
-            raise ConfigError(f"prune(status={status!r}): give a tuple, status=({status!r},)")
-        return await self._in_thread(self._database.prune, older_than, keep, status)
+    async def cancel(self, run_id: str, /) -> bool:
+        """Cancel a run; see `RunStore.cancel`. It can be resumed."""
+        return await self._calls.make(self._database.cancel, run_id)
 
-    async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
-        try:
-            return await trio.to_thread.run_sync(call, *args, limiter=self._limiter)
-        except sqlite3.Error as error:
-            add_note(error, f"in the store {str(self.path)!r}")
-            raise
-
-
-@final
-class _Claim:
-    """What a `RunClaim` is, in worker threads."""
-
-    def __init__(self, claimed: Claimed, in_thread: Callable[..., Any]) -> None:
-        self._claimed = claimed
-        self._in_thread = in_thread
-
-    async def read(self) -> StoredRun | None:
-        result: StoredRun | None = await self._in_thread(self._claimed.read)
-        return result
-
-    async def write(self, change: RunChange, /) -> None:
-        await self._in_thread(self._claimed.write, change)
+    async def submit(self, run_id: str, change: RunChange, /) -> bool:
+        """Write a run for somebody to take; see `RunStore.submit`."""
+        return await self._calls.make(self._database.submit, run_id, change)

@@ -16,7 +16,8 @@ from modules import write
 from places import docs_page
 
 import trio_steps
-from trio_steps._cli.commands import DONE, FAILED, USAGE, main
+from trio_steps._cli.commands import main
+from trio_steps._cli.common import DONE, FAILED, USAGE
 
 
 def test_closed_standard_streams_take_and_give_nothing(monkeypatch, shop) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 
-from trio_steps._cli.commands import CLAIMED, DONE, FAILED, USAGE
+from trio_steps._cli.common import CLAIMED, DONE, FAILED, USAGE
 from trio_steps._durable.sqlite import Database
 
 # Durable runs
@@ -42,13 +43,15 @@ def test_store_that_is_no_file_is_misuse(run) -> None:
 
 
 def test_run_that_is_running_already_has_a_status_of_its_own(run, shop) -> None:
-    claimed = Database(shop / "runs.db", "full").claim("one")
+    database = Database(shop / "runs.db", "full")
+    claimed = database.claim("one")
     try:
         status, out, err = run("run", "shop:empty", "--store", "runs.db", "--run-id", "one", "-q")
     finally:
-        claimed.release()
+        database.release(claimed)
     assert (status, out) == (CLAIMED, "")
-    assert err == "trio-steps: the run 'one' is running already; wait for it, or use another run_id\n"
+    where = f"in the process {os.getpid()}"
+    assert err == f"trio-steps: the run 'one' is running already, {where}; wait for it, or use another run_id\n"
 
 
 def test_resume_of_a_run_that_is_not_there_is_misuse(run, shop) -> None:
@@ -66,7 +69,7 @@ def test_runs_lists_the_runs_of_a_store(run) -> None:
     status, out, _ = run("runs", "--store", "runs.db")
     assert status == DONE
     head, two, one = out.splitlines()
-    assert head.split() == ["RUN", "PIPELINE", "STATUS", "LAST", "STEP", "UPDATED", "ERROR"]
+    assert head.split() == ["RUN", "PIPELINE", "STATUS", "LAST", "STEP", "UPDATED", "NOTE"]
     assert two.split()[:4] == ["two", "failing", "failed", "a"]
     assert two.endswith("OSError: no money")
     assert one.split()[:4] == ["one", "checkout", "finished", "thank"]
@@ -75,7 +78,18 @@ def test_runs_lists_the_runs_of_a_store(run) -> None:
 def test_runs_lists_the_runs_as_json(run) -> None:
     run("run", "shop:empty", "--store", "runs.db", "--run-id", "one")
     [record] = json.loads(run("runs", "--store", "runs.db", "--json")[1])
-    assert list(record) == ["run_id", "pipeline", "status", "started", "updated", "step", "error"]
+    assert list(record) == [
+        "run_id",
+        "pipeline",
+        "version",
+        "status",
+        "started",
+        "updated",
+        "step",
+        "error",
+        "waiting",
+        "deaths",
+    ]
     assert (record["run_id"], record["status"], record["step"]) == ("one", "finished", None)
 
 

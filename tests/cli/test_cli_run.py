@@ -12,7 +12,8 @@ import sys
 import pytest
 from modules import write
 
-from trio_steps._cli.commands import DONE, FAILED, USAGE, main
+from trio_steps._cli.commands import main
+from trio_steps._cli.common import DONE, FAILED, USAGE
 
 # run
 

@@ -13,33 +13,35 @@ import trio
 
 from trio_steps import CheckpointError, ConfigError, ForkPartialError, Pipeline, Retry, otherwise
 from trio_steps._pipeline.run.durable import error_text
-from trio_steps.store import RunClaimedError, StoredRun
-from trio_steps.testing import sweep_cancellation
+from trio_steps.store import RunClaimedError
+from trio_steps.testing import MemoryStore, sweep_cancellation
 
 
-class MemoryStore:
-    """A store that keeps its runs in a dict, and each change that it was told to write.
+class WatchedStore:
+    """A store in memory that notes each change that it was told to write.
 
     `before_write` is called with each change; it may raise, or wait.
     """
 
     def __init__(self):
-        self.runs = {}
+        self.inside = MemoryStore()
         self.changes = []
-        self.claimed = set()
 
     async def before_write(self, change):
         pass
 
     @asynccontextmanager
     async def claim(self, run_id):
-        if run_id in self.claimed:
-            raise RunClaimedError(run_id)
-        self.claimed.add(run_id)
-        try:
-            yield MemoryClaim(self, run_id)
-        finally:
-            self.claimed.remove(run_id)
+        async with self.inside.claim(run_id) as claim:
+            yield WatchedClaim(self, claim)
+
+    @property
+    def runs(self):
+        return self.inside._runs
+
+    @property
+    def claimed(self):
+        return self.inside._claims
 
     @property
     def statuses(self):
@@ -49,22 +51,19 @@ class MemoryStore:
         return sorted(self.runs[run_id].parts)
 
 
-@attrs.define
-class MemoryClaim:
-    store: MemoryStore
-    run_id: str
-
-    async def read(self):
-        return self.store.runs.get(self.run_id)
+class WatchedClaim:
+    def __init__(self, store, inside):
+        self.store = store
+        self.inside = inside
+        self.run_id = inside.run_id
+        self.now = inside.now
+        self.read = inside.read
+        self.wait_cancelled = inside.wait_cancelled
 
     async def write(self, change):
         await self.store.before_write(change)
-        run = self.store.runs.get(self.run_id)
-        parts = dict(run.parts) if run is not None else {}
-        for number in change.dropped:
-            del parts[number]
-        parts.update(change.parts)
-        self.store.runs[self.run_id] = StoredRun(status=change.status, parts=parts)
+        with trio.CancelScope(shield=True):  # like a worker thread
+            await self.inside.write(change)
         self.store.changes.append(change)
 
 
@@ -95,7 +94,7 @@ class Steps:
 
 @pytest.fixture
 def store():
-    return MemoryStore()
+    return WatchedStore()
 
 
 @pytest.fixture
@@ -367,8 +366,35 @@ async def test_value_that_cannot_be_held_fails_the_run_and_keeps_what_can(store,
     p = Pipeline("p").step("a", steps.gives("a", a=1)).step("b", lambda: {"b": [object()]})
     with pytest.raises(CheckpointError, match=r"step 'b', key 'b': .* can't be held"):
         await p.run({}, store=store, run_id="r")
-    assert store.statuses == ["running", "running", "failed"]
-    assert store.numbers() == [0, 1, 2]
+    assert store.statuses == ["running", "running", "running", "failed"]
+    assert [sorted(change.parts) for change in store.changes] == [[0, 1], [2], [3], []]
+
+
+async def test_step_whose_value_cannot_be_held_is_not_run_again(store, steps) -> None:
+    p = Pipeline("p").step("charge", steps.gives("charge", receipt=object())).step("mail", steps.gives("mail"))
+    for _ in range(3):
+        with pytest.raises(CheckpointError, match=r"^step 'charge', key 'receipt': .*object.*can't be held"):
+            await p.run({}, store=store, run_id="r")
+    assert steps.ran == ["charge"]
+    with pytest.raises(CheckpointError) as caught:
+        await p.run({}, store=store, run_id="r")
+    assert "store.mark_done('r', 'charge', {…})" in str(caught.value)
+    await store.inside.mark_done("r", "charge", {"receipt": "R-42"})
+    assert await p.run({}, store=store, run_id="r") == {"receipt": "R-42"}
+    assert steps.ran == ["charge", "mail"]
+
+
+async def test_siblings_of_a_step_whose_value_cannot_be_held_are_kept(store, steps) -> None:
+    async def charge():
+        await trio.sleep(1)
+        return {"receipt": object()}
+
+    p = Pipeline("p").step("both", steps.gives("other", other=1), charge)
+    with pytest.raises(CheckpointError, match=r"^step 'both/charge', key 'receipt'|^step 'both/2', key 'receipt'"):
+        await p.run({}, store=store, run_id="r")
+    with pytest.raises(CheckpointError, match="it is not run again"):
+        await p.run({}, store=store, run_id="r")
+    assert steps.ran == ["other"]
 
 
 async def test_input_that_cannot_be_held_is_an_error_before_anything_runs(store, steps) -> None:
@@ -401,7 +427,7 @@ async def test_run_that_is_running_is_an_error(store) -> None:
     p = Pipeline("p").step("again", lambda: p.run({}, store=store, run_id="r"))
     with pytest.raises(RunClaimedError, match=r"^the run 'r' is running already; wait for it, or use another run_id"):
         await p.run({}, store=store, run_id="r")
-    assert store.claimed == set()
+    assert store.claimed == {}
     assert str(RunClaimedError("r", 42)) == (
         "the run 'r' is running already, in the process 42; wait for it, or use another run_id"
     )
@@ -420,7 +446,7 @@ async def test_cancelled_run_says_so_and_goes_on(store, steps) -> None:
     assert scope.cancelled_caught
     assert (store.changes[-1].status, store.changes[-1].error) == ("cancelled", None)
     assert store.numbers() == [0, 1, 2]
-    assert store.claimed == set()
+    assert store.claimed == {}
     assert await p.run(store=store, run_id="r") == {"wait": True, "a": 1}
     assert steps.ran == ["a"]
 
@@ -458,20 +484,22 @@ async def test_cancelled_run_keeps_what_was_saved_though_a_retry_has_begun_to_do
         await p.run({}, store=store, run_id="r")
     assert scope.cancelled_caught
     assert store.numbers() == [0, 1, 2]
-    store.before_write = MemoryStore().before_write
+    store.before_write = WatchedStore().before_write
     assert await p.run({}, store=store, run_id="r") == {"a": 1, "b": 2}
     assert steps.ran == ["a", "b", "a", "b"]
 
 
 async def test_run_that_is_cancelled_at_its_end_is_finished(store) -> None:
     async def before_write(change):
-        await trio.lowlevel.checkpoint()
+        if change.status == "finished":
+            scope.cancel()
+            await trio.lowlevel.checkpoint()
 
     store.before_write = before_write
     with trio.CancelScope() as scope:
-        p = Pipeline("p").step("r", lambda: {"a": 1}).step("skip", lambda: None, condition=lambda: scope.cancel())
-        await p.run({}, store=store, run_id="r")
-    assert store.statuses[-1] == "finished"
+        await Pipeline("p").step("a", lambda: {"a": 1}).run({}, store=store, run_id="r")
+    assert scope.cancelled_caught
+    assert store.statuses == ["running", "running", "finished"]
 
 
 async def test_failure_to_save_the_end_is_logged_and_hides_no_error(store, steps, caplog) -> None:
@@ -497,7 +525,7 @@ async def test_failure_to_save_the_result_fails_the_run(store) -> None:
     store.before_write = before_write
     with pytest.raises(OSError, match="disk full"):
         await Pipeline("p").step("a", lambda: {"a": 1}).run({}, store=store, run_id="r")
-    assert (store.runs["r"].status, store.numbers()) == ("failed", [0, 1, 2])
+    assert (store.runs["r"].record.status, store.numbers()) == ("failed", [0, 1, 2])
 
 
 async def test_failure_to_save_a_step_fails_the_run(store, steps) -> None:
@@ -510,13 +538,13 @@ async def test_failure_to_save_a_step_fails_the_run(store, steps) -> None:
     with pytest.raises(OSError, match="disk full"):
         await p.run({}, store=store, run_id="r")
     assert steps.ran == ["a"]
-    assert store.runs["r"].status == "failed"
+    assert store.runs["r"].record.status == "failed"
     assert store.numbers() == [0, 1, 2]  # what was done is saved with the end, if that works
 
 
 def test_run_that_is_cancelled_anywhere_goes_on_and_does_not_do_again_what_was_told() -> None:
     async def program(probe):
-        store = MemoryStore()
+        store = WatchedStore()
         ran = []
         told = set()
 
@@ -545,7 +573,7 @@ def test_run_that_is_cancelled_anywhere_goes_on_and_does_not_do_again_what_was_t
             await run()
         finally:
             with trio.CancelScope(shield=True):
-                assert store.claimed == set()
+                assert store.claimed == {}
                 assert await run() == {"ns": [1, 2], "a": 1, "b": 2, "c": 3, "d": 4, "out": [1, 2]}
                 assert set(ran) == {"g/in/a", "g/in/b", "g/run", "d"}
 

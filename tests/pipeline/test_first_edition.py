@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -27,7 +26,8 @@ from trio_steps import (
     when,
 )
 from trio_steps._values.codec import decode
-from trio_steps.store import StoredRun
+from trio_steps.store import RunChange
+from trio_steps.testing import MemoryStore
 
 STORED = json.loads(Path(__file__).with_name("first_edition.json").read_text(encoding="utf-8"))
 
@@ -96,31 +96,13 @@ async def test_checkpoint_of_the_first_edition_is_resumed(which) -> None:
     assert "trio_steps._" not in checkpoint.to_json()
 
 
-class OneRun:
-    """A store that has one run, as the first edition has left it."""
-
-    def __init__(self):
-        self.parts = {int(number): text for number, text in STORED["parts"].items()}
-        self.status = STORED["status"]
-
-    @asynccontextmanager
-    async def claim(self, run_id):
-        yield self
-
-    async def read(self):
-        return StoredRun(status=self.status, parts=dict(self.parts))
-
-    async def write(self, change):
-        self.status = change.status
-        for number in change.dropped:
-            del self.parts[number]
-        self.parts.update(change.parts)
-
-
 async def test_run_of_the_first_edition_goes_on() -> None:
-    store = OneRun()
+    store = MemoryStore()
+    parts = {int(number): text for number, text in STORED["parts"].items()}
+    async with store.claim("r") as claim:
+        await claim.write(RunChange(pipeline="order", status=STORED["status"], parts=parts))
     check(await order().run(store=store, run_id="r"))
-    assert store.status == "finished"
+    assert (await store.load("r")).record.status == "finished"
     check(await order().run(store=store, run_id="r"))
 
 

@@ -6,7 +6,7 @@ Results are for programs and go to standard output, as JSON; what goes on is for
 from __future__ import annotations
 
 import argparse
-import importlib
+import functools
 import io
 import json
 import os
@@ -15,7 +15,7 @@ import signal
 import sqlite3
 import sys
 import traceback
-from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import uuid4
@@ -25,29 +25,21 @@ import trio
 from trio_steps._core.errors import ConfigError, listed
 from trio_steps._durable.protocol import RunClaimedError
 from trio_steps._observers.recorder import Recorder
-from trio_steps._observers.rows import plain
 from trio_steps._pipeline.entry import program_of
-from trio_steps._pipeline.pipeline import Pipeline
 from trio_steps._pipeline.run.durable import error_text
 from trio_steps.store import SqliteStore, StoreError
 
 from .attended import attended
+from .common import CLAIMED, DONE, FAILED, SIGNALLED, USAGE, UsageError, existing_store, say, show
+from .modules import AnyPipeline, ModuleError, imported, pipeline_at, pipelines_of
 from .output import as_json
+from .stores import add_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from types import ModuleType
 
     from .attended import End
 
-
-AnyPipeline = Pipeline[Any, Any]
-
-DONE: Final = 0
-FAILED: Final = 1
-USAGE: Final = 2
-CLAIMED: Final = 3
-SIGNALLED: Final = 128  # and the number of the signal, as shells have it: 130 for Ctrl-C, 143 for SIGTERM
 
 _EPILOG: Final = """\
 PIPELINE is module:name, such as shop.orders:checkout, where `name` is a Pipeline at the top of the module. Modules are
@@ -68,14 +60,6 @@ examples:
 """
 
 
-class _UsageError(Exception):
-    """The command line makes no sense."""
-
-
-class _ModuleError(Exception):
-    """A module can't be imported, because of a mistake in it."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`, by default that of the process, and return the exit status."""
     try:
@@ -87,16 +71,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.path.insert(0, str(Path.cwd()))
     try:
         return cast("int", args.command(args))
-    except (_UsageError, ConfigError) as error:
-        _say(f"trio-steps: {error}")
+    except (UsageError, ConfigError) as error:
+        say(f"trio-steps: {error}")
         return USAGE
     except RunClaimedError as error:
-        _say(f"trio-steps: {error}")
+        say(f"trio-steps: {error}")
         return CLAIMED
     except KeyboardInterrupt:
         return SIGNALLED + signal.SIGINT
-    except (_ModuleError, StoreError, sqlite3.Error, OSError) as error:
-        _say(f"trio-steps: {error_text(error) if isinstance(error, sqlite3.Error) else error}")
+    except (ModuleError, StoreError, sqlite3.Error, OSError) as error:
+        say(f"trio-steps: {error_text(error) if isinstance(error, sqlite3.Error) else error}")
         return FAILED
 
 
@@ -114,16 +98,6 @@ def _open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _say(text: object) -> None:
-    with suppress(OSError):  # nobody listens any more
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
@@ -132,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=raw,
     )
+    parser.add_argument("--version", action="version", version=f"trio_steps {version('trio_steps')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
@@ -155,12 +130,17 @@ def _parser() -> argparse.ArgumentParser:
     resume = command("resume", _resume, "go on with a run where it was, and print its result as JSON")
     resume.add_argument("pipeline", metavar="PIPELINE")
     resume.add_argument("--store", metavar="FILE", required=True, help="the file that the run is kept in")
-    resume.add_argument("--run-id", metavar="ID", required=True, help="what the run is called")
+    resume.add_argument("--run-id", metavar="ID", help="what the run is called")
+    resume.add_argument("--all", action="store_true", help="all runs that failed, were interrupted or stopped")
     add_running(resume)
 
-    runs = command("runs", _runs, "list the runs in a store, the last one first")
-    runs.add_argument("--store", metavar="FILE", required=True, help="the file that the runs are kept in")
-    runs.add_argument("--json", action="store_true", help="print them as JSON")
+    submit = command("submit", _submit, "put a run into a store, for a worker to run it")
+    submit.add_argument("pipeline", metavar="PIPELINE")
+    submit.add_argument("--input", metavar="JSON|@FILE|-", help="the input, a JSON object; - is standard input")
+    submit.add_argument("--store", metavar="FILE", required=True, help="the file that the runs are kept in")
+    submit.add_argument("--run-id", metavar="ID", help="what to call the run")
+
+    add_commands(command)
 
     graph = command("graph", _graph, "print a pipeline as a diagram")
     graph.add_argument("pipeline", metavar="PIPELINE")
@@ -172,82 +152,52 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# Modules and pipelines
-
-
-def _import(name: str) -> ModuleType:
-    if name.endswith(".py") or os.sep in name:
-        raise _UsageError(f"{name!r} is a file; give the name of the module, such as 'shop' for shop.py")
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise _UsageError(f"there is no module {error.name!r}, here or installed") from error
-        raise _ModuleError(_located(name, error)) from error
-    except Exception as error:
-        raise _ModuleError(_located(name, error)) from error
-
-
-def _located(name: str, error: Exception) -> str:
-    """Return `error`, which came out of importing the module `name`, and the line that is to blame."""
-    where = "" if isinstance(error, ConfigError) else f"{type(error).__qualname__}: "
-    text = f"the module {name!r} can't be imported: {where}{error}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = str(Path(__file__).parent.parent) + os.sep
-    for frame in reversed(frames):
-        if not frame.filename.startswith(("<frozen", own)) and frame.filename != importlib.__file__:
-            return f"{text}\n  {frame.filename}:{frame.lineno}\n    {frame.line}"
-    return text
-
-
-def _pipelines(module: ModuleType) -> dict[str, AnyPipeline]:
-    return {name: value for name, value in vars(module).items() if isinstance(value, Pipeline)}
-
-
-def _pipeline(target: str) -> AnyPipeline:
-    module_name, colon, path = target.partition(":")
-    if not colon or not path or not module_name:
-        raise _UsageError(f"{target!r}: give module:pipeline, such as shop:checkout")
-    module = _import(module_name)
-    found: Any = module
-    for part in path.split("."):
-        found = getattr(found, part, None)
-    if not isinstance(found, Pipeline):
-        there = listed(f"{module_name}:{name}" for name in _pipelines(module))
-        raise _UsageError(f"{target!r} is no pipeline; the module has {there}")
-    return cast("AnyPipeline", found)  # type: ignore[redundant-cast]  # pyright finds its types unknown
-
-
 # Running
 
 
 def _run(args: argparse.Namespace) -> int:
     if args.store is None and args.run_id is not None:
-        raise _UsageError(f"--run-id {args.run_id}: give also the file to keep the run in, --store runs.db")
-    pipeline = _pipeline(args.pipeline)
+        raise UsageError(f"--run-id {args.run_id}: give also the file to keep the run in, --store runs.db")
+    pipeline = pipeline_at(args.pipeline)
     inputs = [] if args.input is None else [_input(args.input)]
     options: dict[str, Any] = {}
     if args.store is not None:
         run_id = args.run_id
         if run_id is None:
             run_id = f"{pipeline.id}-{uuid4().hex[:8]}"
-            _say(f"the run is called {run_id}")
+            say(f"the run is called {run_id}")
         options = {"store": SqliteStore(args.store), "run_id": run_id}
     return _execute(pipeline, inputs, options, args)
 
 
 def _resume(args: argparse.Namespace) -> int:
-    store = _existing_store(args.store)
-    pipeline = _pipeline(args.pipeline)
-    if args.run_id not in [record.run_id for record in trio.run(store.runs)]:
-        raise _UsageError(f"there is no run {args.run_id!r} in {args.store!r}; trio-steps runs lists them")
-    return _execute(pipeline, [], {"store": store, "run_id": args.run_id}, args)
+    store = existing_store(args.store)
+    pipeline = pipeline_at(args.pipeline)
+    if args.all == (args.run_id is not None):
+        raise UsageError("resume: say which run, --run-id ID, or --all of them")
+    records = trio.run(functools.partial(store.runs, pipeline=pipeline.id))
+    if not args.all:
+        if args.run_id not in [record.run_id for record in trio.run(store.runs)]:
+            raise UsageError(f"there is no run {args.run_id!r} in {args.store!r}; trio-steps runs lists them")
+        return _execute(pipeline, [], {"store": store, "run_id": args.run_id}, args)
+    status = DONE
+    for record in reversed([record for record in records if record.status in ("interrupted", "failed", "stopped")]):
+        say(f"{record.run_id}:")
+        status = max(status, _execute(pipeline, [], {"store": store, "run_id": record.run_id}, args))
+        if status >= SIGNALLED:
+            break
+    return status
 
 
-def _existing_store(path: str) -> SqliteStore:
-    if not Path(path).is_file():
-        raise _UsageError(f"there is no store {path!r}")
-    return SqliteStore(path)
+def _submit(args: argparse.Namespace) -> int:
+    pipeline = pipeline_at(args.pipeline)
+    inputs = [] if args.input is None else [_input(args.input)]
+    run_id = args.run_id or f"{pipeline.id}-{uuid4().hex[:8]}"
+    submit = functools.partial(pipeline.submit, *inputs, store=SqliteStore(args.store), run_id=run_id)
+    if not trio.run(submit):
+        say(f"the run {run_id!r} is there already")
+    show(run_id)
+    return DONE
 
 
 def _input(text: str) -> dict[str, object]:
@@ -259,11 +209,11 @@ def _input(text: str) -> dict[str, object]:
         text = text.removeprefix("\ufeff")  # some editors begin a file with a mark of its encoding
         value: object = json.loads(text)
     except RecursionError as error:
-        raise _UsageError("--input: it is nested too deep") from error
+        raise UsageError("--input: it is nested too deep") from error
     except (OSError, ValueError) as error:
-        raise _UsageError(f"--input: {error}") from error
+        raise UsageError(f"--input: {error}") from error
     if not isinstance(value, dict):
-        raise _UsageError(f"--input: give a JSON object, '{{\"key\": …}}', not {text.strip()[:40]!r}")
+        raise UsageError(f"--input: give a JSON object, '{{\"key\": …}}', not {text.strip()[:40]!r}")
     return cast("dict[str, object]", value)
 
 
@@ -286,41 +236,25 @@ def _execute(pipeline: AnyPipeline, inputs: list[Any], options: Mapping[str, Any
 def _report(end: End, options: Mapping[str, Any], args: argparse.Namespace) -> int:
     """Say what a run came to, and return the exit status."""
     if end.error is None and end.signal is None:
-        _print(as_json(end.result))
+        show(as_json(end.result))
         return DONE
     if end.error is not None:
-        _say("".join(traceback.format_exception(end.error)) if args.traceback else f"failed: {error_text(end.error)}")
+        say("".join(traceback.format_exception(end.error)) if args.traceback else f"failed: {error_text(end.error)}")
     if end.signal is not None:
-        _say(f"unfinished: {listed(end.unfinished)}")
+        say(f"unfinished: {listed(end.unfinished)}")
     if "store" in options:
         again = ["trio-steps", "resume", args.pipeline, "--store", args.store, "--run-id", options["run_id"]]
-        _say(f"go on with: {shlex.join(again)}")
+        say(f"go on with: {shlex.join(again)}")
     return FAILED if end.signal is None else SIGNALLED + end.signal
 
 
 # Looking
 
 
-def _runs(args: argparse.Namespace) -> int:
-    records = trio.run(_existing_store(args.store).runs)
-    if args.json:
-        _print(as_json(records))
-        return DONE
-    rows = [("RUN", "PIPELINE", "STATUS", "LAST STEP", "UPDATED", "ERROR")]
-    for record in records:
-        updated = record.updated.astimezone().isoformat(" ", "seconds")
-        error = plain(record.error.splitlines()[0]) if record.error else ""
-        rows.append((plain(record.run_id), plain(record.pipeline), record.status, record.step or "-", updated, error))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return DONE
-
-
 def _graph(args: argparse.Namespace) -> int:
-    pipeline = _pipeline(args.pipeline)
+    pipeline = pipeline_at(args.pipeline)
     draw = pipeline.to_mermaid if args.format == "mermaid" else pipeline.to_dot
-    _print(draw(direction=args.direction).rstrip("\n"))
+    show(draw(direction=args.direction).rstrip("\n"))
     return DONE
 
 
@@ -328,21 +262,21 @@ def _check(args: argparse.Namespace) -> int:
     found = failed = 0
     for name in args.modules:
         try:
-            module = _import(name)
-        except _ModuleError as error:
-            _say(error)
+            module = imported(name)
+        except ModuleError as error:
+            say(error)
             failed += 1
             continue
-        for variable, pipeline in _pipelines(module).items():
+        for variable, pipeline in pipelines_of(module).items():
             found += 1
             program = program_of(pipeline)
             assert program is not None
-            _print(f"{name}:{variable}")
-            _print(f"  takes {program.nodes[0].before if program.nodes else program.flow.context}")
-            _print("\n".join(f"  {line}" for line in pipeline.describe().splitlines()))
-            _print(f"  gives {program.flow.result}")
+            show(f"{name}:{variable}")
+            show(f"  takes {program.nodes[0].before if program.nodes else program.flow.context}")
+            show("\n".join(f"  {line}" for line in pipeline.describe().splitlines()))
+            show(f"  gives {program.flow.result}")
     if failed:
         return FAILED
     if not found:
-        raise _UsageError(f"no pipeline at the top of {listed(args.modules)}")
+        raise UsageError(f"no pipeline at the top of {listed(args.modules)}")
     return DONE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, final
+from urllib.parse import quote
 
 from .errors import ConfigError
 from .public import public
@@ -31,6 +32,7 @@ class Scope:
         "__weakref__",
         "attempt_number",
         "discard_value",
+        "durable_run",
         "grow",
         "id",
         "lease",
@@ -51,6 +53,7 @@ class Scope:
     open_probes: tuple[object, ...]  # see `probes`
     grow: Callable[[Callable[..., object]], None]  # that of a fork which grows: takes another path
     discard_value: Callable[[str, object], Awaitable[None]]  # that of a fork: where a value of a path's step goes
+    durable_run: tuple[str, str]  # of the scope of a run in a store: the pipeline and the run id
 
     def __repr__(self) -> str:
         return f"<Scope of {self.name!r}>"
@@ -91,6 +94,42 @@ class Scope:
         if grow is None:
             raise ConfigError(f"the fork {scope.parent.name!r} does not grow: make it with growing=True")
         grow(path)
+
+    @property
+    def run_id(self) -> str | None:
+        """What the run is called in its store; None if it is not kept in one."""
+        scope = self._of_run()
+        return None if scope is None else scope.durable_run[1]
+
+    @property
+    def key(self) -> str:
+        """The same text each time this step of this run is tried, and no other: for an ``Idempotency-Key`` header.
+
+        It is made of the pipeline, the run id and the full name of the step, with the id of an element and the number
+        of a round, and not of the attempt. All of it is ASCII.
+
+        Raises:
+          RuntimeError: the run is not kept in a store, so that there is nothing that stays the same.
+        """
+        run = self._of_run()
+        if run is None:
+            raise RuntimeError(
+                f"current_scope().key in {self.name!r}: the run is not kept in a store, and would have another key "
+                "each time; run it with store=… and run_id=…"
+            )
+        ids: list[str] = []
+        scope: Scope | None = self
+        while scope is not None and scope is not run:
+            ids.append(scope.id)
+            scope = scope.parent
+        return "/".join(quote(part, safe="") for part in (*run.durable_run, *reversed(ids)))
+
+    def _of_run(self) -> Scope | None:
+        """Return the scope of the innermost run around this step that is kept in a store."""
+        scope: Scope | None = self
+        while scope is not None and not hasattr(scope, "durable_run"):
+            scope = scope.parent
+        return scope
 
     @property
     def probes(self) -> tuple[object, ...]:

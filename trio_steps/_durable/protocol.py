@@ -1,7 +1,10 @@
-"""What a store of durable runs is: the protocol, and the words that both sides of it use.
+"""What a store of durable runs is: the protocol that a driver needs, and the words that both sides of it use.
 
 A store knows nothing of pipelines. It keeps texts under numbers for each run, gives a run to one at a time, and knows a
 few things of it at a glance, such as its status. What the texts mean is up to whoever writes them.
+
+Two things belong to a run that others write than the one who runs it: a wish that it be cancelled, and answers to what
+it asks. Both can come at any time, and neither needs a claim.
 """
 
 from __future__ import annotations
@@ -15,14 +18,21 @@ from trio_steps._core.public import public_in
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
 
-RunStatus: TypeAlias = Literal["running", "stopped", "failed", "cancelled", "finished"]
-"""What became of a run: ``stopped`` by a hook's ``event.stop()``, ``cancelled`` from outside."""
+RunStatus: TypeAlias = Literal[
+    "submitted", "running", "interrupted", "waiting", "failed", "stopped", "cancelled", "finished"
+]
+"""What became of a run.
+
+``interrupted``: its process died; a store finds that out, and nobody writes it. ``waiting``: for an answer.
+``stopped``: by a hook's ``event.stop()``.
+"""
 
 
 @public_in("trio_steps.store")
 class RunClaimedError(Exception):
-    """A run can't go on here: it is running already, in this process or in another one.
+    """A run can't go on here: somebody else has it, or has taken it over.
 
     Attributes:
       run_id: which run.
@@ -40,18 +50,115 @@ class RunClaimedError(Exception):
 
 
 @public_in("trio_steps.store")
+class RunCancelledError(Exception):
+    """Somebody has cancelled the run in its store, with ``store.cancel(run_id)``.
+
+    Attributes:
+      run_id: which run.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"the run {self.run_id!r} was cancelled from outside, by store.cancel({self.run_id!r})"
+
+
+@public_in("trio_steps.store")
+class StoreError(Exception):
+    """A store can't be used, or can't do what it is asked for."""
+
+
+@public_in("trio_steps.store")
+class AnswerError(ValueError):
+    """An answer is refused: no step asks for it, or not for such a value, or the run is over."""
+
+
+@public_in("trio_steps.store")
+@final
+class AnswerConflictError(AnswerError):
+    """There is another answer already, and answers are not changed.
+
+    Attributes:
+      run_id: which run.
+      name: the full name of the step that asks.
+    """
+
+    def __init__(self, run_id: str, name: str) -> None:
+        super().__init__(run_id, name)
+        self.run_id = run_id
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"the run {self.run_id!r} has another answer to {self.name!r} already; an answer can't be changed"
+
+
+@public_in("trio_steps.store")
+@final
+@attrs.frozen(kw_only=True)
+class Question:
+    """A step that waits for an answer, ``.wait_for("approval", provides="approved", of=bool)``.
+
+    Attributes:
+      name: the full name of the step; ``*`` stands for the id of an element.
+      provides: the key that the answer is put under.
+      of: the names of the types that an answer may have, such as ``builtins:bool``; empty: any.
+    """
+
+    name: str
+    provides: str
+    of: tuple[str, ...] = ()
+
+
+@public_in("trio_steps.store")
+@final
+@attrs.frozen(kw_only=True)
+class RunRecord:
+    """What is known of a run at a glance.
+
+    Attributes:
+      run_id: what it is called.
+      pipeline: the name of its pipeline.
+      version: the ``version=`` of its pipeline, if it has one.
+      status: what became of it.
+      started: when it was, in UTC, by the clock on the wall.
+      updated: when something was last written of it, likewise.
+      step: the full name of the step that was done last; None if none was.
+      error: what it failed with, in words.
+      waiting: the full names of the steps that wait for an answer, and until when; None: for as long as it takes.
+      deaths: how often a process died that ran it.
+    """
+
+    run_id: str
+    pipeline: str
+    version: str | None = None
+    status: RunStatus
+    started: datetime
+    updated: datetime
+    step: str | None = None
+    error: str | None = None
+    waiting: Mapping[str, datetime | None] = attrs.field(factory=dict["str", "datetime | None"])
+    deaths: int = 0
+
+
+@public_in("trio_steps.store")
 @final
 @attrs.frozen(kw_only=True)
 class StoredRun:
     """What a store has of a run.
 
     Attributes:
-      status: what it was written with last.
+      record: what is known of it at a glance.
       parts: the texts, by their numbers.
+      questions: the steps that may ask for an answer.
+      answers: the answers that were given, as text, by the full names of the steps.
     """
 
-    status: RunStatus
+    record: RunRecord
     parts: Mapping[int, str]
+    questions: tuple[Question, ...] = ()
+    answers: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
 
 @public_in("trio_steps.store")
@@ -62,24 +169,89 @@ class RunChange:
 
     Attributes:
       pipeline: the name of the pipeline.
+      version: its version, if it has one.
       status: what is to be known of the run from now on.
       step: the full name of the step that was done last; None: the same as before.
       error: what the run failed with, in words.
       parts: texts to be added, or to take the place of those with the same numbers.
       dropped: the numbers of texts to be deleted.
+      waiting: what the run waits for from now on, and until when.
+      questions: the steps that may ask for an answer; None: the same as before.
+      answers: answers that are given with it, as text. An equal one that is there already stays.
+      urgent: the run was cancelled, and somebody waits for it to end. So do not wait for others. What can't be written
+        at once is written when the claim has ended, or not at all.
     """
 
     pipeline: str
+    version: str | None = None
     status: RunStatus
     step: str | None = None
     error: str | None = None
     parts: Mapping[int, str] = attrs.field(factory=dict[int, str])
     dropped: Collection[int] = ()
+    waiting: Mapping[str, datetime | None] = attrs.field(factory=dict["str", "datetime | None"])
+    questions: tuple[Question, ...] | None = None
+    answers: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    urgent: bool = False
+
+    def applied_to(self, stored: StoredRun | None, run_id: str, now: datetime) -> StoredRun:
+        """Return what a store has of the run `run_id` after this change, that had `stored` before.
+
+        It is what any store has to do with a change. One that keeps whole runs can call it.
+
+        Raises:
+          AnswerConflictError: there is another answer already.
+        """
+        before = None if stored is None else stored.record
+        parts = {} if stored is None else dict(stored.parts)
+        for number in self.dropped:
+            parts.pop(number, None)
+        parts.update(self.parts)
+        record = RunRecord(
+            run_id=run_id,
+            pipeline=self.pipeline,
+            version=self.version,
+            status=self.status,
+            started=now if before is None else before.started,
+            updated=now,
+            step=before.step if self.step is None and before is not None else self.step,
+            error=self.error,
+            waiting=dict(self.waiting),
+            deaths=0 if before is None else before.deaths,
+        )
+        questions = self.questions
+        if questions is None:
+            questions = () if stored is None else stored.questions
+        answers = added_answers(run_id, {} if stored is None else stored.answers, self.answers)
+        return StoredRun(record=record, parts=parts, questions=questions, answers=answers)
+
+
+def added_answers(run_id: str, before: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+    """Return the answers to the run `run_id` that there are after some were given.
+
+    Raises:
+      AnswerConflictError: there is another one already.
+    """
+    for name, text in added.items():
+        if before.get(name, text) != text:
+            raise AnswerConflictError(run_id, name)
+    return {**before, **added}
 
 
 @public_in("trio_steps.store")
 class RunClaim(Protocol):
-    """A run that nobody else can have."""
+    """A run that nobody else can have.
+
+    Attributes:
+      run_id: which run.
+    """
+
+    @property
+    def run_id(self) -> str: ...
+
+    def now(self) -> datetime:
+        """Return the time by the clock that the store goes by, in UTC."""
+        ...
 
     async def read(self) -> StoredRun | None:
         """Return what there is of the run; None if it has never been written."""
@@ -89,13 +261,25 @@ class RunClaim(Protocol):
         """Write `change`, whole or not at all; when this returns, it is there to stay.
 
         If it is cancelled and has written all the same, it returns.
+
+        Raises:
+          RunClaimedError: somebody else has taken the run over; nothing is written.
+          AnswerConflictError: there is another answer already; nothing is written.
+        """
+        ...
+
+    async def wait_cancelled(self) -> None:
+        """Return when somebody has asked to cancel the run; it may take a second to notice.
+
+        Raises:
+          RunClaimedError: somebody else has taken the run over.
         """
         ...
 
 
 @public_in("trio_steps.store")
-class RunStore(Protocol):
-    """Where durable runs are kept, for ``run(store=…)``."""
+class RunClaims(Protocol):
+    """Gives runs to one at a time; that is all that ``run(store=…)`` needs of a store."""
 
     def claim(self, run_id: str, /) -> AbstractAsyncContextManager[RunClaim]:
         """Have a run for oneself until the context ends, or the process dies in whatever way.

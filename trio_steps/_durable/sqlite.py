@@ -1,327 +1,389 @@
 """Runs in an SQLite database: the tables, and who has a run. Synchronous; `store` calls it in worker threads.
 
-Problem: nobody may run a run that somebody runs, and one whose process died has to be free at once.
+Every claim has a token, which stands in the database. Each write carries it, and changes something only where it still
+stands: in the same statement, so that there is no moment in between. Who has lost a run can write nothing of it.
 
-Naive answer: a row that says who has the run, and until when. It is in the way for a while when the process has died,
-and wrong when the process is merely slow.
-
-What is done instead. Who has a run holds a lock of the operating system on a file next to the database, which is gone
-the moment that its process is. It is SQLite's lock, that of a transaction on an empty database: so it is the same on
-every system, and two holders in one process are kept apart too, which bare POSIX locks don't do. Lock files are made,
-tried and removed only inside a write transaction on the real database, of which there is one at a time: so nobody
-locks a file that somebody else is about to remove, and nobody is turned away by one who only looks.
+A child that was forked has none of the runs of its parent.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import sqlite3
+import threading
 import time
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, final
+from typing import TYPE_CHECKING, Any, Final, Literal, final
+from uuid import uuid4
 
 import attrs
 
-from trio_steps._core.public import public_in
-
-from .protocol import RunClaimedError, RunStatus, StoredRun
+from .file import File
+from .owner import Owner
+from .protocol import Question, RunClaimedError, RunRecord, StoredRun, added_answers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator
-    from datetime import timedelta
+    import sqlite3
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from .protocol import RunChange
+    from .protocol import RunChange, RunStatus
 
-RecordStatus: TypeAlias = Literal[RunStatus, "interrupted"]
-"""What became of a run; ``interrupted``: its process died."""
-
-_APPLICATION: Final = 0x73746570  # "step", in the header of the file
-_VERSION: Final = 1
-_SCHEMA: Final = (
-    """
-    CREATE TABLE runs (
-        id INTEGER PRIMARY KEY,
-        run_id TEXT NOT NULL UNIQUE,
-        pipeline TEXT NOT NULL,
-        status TEXT NOT NULL,
-        started REAL NOT NULL,  -- seconds since 1970
-        updated REAL NOT NULL,
-        step TEXT,
-        error TEXT,
-        pid INTEGER NOT NULL  -- of the process that has the run, or had it last
-    )
-    """,
-    """
-    CREATE TABLE parts (
-        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
-        number INTEGER NOT NULL,
-        text TEXT NOT NULL,
-        PRIMARY KEY (run, number)
-    )
-    """,
-    f"PRAGMA application_id = {_APPLICATION}",
-    f"PRAGMA user_version = {_VERSION}",
-)
 _UPSERT: Final = """
-    INSERT INTO runs (run_id, pipeline, status, started, updated, step, error, pid)
-    VALUES (:run_id, :pipeline, :status, :now, :now, :step, :error, :pid)
+    INSERT INTO runs (run_id, pipeline, version, status, started, updated, step, error, pid)
+    SELECT :run_id, :pipeline, :version, :status, :now, :now, :step, :error, :pid
+    FROM claims WHERE run_id = :run_id AND token = :token
     ON CONFLICT (run_id) DO UPDATE SET
-        status = :status, updated = :now, step = coalesce(:step, step), error = :error
+        status = :status, version = :version, updated = :now, step = coalesce(:step, step), error = :error, pid = :pid
 """
-_WAIT: Final = 10.0  # seconds for others to end a transaction, which takes them milliseconds
+_COLUMNS: Final = "id, run_id, pipeline, version, status, started, updated, step, error, deaths, questions"
 
 
-@public_in("trio_steps.store")
-class StoreError(Exception):
-    """A file is no store, or none that this version can use."""
-
-
-@public_in("trio_steps.store")
 @final
-@attrs.frozen(kw_only=True)
-class RunRecord:
-    """What is known of a run at a glance.
-
-    Attributes:
-      run_id: what it is called.
-      pipeline: the name of its pipeline.
-      status: what became of it.
-      started: when it was, in UTC, by the clock on the wall.
-      updated: when something was last written of it, likewise.
-      step: the full name of the step that was done last; None if none was.
-      error: what it failed with, in words.
-    """
+@attrs.frozen
+class Claimed:
+    """A run that nobody else can have, and what proves that."""
 
     run_id: str
-    pipeline: str
-    status: RecordStatus
-    started: datetime
-    updated: datetime
-    step: str | None
-    error: str | None
+    token: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Filter:
+    """Which runs are asked for; None: whatever it is.
+
+    Attributes:
+      pipeline: the name of the pipeline.
+      status: what became of it, one of these.
+      since: updated then, or later.
+      before: updated earlier.
+    """
+
+    pipeline: str | None = None
+    status: Collection[RunStatus] | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+
+    def matches(self, record: RunRecord) -> bool:
+        """Tell whether it is one of these runs."""
+        return (
+            (self.pipeline is None or record.pipeline == self.pipeline)
+            and (self.status is None or record.status in self.status)
+            and (self.since is None or record.updated >= self.since)
+            and (self.before is None or record.updated < self.before)
+        )
 
 
 @final
 class Database:
-    """The file; each call has a connection of its own, so that there is nothing to close."""
+    """The file."""
 
     def __init__(self, path: Path, synchronous: Literal["full", "normal"]) -> None:
         self.path = path
-        self._synchronous = synchronous
+        self._lock = threading.Lock()  # whoever has it, has what follows
+        self._file = File(path, synchronous)
+        self._pid = os.getpid()
+        self._owner = Owner(path)
+        self._tokens: set[str] = set()  # of the runs that this process has
+
+    @contextmanager
+    def _transaction(self, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Generator[sqlite3.Connection]:
+        if self._pid != os.getpid():
+            self._lock = threading.Lock()  # another thread of the parent may have had it
+            self._file.forget()
+            self._owner.forget()
+            self._tokens = set()
+            self._pid = os.getpid()
+        with self._lock:
+            before = self._tokens.copy()
+            try:
+                with self._file.transaction(kind) as connection:
+                    yield connection
+                    self._file.keeps = bool(self._tokens)
+            except BaseException:
+                self._tokens = before
+                raise
+            finally:
+                if not self._tokens:
+                    self._owner.end()
+
+    # Claims
 
     def claim(self, run_id: str) -> Claimed:
         """Have a run, until it is released or this process dies."""
-        with ExitStack() as stack:
-            connection = stack.enter_context(closing(self._open()))
-            with _transaction(connection):
-                lock = self._lock(run_id)
-                if lock is None:
-                    row = connection.execute("SELECT pid FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-                    raise RunClaimedError(run_id, None if row is None else row[0])
-                stack.enter_context(closing(lock))
-                connection.execute("UPDATE runs SET pid = ? WHERE run_id = ?", (os.getpid(), run_id))
-            stack.pop_all()
-        return Claimed(self, run_id, connection, lock)
+        with self._transaction() as connection:
+            self._take(connection, run_id)
+            return self._claimed(connection, run_id)
 
-    def runs(self) -> tuple[RunRecord, ...]:
-        """Return the records of all runs, the one that started last first."""
-        with closing(self._open()) as connection, _transaction(connection):
-            return tuple(self._records(connection, "ORDER BY started DESC, id DESC"))
+    def _take(self, connection: sqlite3.Connection, run_id: str) -> None:
+        """See to it that nobody has a run."""
+        row = connection.execute("SELECT token, owner, pid FROM claims WHERE run_id = ?", (run_id,)).fetchone()
+        if row is not None:
+            token, owner, pid = row
+            if self._is_alive(token, owner):
+                raise RunClaimedError(run_id, pid)
+            statement = "UPDATE runs SET deaths = deaths + 1 WHERE run_id = ? AND status = 'running'"
+            connection.execute(statement, (run_id,))
 
-    def load(self, run_id: str) -> tuple[RunRecord, dict[int, str]]:
-        """Return the record and the parts of a run, as they are at one moment."""
-        with closing(self._open()) as connection, _transaction(connection):
-            for record in self._records(connection, "WHERE run_id = ?", run_id):
-                return record, _parts(connection, run_id)
-        raise KeyError(f"there is no run {run_id!r} in the store {str(self.path)!r}")
+    def _claimed(self, connection: sqlite3.Connection, run_id: str) -> Claimed:
+        claimed = Claimed(run_id, uuid4().hex)
+        owner = self._owner.begin()
+        values = (run_id, claimed.token, owner, os.getpid())
+        connection.execute("INSERT OR REPLACE INTO claims (run_id, token, owner, pid) VALUES (?, ?, ?, ?)", values)
+        connection.execute("UPDATE runs SET pid = ? WHERE run_id = ?", (os.getpid(), run_id))
+        self._tokens.add(claimed.token)
+        return claimed
+
+    def _is_alive(self, token: str, owner: str) -> bool:
+        if owner == self._owner.name:
+            return token in self._tokens
+        return self._owner.is_alive(owner)
+
+    def _is_free(self, connection: sqlite3.Connection, run_id: str) -> bool:
+        row = connection.execute("SELECT token, owner FROM claims WHERE run_id = ?", (run_id,)).fetchone()
+        return row is None or not self._is_alive(*row)
+
+    def take(self, pipelines: Mapping[str, Collection[str | None]], max_deaths: int) -> Claimed | None:
+        """Have the run that has been ready to go on for longest, if there is one.
+
+        Args:
+          pipelines: the names of the pipelines, and the versions of each that will do.
+          max_deaths: a run that this many processes have died of is failed.
+        """
+        with self._transaction() as connection:
+            query = f"""
+                SELECT {_COLUMNS} FROM runs WHERE status IN ('submitted', 'running') OR (
+                    status = 'waiting' AND EXISTS (
+                        SELECT 1 FROM waits LEFT JOIN answers USING (run, name)
+                        WHERE waits.run = runs.id AND (answers.text IS NOT NULL OR waits.until <= ?)
+                    )
+                ) ORDER BY updated, id
+            """  # noqa: S608 - our own
+            for record in self._records(connection, query, time.time()):
+                if record.status == "running" or record.version not in pipelines.get(record.pipeline, ()):
+                    continue
+                if record.status == "interrupted" and record.deaths >= max_deaths:
+                    error = f"the processes that ran it have died, {record.deaths} of them"
+                    values = ("failed", error, record.deaths, record.run_id)
+                    connection.execute("UPDATE runs SET status = ?, error = ?, deaths = ? WHERE run_id = ?", values)
+                    connection.execute("DELETE FROM claims WHERE run_id = ?", (record.run_id,))
+                    continue
+                try:
+                    self._take(connection, record.run_id)
+                except RunClaimedError:
+                    continue  # somebody has it who has not written anything of it yet
+                return self._claimed(connection, record.run_id)
+        return None
+
+    def lost_and_cancelled(self) -> tuple[set[str], set[str]]:
+        """Return the tokens of this process that are gone, and those of runs that somebody has cancelled."""
+        with self._transaction("DEFERRED") as connection:
+            rows = dict(
+                connection.execute(
+                    "SELECT token, cancelled FROM claims WHERE owner = ?", (self._owner.name,)
+                ).fetchall()
+            )
+            return self._tokens - rows.keys(), {token for token, cancelled in rows.items() if cancelled}
+
+    def release(self, claimed: Claimed) -> None:
+        """Let others have a run."""
+        with self._transaction() as connection:
+            if claimed.token in self._tokens:  # else it was the parent that had it
+                connection.execute("DELETE FROM claims WHERE token = ?", (claimed.token,))
+                self._tokens.remove(claimed.token)
+
+    def give_up(self, claimed: Claimed) -> None:
+        """Let others in this process have a run that could not be released; those in other ones wait for its end."""
+        with self._lock:
+            self._tokens.discard(claimed.token)
+
+    # One run
+
+    def read(self, run_id: str) -> StoredRun | None:
+        """Return what there is of a run, as it is at one moment."""
+        with self._transaction() as connection:
+            rows = self._rows(connection, f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?", run_id)  # noqa: S608
+            for id, record, questions in rows:
+                parts = dict(connection.execute("SELECT number, text FROM parts WHERE run = ?", (id,)))
+                answers = dict(connection.execute("SELECT name, text FROM answers WHERE run = ?", (id,)))
+                return StoredRun(record=record, parts=parts, questions=questions, answers=answers)
+        return None
+
+    def write(self, claimed: Claimed, change: RunChange) -> None:
+        """Write `change`, whole or not at all."""
+        with self._transaction() as connection:
+            run = {
+                "run_id": claimed.run_id,
+                "token": claimed.token,
+                "pipeline": change.pipeline,
+                "version": change.version,
+                "status": change.status,
+                "step": change.step,
+                "error": change.error,
+                "now": time.time(),
+                "pid": os.getpid(),
+            }
+            if connection.execute(_UPSERT, run).rowcount != 1:
+                raise RunClaimedError(claimed.run_id)
+            self._write_rest(connection, claimed.run_id, change)
+
+    def _write_rest(self, connection: sqlite3.Connection, run_id: str, change: RunChange) -> None:
+        (id,) = connection.execute("SELECT id FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        dropped = [(id, number) for number in change.dropped]
+        connection.executemany("DELETE FROM parts WHERE run = ? AND number = ?", dropped)
+        parts = [(id, number, text) for number, text in change.parts.items()]
+        connection.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", parts)
+        connection.execute("DELETE FROM waits WHERE run = ?", (id,))
+        waits = [(id, name, None if until is None else until.timestamp()) for name, until in change.waiting.items()]
+        connection.executemany("INSERT INTO waits VALUES (?, ?, ?)", waits)
+        if change.questions is not None:
+            questions = json.dumps([[each.name, each.provides, *each.of] for each in change.questions])
+            connection.execute("UPDATE runs SET questions = ? WHERE id = ?", (questions, id))
+        if change.answers:
+            self._add_answers(connection, run_id, id, change.answers)
+
+    def submit(self, run_id: str, change: RunChange) -> bool:
+        """Write a run for somebody to take; return False if there is one of that name already."""
+        with self._transaction() as connection:
+            now = time.time()
+            values = (run_id, change.pipeline, change.version, change.status, now, now, os.getpid())
+            columns = "run_id, pipeline, version, status, started, updated, pid"
+            insert = f"INSERT OR IGNORE INTO runs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+            if connection.execute(insert, values).rowcount != 1:
+                return False
+            self._take(connection, run_id)  # somebody may have it who has not written anything of it yet
+            self._write_rest(connection, run_id, change)
+            return True
+
+    def write_answers(self, run_id: str, answers: Mapping[str, str]) -> None:
+        """Keep answers, all of them or none."""
+        with self._transaction() as connection:
+            row = connection.execute("SELECT id FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            if row is None:
+                raise self._no_run(run_id)
+            self._add_answers(connection, run_id, row[0], answers)
+
+    def _add_answers(self, connection: sqlite3.Connection, run_id: str, id: int, answers: Mapping[str, str]) -> None:
+        before = dict(connection.execute("SELECT name, text FROM answers WHERE run = ?", (id,)))
+        rows = [(id, name, text) for name, text in added_answers(run_id, before, answers).items()]
+        connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", rows)
+
+    def cancel(self, run_id: str) -> bool:
+        """Have a run cancelled; return False if it is over already."""
+        with self._transaction() as connection:
+            row = connection.execute(
+                "SELECT status, token, owner FROM runs LEFT JOIN claims USING (run_id) WHERE run_id = ?", (run_id,)
+            ).fetchone()
+            if row is None:
+                raise self._no_run(run_id)
+            status, token, owner = row
+            if token is not None and self._is_alive(token, owner):
+                connection.execute("UPDATE claims SET cancelled = 1 WHERE token = ?", (token,))
+                return True
+            if status in ("finished", "cancelled"):
+                return False
+            connection.execute("DELETE FROM claims WHERE run_id = ?", (run_id,))
+            connection.execute(
+                "UPDATE runs SET status = 'cancelled', updated = ? WHERE run_id = ?", (time.time(), run_id)
+            )
+            connection.execute("DELETE FROM waits WHERE run = (SELECT id FROM runs WHERE run_id = ?)", (run_id,))
+            return True
+
+    # Many runs
+
+    def runs(self, which: Filter, limit: int | None, after: str | None) -> tuple[RunRecord, ...]:
+        """Return the records of runs, the one that started last first, of those that come after the run `after`."""
+        with self._transaction() as connection:
+            condition, values = "", []
+            if after is not None:
+                row = connection.execute("SELECT started, id FROM runs WHERE run_id = ?", (after,)).fetchone()
+                if row is None:
+                    raise self._no_run(after)
+                condition, values = "WHERE (started, id) < (?, ?)", list(row)
+            query = f"SELECT {_COLUMNS} FROM runs {condition} ORDER BY started DESC, id DESC"  # noqa: S608
+            found: list[RunRecord] = []
+            for record in self._records(connection, query, *values):
+                if len(found) == limit:
+                    break
+                if which.matches(record):
+                    found.append(record)
+            return tuple(found)
 
     def delete(self, run_id: str) -> None:
         """Delete a run."""
-        with closing(self._open()) as connection, _transaction(connection):
-            row = connection.execute("SELECT pid FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-            if row is None:
-                raise KeyError(f"there is no run {run_id!r} in the store {str(self.path)!r}")
-            if not self._is_free(run_id):
-                raise RunClaimedError(run_id, row[0])
-            connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
+        with self._transaction() as connection:
+            self._take(connection, run_id)
+            if connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,)).rowcount != 1:
+                raise self._no_run(run_id)
+            connection.execute("DELETE FROM claims WHERE run_id = ?", (run_id,))
 
-    def prune(
-        self, older_than: timedelta | None, keep: int | None, status: Collection[RecordStatus]
-    ) -> tuple[str, ...]:
-        """Delete runs that are too old, or too many, of those with a `status`, and return their ids."""
-        with closing(self._open()) as connection, _transaction(connection):
-            now = time.time()
-            runs = [
-                record
-                for record in self._records(connection, "ORDER BY updated DESC, id DESC")
-                if record.status in status
-            ]
+    def prune(self, which: Filter, keep: int | None) -> tuple[str, ...]:
+        """Delete the runs that `which` is about, without the `keep` that were updated last; return their ids."""
+        with self._transaction() as connection:
+            query = f"SELECT {_COLUMNS} FROM runs ORDER BY updated DESC, id DESC"  # noqa: S608
+            everything = attrs.evolve(which, before=None)
+            runs = [record for record in self._records(connection, query) if everything.matches(record)]
             pruned = tuple(
                 record.run_id
                 for number, record in enumerate(runs)
-                if (
-                    (keep is not None and number >= keep)
-                    or (older_than is not None and now - record.updated.timestamp() > older_than.total_seconds())
-                )
-                and self._is_free(record.run_id)
+                if ((keep is not None and number >= keep) or (which.before is not None and which.matches(record)))
+                and self._is_free(connection, record.run_id)
             )
-            connection.executemany("DELETE FROM runs WHERE run_id = ?", [(run_id,) for run_id in pruned])
+            for table in ("runs", "claims"):
+                statement = f"DELETE FROM {table} WHERE run_id = ?"  # noqa: S608
+                connection.executemany(statement, [(run_id,) for run_id in pruned])
         return pruned
 
-    def _records(self, connection: sqlite3.Connection, which: str, *values: str) -> Iterator[RunRecord]:
-        columns = "run_id, pipeline, status, started, updated, step, error"
-        rows = connection.execute(f"SELECT {columns} FROM runs {which}", values).fetchall()  # noqa: S608 - our own
-        for run_id, pipeline, status, started, updated, step, error in rows:
-            is_dead = status == "running" and self._is_free(run_id)
-            yield RunRecord(
+    def _no_run(self, run_id: str) -> KeyError:
+        return KeyError(f"there is no run {run_id!r} in the store {str(self.path)!r}")
+
+    def _records(self, connection: sqlite3.Connection, query: str, *values: object) -> Iterator[RunRecord]:
+        return (record for _, record, _ in self._rows(connection, query, *values))
+
+    def _rows(
+        self, connection: sqlite3.Connection, query: str, *values: object
+    ) -> Iterator[tuple[int, RunRecord, tuple[Question, ...]]]:
+        alive: dict[str, bool] = {}  # by owner, each of which is asked about once
+        for row in connection.execute(query, values).fetchall():
+            id, run_id, pipeline, version, status, started, updated, step, error, deaths, questions = row
+            if status == "running":
+                claim = connection.execute("SELECT token, owner FROM claims WHERE run_id = ?", (run_id,)).fetchone()
+                if claim is None or not self._is_alive_once(alive, *claim):
+                    status = "interrupted"
+                    deaths += claim is not None  # which nobody has counted yet
+            waits = []
+            if status == "waiting":
+                waits = connection.execute(
+                    "SELECT name, until FROM waits WHERE run = ? ORDER BY rowid", (id,)
+                ).fetchall()
+            record = RunRecord(
                 run_id=run_id,
                 pipeline=pipeline,
-                status="interrupted" if is_dead else status,
-                started=datetime.fromtimestamp(started, UTC),
-                updated=datetime.fromtimestamp(updated, UTC),
+                version=version,
+                status=status,
+                started=_moment(started),
+                updated=_moment(updated),
                 step=step,
                 error=error,
+                waiting={name: None if until is None else _moment(until) for name, until in waits},
+                deaths=deaths,
             )
+            yield id, record, tuple(_questions(json.loads(questions)))
 
-    # The file
-
-    def _open(self) -> sqlite3.Connection:
-        # calls come from more than one thread, but one at a time
-        connection = sqlite3.connect(self.path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
-        try:
-            if not self._is_store(connection):
-                with _transaction(connection, "EXCLUSIVE"):
-                    if not self._is_store(connection):  # somebody else may have been quicker
-                        for statement in _SCHEMA:
-                            connection.execute(statement)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            connection.execute("PRAGMA foreign_keys = ON")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _is_store(self, connection: sqlite3.Connection) -> bool:
-        """Tell whether there is a store in the file; False if there is nothing at all."""
-        try:
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            raise StoreError(f"{str(self.path)!r} is no database, or a damaged one") from error
-        if (application, version) == (_APPLICATION, _VERSION):
-            return True
-        if application == _APPLICATION:
-            raise StoreError(f"{str(self.path)!r} is a store of version {version}; this version uses {_VERSION}")
-        if tables or application or version:
-            raise StoreError(f"{str(self.path)!r} is a database of something else; give the store a file of its own")
-        return False
-
-    # The locks, all in transactions
-
-    def _lock_path(self, run_id: str) -> Path:
-        name = blake2b(run_id.encode(), digest_size=16).hexdigest()
-        return self.path.with_name(f"{self.path.name}-lock-{name}")
-
-    def _lock(self, run_id: str) -> sqlite3.Connection | None:
-        """Lock a run until the connection is closed; return None if somebody has it."""
-        lock = sqlite3.connect(self._lock_path(run_id), timeout=0, isolation_level=None, check_same_thread=False)
-        try:
-            lock.execute("PRAGMA journal_mode = OFF")  # nothing is written into it
-            lock.execute("BEGIN EXCLUSIVE")
-        except BaseException as error:
-            lock.close()
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                return None
-            raise
-        return lock
-
-    def unlock(self, run_id: str, lock: sqlite3.Connection) -> None:
-        """Free a run that is locked."""
-        lock.close()
-        self._lock_path(run_id).unlink(missing_ok=True)
-
-    def _is_free(self, run_id: str) -> bool:
-        """Tell whether nobody has a run; what a process that died has left is cleared away."""
-        if not self._lock_path(run_id).exists():
-            return True
-        lock = self._lock(run_id)
-        if lock is None:
-            return False
-        self.unlock(run_id, lock)
-        return True
+    def _is_alive_once(self, alive: dict[str, bool], token: str, owner: str) -> bool:
+        if owner == self._owner.name:
+            return self._is_alive(token, owner)
+        if owner not in alive:
+            alive[owner] = self._is_alive(token, owner)
+        return alive[owner]
 
 
-@final
-class Claimed:
-    """A run that nobody else can have."""
-
-    def __init__(
-        self, database: Database, run_id: str, connection: sqlite3.Connection, lock: sqlite3.Connection
-    ) -> None:
-        self._database = database
-        self._run_id = run_id
-        self._connection = connection
-        self._lock = lock
-
-    def read(self) -> StoredRun | None:
-        """Return what there is of the run."""
-        row = self._connection.execute("SELECT status FROM runs WHERE run_id = ?", (self._run_id,)).fetchone()
-        if row is None:
-            return None
-        return StoredRun(status=row[0], parts=_parts(self._connection, self._run_id))
-
-    def write(self, change: RunChange) -> None:
-        """Write `change`, whole or not at all."""
-        connection = self._connection
-        run = {
-            "run_id": self._run_id,
-            "pipeline": change.pipeline,
-            "status": change.status,
-            "step": change.step,
-            "error": change.error,
-            "now": time.time(),
-            "pid": os.getpid(),
-        }
-        with _transaction(connection):
-            connection.execute(_UPSERT, run)
-            (id,) = connection.execute("SELECT id FROM runs WHERE run_id = ?", (self._run_id,)).fetchone()
-            connection.executemany(
-                "DELETE FROM parts WHERE run = ? AND number = ?", [(id, number) for number in change.dropped]
-            )
-            connection.executemany(
-                "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)",
-                [(id, number, text) for number, text in change.parts.items()],
-            )
-
-    def release(self) -> None:
-        """Let others have the run. It is free in any case; all that can fail is to remove the file."""
-        with (
-            closing(self._connection),
-            closing(self._lock),
-            suppress(OSError, sqlite3.Error),
-            _transaction(self._connection),
-        ):
-            self._database.unlock(self._run_id, self._lock)
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
-def _parts(connection: sqlite3.Connection, run_id: str) -> dict[int, str]:
-    query = "SELECT number, text FROM parts WHERE run = (SELECT id FROM runs WHERE run_id = ?)"
-    return cast("dict[int, str]", dict(connection.execute(query, (run_id,))))
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Generator[None]:
-    connection.execute(f"BEGIN {kind}")
-    try:
-        yield
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+def _questions(rows: Iterable[list[Any]]) -> Iterator[Question]:
+    for name, provides, *of in rows:
+        yield Question(name=name, provides=provides, of=tuple(of))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, final
 import attrs
 
 from trio_steps._core.errors import ConfigError
+from trio_steps._durable.protocol import Question
 from trio_steps._values.copying import copy_value
 
 from .call import Function
@@ -146,6 +147,22 @@ class Repeat:
 
 @final
 @attrs.frozen(kw_only=True, eq=False)
+class Wait:
+    """A question that somebody outside of the run answers.
+
+    Attributes:
+      provides: the key of the answer.
+      of: the names of the types that it may have; empty: any.
+      timeout: how many seconds there are for it, while nobody runs the run too; None: any number.
+    """
+
+    provides: str
+    of: tuple[str, ...]
+    timeout: float | None
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
 class Node:
     """A step of a pipeline.
 
@@ -163,7 +180,7 @@ class Node:
     """
 
     id: str
-    body: Function | Nodes | Group | Branch | Each | Repeat
+    body: Function | Nodes | Group | Branch | Each | Repeat | Wait
     condition: Function | bool | None
     policies: Policies | None
     on_error: OnError
@@ -279,6 +296,19 @@ def names_of(nodes: Nodes) -> Iterator[str]:
             else:
                 items += [(inner, name + infix) for infix, inner in node.inner()]
         ahead += reversed(items)
+
+
+def questions_of(nodes: Nodes) -> Iterator[Question]:
+    """Yield what the steps wait for; ``*`` stands for the id of an element, and for the number of a round."""
+    ahead: list[tuple[Nodes, str]] = [(nodes, "")]
+    while ahead:
+        row, prefix = ahead.pop()
+        for node in row:
+            name = prefix + node.id
+            if isinstance(node.body, Wait):
+                yield Question(name=name, provides=node.body.provides, of=node.body.of)
+            for infix, inner in node.inner():
+                ahead.append((inner, f"{name}/{ANY}/" if isinstance(node.body, Repeat) else name + infix))
 
 
 def find(nodes: Nodes, name: str) -> Node | None:
@@ -422,6 +452,8 @@ class Program:
       inputs: what its input was told to be, if that declares keys.
       strict: what each function returns has to be known.
       prefix: what its nodes' full names begin with, as far as that is known: it is built as a case of a branch.
+      version: which version of it this is, if that was given.
+      versions: others with whose stored runs it can go on.
     """
 
     name: str
@@ -437,6 +469,13 @@ class Program:
     prefix: str = ""
     inputs: Inputs | None = None
     strict: bool = False
+    version: str | None = None
+    versions: AbstractSet[str | None] = frozenset()
+
+    @property
+    def goes_on_with(self) -> tuple[str | None, ...]:
+        """The versions with whose stored runs it can go on, its own first."""
+        return (self.version, *(version for version in self.versions if version != self.version))
 
     @functools.cached_property
     def row(self) -> Nodes:

@@ -12,7 +12,7 @@ from trio_steps._drawing.graph import ANY, Draft, Edge, Graph, Node
 from trio_steps._fork.outline import limit_notes
 
 from .call import Function
-from .definition import Branch, Each, Group, Repeat
+from .definition import Branch, Each, Group, Repeat, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ def _add(draft: Draft, step: PipelineStep, place: Place) -> None:
     draft.choose(Node(kind="decision", label=step.id, name=place.name, notes=notes, maybe=maybe), cases)
 
 
-def _outline_of_body(body: Function | Nodes | Group | Each | Repeat, place: Place) -> Node:
+def _outline_of_body(body: Function | Nodes | Group | Each | Repeat | Wait, place: Place) -> Node:
     if isinstance(body, Function):
         return outline_of(body.call, place)
     if isinstance(body, Each):
@@ -71,6 +71,8 @@ def _outline_of_body(body: Function | Nodes | Group | Each | Repeat, place: Plac
         members = tuple(map(functools.partial(_outline_of_member, place), body.ids, body.members))
         edges = [Edge(members[before], member) for index, member in enumerate(members) for before in body.before(index)]
         return Node(kind="frame", label=place.label, name=place.name, inside=Graph(members, tuple(edges)))
+    if isinstance(body, Wait):
+        return Node(kind="step", label=place.label, name=place.name)
     if isinstance(body, Repeat):
         return attrs.evolve(_frame(body.nodes, place, place.inside(ANY)), many=True)
     return _frame(body, place, place)
@@ -107,6 +109,8 @@ def _notes(step: PipelineStep) -> Iterator[str]:
     elif isinstance(body, Repeat):
         yield f"until {_name(body.until)}"
         yield "1 round" if body.at_most == 1 else f"{body.at_most} rounds at most"
+    elif isinstance(body, Wait):
+        yield f"waits for {body.provides}" + ("" if body.timeout is None else f", {body.timeout:g} s")
     elif isinstance(body, Group):
         yield body.mode
         yield from limit_notes(body.plan)

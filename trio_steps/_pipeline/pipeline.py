@@ -22,6 +22,7 @@ from .builder.groups import step_of
 from .builder.loops import each_of, repeat_of
 from .builder.options import check_name, check_share
 from .builder.steps import transform
+from .builder.waits import check_version, check_versions, wait_of
 from .context import as_output
 from .contract.flow import Flow
 from .contract.records import Inputs
@@ -37,14 +38,15 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from trio_steps._core.events import Observer
-    from trio_steps._durable.protocol import RunStore
+    from trio_steps._durable.protocol import RunClaims
     from trio_steps._values.codec import Codec
 
     from .builder.options import NodeOptions
     from .context import MergePolicy
-    from .definition import Node
+    from .definition import Node, OnError
     from .run.checkpoint import Checkpoint
     from .run.hooks import CompleteHook, ErrorHook
+    from .run.stored import RunStore
 
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
@@ -95,6 +97,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         on_error: ErrorHook | None = None,
         codec: Codec | None = None,
         strict: bool = False,
+        version: str | None = None,
+        versions: Collection[str | None] = (),
     ) -> None: ...
 
     @overload
@@ -109,6 +113,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         on_error: ErrorHook | None = None,
         codec: Codec | None = None,
         strict: bool = False,
+        version: str | None = None,
+        versions: Collection[str | None] = (),
     ) -> None: ...
 
     def __init__(
@@ -122,6 +128,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         on_error: ErrorHook | None = None,
         codec: Codec | None = None,
         strict: bool = False,
+        version: str | None = None,
+        versions: Collection[str | None] = (),
     ) -> None:
         """Make a pipeline without steps.
 
@@ -140,6 +148,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           codec: how the values in checkpoints are written; by default as JSON that keeps their exact types.
           strict: whether to refuse what can't be known when the pipeline is built: it needs `inputs`, and each function
             has to say what it returns.
+          version: which version of the pipeline this is; it is kept with each durable run, and shown.
+          versions: other versions with whose runs this one can go on, ``{"1", "2"}``; None is a run without a version.
 
         Raises:
           ConfigError: an argument makes no sense.
@@ -161,6 +171,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
                 hooks=Hooks().plus(on_step_complete, on_error),
                 codec=codec,
                 inputs=Inputs.of(inputs),
+                version=check_version(version),
+                versions=check_versions(versions),
             )
         )
 
@@ -365,6 +377,51 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
             )
         )
 
+    def wait_for(
+        self,
+        name: str,
+        /,
+        *,
+        provides: str,
+        of: object = None,
+        timeout: float | None = None,
+        condition: bool | Callable[..., Any] | None = None,
+        on_error: OnError = "raise",
+        merge_policy: MergePolicy = "override",
+        log: bool = True,
+    ) -> Pipeline[I_contra, dict[str, Any]]:
+        """Add a step that waits for an answer from outside of the run, such as an approval.
+
+        A run that is kept in a store is saved as ``waiting`` when nothing else is left to do, and returns the context
+        that there is then. It goes on when it is run again and somebody has answered: ``run(…, answers={…})``, or
+        ``await store.answer(run_id, …)``.
+
+        Args:
+          name: what the step is called.
+          provides: the key under which the answer is stored.
+          of: the type that an answer has to have, exactly: a class, or several, ``str | None``. By default any.
+          timeout: how many seconds there are for an answer from when it is asked for first, whether the run is running
+            or not. Then the step fails with a `StepTimeoutError`.
+          condition: as for `step`.
+          on_error: as for `step`.
+          merge_policy: as for `step`.
+          log: as for `step`.
+
+        Raises:
+          ConfigError: it can't work as it is written.
+        """
+        return self._with(
+            wait_of(
+                self._program,
+                name,
+                provides=provides,
+                of=of,
+                timeout=timeout,
+                merge_policy=merge_policy,
+                options={"condition": condition, "on_error": on_error, "log": log},
+            )
+        )
+
     def outputs(self, done: type[DoneT], /) -> Pipeline[I_contra, DoneT]:
         """Prove that the pipeline produces `done`, and return one whose `run` is typed so.
 
@@ -421,8 +478,9 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         state: dict[str, object] | None = None,
         on_step_complete: CompleteHook | None = None,
         on_error: ErrorHook | None = None,
-        store: RunStore | None = None,
+        store: RunClaims | None = None,
         run_id: str | None = None,
+        answers: Mapping[str, object] | None = None,
     ) -> Coroutine[Any, Any, T]: ...
 
     @overload
@@ -434,8 +492,9 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         state: dict[str, object] | None = None,
         on_step_complete: CompleteHook | None = None,
         on_error: ErrorHook | None = None,
-        store: RunStore | None = None,
+        store: RunClaims | None = None,
         run_id: str | None = None,
+        answers: Mapping[str, object] | None = None,
     ) -> Coroutine[Any, Any, O_co]: ...
 
     def run(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -446,8 +505,9 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         state: dict[str, object] | None = None,
         on_step_complete: CompleteHook | None = None,
         on_error: ErrorHook | None = None,
-        store: RunStore | None = None,
+        store: RunClaims | None = None,
         run_id: str | None = None,
+        answers: Mapping[str, object] | None = None,
     ) -> Coroutine[Any, Any, Any]:
         """Run the pipeline once, with options, and return the context at its end: a plain dict that is the caller's.
 
@@ -460,10 +520,16 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           store: where the run is kept as it goes, such as a `store.SqliteStore`; then it needs a `run_id`.
           run_id: what the run is called there. One that is there already goes on where it was, with the input that it
             was started with; if it is finished, its result is returned, and nothing is run.
+          answers: answers for steps that wait for one, by the full name of the step, or by the key that it provides if
+            just one step waits for that: ``{"approved": True}``.
 
         Raises:
-          ConfigError: there is a `store` and no `run_id`, or the other way round.
-          RunClaimedError: the run is running already.
+          ConfigError: there is a `store` and no `run_id`, or the other way round; or a step waits for an answer, and
+            there is neither that nor a store.
+          AnswerError: no step waits for one of the answers, or not for such a value.
+          AnswerConflictError: the stored run has another answer already.
+          RunClaimedError: the run is running already, or was taken over by somebody else.
+          RunCancelledError: somebody has cancelled the run in its store.
           CheckpointError: a value can't be kept in the store, or the stored run is of another pipeline, of one that has
             changed before the point of resumption, or was started with another input.
           StepInputError: a step needs a key that is not there.
@@ -474,11 +540,33 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         hooks = self._program.hooks.plus(on_step_complete, on_error)
         args = () if isinstance(input, NoInput) else (input,)
         entry = functools.partial(execute, self._program, hooks, None, *args)
-        if store is not None or run_id is not None:
-            from trio_steps._pipeline.run.durable import durably  # noqa: PLC0415 - who has no store doesn't wait for it
+        if store is not None or run_id is not None or answers:
+            from .run.durable import kept  # noqa: PLC0415 - who has no store doesn't wait for it
 
-            entry = durably(store, run_id, self._program, hooks, *args)
+            entry = kept(store, run_id, answers, self._program, hooks, *args)
         return self._start(entry, observers, state)
+
+    @overload
+    def submit(self: Pipeline[None, T], *, store: RunStore, run_id: str) -> Coroutine[Any, Any, bool]: ...
+
+    @overload
+    def submit(self, input: I_contra, *, store: RunStore, run_id: str) -> Coroutine[Any, Any, bool]: ...
+
+    def submit(self, input: Any = NO_INPUT, *, store: RunStore, run_id: str) -> Coroutine[Any, Any, bool]:
+        """Put a run into a store, for whoever works there to run it; return whether it is new.
+
+        Args:
+          input: as for `run`.
+          store: where it is kept, such as a `store.SqliteStore`.
+          run_id: what it is called there. If there is one of that id already, nothing is changed.
+
+        Raises:
+          ConfigError: `run_id` is no name.
+          CheckpointError: a value can't be stored, or there is a run of that id with another input.
+        """
+        from .run.durable import submit  # noqa: PLC0415 - who has no store doesn't wait for it
+
+        return submit(store, run_id, self._program, *(() if isinstance(input, NoInput) else (input,)))
 
     def resume(
         self,

@@ -20,6 +20,7 @@ Modules and packages import only from those below them:
     _places                          lines of source
 """
 
+from ._conformance import check_store
 from ._fakes import FakeStep, RecordingObserver
 from ._findings import DeadlockError, ExplorationError, FaultInjectedError, Finding, Ignore, Invariant, TokenError
 from ._fixture import Explore
@@ -35,6 +36,7 @@ from ._search.explore import explore
 from ._search.linearizable import linearizable
 from ._search.replay import check_determinism, replay, run_once
 from ._search.sweep import sweep_cancellation, sweep_faults, sweep_timeouts
+from ._stores import MemoryStore, StoreCrashedError
 
 __all__ = [
     "DeadlockError",
@@ -46,6 +48,7 @@ __all__ = [
     "Finding",
     "Ignore",
     "Invariant",
+    "MemoryStore",
     "Options",
     "Place",
     "Policy",
@@ -55,9 +58,11 @@ __all__ = [
     "Report",
     "Resource",
     "Run",
+    "StoreCrashedError",
     "TokenError",
     "VirtualClock",
     "check_determinism",
+    "check_store",
     "enumerate_schedules",
     "explore",
     "linearizable",

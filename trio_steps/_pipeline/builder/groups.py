@@ -15,6 +15,7 @@ from trio_steps._pipeline.run.parallel import WholeRace, member_path
 from .flows import edges_of
 from .options import numbered, own_name, split_name
 from .steps import NewStep, part_of
+from .waits import refuse_waits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,8 +74,10 @@ def _parallel(
         edges = edges_of(new, ids, parts)
         fork, known = new.fork("all", concurrency), None
     else:
-        for part in parts:
+        for id, part in zip(ids, parts, strict=True):
             new.require(part.needs)
+            if mode == "race" and isinstance(part.member, tuple):
+                refuse_waits(part.member, f"{new.full}/{id}")
         fork = new.fork(WholeRace if mode == "race" else mode, concurrency)
         known = Known(ids, [member_path(index) for index in range(len(ids))])
     body = Group(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from trio_steps._pipeline.context import MergePolicy
     from trio_steps._pipeline.contract.flow import Flow, Need
     from trio_steps._pipeline.contract.shape import Shape
-    from trio_steps._pipeline.definition import Branch, Each, Group, Member, Nodes, Program, Repeat
+    from trio_steps._pipeline.definition import Branch, Each, Group, Member, Nodes, Program, Repeat, Wait
 
     from .options import NodeOptions
 
@@ -124,7 +124,7 @@ class NewStep:
 
     def added(
         self,
-        body: Function | Nodes | Group | Branch | Each | Repeat,
+        body: Function | Nodes | Group | Branch | Each | Repeat | Wait,
         provided: Shape,
         *,
         skips: bool = False,

@@ -14,6 +14,7 @@ until it is used, and shows the moment it was made at. A run is resumed by takin
                 context that the next one sees; `answer` tells whether it was the last one
     taken       the branch took the case named `case`, which is not asked again
     transform   the step replaced the context of the pipeline it is in by `changes`
+    lost        the step was done, and `error` says why what it gave could not be stored
 
 How values are written, and which can be held: see `_codec`. The text has a checksum, and is checked before it is read.
 """

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trio_steps._pipeline.definition import Hook, Hooks, Program
 
     from .journal import Journal
+    from .keeping import Keeper
 
 CompleteHook: TypeAlias = "Callable[[StepCompletion], object]"
 """What ``on_step_complete=`` takes: a sync or async function of a `StepCompletion`."""
@@ -42,11 +43,13 @@ class Audience:
       complete: the hooks that are told what is done, those of the innermost pipeline first.
       error: the hooks that are told what has failed, in the same order.
       record: what is done goes into the journal.
+      tells: somebody wants to know what is done: a hook, or whoever keeps the run.
     """
 
     complete: tuple[Hook, ...]
     error: tuple[Hook, ...]
     record: bool
+    tells: bool
 
     def within(self, hooks: Hooks) -> Audience:
         """Return the audience of a pipeline with `hooks` of its own that runs in front of this one."""
@@ -56,6 +59,7 @@ class Audience:
             complete=_before(hooks.complete, self.complete),
             error=_before(hooks.error, self.error),
             record=self.record,
+            tells=self.tells or bool(hooks.complete),
         )
 
     def unrecorded(self) -> Audience:
@@ -74,15 +78,17 @@ class Reporter:
     Attributes:
       program: what is run.
       journal: what is done.
+      keeper: who keeps the run, and is told before any hook.
       stopped: somebody called ``stop()``: no step is started any more.
     """
 
-    __slots__ = ("_prefix", "_reported", "journal", "program", "stopped")
+    __slots__ = ("_prefix", "_reported", "journal", "keeper", "program", "stopped")
 
-    def __init__(self, program: Program, journal: Journal, prefix: str) -> None:
+    def __init__(self, program: Program, journal: Journal, prefix: str, keeper: Keeper | None = None) -> None:
         """Tell names with `prefix` in front: it is what the run is inside of."""
         self.program: Program = program
         self.journal: Journal = journal
+        self.keeper: Keeper | None = keeper
         self.stopped: bool = False
         self._prefix = prefix
         # by id, and this keeps what an id stands for alive: where each came out of, and what is around that
@@ -90,10 +96,24 @@ class Reporter:
 
     async def completed(self, audience: Audience, name: str, start: float, snapshot: Snapshot) -> None:
         """Tell that the step `name` is done, which began at `start`."""
+        if self.keeper is not None:
+            await tell(self.keeper.save, name)
+        if not audience.complete:
+            return
         event = StepCompletion(self, self._prefix + name, trio.current_time() - start, snapshot)
         for hook in audience.complete:
             await trio.lowlevel.checkpoint_if_cancelled()  # the hook before may have cancelled the run
             await tell(hook, event)
+
+    def why_not_done(self) -> str:
+        """Return why a step is not done that has not failed."""
+        waits = self.keeper is not None and self.keeper.waits and not self.stopped
+        return "it waits for an answer" if waits else "the run was stopped"
+
+    async def kept(self, audience: Audience) -> None:
+        """Have saved what was recorded last, before anything follows from it."""
+        if self.keeper is not None and audience.record:
+            await tell(self.keeper.save)
 
     async def failed(self, audience: Audience, name: str, error: Exception) -> None:
         """Tell that `error` happened in the step `name`, unless it has been told from there or further inside."""

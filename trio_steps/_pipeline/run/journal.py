@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 EntryKind: TypeAlias = Literal[
-    "inputs", "done", "skipped", "rejected", "begun", "passed", "taken", "round", "transform"
+    "inputs", "done", "skipped", "rejected", "begun", "passed", "taken", "round", "transform", "lost"
 ]
 """What happened to a step: see the top of the module."""
 

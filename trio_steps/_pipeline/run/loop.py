@@ -33,12 +33,13 @@ from trio_steps._core.step import observe_end, type_of
 from trio_steps._pipeline.call import Function, call, output_of, replacement_of
 from trio_steps._pipeline.context import EVERYTHING, Inputs, Output, Store, as_output, merge
 from trio_steps._pipeline.copies import UNCOPIED
-from trio_steps._pipeline.definition import Branch, Each, Group, Repeat, Row
+from trio_steps._pipeline.definition import Branch, Each, Group, Repeat, Row, Wait
 from trio_steps._values.copying import copy_value
 from trio_steps._values.described import described
 
 from .hooks import Audience, HookFailedError, Reporter, forgiven, without_carriers
 from .journal import Entry, Journal
+from .keeping import Answers
 from .parallel import EachAttempt, GroupAttempt
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from trio_steps._pipeline.definition import Hooks, Node, Nodes, Program
 
     from .journal import EntryKind
+    from .keeping import Keeper
 
 
 class _Then(Enum):
@@ -63,8 +65,15 @@ _SELF: Mapping[str, str] = MappingProxyType({})  # every key comes from the step
 _NEXT = _Then.NEXT  # an attribute of an Enum takes long
 
 
-async def execute(program: Program, hooks: Hooks, entries: Sequence[Entry] | None, *args: Any, prefix: str = "") -> Any:
-    """Run `program` in the scope that is open, and return its result; if it is stopped, the context then.
+async def execute(
+    program: Program,
+    hooks: Hooks,
+    entries: Sequence[Entry] | None,
+    *args: Any,
+    prefix: str = "",
+    keeper: Keeper | None = None,
+) -> Any:
+    """Run `program` in the scope that is open, and return its result; if it is not done, the context then.
 
     Args:
       program: what to run.
@@ -72,17 +81,19 @@ async def execute(program: Program, hooks: Hooks, entries: Sequence[Entry] | Non
       entries: what is done already; None: nothing, and the input is in `args`.
       args: the input, if there is one.
       prefix: what hooks see in front of the names of steps.
+      keeper: who keeps the run.
     """
     await trio.lowlevel.checkpoint_if_cancelled()
     resumed = entries is not None
-    record = bool(hooks.complete) or program.tells_inside
+    keeps = keeper is not None and keeper.keeps
+    record = bool(hooks.complete) or program.tells_inside or keeps
     if entries is None:
         entries = (Entry(kind="inputs", changes=as_input(args[0] if args else None, program, copy=record)),)
     scope = current_scope()
     if hooks.complete or hooks.error or program.hooks_inside:
         scope.observers = without_carriers(scope.observers)
-    run = PipelineRun(program, entries, prefix)
-    audience = Audience(complete=hooks.complete, error=hooks.error, record=record)
+    run = PipelineRun(program, entries, prefix, keeper)
+    audience = Audience(complete=hooks.complete, error=hooks.error, record=record, tells=bool(hooks.complete) or keeps)
     inputs = entries[0].changes
     # what the caller gave is copied when a step names it; what may be resumed from has to be copied at once
     if resumed or record or UNCOPIED.issuperset(map(id, map(type, inputs.values()))):
@@ -100,7 +111,7 @@ async def execute(program: Program, hooks: Hooks, entries: Sequence[Entry] | Non
         result = {key: value if key in as_it_is else copy_value(value) for key, value in values.items()}
     else:
         result = dict(values)
-    return result if run.reporter.stopped else program.result(result)
+    return result if run.reporter.stopped or (keeper is not None and keeper.waits) else program.result(result)
 
 
 def as_input(inputs: object, program: Program, *, copy: bool = True) -> dict[str, object]:
@@ -130,9 +141,8 @@ def as_input(inputs: object, program: Program, *, copy: bool = True) -> dict[str
     return given
 
 
-def _tell_stopped(observe: Observers, scope: Scope, start: float) -> None:
+def _tell_stopped(observe: Observers, scope: Scope, start: float, reason: str) -> None:
     now = trio.current_time()
-    reason = "the run was stopped"
     observe(StepCancelled(name=scope.name, time=now, scope=scope, duration=now - start, reason=reason))
 
 
@@ -151,10 +161,13 @@ class PipelineRun:
       reporter: who tells hooks.
     """
 
-    def __init__(self, program: Program, entries: Sequence[Entry], prefix: str) -> None:
+    def __init__(self, program: Program, entries: Sequence[Entry], prefix: str, keeper: Keeper | None = None) -> None:
         self.program: Program = program
         self.journal: Journal = Journal(entries)
-        self.reporter: Reporter = Reporter(program, self.journal, prefix)
+        self.reporter: Reporter = Reporter(program, self.journal, prefix, keeper)
+        self._keeper = keeper
+        if keeper is not None:
+            keeper.follow(self.reporter)
         self._failed_inside: set[str] = set()  # containers
         self._done = self.journal.done
 
@@ -195,7 +208,7 @@ class PipelineRun:
         scope = scope_of(node.id, around, around.state, observe, around.lease)
         current.set(scope)
         record = audience.record
-        start = trio.current_time() if observe is not None or audience.complete else 0.0
+        start = trio.current_time() if observe is not None or audience.tells else 0.0
         body = node.body
         checkpoint = False
         since: int | None = None
@@ -209,10 +222,12 @@ class PipelineRun:
                 asked = trio.current_time()
                 if not await self._holds_in_time(node, store, scope, name):
                     self._skip(scope, name, "its condition does not hold", record)
+                    await self.reporter.kept(audience)
                     return _Then.NEXT
                 started = True
                 if record:
                     self.journal.entries.append(Entry(kind="begun", step=name))
+                    await self.reporter.kept(audience)
             if observe is not None:
                 parallel = type(body) is Group
                 observe(StepStarted(name=scope.name, time=start, scope=scope, in_pipeline=True, parallel=parallel))
@@ -264,17 +279,17 @@ class PipelineRun:
             raise
         if not complete:
             if observe is not None:
-                _tell_stopped(observe, scope, start)
+                _tell_stopped(observe, scope, start, self.reporter.why_not_done())
             return _Then.STOP
         if observe is not None:
             observe_end(observe, scope, start, None)
-        if audience.complete:  # nobody is told of what ended when the run was cancelled already
+        if audience.tells:  # nobody is told of what ended when the run was cancelled already
             await trio.lowlevel.checkpoint_if_cancelled()
         if record:
             if since is not None:
                 self.journal.forget(name, since)
             self._record(node, store, name, changes, sources)
-        if audience.complete:
+        if audience.tells:
             await self.reporter.completed(audience, name, start, store.now())
         return _NEXT
 
@@ -299,6 +314,8 @@ class PipelineRun:
                 return await self._branch(body, store, name, scope, audience)
             if isinstance(body, Repeat):
                 return await self._repeat(body, store, name, scope, audience, since)
+            if isinstance(body, Wait):
+                return await self._wait(body, name)
             return await self.nested(cast("Nodes", body), store, name, scope, audience)
         except BaseException:
             self._failed_inside.add(name)
@@ -312,6 +329,14 @@ class PipelineRun:
         complete = await self.inner_row(nodes, inner, name + "/", scope, audience)
         current.set(scope)
         return [Output(name, inner.patch(), is_patch=True)], complete
+
+    async def _wait(self, wait: Wait, name: str) -> tuple[list[Output], bool]:
+        """Take the answer, if there is one; else the step is not done, and nothing after it begins."""
+        keeper = self._keeper or Answers({})
+        answer = await keeper.ask(name, wait.timeout)
+        if answer is None:
+            return [], False
+        return [Output(name, {wait.provides: copy_value(answer.value)})], True
 
     async def _branch(
         self, branch: Branch, store: Store, name: str, scope: Scope, audience: Audience
@@ -334,6 +359,7 @@ class PipelineRun:
             return [], True
         if audience.record and taken is None:
             self.journal.entries.append(Entry(kind="taken", step=name, case=case.id))
+            await self.reporter.kept(audience)
         inside = scope_of(case.id, scope, scope.state, scope.observers, scope.lease)
         return await self.nested(case.nodes, store, f"{name}/{case.id}", inside, audience)
 
@@ -378,7 +404,7 @@ class PipelineRun:
             store.update(patch, {key: sources.get(key, own) for key in patch})
             if not complete:
                 if observe is not None:
-                    _tell_stopped(observe, scope, start)
+                    _tell_stopped(observe, scope, start, self.reporter.why_not_done())
                 return False, False
             over = bool((await call(body.until, store, own))[0])
         except BaseException as error:
@@ -390,7 +416,7 @@ class PipelineRun:
             raise
         if observe is not None:
             observe_end(observe, scope, start, None)
-        if audience.complete:  # nobody is told of what ended when the run was cancelled already
+        if audience.tells:  # nobody is told of what ended when the run was cancelled already
             await trio.lowlevel.checkpoint_if_cancelled()
         if audience.record:
             now = store.now()
@@ -405,7 +431,7 @@ class PipelineRun:
                 answer=over,
             )
             self.journal.end_round(entry, since)
-        if audience.complete:
+        if audience.tells:
             await self.reporter.completed(audience, own, start, store.now())
         return True, over
 
@@ -462,6 +488,7 @@ class PipelineRun:
         """Take the failure of a node, and return what comes after it."""
         if isinstance(error, CircuitOpenError) and error.skip and error.step == scope.name:
             self._skip(scope, name, str(error), audience.record)
+            await self.reporter.kept(audience)
             return _Then.NEXT
         name_step(error, scope.name)
         if scope.observers is not None:
@@ -479,6 +506,7 @@ class PipelineRun:
             if since is not None:
                 self.journal.forget(name, since)
             self.journal.entries.append(Entry(kind="skipped", step=name))
+            await self.reporter.kept(audience)
         return _Then.NEXT
 
     def _skip(self, scope: Scope, name: str, reason: str, record: bool) -> None:

@@ -283,7 +283,7 @@ class GroupAttempt:
         name = f"{self._name}/{self._group.ids[index]}"
         if run.reporter.stopped:
             return Partial(Output(name, {}))
-        start = trio.current_time() if audience.complete else 0.0
+        start = trio.current_time() if audience.tells else 0.0
         complete = True
         try:
             if type(member) is Function:
@@ -299,6 +299,7 @@ class GroupAttempt:
             settles = self._group.mode == "settle"
             if audience.record and settles:
                 run.journal.entries.append(Entry(kind="rejected", step=name, error=error))
+                await run.reporter.kept(audience)
             await run.reporter.failed(audience, name, error)
             if settles:
                 forgiven(error, current_scope(), audience, log=True)
@@ -306,11 +307,11 @@ class GroupAttempt:
         if not complete:
             self._changed.set()
             return Partial(output)
-        if audience.complete:  # nobody is told of what ended when the run was cancelled already
+        if audience.tells:  # nobody is told of what ended when the run was cancelled already
             await trio.lowlevel.checkpoint_if_cancelled()
         if audience.record:
             run.journal.entries.append(Entry(kind="done", step=name, changes=output.values, is_patch=output.is_patch))
-        if audience.complete:
+        if audience.tells:
             snapshot = Snapshot(dict(output.values), {}, name, store.now())
             await run.reporter.completed(audience, name, start, snapshot)
         self._ended[index] = output
@@ -391,7 +392,7 @@ class EachAttempt:
         scope = current_scope()
         id = scope.id
         name = f"{self._name}/{id}"
-        start = trio.current_time() if audience.complete else 0.0
+        start = trio.current_time() if audience.tells else 0.0
         element = self._elements[int(id) - 1]
         function = each.function
         is_patch = False
@@ -417,13 +418,14 @@ class EachAttempt:
             name_step(error, scope.name)
             if audience.record and each.settle:
                 run.journal.entries.append(Entry(kind="rejected", step=self._name, case=id, error=error))
+                await run.reporter.kept(audience)
             await run.reporter.failed(audience, name, error)
             raise
-        if audience.complete:  # nobody is told of what ended when the run was cancelled already
+        if audience.tells:  # nobody is told of what ended when the run was cancelled already
             await trio.lowlevel.checkpoint_if_cancelled()
         if audience.record:
             entry = Entry(kind="done", step=self._name, case=id, changes=changes, is_patch=is_patch)
             run.journal.entries.append(entry)
-        if audience.complete:
+        if audience.tells:
             await run.reporter.completed(audience, name, start, store.now())
         return value

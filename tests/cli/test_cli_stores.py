@@ -1,0 +1,143 @@
+"""Stores on the command line: what is in one, and what becomes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trio_steps._cli.common import DONE, FAILED, SIGNALLED, USAGE
+
+ORDER = """
+from trio_steps import Pipeline
+
+def charge(order):
+    return {"receipt": f"R-{order}"}
+
+def ship(approved):
+    if not approved:
+        raise ValueError("not approved")
+
+order = (
+    Pipeline("order", version="7")
+    .step("charge", charge)
+    .wait_for("approval", provides="approved", of=bool)
+    .step("ship", ship)
+)
+"""
+
+
+@pytest.fixture
+def orders(run, shop):
+    (shop / "orders.py").write_text(ORDER, encoding="utf-8")
+
+    def on(command, *rest):
+        return run(command, *rest, "--store", "runs.db")
+
+    return on
+
+
+def submitted(orders, *names):
+    for name in names:
+        assert orders("submit", "orders:order", "--input", '{"order": 1}', "--run-id", name) == (DONE, f"{name}\n", "")
+
+
+def listed(orders, *rest):
+    return [record["run_id"] for record in json.loads(orders("runs", "--json", *rest)[1])]
+
+
+def test_submit_gives_a_run_a_name_and_changes_none_that_is_there(orders) -> None:
+    status, out, _ = orders("submit", "orders:order", "--input", '{"order": 1}')
+    assert (status, out[:6]) == (DONE, "order-")
+    submitted(orders, "one")
+    assert orders("submit", "orders:order", "--input", '{"order": 1}', "--run-id", "one") == (
+        DONE,
+        "one\n",
+        "the run 'one' is there already\n",
+    )
+
+
+def test_run_waits_is_answered_and_goes_on(orders) -> None:
+    argv = ("run", "orders:order", "--input", '{"order": 1}', "--run-id", "one", "-q")
+    assert json.loads(orders(*argv)[1]) == {"order": 1, "receipt": "R-1"}
+    assert "waiting" in orders("runs")[1]
+    assert "for approval" in orders("runs")[1]
+    status, _, err = orders("answer", "one", "--set", "approved=yes")
+    assert (status, err) == (USAGE, "trio-steps: --set approved=yes: give KEY=JSON, such as --set 'approved=\"yes\"'\n")
+    status, _, err = orders("answer", "one", "--set", 'approved="true"')
+    assert (status, "asks for bool" in err) == (USAGE, True)
+    assert orders("answer", "one", "--set", "approved=true") == (DONE, "", "")
+    assert json.loads(orders(*argv)[1])["approved"] is True
+
+
+def test_show_tells_all_that_is_known_of_a_run(orders) -> None:
+    orders("run", "orders:order", "--input", '{"order": 1}', "--run-id", "one", "-q")
+    out = orders("show", "one")[1]
+    for part in ("run:       one", "version:   7", "status:    waiting", "last step: charge", "approval"):
+        assert part in out
+    assert json.loads(orders("show", "one", "--json")[1])["waits for"] == {"approval": "as long as it takes"}
+    assert orders("show", "two")[0] == USAGE
+
+
+def test_runs_can_be_filtered_and_come_in_pages(orders) -> None:
+    submitted(orders, "a", "b", "c")
+    assert orders("cancel", "b") == (DONE, "", "")
+    assert listed(orders) == ["c", "b", "a"]
+    assert listed(orders, "--status", "submitted,failed") == ["c", "a"]
+    assert listed(orders, "--pipeline", "other") == []
+    assert (listed(orders, "--limit", "2"), listed(orders, "--after", "b")) == (["c", "b"], ["a"])
+    assert orders("runs", "--status", "gone")[0] == USAGE
+    assert orders("runs", "--after", "gone")[0] == USAGE
+
+
+def test_cancel_and_delete_say_what_they_could_not_do(orders) -> None:
+    submitted(orders, "a")
+    assert orders("cancel", "a") == (DONE, "", "")
+    assert orders("cancel", "a") == (FAILED, "", "the run 'a' is over already\n")
+    assert orders("delete", "a") == (DONE, "", "")
+    status, _, err = orders("delete", "a")
+    assert (status, "there is no run 'a' in the store" in err) == (USAGE, True)
+
+
+def test_prune_deletes_old_runs(orders) -> None:
+    submitted(orders, "a", "b")
+    orders("cancel", "a")
+    assert orders("prune", "--older-than", "30d") == (DONE, "", "")
+    assert orders("prune", "--keep", "0", "--status", "cancelled") == (DONE, "a\n", "")
+    for wrong in (["--older-than", "soon"], ["--older-than", ""], []):
+        assert orders("prune", *wrong)[0] == USAGE
+
+
+def test_resume_all_goes_on_with_what_failed(orders) -> None:
+    for name, approved in (("bad", "false"), ("good", "true")):
+        orders("run", "orders:order", "--input", '{"order": 1}', "--run-id", name, "-q")
+        orders("answer", name, "--set", f"approved={approved}")
+    orders("run", "orders:order", "--run-id", "bad", "-q")
+    status, _, err = orders("resume", "orders:order", "--all", "-q")
+    assert (status, err.splitlines()[0]) == (FAILED, "bad:")
+    assert orders("resume", "orders:order")[0] == USAGE
+
+
+def test_version_is_told(run) -> None:
+    status, out, _ = run("--version")
+    assert (status, out.split()[0]) == (DONE, "trio_steps")
+
+
+def test_worker_runs_what_was_submitted_until_it_is_stopped(orders, shop) -> None:
+    submitted(orders, "one")
+    command = [sys.executable, "-m", "trio_steps", "work", "orders:order", "--store", "runs.db"]
+    with subprocess.Popen(command, cwd=shop, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stderr is not None
+        for line in worker.stderr:
+            if line == "one: ended well\n":
+                break
+        os.kill(worker.pid, signal.SIGTERM)
+        rest = worker.stderr.read()
+    assert (worker.returncode, rest) == (SIGNALLED + signal.SIGTERM, "1 ended well, 0 failed\n")
+    assert Path(shop, "runs.db").exists()
+    assert "waiting" in orders("runs")[1]

@@ -1,0 +1,173 @@
+"""`work`: runs that were submitted are run, each once, by whoever is there."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import trio
+
+from trio_steps import ConfigError, Pipeline
+from trio_steps.store import SqliteStore, work
+from trio_steps.testing import MemoryStore
+
+
+@pytest.fixture
+def store():
+    return MemoryStore()
+
+
+async def statuses(store):
+    return {record.run_id: record.status for record in await store.runs()}
+
+
+async def worked(store, pipelines, seconds=10, **options):
+    with trio.move_on_after(seconds):
+        await work(store, pipelines, **options)
+
+
+async def test_submitted_runs_are_run_so_many_at_a_time(store) -> None:
+    running = most = 0
+
+    async def slow(n):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await trio.sleep(1)
+        running -= 1
+        return {"n": n}
+
+    p = Pipeline("p").step("slow", slow)
+    for n in range(6):
+        assert await p.submit({"n": n}, store=store, run_id=str(n))
+    assert not await p.submit({"n": 0}, store=store, run_id="0")
+    ended = []
+    await worked(store, [p], concurrency=2, on_end=lambda run_id, error: ended.append((trio.current_time(), error)))
+    assert ended == [(1, None), (1, None), (2, None), (2, None), (3, None), (3, None)]
+    assert (most, set((await statuses(store)).values())) == (2, {"finished"})
+
+
+async def test_run_that_waits_is_taken_again_when_it_is_answered(store) -> None:
+    p = Pipeline("p").wait_for("ask", provides="ok").step("after", lambda ok: {"after": ok})
+    await p.submit({}, store=store, run_id="r")
+
+    async def answer() -> None:
+        await trio.sleep(3)
+        assert await statuses(store) == {"r": "waiting"}
+        await store.answer("r", ok=7)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        await worked(store, [p])
+    assert (await store.load("r")).result == {"ok": 7, "after": 7}
+
+
+async def test_run_that_fails_is_left_and_the_worker_goes_on(store, caplog) -> None:
+    def fail():
+        raise OSError("no")
+
+    p = Pipeline("p").step("fail", fail)
+    await p.submit({}, store=store, run_id="a")
+    q = Pipeline("q").step("a", lambda: {"a": 1})
+    await q.submit({}, store=store, run_id="b")
+    with caplog.at_level(logging.WARNING):
+        await worked(store, [p, q])
+    assert await statuses(store) == {"a": "failed", "b": "finished"}
+    assert [record.message for record in caplog.records] == ["the run 'a' failed"]
+
+
+async def test_worker_that_is_stopped_gives_its_runs_back(store) -> None:
+    tries = []
+
+    async def slow():
+        tries.append(1)
+        await trio.sleep(5 if len(tries) == 1 else 0)
+
+    p = Pipeline("p").step("slow", slow)
+    await p.submit({}, store=store, run_id="r")
+    await worked(store, [p], seconds=1)
+    assert await statuses(store) == {"r": "interrupted"}
+    await worked(store, [p])
+    assert await statuses(store) == {"r": "finished"}
+
+
+async def test_run_that_somebody_cancels_stays_cancelled(store) -> None:
+    async def slow():
+        await trio.sleep_forever()
+
+    p = Pipeline("p").step("slow", slow)
+    await p.submit({}, store=store, run_id="r")
+    ended = []
+
+    async def cancel() -> None:
+        await trio.sleep(2)
+        assert await store.cancel("r")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancel)
+        await worked(store, [p], on_end=lambda run_id, error: ended.append(str(error)))
+    assert await statuses(store) == {"r": "cancelled"}
+    assert ended == ["the run 'r' was cancelled from outside, by store.cancel('r')"]
+
+
+async def test_run_of_another_version_or_pipeline_is_left_alone(store) -> None:
+    await Pipeline("p", version="1").submit({}, store=store, run_id="old")
+    await Pipeline("other").submit({}, store=store, run_id="other")
+    await worked(store, [Pipeline("p", version="2")])
+    assert await statuses(store) == {"old": "submitted", "other": "submitted"}
+    await worked(store, [Pipeline("p", version="2", versions={"1"})])
+    assert await statuses(store) == {"old": "finished", "other": "submitted"}
+
+
+async def test_run_that_too_many_processes_have_died_of_is_failed(store) -> None:
+    p = Pipeline("p").step("a", lambda: {"a": 1})
+    await p.submit({}, store=store, run_id="r")
+    for _ in range(3):
+        async with store.claim("r") as claim:
+            stored = await claim.read()
+            await p.run({}, store=store, run_id="other", on_step_complete=lambda event: None)
+            await claim.write(change_of(stored))
+            store.restart()
+    await worked(store, [p], max_deaths=3)
+    [record] = [record for record in await store.runs() if record.run_id == "r"]
+    assert (record.status, record.deaths) == ("failed", 3)
+    assert record.error == "the processes that ran it have died, 3 of them"
+
+
+def change_of(stored):
+    from trio_steps.store import RunChange
+
+    return RunChange(pipeline=stored.record.pipeline, status="running")
+
+
+async def test_workers_share_the_runs_of_one_file(tmp_path) -> None:
+    ran = []
+    p = Pipeline("p").step("note", lambda n: ran.append(n))
+    stores = [SqliteStore(tmp_path / "runs.db", synchronous="normal") for _ in range(3)]
+    for n in range(12):
+        await p.submit({"n": n}, store=stores[0], run_id=str(n))
+    ended = []
+    async with trio.open_nursery() as nursery:
+
+        def on_end(run_id, error):
+            ended.append(error)
+            if len(ended) == 12:
+                nursery.cancel_scope.cancel()
+
+        for store in stores:
+            nursery.start_soon(lambda store=store: work(store, [p], concurrency=2, on_end=on_end))
+    assert (sorted(ran), ended) == (list(range(12)), [None] * 12)
+
+
+@pytest.mark.parametrize(
+    ("pipelines", "options", "error"),
+    [
+        ([Pipeline("p"), Pipeline("p")], {}, "two pipelines are called 'p'"),
+        ([], {}, "give the pipelines"),
+        ([print], {}, "give pipelines"),
+        ([Pipeline("p")], {"concurrency": 0}, "1 or more"),
+    ],
+)
+async def test_work_that_makes_no_sense_is_refused(store, pipelines, options, error) -> None:
+    with pytest.raises(ConfigError, match=error):
+        await work(store, pipelines, **options)

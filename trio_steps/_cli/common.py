@@ -1,0 +1,39 @@
+"""What all commands share: exit statuses, what is written where, and the store."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from trio_steps.store import SqliteStore
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+CLAIMED: Final = 3
+SIGNALLED: Final = 128  # and the number of the signal, as shells have it: 130 for Ctrl-C, 143 for SIGTERM
+
+
+class UsageError(Exception):
+    """The command line makes no sense."""
+
+
+def say(text: object) -> None:
+    """Tell a person something, on standard error."""
+    with suppress(OSError):  # nobody listens any more
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+def show(text: str) -> None:
+    """Give a program, or a person, what was asked for, on standard output."""
+    sys.stdout.write(f"{text}\n")
+
+
+def existing_store(path: str) -> SqliteStore:
+    """Return the store in a file that is there."""
+    if not Path(path).is_file():
+        raise UsageError(f"there is no store {path!r}")
+    return SqliteStore(path)

@@ -1,0 +1,208 @@
+"""The commands for stores: what is in one, and what becomes of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+import trio
+
+from trio_steps._durable.protocol import RunStatus
+from trio_steps._observers.rows import plain
+from trio_steps._pipeline.run.durable import error_text
+from trio_steps.store import AnswerError, SqliteStore, work
+
+from .attended import Lines
+from .common import DONE, FAILED, SIGNALLED, UsageError, existing_store, say, show
+from .modules import pipeline_at
+from .output import as_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_steps.store import RunRecord, RunStore
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_OPEN: Final[tuple[RunStatus, ...]] = ("submitted", "interrupted", "failed", "stopped")
+
+
+def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the commands that this module has."""
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], help: str, *, one: bool) -> argparse.ArgumentParser:
+        added = command(name, run, help)
+        if one:
+            added.add_argument("run_id", metavar="RUN", help="what the run is called")
+        added.add_argument("--store", metavar="FILE", required=True, help="the file that the runs are kept in")
+        return added
+
+    runs = add("runs", _runs, "list the runs in a store, the last one first", one=False)
+    runs.add_argument("--status", type=_statuses, help="only those of which this became; several with commas")
+    runs.add_argument("--pipeline", help="only those of the pipeline of that name")
+    runs.add_argument("--limit", type=int, metavar="N", help="so many at most")
+    runs.add_argument("--after", metavar="RUN", help="those that come after that one, for the next page")
+    runs.add_argument("--json", action="store_true", help="print them as JSON")
+
+    shown = add("show", _show, "tell all that is known of a run", one=True)
+    shown.add_argument("--json", action="store_true", help="print it as JSON")
+
+    answer = add("answer", _answer, "give a run what it waits for", one=True)
+    answer.add_argument(
+        "--set", metavar="KEY=JSON", action="append", required=True, help="an answer, such as approved=true"
+    )
+
+    add("cancel", _cancel, "cancel a run", one=True)
+    add("delete", _delete, "delete a run", one=True)
+
+    prune = add("prune", _prune, "delete runs that nobody needs any more", one=False)
+    prune.add_argument("--older-than", type=_duration, metavar="TIME", help="those updated longer ago, such as 30d")
+    prune.add_argument("--keep", type=int, metavar="N", help="all but so many, those that were updated last")
+    prune.add_argument("--status", type=_statuses, default=("finished",), help="those of which this became (finished)")
+
+    worker = command("work", _work, "run the runs that are ready to go on, until it is stopped")
+    worker.add_argument("pipelines", metavar="PIPELINE", nargs="+")
+    worker.add_argument("--store", metavar="FILE", required=True, help="the file that the runs are kept in")
+    worker.add_argument("--concurrency", type=int, default=1, metavar="N", help="so many at the same time (1)")
+    worker.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+
+
+def _statuses(text: str) -> tuple[RunStatus, ...]:
+    known: dict[str, RunStatus] = {status: status for status in get_args(RunStatus)}
+    try:
+        return tuple(known[status] for status in text.split(","))
+    except KeyError as error:
+        raise argparse.ArgumentTypeError(f"there is no status {error}; there are {', '.join(known)}") from error
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return timedelta(**{_UNITS[text[-1:]]: float(text[:-1])})
+    except (KeyError, ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; give one such as 30d, 12h or 90s") from error
+
+
+def _call(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    async def main() -> Any:
+        return await call(*args, **options)
+
+    try:
+        return trio.run(main)
+    except KeyError as error:
+        raise UsageError(f"{error.args[0]}; trio-steps runs lists them") from error
+    except AnswerError as error:
+        raise UsageError(str(error)) from error
+
+
+def _runs(args: argparse.Namespace) -> int:
+    store = existing_store(args.store)
+    records: tuple[RunRecord, ...] = _call(
+        store.runs, status=args.status, pipeline=args.pipeline, limit=args.limit, after=args.after
+    )
+    if args.json:
+        show(as_json(records))
+        return DONE
+    rows = [("RUN", "PIPELINE", "STATUS", "LAST STEP", "UPDATED", "NOTE")]
+    for record in records:
+        updated = record.updated.astimezone().isoformat(" ", "seconds")
+        note = plain(record.error.splitlines()[0]) if record.error else ""
+        if record.status == "waiting":
+            note = f"for {', '.join(map(plain, record.waiting))}"
+        rows.append((plain(record.run_id), plain(record.pipeline), record.status, record.step or "-", updated, note))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return DONE
+
+
+def _show(args: argparse.Namespace) -> int:
+    store: RunStore = existing_store(args.store)
+    stored = _call(store.read, args.run_id)
+    if stored is None:
+        raise UsageError(f"there is no run {args.run_id!r} in {args.store!r}; trio-steps runs lists them")
+    record = stored.record
+    known: dict[str, Any] = {
+        "run": record.run_id,
+        "pipeline": record.pipeline,
+        "version": record.version,
+        "status": record.status,
+        "started": record.started,
+        "updated": record.updated,
+        "last step": record.step,
+        "died": record.deaths or None,
+        "waits for": {name: until or "as long as it takes" for name, until in record.waiting.items()} or None,
+        "answers": {name: json.loads(text) for name, text in stored.answers.items()} or None,
+        "error": record.error,
+    }
+    if args.json:
+        show(as_json(known))
+        return DONE
+    for name, value in known.items():
+        if value is not None:
+            text = value if isinstance(value, str) else as_json(value).strip('"')
+            show(f"{name + ':':10} {plain(text) if name != 'error' else text}")
+    return DONE
+
+
+def _answer(args: argparse.Namespace) -> int:
+    answers: dict[str, object] = {}
+    for text in args.set:
+        key, equals, value = text.partition("=")
+        try:
+            answers[key] = json.loads(value)
+        except ValueError as error:
+            right = f"{key}={json.dumps(value)}" if equals else "approved=true"
+            raise UsageError(f"--set {text}: give KEY=JSON, such as --set '{right}'") from error
+    _call(existing_store(args.store).answer, args.run_id, answers)
+    return DONE
+
+
+def _cancel(args: argparse.Namespace) -> int:
+    if not _call(existing_store(args.store).cancel, args.run_id):
+        say(f"the run {args.run_id!r} is over already")
+        return FAILED
+    return DONE
+
+
+def _delete(args: argparse.Namespace) -> int:
+    _call(existing_store(args.store).delete, args.run_id)
+    return DONE
+
+
+def _prune(args: argparse.Namespace) -> int:
+    pruned = _call(existing_store(args.store).prune, older_than=args.older_than, keep=args.keep, status=args.status)
+    for run_id in pruned:
+        show(plain(run_id))
+    return DONE
+
+
+def _work(args: argparse.Namespace) -> int:
+    pipelines = [pipeline_at(target) for target in args.pipelines]
+    store = SqliteStore(args.store)
+    counts = {"finished": 0, "failed": 0}
+    stopped: list[int] = []
+
+    def on_end(run_id: str, error: Exception | None) -> None:
+        counts["finished" if error is None else "failed"] += 1
+        if not args.quiet:
+            say(f"{plain(run_id)}: {'ended well' if error is None else error_text(error)}")
+
+    async def main() -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+
+                async def run() -> None:
+                    observers = [] if args.quiet else [Lines(sys.stderr)]
+                    await work(store, pipelines, concurrency=args.concurrency, observers=observers, on_end=on_end)
+
+                nursery.start_soon(run)
+                async for number in signals:
+                    stopped.append(number)
+                    nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    say(f"{counts['finished']} ended well, {counts['failed']} failed")
+    return SIGNALLED + stopped[0] if stopped else FAILED

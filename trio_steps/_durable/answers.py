@@ -1,0 +1,101 @@
+"""Answers to what a run asks: which step one is for, whether it has the right type, and how it is written.
+
+An answer can be given by a process that has not even imported the pipeline. So what the pipeline asks for is kept with
+the run, and an answer is checked by the names of its types: exactly, for neither is 1 an answer to a yes-or-no
+question, nor is "true".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from trio_steps._core.errors import CheckpointError, listed
+from trio_steps._values.codec import decode, encode
+from trio_steps._values.described import described
+
+from .protocol import AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .protocol import Question, StoredRun
+
+_OVER = ("finished",)
+
+
+def type_name(kind: type) -> str:
+    """Return the name of a type that an answer may have."""
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def answer_texts(stored: StoredRun, answers: Mapping[str, object]) -> dict[str, str]:
+    """Return `answers` as texts, by the full names of the steps that they are for.
+
+    Args:
+      stored: the run.
+      answers: by the full name of a step, or by the key that it provides if just one step asks for that.
+
+    Raises:
+      AnswerError: no step asks for one, or not for such a value; or the run is over.
+    """
+    texts: dict[str, str] = {}
+    for given, value in answers.items():
+        name, question = _asked(stored, given)
+        kind = type_name(type(value))
+        if question.of and kind not in question.of:
+            raise AnswerError(f"{name!r} asks for {_types(question)}, not for {described(value)}")
+        try:
+            text = json.dumps(encode(value))
+        except CheckpointError as error:
+            raise AnswerError(f"the answer to {name!r} can't be kept: {error.problem}") from error
+        if texts.setdefault(name, text) != text:
+            raise AnswerError(f"there are two answers to {name!r}, {given!r} is one of them")
+        if stored.record.status in _OVER and name not in stored.answers:
+            raise AnswerError(f"the run {stored.record.run_id!r} is over; it asks for nothing any more")
+    return texts
+
+
+def answer_of(text: str) -> object:
+    """Return the answer that was written as `text`.
+
+    Raises:
+      CheckpointError: the text is damaged.
+    """
+    try:
+        tree: object = json.loads(text)
+    except ValueError as error:
+        raise CheckpointError(f"the text of an answer is damaged: {error}") from error
+    return decode(tree)
+
+
+def _asked(stored: StoredRun, given: str) -> tuple[str, Question]:
+    for question in stored.questions:
+        pattern = re.escape(question.name).replace(r"\*", "[^/]+")
+        if re.fullmatch(pattern, given):
+            return given, question
+    by_key = [question for question in stored.questions if question.provides == given]
+    waiting = [
+        (name, question)
+        for question in by_key
+        for name in stored.record.waiting
+        if re.fullmatch(re.escape(question.name).replace(r"\*", "[^/]+"), name)
+    ]
+    found = waiting or [(question.name, question) for question in by_key if "*" not in question.name]
+    if len(found) == 1:
+        return found[0]
+    run_id = stored.record.run_id
+    if found:
+        raise AnswerError(
+            f"more than one step of the run {run_id!r} asks for {given!r}; give the full name of one: "
+            f"{listed(name for name, _ in found)}"
+        )
+    names = [question.name for question in stored.questions]
+    what = f"asks for {listed(names)}" if names else "asks for nothing"
+    raise AnswerError(f"no step of the run {run_id!r} asks for {given!r}; it {what}")
+
+
+def _types(question: Question) -> str:
+    names = [name.rpartition(":")[2] if name.startswith("builtins:") else name for name in question.of]
+    return " or ".join(names)

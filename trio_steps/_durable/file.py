@@ -1,0 +1,190 @@
+"""The file of an SQLite store: its schema, one connection at a time, and what can go wrong with it.
+
+While the process has any runs, one connection is kept open for all of them. Otherwise each transaction opens one, so
+that there is nothing to close. A child that was forked leaves the connection of its parent alone.
+
+No transaction waits long for another process: SQLite's own wait is a short one, and the caller tries again. So whoever
+is cancelled is not held up.
+
+A file that is deleted while it is open takes everything that is written, and keeps nothing. So after each transaction
+of a connection that was kept open, the name has to lead to the same file as before.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Literal, final
+
+from .protocol import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+_APPLICATION: Final = 0x73746570  # "step", in the header of the file
+_VERSION: Final = 2
+_SCHEMA: Final = (
+    """
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY,
+        run_id TEXT NOT NULL UNIQUE,
+        pipeline TEXT NOT NULL,
+        version TEXT,
+        status TEXT NOT NULL,
+        started REAL NOT NULL,  -- seconds since 1970
+        updated REAL NOT NULL,
+        step TEXT,
+        error TEXT,
+        pid INTEGER NOT NULL,  -- of the process that has the run, or had it last
+        deaths INTEGER NOT NULL DEFAULT 0,
+        questions TEXT NOT NULL DEFAULT '[]'
+    )
+    """,
+    "CREATE INDEX runs_in_order ON runs (started DESC, id DESC)",
+    """
+    CREATE TABLE parts (
+        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (run, number)
+    )
+    """,
+    """
+    CREATE TABLE waits (
+        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        until REAL,
+        PRIMARY KEY (run, name)
+    )
+    """,
+    """
+    CREATE TABLE answers (
+        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (run, name)
+    )
+    """,
+    """
+    CREATE TABLE claims (
+        run_id TEXT PRIMARY KEY,
+        token TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        cancelled INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+    f"PRAGMA application_id = {_APPLICATION}",
+    f"PRAGMA user_version = {_VERSION}",
+)
+_TURN: Final = 0.1  # seconds that one call waits for others to end a transaction, which takes them milliseconds
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Tell whether another process, or another thread, was in the way, so that the same call may work later."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+@final
+class File:
+    """The file, in one process.
+
+    Attributes:
+      path: where it is.
+      keeps: whether the connection is kept open after a transaction.
+    """
+
+    def __init__(self, path: Path, synchronous: Literal["full", "normal"]) -> None:
+        self.path = path
+        self.keeps = False
+        self._synchronous = synchronous
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None  # of the file that it is to
+
+    def forget(self) -> None:
+        """Leave the connection to the parent, which has been forked. Not even to close it is allowed."""
+        _inherited.append(self._connection)
+        self._connection = None
+
+    @contextmanager
+    def transaction(self, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Generator[sqlite3.Connection]:
+        """Open a transaction, and commit it in the end; if that ends in an error, undo it. One at a time."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            connection = self._open()
+            self._identity = self._identity_now()
+        try:
+            with _in_transaction(connection, kind):
+                yield connection
+        except sqlite3.Error as error:
+            self._check(error)
+            raise
+        else:
+            self._check(None)
+            if self.keeps:
+                connection, self._connection = None, connection
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _check(self, error: sqlite3.Error | None) -> None:
+        if self._identity_now() != self._identity:
+            raise StoreError(f"the file {str(self.path)!r} was deleted or replaced while it was in use") from error
+
+    def _identity_now(self) -> tuple[int, int] | None:
+        try:
+            now = os.stat(self.path)  # noqa: PTH116 - it is asked for at each save
+        except OSError:
+            return None
+        return now.st_dev, now.st_ino
+
+    def _open(self) -> sqlite3.Connection:
+        # calls come from more than one thread, but one at a time
+        connection = sqlite3.connect(self.path, timeout=_TURN, isolation_level=None, check_same_thread=False)
+        try:
+            if not self._is_store(connection):
+                with _in_transaction(connection, "EXCLUSIVE"):
+                    if not self._is_store(connection):  # somebody else may have been quicker
+                        for statement in _SCHEMA:
+                            connection.execute(statement)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _is_store(self, connection: sqlite3.Connection) -> bool:
+        """Tell whether there is a store in the file; False if there is nothing at all."""
+        try:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{str(self.path)!r} is no database, or a damaged one") from error
+        if (application, version) == (_APPLICATION, _VERSION):
+            return True
+        if application == _APPLICATION:
+            raise StoreError(f"{str(self.path)!r} is a store of version {version}; this version uses {_VERSION}")
+        if tables or application or version:
+            raise StoreError(f"{str(self.path)!r} is a database of something else; give the store a file of its own")
+        return False
+
+
+_inherited: Final[list[sqlite3.Connection | None]] = []
+
+
+@contextmanager
+def _in_transaction(connection: sqlite3.Connection, kind: str) -> Generator[None]:
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

@@ -1,0 +1,122 @@
+"""Who is alive: a process holds a lock on a file of its own for as long as it has any runs.
+
+Problem: a run whose process died has to be free at once, and nobody may run one that somebody runs.
+
+Naive answer: a row that says until when a process has the run. It is in the way for a while when the process has died,
+and wrong when the process is merely slow. Or a POSIX lock on the database itself: any close of that file in the same
+process drops it, such as that of a backup.
+
+What is done instead: a lock that belongs to the open file, and not to the process (``flock``; on Windows, a locked
+byte). It is gone the moment that the process is, and no other close can drop it. There is one file for all runs that a
+process has in a store, so that a thousand runs need one file.
+
+A child that is forked shares the open file, and would keep the lock alive when its parent has died. So it closes its
+copy at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, final
+from uuid import uuid4
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FLAGS: Final = os.O_RDWR | getattr(os, "O_BINARY", 0)
+
+
+@final
+class Owner:
+    """This process as an owner of runs; it has a file and a lock between `begin` and `end`.
+
+    Attributes:
+      name: what stands in the database; None while it has no runs.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self.name: str | None = None
+        self._descriptor: int | None = None
+        _owners.add(self)
+
+    def begin(self) -> str:
+        """Own something, and return the name of the owner. Call it in a transaction."""
+        if self.name is None:
+            for path in self._database.parent.glob(f"{self._database.name}-lock-*"):
+                self.is_alive(path.name.rpartition("-")[2])  # one may have died between its lock and its first claim
+            name = uuid4().hex
+            descriptor = os.open(self._path(name), FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+            try:
+                _lock(descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            self.name, self._descriptor = name, descriptor
+        return self.name
+
+    def end(self) -> None:
+        """Own nothing any more. All that can fail is to remove the file, which is cleared away later."""
+        name = self.name
+        if name is not None:
+            self.forget()
+            with suppress(OSError):
+                self._path(name).unlink()
+
+    def forget(self) -> None:
+        """Close the file, whose lock is then that of others who have it open."""
+        descriptor, self._descriptor, self.name = self._descriptor, None, None
+        if descriptor is not None:
+            with suppress(OSError):
+                os.close(descriptor)
+
+    def is_alive(self, name: str) -> bool:
+        """Tell whether the owner of that name, which is not this one, is alive. Call it in a transaction.
+
+        What one that has died has left behind is cleared away.
+        """
+        path = self._path(name)
+        try:
+            descriptor = os.open(path, FLAGS)
+        except FileNotFoundError:
+            return False
+        try:
+            _lock(descriptor)
+        except OSError:
+            return True
+        finally:
+            os.close(descriptor)
+        with suppress(OSError):
+            path.unlink()
+        return False
+
+    def _path(self, name: str) -> Path:
+        return self._database.with_name(f"{self._database.name}-lock-{name}")
+
+
+_owners: Final[weakref.WeakSet[Owner]] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    for owner in list(_owners):
+        owner.forget()
+
+
+with suppress(AttributeError):  # Windows does not fork
+    os.register_at_fork(after_in_child=_let_go)

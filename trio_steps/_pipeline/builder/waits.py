@@ -1,0 +1,91 @@
+"""What only durable runs have: steps that wait for an answer from outside of the run, and versions."""
+
+from __future__ import annotations
+
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Union, cast, get_args, get_origin
+
+from trio_steps._core.errors import ConfigError
+from trio_steps._core.policies import Policies
+from trio_steps._durable.answers import type_name
+from trio_steps._pipeline.contract.annotations import UNKNOWN
+from trio_steps._pipeline.contract.shape import Key, Shape, Source
+from trio_steps._pipeline.definition import Group, Wait
+
+from .steps import NewStep
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from trio_steps._pipeline.context import MergePolicy
+    from trio_steps._pipeline.definition import Nodes, Program
+
+    from .options import NodeOptions
+
+
+def wait_of(
+    program: Program,
+    name: str,
+    *,
+    provides: str,
+    of: object,
+    timeout: float | None,
+    merge_policy: MergePolicy,
+    options: NodeOptions,
+) -> Program:
+    """Return `program` with a step that waits; for the arguments see `Pipeline.wait_for`."""
+    if not isinstance(provides, str) or not provides:
+        raise ConfigError(f"wait_for {name!r}: provides={provides!r}: give the key, a string that is not empty")
+    new = NewStep(program, name, (), options, merge_policy)
+    Policies(timeout=timeout)  # checks it
+    body = Wait(provides=provides, of=_types(new.full, of), timeout=timeout)
+    kind = UNKNOWN if of is None else of
+    return new.added(body, Shape({provides: Key(kind, (Source(new.full),))}))
+
+
+def _types(step: str, of: object) -> tuple[str, ...]:
+    if of is None:
+        return ()
+    kinds = get_args(of) if get_origin(of) in (Union, UnionType) else (of,)
+    for kind in kinds:
+        if kind is not None and not isinstance(kind, type):
+            raise ConfigError(
+                f"wait_for {step!r}: of={of!r}: give a class, such as bool, or several, such as str | None; "
+                "an answer is checked by its exact type"
+            )
+    return tuple(type_name(cast("type", NoneType if kind is None else kind)) for kind in kinds)
+
+
+def refuse_waits(nodes: Nodes, where: str) -> None:
+    """Refuse a step that waits anywhere in `nodes`, which are a member of a race.
+
+    Raises:
+      ConfigError: there is one.
+    """
+    for node in nodes:
+        if isinstance(node.body, Wait):
+            raise ConfigError(
+                f"{where!r} is a member of a race, and its step {node.id!r} waits for an answer: a race is resumed "
+                "from before it, so that the answer would be lost; wait before the race, or after it"
+            )
+        if isinstance(node.body, Group):
+            for member in node.body.members:
+                if isinstance(member, tuple):
+                    refuse_waits(member, where)
+        else:
+            for _, row in node.inner():
+                refuse_waits(row, where)
+
+
+def check_version(version: object) -> str | None:
+    """Return `version` if it can be one of a pipeline."""
+    if version is not None and (not isinstance(version, str) or not version):
+        raise ConfigError(f"version={version!r}: give a string that is not empty, version={str(version or 1)!r}")
+    return version
+
+
+def check_versions(versions: Collection[str | None]) -> frozenset[str | None]:
+    """Return `versions` if they can be those that a pipeline goes on with."""
+    if isinstance(versions, str):
+        raise ConfigError(f"versions={versions!r}: give a set, versions={{{versions!r}}}")
+    return frozenset(map(check_version, versions))

@@ -1,0 +1,101 @@
+"""What a run asks of whoever keeps it: that what is done is saved, and what was answered.
+
+A run that is not kept anywhere has answers only if they came with its start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, final
+
+from trio_steps._core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .journal import Journal
+
+
+class Course(Protocol):
+    """What a run does.
+
+    Attributes:
+      journal: what is done.
+      stopped: somebody has stopped it.
+    """
+
+    @property
+    def journal(self) -> Journal: ...
+
+    @property
+    def stopped(self) -> bool: ...
+
+
+class Keeper(Protocol):
+    """Keeps a run as it goes.
+
+    Attributes:
+      waits: a question is open, so that the run can't come to its end.
+      keeps: what is done is saved, so that it has to be recorded.
+    """
+
+    @property
+    def waits(self) -> bool: ...
+
+    @property
+    def keeps(self) -> bool: ...
+
+    def follow(self, course: Course) -> None:
+        """Take `course` as what the run does from now on."""
+        ...
+
+    async def save(self, done: str | None = None) -> None:
+        """Save what the journal has; `done` is the full name of the step that was done last."""
+        ...
+
+    async def ask(self, name: str, seconds: float | None) -> Answer | None:
+        """Return the answer that the step `name` waits for; None if there is none yet: then the question is open.
+
+        Raises:
+          TimeoutError: nobody has, in so many `seconds` since it was asked first.
+        """
+        ...
+
+
+@final
+class Answer:
+    """What somebody has answered; it may be None.
+
+    Attributes:
+      value: the answer.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+@final
+class Answers:
+    """The keeper of a run that is not kept, but was given answers at its start."""
+
+    waits: bool = False
+    keeps: bool = False
+
+    def __init__(self, answers: Mapping[str, object]) -> None:
+        self._answers = answers
+
+    def follow(self, course: Course) -> None:
+        """There is nothing to do."""
+
+    async def save(self, done: str | None = None) -> None:
+        """There is nothing to do."""
+
+    async def ask(self, name: str, seconds: float | None) -> Answer | None:  # noqa: ARG002 - the time is over at once
+        """Return the answer."""
+        if name not in self._answers:
+            raise ConfigError(
+                f"{name!r} waits for an answer, and this run is not kept until there is one: give it a store, "
+                f"run(…, store=…, run_id=…), or the answer, run(…, answers={{{name!r}: …}})"
+            )
+        return Answer(self._answers[name])

@@ -1,0 +1,289 @@
+"""Keeps what a store has of a run up with the journal of the run.
+
+What a store keeps of a run are some texts, its parts, each under a number and each the JSON of a checkpoint:
+
+    0         the head: the name of the pipeline and its steps, with an empty journal
+    1         what the run began with
+    2, 3, …   an entry of the journal each, in their order; for a finished run just one, which is its result
+
+A save adds the entries that are new and drops those that are forgotten since: what a run writes grows with what its
+steps return, not with the square of their number.
+
+Several members of a parallel step may be done at once, and their saves take turns. Each saves the journal as it is when
+its turn has come; so no save puts an older journal in the place of a newer one, and one that comes after that of a
+later step has nothing left to do.
+
+What is saved is not taken back because the run fails or is cancelled. Containers that end so forget what was done in
+them, lest a retry goes on from the middle; so at the end of a run only what adds to the saved journal is saved.
+
+A value that can't be stored is noticed when its step has acted. To run that step again would only act again. So the
+entry says that what the step gave is lost, and the run stays there until somebody marks the step as done.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+from itertools import count
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, final
+
+import attrs
+import trio
+
+from trio_steps._core.errors import CheckpointError, StepTimeoutError
+from trio_steps._core.observers import logger
+from trio_steps._durable.answers import answer_of
+from trio_steps._durable.protocol import RunChange
+
+from .checkpoint import Checkpoint
+from .journal import Entry
+from .keeping import Answer
+from .stored import part_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from trio_steps._durable.protocol import Question, RunClaim, RunStatus
+    from trio_steps._pipeline.definition import Program
+
+    from .keeping import Course
+
+HEAD: Final = 0
+
+
+@final
+class Saver:
+    """Keeps one run; a `Keeper`.
+
+    Attributes:
+      answers: what was answered, as text, by the full names of the steps that ask.
+    """
+
+    keeps: bool = True
+
+    def __init__(
+        self,
+        claim: RunClaim,
+        program: Program,
+        numbers: Mapping[Entry, int],
+        waiting: Mapping[str, datetime | None] = MappingProxyType({}),
+    ) -> None:
+        """Take up a run.
+
+        Args:
+          claim: what proves that nobody else has it.
+          program: its pipeline.
+          numbers: the entries that the store has, in their order, and the numbers of their parts.
+          waiting: the questions that were open, and until when.
+        """
+        self.answers: Mapping[str, str] = {}
+        self._claim = claim
+        self._program = program
+        self._numbers = dict(numbers)
+        self._next = max(self._numbers.values(), default=HEAD) + 1
+        self._deadlines = dict(waiting)  # of questions that were ever asked
+        self._open: dict[str, datetime | None] = {}
+        self._course: Course | None = None
+        self._newest: str | None = None  # the step that was done last
+        self._step: str | None = None  # the one whose end is saved, likewise
+        self._is_over = False
+        self._turn = trio.Lock()
+
+    # What the run asks for
+
+    @property
+    def waits(self) -> bool:
+        """Whether a question is open."""
+        return bool(self._open)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a hook has stopped the run."""
+        return self._course is not None and self._course.stopped
+
+    def follow(self, course: Course) -> None:
+        """Take `course` as what the run does from now on."""
+        self._course = course
+        self._open = {}
+        self._is_over = False
+
+    async def answered(self) -> bool:
+        """Look once more; return whether the run can go on with a question that is open."""
+        stored = await self._claim.read()
+        assert stored is not None
+        self.answers = stored.answers
+        now = self._claim.now()
+        return any(name in self.answers or (until is not None and until <= now) for name, until in self._open.items())
+
+    async def ask(self, name: str, seconds: float | None) -> Answer | None:
+        """Ask for what the step `name` waits for."""
+        if name in self.answers:
+            return Answer(answer_of(self.answers[name]))
+        now = self._claim.now()
+        if name not in self._deadlines:
+            self._deadlines[name] = None if seconds is None else now + timedelta(seconds=seconds)
+        until = self._deadlines[name]
+        if until is not None and until <= now:
+            assert seconds is not None
+            raise StepTimeoutError(name, seconds)
+        self._open[name] = until
+        await self.save()
+        return None
+
+    # What is saved on the way
+
+    async def begin(self, entries: tuple[Entry, ...], questions: tuple[Question, ...]) -> None:
+        """Save that the run goes on from `entries`, with the steps that the pipeline has now."""
+        program = self._program
+        head = Checkpoint(program.name, program.steps, (), 0, program.codec).to_json()
+        await self._update(entries, parts={HEAD: head}, questions=questions, answers=self.answers)
+
+    async def save(self, done: str | None = None) -> None:
+        """Save the journal, as soon as the step `done` is done or something else was decided."""
+        if done is not None:
+            self._newest = done
+        async with self._turn:
+            entries = self.entries()
+            if entries != tuple(self._numbers) or done is None:
+                await self._update(entries)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return what the journal has now."""
+        assert self._course is not None
+        return tuple(self._course.journal.entries)
+
+    async def _update(
+        self,
+        entries: tuple[Entry, ...],
+        *,
+        parts: Mapping[int, str] = MappingProxyType({}),
+        questions: tuple[Question, ...] | None = None,
+        answers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        added, forgotten = self._difference(entries)
+        try:
+            texts = {number: part_of(entry, self._program.codec) for entry, number in added.items()}
+        except CheckpointError:
+            await self._save_what_is_lost(added)
+            raise
+        change = self._change(
+            "running", parts={**parts, **texts}, dropped=[self._numbers[entry] for entry in forgotten]
+        )
+        newest = self._newest
+        await self._claim.write(attrs.evolve(change, step=newest, questions=questions, answers=answers))
+        self._step = newest
+        for entry in forgotten:
+            del self._numbers[entry]
+        self._numbers.update(added)
+        self._next += len(added)
+
+    async def _save_what_is_lost(self, added: Mapping[Entry, int]) -> None:
+        """Save that steps are done whose values can't be stored, and what else is new."""
+        for entry, number in added.items():
+            try:
+                text = part_of(entry, self._program.codec)
+            except CheckpointError as error:
+                if entry.kind == "inputs":
+                    return  # nothing has acted yet
+                lost = Entry(kind="lost", step=entry.step, case=entry.case, error=_plain(error))
+                text = part_of(lost, self._program.codec)
+                self._numbers[lost] = number
+            else:
+                self._numbers[entry] = number
+            await self._claim.write(self._change("running", parts={number: text}))
+            self._next = number + 1
+
+    def _difference(self, entries: tuple[Entry, ...]) -> tuple[dict[Entry, int], list[Entry]]:
+        """Return the entries that are not saved yet, with numbers for them, and those that are saved in vain."""
+        saved = tuple(self._numbers)
+        added: Sequence[Entry]
+        forgotten: list[Entry] = []
+        if entries[: len(saved)] == saved:  # quick, for it is asked at every step
+            added = entries[len(saved) :]
+        else:
+            there = set(entries)
+            added = [entry for entry in entries if entry not in self._numbers]
+            forgotten = [entry for entry in saved if entry not in there and entry.kind != "lost"]
+        return dict(zip(added, count(self._next), strict=False)), forgotten
+
+    def _change(
+        self,
+        status: RunStatus,
+        *,
+        parts: Mapping[int, str] = MappingProxyType({}),
+        dropped: Collection[int] = (),
+        error: str | None = None,
+    ) -> RunChange:
+        program = self._program
+        waiting: Mapping[str, datetime | None] = {}
+        if status == "waiting":
+            waiting = dict(self._open)
+        elif status != "finished":  # the time goes on, whatever happens meanwhile
+            waiting = {name: until for name, until in self._deadlines.items() if name not in self.answers}
+        return RunChange(
+            pipeline=program.name,
+            version=program.version,
+            status=status,
+            step=self._step,
+            error=error,
+            parts=parts,
+            dropped=dropped,
+            waiting=waiting,
+        )
+
+    # What is saved at the end
+
+    async def finish(self, values: dict[str, object]) -> None:
+        """Save that the run has come to its end, at which the context is `values`; keep the input and the result."""
+        over = list(self._numbers.values())[1:]
+        result = part_of(Entry(kind="done", changes=values), self._program.codec)
+        await self._write_at_last(self._change("finished", parts={self._next: result}, dropped=over))
+
+    async def pause(self, status: RunStatus) -> None:
+        """Save that the run has come as far as it can for now."""
+        await self._write_at_last(self._change(status))
+
+    async def end(self, status: RunStatus, error: str | None) -> None:
+        """Save that the run has ended, unless its end is saved already, and what was done; if that fails, log it."""
+        if self._is_over:
+            return
+        bare = self._change(status, error=error)
+        try:
+            with suppress(trio.Cancelled):  # whoever has cancelled it is told by what the run has come to
+                try:
+                    left = self._left()
+                    await self._write_at_last(attrs.evolve(bare, parts=left, step=self._newest) if left else bare)
+                except Exception:  # noqa: BLE001 - what was done may be the very thing that can't be saved
+                    await self._write_at_last(bare)
+        except Exception:  # noqa: BLE001 - what the run has come to matters more
+            logger.exception("the end of a durable run of %r could not be saved", self._program.name)
+
+    async def _write_at_last(self, change: RunChange) -> None:
+        """Write the last change, though the run may be cancelled; but that is not held up."""
+        try:
+            await self._claim.write(change)
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                await self._claim.write(attrs.evolve(change, urgent=True))
+            self._is_over = True
+            raise
+        self._is_over = True
+
+    def _left(self) -> dict[int, str]:
+        """Return parts that add to what is saved what its steps were cancelled before they could save."""
+        parts: dict[int, str] = {}
+        if self._course is not None:
+            added, forgotten = self._difference(self.entries())
+            if not forgotten:
+                # what can't be written has been told by the save that failed
+                with suppress(CheckpointError):
+                    for entry, number in added.items():
+                        parts[number] = part_of(entry, self._program.codec)
+        return parts
+
+
+def _plain(error: CheckpointError) -> CheckpointError:
+    """Return the same without what might keep it from being stored."""
+    return CheckpointError(str(error.problem), error.step, error.key)

@@ -1,0 +1,346 @@
+"""Stores as users have them: what is kept of a run is read, answered and marked by people and programs.
+
+The protocol below `RunClaims` is what a store has to do. The rest follows from that, and is the same for every store:
+a class that derives from `RunStore` gets it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Protocol, cast, final
+
+import attrs
+
+from trio_steps._core.errors import CheckpointError, ConfigError, listed
+from trio_steps._core.public import public_in
+from trio_steps._durable.answers import answer_texts
+from trio_steps._durable.protocol import RunChange, RunClaimedError, RunClaims
+from trio_steps._pipeline.definition import ANY
+from trio_steps._values.described import described
+
+from .checkpoint import Checkpoint, read
+from .journal import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from contextlib import AbstractAsyncContextManager
+    from datetime import timedelta
+
+    from trio_steps._durable.protocol import RunClaim, RunRecord, RunStatus, StoredRun
+    from trio_steps._values.codec import Codec
+
+_FINISHED: Final[tuple[RunStatus, ...]] = ("finished",)
+
+
+@public_in("trio_steps.store")
+@final
+@attrs.frozen(kw_only=True)
+class SavedRun:
+    """All that is known of a run.
+
+    Attributes:
+      record: what is known of it at a glance.
+      inputs: what it began with.
+      checkpoint: what it goes on from; None if it is finished.
+      result: the context at its end; None if it is not finished.
+    """
+
+    record: RunRecord
+    inputs: dict[str, object]
+    checkpoint: Checkpoint | None
+    result: dict[str, object] | None
+
+
+@public_in("trio_steps.store")
+class RunStore(RunClaims, Protocol):
+    """Where durable runs are kept.
+
+    ``run(store=…)`` needs no more than `claim`. The command line and `work` need all that has no body here. Derive from
+    this class, and the rest is there.
+    """
+
+    # What a store does
+
+    async def read(self, run_id: str, /) -> StoredRun | None:
+        """Return what there is of a run, as it is at one moment; None if there is none."""
+        ...
+
+    async def runs(
+        self,
+        *,
+        pipeline: str | None = None,
+        status: Collection[RunStatus] | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> tuple[RunRecord, ...]:
+        """Return what is known of each run at a glance, the one that started last first.
+
+        Args:
+          pipeline: only runs of the pipeline of that name.
+          status: only runs of which one of these became.
+          since: only runs that were updated then, or later.
+          before: only runs that were updated earlier.
+          limit: so many at most.
+          after: those that come after the run of that name: the last one of the page before.
+
+        Raises:
+          KeyError: there is no run `after`.
+        """
+        ...
+
+    async def delete(self, run_id: str, /) -> None:
+        """Delete a run; its id can be used anew.
+
+        Raises:
+          KeyError: there is no such run.
+          RunClaimedError: it is running.
+        """
+        ...
+
+    async def write_answers(self, run_id: str, answers: Mapping[str, str], /) -> None:
+        """Keep answers, all of them or none; `answer` checks them first.
+
+        Args:
+          run_id: which run; it may be running.
+          answers: texts, by the full names of the steps. An equal one that is there already stays.
+
+        Raises:
+          KeyError: there is no such run.
+          AnswerConflictError: there is another answer to one of the steps.
+        """
+        ...
+
+    async def cancel(self, run_id: str, /) -> bool:
+        """Cancel a run; return whether that has any effect, which it does not have on one that is over.
+
+        One that is running notices within a second, cleans up, and is ``cancelled`` then. Any other is at once.
+
+        Raises:
+          KeyError: there is no such run.
+        """
+        ...
+
+    async def submit(self, run_id: str, change: RunChange, /) -> bool:
+        """Write a run for somebody to `take`; return False, and write nothing, if there is one of that id already."""
+        ...
+
+    def take(
+        self, pipelines: Mapping[str, Collection[str | None]], /, *, max_deaths: int = 5
+    ) -> AbstractAsyncContextManager[RunClaim | None]:
+        """Have a run that is ready to go on, like `claim`; None if there is none.
+
+        Ready is one that was submitted, one whose process died, and one that waits and was answered, or whose time to
+        wait is over. A run that `max_deaths` processes have died of is failed instead.
+
+        Args:
+          pipelines: the names of the pipelines, and the versions of each that will do.
+          max_deaths: see above.
+        """
+        ...
+
+    # What follows from that
+
+    def now(self) -> datetime:
+        """Return the time by the clock that the store goes by, in UTC."""
+        return datetime.now(UTC)
+
+    async def load(self, run_id: str, /, *, codec: Codec | None = None) -> SavedRun:
+        """Return all that is known of a run, which may be running meanwhile.
+
+        Args:
+          run_id: which run.
+          codec: that of the pipeline, if it has one.
+
+        Raises:
+          KeyError: there is no such run.
+          CheckpointError: its values can't be read.
+        """
+        stored = await _there(self, run_id)
+        checkpoint = checkpoint_of(stored.parts, codec)
+        is_finished = stored.record.status == "finished"
+        return SavedRun(
+            record=stored.record,
+            inputs=dict(checkpoint.entries[0].changes),
+            checkpoint=None if is_finished else checkpoint,
+            result=dict(checkpoint.entries[-1].changes) if is_finished else None,
+        )
+
+    async def answer(self, run_id: str, answers: Mapping[str, object] | None = None, /, **named: object) -> None:
+        """Give a run what it waits for, or will wait for: ``await store.answer("order-42", approved=True)``.
+
+        Who runs the run then goes on with the answer: call ``run`` again, or let `work` do it.
+
+        Args:
+          run_id: which run.
+          answers: by the full name of the step that waits, ``{"items/3/approval": True}``.
+          named: by the key that the step provides, if just one step waits for that.
+
+        Raises:
+          KeyError: there is no such run.
+          AnswerError: no step waits for one of them, or not for such a value; then nothing is kept.
+          AnswerConflictError: there is another answer already.
+        """
+        stored = await _there(self, run_id)
+        await self.write_answers(run_id, answer_texts(stored, {**(answers or {}), **named}))
+
+    async def mark_done(
+        self,
+        run_id: str,
+        step: str,
+        output: Mapping[str, object] | None = None,
+        /,
+        *,
+        taken: Mapping[str, str] | None = None,
+        codec: Codec | None = None,
+    ) -> None:
+        """Mark a step as done, that was done by hand: the run goes on without running it.
+
+        Args:
+          run_id: which run; nobody may be running it.
+          step: the full name of the step.
+          output: the keys that it adds to the context.
+          taken: the case of each branch around the step that was not taken yet: ``{"route": "premium"}``.
+          codec: that of the pipeline, if it has one.
+
+        Raises:
+          KeyError: there is no such run, or its pipeline has no such step.
+          RunClaimedError: it is running.
+          ConfigError: the run is over, the step is done, or is in a branch that was not taken.
+          CheckpointError: the output can't be kept.
+        """
+        if output is not None and not all(isinstance(key, str) for key in output):
+            raise ConfigError(f"mark_done(…, {described(output)}): give a mapping of keys and their values")
+        async with self.claim(run_id) as claim:
+            stored = await claim.read()
+            if stored is None:
+                raise _no_run(run_id)
+            await claim.write(_marked(stored, step, dict(output or {}), taken or {}, codec))
+
+    async def prune(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        keep: int | None = None,
+        status: Collection[RunStatus] = _FINISHED,
+    ) -> tuple[str, ...]:
+        """Delete runs that nobody needs any more, and return their ids; those that are running are left alone.
+
+        Args:
+          older_than: delete those that were last updated longer ago than that.
+          keep: delete all but so many, those that were updated last.
+          status: what became of the runs that are to be counted and deleted.
+
+        Raises:
+          ConfigError: neither `older_than` nor `keep` is given, or an argument makes no sense.
+        """
+        check_prune(older_than, keep, status)
+        now = self.now()
+        runs = sorted(await self.runs(status=status), key=lambda record: record.updated, reverse=True)
+        pruned: list[str] = []
+        for number, record in enumerate(runs):
+            if (keep is not None and number >= keep) or (older_than is not None and now - record.updated > older_than):
+                try:
+                    await self.delete(record.run_id)
+                except (RunClaimedError, KeyError):
+                    continue
+                pruned.append(record.run_id)
+        return tuple(pruned)
+
+
+def check_prune(older_than: timedelta | None, keep: int | None, status: Collection[RunStatus]) -> None:
+    """Refuse what `RunStore.prune` can't be given."""
+    if older_than is None and keep is None:
+        raise ConfigError("prune(): say what to delete, prune(older_than=timedelta(days=30)) or prune(keep=100)")
+    if keep is not None and keep < 0:
+        raise ConfigError(f"prune(keep={keep}): keep 0 or more")
+    if isinstance(status, str):
+        raise ConfigError(f"prune(status={status!r}): give a tuple, status=({status!r},)")
+
+
+async def _there(store: RunStore, run_id: str) -> StoredRun:
+    stored = await store.read(run_id)
+    if stored is None:
+        raise _no_run(run_id)
+    return stored
+
+
+def _no_run(run_id: str) -> KeyError:
+    return KeyError(f"there is no run {run_id!r} in the store")
+
+
+# The texts
+
+
+def checkpoint_of(parts: Mapping[int, str], codec: Codec | None) -> Checkpoint:
+    """Return the checkpoint that `parts` are the parts of.
+
+    Raises:
+      CheckpointError: one of them is damaged, or was written with another codec.
+    """
+    head, *rest = read((parts[number] for number in sorted(parts)), codec)
+    entries = [entry for part in rest for entry in part.entries]
+    return Checkpoint(head.pipeline, head.steps, entries, len(entries), codec)
+
+
+def part_of(entry: Entry, codec: Codec | None) -> str:
+    """Return the text that a store keeps of an entry of the journal."""
+    try:
+        return Checkpoint("", (), (entry,), 1, codec).to_json()
+    except CheckpointError as error:
+        # the input and the result are not of any step
+        raise CheckpointError(error.problem, error.step or None, error.key) from error.__cause__
+
+
+def _marked(
+    stored: StoredRun, step: str, output: dict[str, object], taken: Mapping[str, str], codec: Codec | None
+) -> RunChange:
+    """Return the change that marks `step` as done."""
+    run_id = stored.record.run_id
+    if stored.record.status == "finished":
+        raise ConfigError(f"mark_done({run_id!r}, {step!r}): the run is finished")
+    checkpoint = checkpoint_of(stored.parts, codec)
+    if step not in checkpoint.steps:
+        raise KeyError(f"the pipeline {checkpoint.pipeline!r} has no step {step!r}; it has {listed(checkpoint.steps)}")
+    numbers = zip(checkpoint.entries, sorted(stored.parts)[1:], strict=True)
+    lost = [number for entry, number in numbers if entry.kind == "lost" and entry.step == step and entry.case is None]
+    there = [entry for entry in checkpoint.entries if entry.step == step and entry.case is None]
+    if any(entry.kind not in ("begun", "lost") for entry in there):
+        raise ConfigError(f"mark_done({run_id!r}, {step!r}): the step is done already")
+    added: list[Entry] = []
+    branches = {entry.step: cast("str", entry.case) for entry in checkpoint.entries if entry.kind == "taken"}
+    for branch, case in taken.items():
+        if f"{branch}/{case}" not in {name.rpartition("/")[0] for name in checkpoint.steps}:
+            raise ConfigError(f"mark_done(…, taken={{{branch!r}: {case!r}}}): there is no such branch or case")
+        if branches.setdefault(branch, case) != case:
+            raise ConfigError(f"mark_done(…, taken={{{branch!r}: {case!r}}}): the run took {branches[branch]!r}")
+        added.append(Entry(kind="taken", step=branch, case=case))
+    _check_place(checkpoint.steps, step, branches)
+    added.append(Entry(kind="done", step=step, changes=output))
+    number = max(stored.parts) + 1
+    parts = {number + index: part_of(entry, codec) for index, entry in enumerate(added)}
+    record = stored.record
+    return RunChange(
+        pipeline=record.pipeline,
+        version=record.version,
+        status="running" if record.status == "interrupted" else record.status,
+        error=record.error,
+        parts=parts,
+        dropped=lost,
+        waiting={name: until for name, until in record.waiting.items() if name != step},
+    )
+
+
+def _check_place(steps: tuple[str, ...], step: str, branches: Mapping[str, str]) -> None:
+    """Refuse a step of an element, and one in a branch that took another case, or none yet."""
+    ids = step.split("/")
+    if ANY in ids:
+        raise ConfigError(f"mark_done(…, {step!r}): a step that is run for each element can't be marked")
+    # a case has no name of its own among the steps: what is in it is two levels below the branch
+    for level in range(1, len(ids) - 1):
+        branch, case = "/".join(ids[:level]), ids[level]
+        is_case = f"{branch}/{case}" not in steps and branch in steps
+        if is_case and branches.get(branch) != case:
+            right = f"taken={{{branch!r}: {case!r}}}"
+            raise ConfigError(f"mark_done(…, {step!r}): the branch {branch!r} has not taken that case; say {right}")

@@ -1,0 +1,133 @@
+"""`work`: a process that runs the runs of a store which are ready to go on, until it is cancelled.
+
+A run that fails is saved as failed, and is left to somebody who looks at it. A run whose worker is stopped is given
+back: it is interrupted, and the next worker goes on with it. Only a run that somebody has cancelled stays cancelled.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, final
+
+import attrs
+import trio
+
+from trio_steps._core.errors import ConfigError
+from trio_steps._core.observers import logger
+from trio_steps._core.public import public_in
+from trio_steps._durable.protocol import RunCancelledError
+from trio_steps._pipeline.entry import program_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable
+    from datetime import datetime
+
+    from trio_steps._core.events import Observer
+    from trio_steps._durable.protocol import RunChange, RunClaim, StoredRun
+    from trio_steps._pipeline.pipeline import Pipeline
+
+    from .stored import RunStore
+
+_PAUSE: Final = 0.5  # seconds between two looks for a run
+
+
+@public_in("trio_steps.store")
+async def work(
+    store: RunStore,
+    pipelines: Iterable[Pipeline[Any, Any]],
+    *,
+    concurrency: int = 1,
+    max_deaths: int = 5,
+    observers: Iterable[Observer] = (),
+    on_end: Callable[[str, Exception | None], object] | None = None,
+) -> None:
+    """Run the runs of `store` that are ready to go on, until this is cancelled.
+
+    Ready are those that were submitted, those whose process died, and those that wait and were answered, or whose time
+    to wait is over. A run that fails is not tried again.
+
+    Args:
+      store: where the runs are kept.
+      pipelines: what can be run here; others are left alone, and so are runs of other versions.
+      concurrency: how many run at the same time at most.
+      max_deaths: a run that this many processes have died of is failed.
+      observers: called with every event of every run.
+      on_end: called with the id of each run that has ended here, and what it failed with or None.
+
+    Raises:
+      ConfigError: two pipelines have one name, or an argument makes no sense.
+    """
+    by_name: dict[str, Pipeline[Any, Any]] = {}
+    wanted: dict[str, tuple[str | None, ...]] = {}
+    for pipeline in pipelines:
+        program = program_of(pipeline)
+        if program is None:
+            raise ConfigError(f"work(…, [{pipeline!r}]): give pipelines")
+        if pipeline.id in by_name:
+            raise ConfigError(f"work(): two pipelines are called {pipeline.id!r}; a run has to know which is its own")
+        by_name[pipeline.id] = pipeline
+        wanted[pipeline.id] = program.goes_on_with
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise ConfigError(f"work(concurrency={concurrency!r}): give the number of runs at the same time, 1 or more")
+    if not by_name:
+        raise ConfigError("work(): give the pipelines that it is to run")
+    observers = tuple(observers)
+
+    async def worker() -> None:
+        while True:
+            async with store.take(wanted, max_deaths=max_deaths) as claim:
+                if claim is not None:
+                    await one(claim)
+            if claim is None:
+                await trio.sleep(_PAUSE)
+
+    async def one(claim: RunClaim) -> None:
+        stored = await claim.read()
+        assert stored is not None
+        error: Exception | None = None
+        try:
+            held = _Held(claim)
+            await by_name[stored.record.pipeline].run(store=held, run_id=claim.run_id, observers=observers)
+        except RunCancelledError as cancelled:
+            error = cancelled
+        except Exception as failure:  # noqa: BLE001 - it is saved, and the next run has nothing to do with it
+            logger.warning("the run %r failed", claim.run_id, exc_info=failure)
+            error = failure
+        if on_end is not None:
+            on_end(claim.run_id, error)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(concurrency):
+            nursery.start_soon(worker)
+
+
+@final
+class _Held:
+    """A run that was taken, as a store and as its claim."""
+
+    def __init__(self, claim: RunClaim) -> None:
+        self._claim = claim
+        self._is_cancelled = False
+
+    @asynccontextmanager
+    async def claim(self, run_id: str, /) -> AsyncGenerator[RunClaim]:  # noqa: ARG002 - it is the one that was taken
+        yield self
+
+    @property
+    def run_id(self) -> str:
+        return self._claim.run_id
+
+    def now(self) -> datetime:
+        return self._claim.now()
+
+    async def read(self) -> StoredRun | None:
+        return await self._claim.read()
+
+    async def write(self, change: RunChange, /) -> None:
+        if change.status == "cancelled" and not self._is_cancelled:
+            change = attrs.evolve(change, status="running")  # which is interrupted once the claim has ended
+        await self._claim.write(change)
+
+    async def wait_cancelled(self) -> None:
+        await self._claim.wait_cancelled()
+        self._is_cancelled = True

@@ -1,0 +1,338 @@
+"""`check_store`: what every store of durable runs has to do, as a test."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import trio
+
+from trio_steps._core.errors import ConfigError
+from trio_steps._durable.protocol import AnswerConflictError, AnswerError, Question, RunChange, RunClaimedError
+from trio_steps._pipeline.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection
+
+    from trio_steps._durable.protocol import RunStatus
+    from trio_steps._pipeline.run.stored import RunStore
+
+Check: TypeAlias = "Callable[[RunStore], Awaitable[None]]"
+Lose: TypeAlias = "Callable[[RunStore, str], Awaitable[object]]"
+
+_SECONDS: Final = 60  # in which a store has to notice something
+_ASKS: Final = (
+    Question(name="ask", provides="approved", of=("builtins:bool",)),
+    Question(name="each/*/ask", provides="size", of=("builtins:int",)),
+)
+
+
+def _change(status: Any = "running", **rest: Any) -> RunChange:
+    return RunChange(pipeline="p", status=status, **rest)
+
+
+async def check_store(
+    make_store: Callable[[], RunStore], *, lose: Lose | None = None, without: Collection[str] = ()
+) -> None:
+    """Check that a store does what `RunStore` says, with a new and empty store for each check.
+
+    Args:
+      make_store: makes a store in which there is nothing.
+      lose: async function of a store and the id of a run, which takes the run away from whoever has it, as if that one
+        was dead. Then it is checked that it can't write any more.
+      without: the names of checks for what the store can't do: ``"claims"``, ``"submits"`` and so on. An unknown name
+        is an error that lists them.
+
+    Raises:
+      AssertionError: the store does something else; notes say in which check.
+      ConfigError: there is no such check.
+    """
+    names = {check.__name__.strip("_") for check in _CHECKS}
+    if unknown := set(without) - names:
+        raise ConfigError(f"check_store(without={sorted(unknown)}): there are {', '.join(sorted(names))}")
+    for check in _CHECKS:
+        name = check.__name__.strip("_")
+        if name not in without:
+            await _run_check(name, check, make_store())
+    if lose is not None:
+        await _run_check("fencing", lambda store: _fencing(store, lose), make_store())
+
+
+async def _run_check(name: str, check: Check, store: RunStore) -> None:
+    try:
+        await check(store)
+    except BaseException as error:
+        error.add_note(f"in check_store, the check {name!r}")
+        raise
+
+
+async def _refuses(kinds: type[Exception], call: Callable[[], Awaitable[object]], what: str) -> None:
+    try:
+        await call()
+    except kinds:
+        return
+    raise AssertionError(f"{what} has to be a {kinds.__name__}")
+
+
+async def _statuses(store: RunStore) -> dict[str, str]:
+    return {record.run_id: record.status for record in await store.runs()}
+
+
+async def _written(store: RunStore, run_id: str, status: Any, **rest: Any) -> None:
+    async with store.claim(run_id) as claim:
+        await claim.write(_change(status, **rest))
+
+
+async def _writes(store: RunStore) -> None:
+    assert await store.read("r") is None, "a run that was never written is not there"
+    until = datetime(2030, 1, 1, tzinfo=UTC)
+    async with store.claim("r") as claim:
+        assert claim.run_id == "r", "a claim knows which run it is"
+        assert await claim.read() is None, "a run that is claimed for the first time is not there yet"
+        assert abs(claim.now() - claim.now()) < timedelta(minutes=1), "the time goes on"
+        await claim.write(_change(parts={0: "head", 1: "ä€😀\n\x00", 2: "two"}, questions=_ASKS, version="7"))
+        await claim.write(_change(step="a/b", parts={3: "x" * 100_000, 1: "one"}, dropped=[2]))
+        await claim.write(_change("failed", error="OSError: no\nin step 'c'"))
+        await claim.write(_change("waiting", waiting={"ask": None, "each/3/ask": until}))
+        stored = await claim.read()
+    assert stored is not None, "what was written is there"
+    assert await store.read("r") == stored, "the same is read with a claim and without"
+    assert stored.parts == {0: "head", 1: "one", 3: "x" * 100_000}, "parts are added, replaced and dropped"
+    assert stored.questions == _ASKS, "questions stay as they are unless others are written"
+    assert stored.answers == {}, "nobody has answered"
+    record = stored.record
+    assert (record.run_id, record.pipeline, record.status) == ("r", "p", "waiting"), "the record is that of the run"
+    assert record.step == "a/b", "the last step stays as it is unless another is written"
+    assert record.error is None, "an error does not stay when something is written without one"
+    assert record.waiting == {"ask": None, "each/3/ask": until}, "what the run waits for"
+    assert record.started <= record.updated, "times go forward"
+    assert record.started.tzinfo is not None, "times have a time zone"
+    assert (await store.runs()) == (record,), "the same record is listed"
+
+
+async def _texts(store: RunStore) -> None:
+    for run_id in ("order-42", "ä €😀", "a/b", "..", "x" * 300, " "):
+        await _written(store, run_id, "finished", parts={0: run_id})
+        stored = await store.read(run_id)
+        assert stored is not None, f"a run can be called {run_id!r}"
+        assert stored.parts == {0: run_id}, f"texts of the run {run_id!r} come back as they were"
+
+
+async def _claims(store: RunStore) -> None:
+    async with store.claim("r") as claim:
+        await claim.write(_change())
+
+        async def again() -> None:
+            async with store.claim("r"):
+                pass
+
+        await _refuses(RunClaimedError, again, "a second claim")
+        assert await _statuses(store) == {"r": "running"}, "a run that is claimed is running"
+        async with store.claim("other"):
+            pass
+    assert await _statuses(store) == {"r": "interrupted"}, "a run is interrupted whose claim ended before it did"
+    with trio.CancelScope() as scope:
+        async with store.claim("r"):
+            scope.cancel()
+            await trio.lowlevel.checkpoint()
+    async with store.claim("r") as claim:  # it is free after a cancellation too
+        await claim.write(_change("finished"))
+    assert await _statuses(store) == {"r": "finished"}, "a run that was only claimed is not there"
+
+
+async def _cancelled_writes(store: RunStore) -> None:
+    async with store.claim("r") as claim:
+        await claim.write(_change(parts={0: "before"}))
+        returned = False
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await claim.write(_change(parts={0: "after"}))
+            returned = True
+        stored = await claim.read()
+        assert stored is not None
+        assert stored.parts == {0: "after" if returned else "before"}, "a write returns if it is made, and only then"
+
+
+async def _fencing(store: RunStore, lose: Lose) -> None:
+    async with store.claim("r") as old:
+        await old.write(_change(parts={0: "old"}))
+        await lose(store, "r")
+        async with store.claim("r") as new:
+            await new.write(_change(parts={0: "new"}))
+            await _refuses(RunClaimedError, lambda: old.write(_change(parts={0: "old"})), "a write of a lost claim")
+            with trio.fail_after(_SECONDS):
+                await _refuses(RunClaimedError, old.wait_cancelled, "the loss of a claim")
+            stored = await new.read()
+            assert stored is not None
+            assert stored.parts == {0: "new"}, "what a lost claim wrote is not there"
+        await _refuses(
+            RunClaimedError, lambda: old.write(_change()), "a write of a lost claim, when nobody has the run"
+        )
+
+
+async def _lists(store: RunStore) -> None:
+    failed: tuple[RunStatus, ...] = ("failed",)
+    for number in range(5):
+        await _written(store, str(number), "failed" if number % 2 else "finished")
+    everything = await store.runs()
+    assert [record.run_id for record in everything] == ["4", "3", "2", "1", "0"], "the last run comes first"
+    assert [record.run_id for record in await store.runs(status=failed)] == ["3", "1"], "only those of a status"
+    assert await store.runs(pipeline="q") == (), "only those of a pipeline"
+    assert await store.runs(pipeline="p") == everything, "all those of a pipeline"
+    pages = [await store.runs(limit=2), await store.runs(limit=2, after="3"), await store.runs(limit=2, after="1")]
+    assert [[record.run_id for record in page] for page in pages] == [["4", "3"], ["2", "1"], ["0"]], "page by page"
+    await _refuses(KeyError, lambda: store.runs(after="gone"), "a page after a run that is not there")
+    first, last = everything[-1].updated, everything[0].updated + timedelta(days=1)
+    assert await store.runs(since=first, before=last) == everything, "those of a time"
+    assert await store.runs(since=last) == (), "none of a later time"
+    assert await store.runs(before=first - timedelta(days=1)) == (), "none of an earlier time"
+
+
+async def _deletes(store: RunStore) -> None:
+    await _refuses(KeyError, lambda: store.delete("r"), "to delete a run that is not there")
+    async with store.claim("r") as claim:
+        await claim.write(_change(parts={0: "a"}))
+        await _refuses(RunClaimedError, lambda: store.delete("r"), "to delete a run that is running")
+    await store.delete("r")
+    assert await store.read("r") is None, "a run that was deleted is not there"
+    for number in range(3):
+        await _written(store, str(number), "finished")
+    await _written(store, "failed", "failed")
+    await _refuses(ConfigError, store.prune, "to prune without a rule")
+    assert await store.prune(older_than=timedelta(days=1)) == (), "nothing is old yet"
+    assert set(await store.prune(keep=1)) == {"0", "1"}, "those that were updated last are kept"
+    assert set(await _statuses(store)) == {"2", "failed"}, "others are left alone"
+
+
+async def _answers(store: RunStore) -> None:
+    await _refuses(KeyError, lambda: store.answer("r", approved=True), "an answer to a run that is not there")
+    async with store.claim("r") as claim:
+        await claim.write(_change(questions=_ASKS))
+        await store.answer("r", approved=True)  # to a run that is running, and has not asked yet
+    await _refuses(AnswerError, lambda: store.answer("r", approve=True), "an answer that nobody asks for")
+    await _refuses(AnswerError, lambda: store.answer("r", {"each/3/ask": True}), "an answer of another type")
+    await store.answer("r", {"ask": True})
+    await _refuses(
+        AnswerConflictError, lambda: store.answer("r", {"each/1/ask": 1, "ask": False}), "another answer than before"
+    )
+    await store.answer("r", {"each/2/ask": 2})
+    stored = await store.read("r")
+    assert stored is not None
+    assert stored.answers == {"ask": "true", "each/2/ask": "2"}, "answers are kept all or none, and as they were"
+    async with store.claim("r") as claim:
+        await claim.write(_change("waiting", answers={"each/5/ask": "5"}))
+        conflict = _change("running", answers={"each/5/ask": "6"})
+        await _refuses(AnswerConflictError, lambda: claim.write(conflict), "another answer that comes with a change")
+        stored = await claim.read()
+    assert stored is not None
+    assert (stored.record.status, stored.answers["each/5/ask"]) == ("waiting", "5"), "then nothing is written"
+
+
+async def _cancels(store: RunStore) -> None:
+    await _refuses(KeyError, lambda: store.cancel("r"), "to cancel a run that is not there")
+    statuses: tuple[RunStatus, ...] = ("waiting", "failed", "stopped")
+    for status in statuses:
+        await _written(store, status, status)
+        assert await store.cancel(status), f"a run that is {status} can be cancelled"
+    await _written(store, "finished", "finished")
+    assert not await store.cancel("finished"), "a run that is finished can't be cancelled"
+    assert set((await _statuses(store)).values()) == {"cancelled", "finished"}, "it is cancelled at once"
+    assert not await store.cancel("failed"), "it can't be cancelled twice"
+    async with store.claim("r") as claim:
+        await claim.write(_change())
+        assert await store.cancel("r"), "a run that is running can be cancelled"
+        with trio.fail_after(_SECONDS):
+            await claim.wait_cancelled()
+        await claim.write(_change("cancelled"))
+    async with store.claim("r") as claim:
+        await claim.write(_change())
+        with trio.move_on_after(1) as scope:
+            await claim.wait_cancelled()
+        assert scope.cancelled_caught, "a run that goes on after it was cancelled is not cancelled once more"
+
+
+async def _submits(store: RunStore) -> None:
+    assert await store.submit("r", _change("submitted", parts={0: "a"}, questions=_ASKS)), "it is new"
+    assert not await store.submit("r", _change("submitted", parts={0: "b"})), "it is there already"
+    assert await _taken(store, {"q": (None,)}) is None, "there is no run of that pipeline"
+    assert await _taken(store, {"p": ("7",)}) is None, "there is no run of that version"
+    async with store.take({"p": (None,)}) as claim:
+        assert claim is not None, "what was submitted can be taken"
+        stored = await claim.read()
+        assert stored is not None
+        assert (stored.parts, stored.questions) == ({0: "a"}, _ASKS), "it is what was submitted first"
+        assert await _taken(store, {"p": (None,)}) is None, "a run is taken once"
+        await claim.write(_change("failed"))
+    assert await _taken(store, {"p": (None,)}) is None, "a run that failed waits for somebody"
+    assert await store.submit("cancelled", _change("submitted"))
+    assert await store.cancel("cancelled"), "what was submitted can be cancelled"
+    assert await _taken(store, {"p": (None,)}) is None, "a run that was cancelled is not taken"
+
+
+async def _taken(store: RunStore, pipelines: Any) -> str | None:
+    async with store.take(pipelines) as claim:
+        return None if claim is None else claim.run_id
+
+
+async def _waits(store: RunStore) -> None:
+    async def write(status: Any, until: datetime | None) -> None:
+        async with store.claim("r") as claim:
+            await claim.write(_change(status, questions=_ASKS, waiting={"ask": until}))
+
+    async with store.claim("clock") as claim:
+        now = claim.now()
+    await write("waiting", None)
+    assert await _taken(store, {"p": (None,)}) is None, "a run that waits is not taken"
+    await write("waiting", now + timedelta(days=1))
+    assert await _taken(store, {"p": (None,)}) is None, "a run whose time is not over is not taken"
+    await write("waiting", now - timedelta(days=1))
+    assert await _taken(store, {"p": (None,)}) == "r", "a run whose time is over is taken"
+    await write("waiting", None)
+    await store.answer("r", {"each/1/ask": 1})
+    assert await _taken(store, {"p": (None,)}) is None, "an answer to something else does not count"
+    await store.answer("r", approved=True)
+    assert await _taken(store, {"p": (None,)}) == "r", "a run that was answered is taken"
+
+
+async def _runs_pipelines(store: RunStore) -> None:
+    def note(what: str) -> str:
+        ran.append(what)
+        return what
+
+    def fail() -> None:
+        if not mended:
+            raise OSError("no")
+
+    mended: list[bool] = []
+    ran: list[str] = []
+    pipeline = (
+        Pipeline("p")
+        .step("a", lambda: [note("ä")], provides="a")
+        .for_each("each", note, over="names", each="what", into="noted")
+        .step("fail", fail)
+    )
+    await _refuses(OSError, lambda: pipeline.run({"names": ("b", "c")}, store=store, run_id="r"), "a failure of a step")
+    saved = await store.load("r")
+    assert saved.record.status == "failed", "a run that failed is failed"
+    assert saved.inputs == {"names": ("b", "c")}, "the inputs come back as they were"
+    mended.append(True)
+    result = await pipeline.run(store=store, run_id="r")
+    assert result == {"names": ("b", "c"), "a": ["ä"], "noted": ["b", "c"]}, "the run goes on where it was"
+    assert sorted(ran) == ["b", "c", "ä"], "what was done is not done again"
+    assert await pipeline.run(store=store, run_id="r") == result, "a run that is finished returns its result"
+    assert (await store.load("r")).result == result, "which is stored"
+
+
+_CHECKS: Final[tuple[Check, ...]] = (
+    _writes,
+    _texts,
+    _claims,
+    _cancelled_writes,
+    _lists,
+    _deletes,
+    _answers,
+    _cancels,
+    _submits,
+    _waits,
+    _runs_pipelines,
+)

@@ -1,0 +1,255 @@
+"""Stores of durable runs under test: one in memory, and the checks that every store has to pass."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, final
+
+import attrs
+import trio
+
+from trio_steps._durable.protocol import RunClaimedError, added_answers
+from trio_steps._pipeline.run.stored import RunStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Collection, Mapping
+
+    from trio_steps._durable.protocol import RunChange, RunClaim, RunRecord, RunStatus, StoredRun
+
+_BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@final
+class StoreCrashedError(Exception):
+    """The process has died, in a test, at the save that `MemoryStore` was told."""
+
+
+@final
+class MemoryStore(RunStore):
+    """Durable runs in memory, for tests: no thread, no file, and the time is Trio's.
+
+    A virtual clock and `explore` work with it. It can crash at every save::
+
+        for number in range(10):
+            store = MemoryStore(crash_at=number)
+            try:
+                await order.run({"order": 42}, store=store, run_id="r")
+            except StoreCrashedError:
+                store.restart()
+            assert await order.run({"order": 42}, store=store, run_id="r") == expected
+
+    Attributes:
+      saves: how many changes were kept.
+      crash_at: the number of the save, from 0, in whose place the process dies; None: it does not.
+    """
+
+    def __init__(self, *, crash_at: int | None = None) -> None:
+        self.saves: int = 0
+        self.crash_at: int | None = crash_at
+        self._crashed = False
+        self._runs: dict[str, StoredRun] = {}
+        self._claims: dict[str, _Claim] = {}
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore of {len(self._runs)} runs>"
+
+    def restart(self) -> None:
+        """Begin anew after a crash, with what was saved: what was running is interrupted, and nobody has any run."""
+        for run_id in self._claims:
+            self._died(run_id)
+        self._claims.clear()
+        self._crashed = False
+        self.crash_at = None
+
+    def _died(self, run_id: str) -> None:
+        stored = self._runs.get(run_id)
+        if stored is not None and stored.record.status == "running":
+            record = attrs.evolve(stored.record, status="interrupted", deaths=stored.record.deaths + 1)
+            self._runs[run_id] = attrs.evolve(stored, record=record)
+
+    async def come(self) -> None:
+        """Take part in a call; a store that crashed takes none."""
+        if self._crashed:
+            raise StoreCrashedError("the process has died; store.restart() begins anew")
+        await trio.lowlevel.checkpoint()
+
+    def _there(self, run_id: str) -> StoredRun:
+        if run_id not in self._runs:
+            raise KeyError(f"there is no run {run_id!r} in the store")
+        return self._runs[run_id]
+
+    def now(self) -> datetime:
+        """Return Trio's time, as if that had begun with the year 2000."""
+        return _BEGINNING + timedelta(seconds=trio.current_time())
+
+    # Claims
+
+    @asynccontextmanager
+    async def claim(self, run_id: str, /) -> AsyncGenerator[RunClaim]:
+        """Have a run for oneself; see `RunClaims.claim`."""
+        await self.come()
+        claim = self._claimed(run_id)
+        try:
+            yield claim
+        finally:
+            self._release(claim)
+
+    def _claimed(self, run_id: str) -> _Claim:
+        if run_id in self._claims:
+            raise RunClaimedError(run_id)
+        claim = self._claims[run_id] = _Claim(self, run_id)
+        return claim
+
+    def _release(self, claim: _Claim) -> None:
+        if self._claims.get(claim.run_id) is claim and not self._crashed:
+            del self._claims[claim.run_id]
+            stored = self._runs.get(claim.run_id)
+            if stored is not None and stored.record.status == "running":
+                record = attrs.evolve(stored.record, status="interrupted")
+                self._runs[claim.run_id] = attrs.evolve(stored, record=record)
+
+    def lose(self, run_id: str) -> None:
+        """Take a run away from whoever has it, as if it was taken for dead; what it writes is refused from now on."""
+        claim = self._claims.pop(run_id)
+        claim.is_lost = True
+        claim.wake.set()
+        self._died(run_id)
+
+    @asynccontextmanager
+    async def take(
+        self, pipelines: Mapping[str, Collection[str | None]], /, *, max_deaths: int = 5
+    ) -> AsyncGenerator[RunClaim | None]:
+        """Have a run that is ready to go on; see `RunStore.take`."""
+        await self.come()
+        claim = None
+        for run_id, stored in sorted(self._runs.items(), key=lambda item: item[1].record.updated):
+            record = stored.record
+            if not self._is_ready(stored) or record.version not in pipelines.get(record.pipeline, ()):
+                continue
+            if record.status == "interrupted" and record.deaths >= max_deaths:
+                error = f"the processes that ran it have died, {record.deaths} of them"
+                self._runs[run_id] = attrs.evolve(stored, record=attrs.evolve(record, status="failed", error=error))
+                continue
+            claim = self._claimed(run_id)
+            break
+        try:
+            yield claim
+        finally:
+            if claim is not None:
+                self._release(claim)
+
+    def _is_ready(self, stored: StoredRun) -> bool:
+        record = stored.record
+        if record.run_id in self._claims:
+            return False
+        if record.status == "waiting":
+            now = self.now()
+            times = [until for until in record.waiting.values() if until is not None]
+            return any(name in stored.answers for name in record.waiting) or any(until <= now for until in times)
+        return record.status in ("submitted", "interrupted")
+
+    def keep(self, claim: _Claim, change: RunChange) -> None:
+        """Keep a change, or crash."""
+        if self._claims.get(claim.run_id) is not claim:
+            raise RunClaimedError(claim.run_id)
+        if self.saves == self.crash_at:
+            self._crashed = True
+            raise StoreCrashedError(f"the process died at the save number {self.saves}")
+        self.saves += 1
+        self._runs[claim.run_id] = change.applied_to(self._runs.get(claim.run_id), claim.run_id, self.now())
+
+    # Runs
+
+    async def read(self, run_id: str, /) -> StoredRun | None:
+        """Return what there is of a run; see `RunStore.read`."""
+        await self.come()
+        return self._runs.get(run_id)
+
+    async def runs(
+        self,
+        *,
+        pipeline: str | None = None,
+        status: Collection[RunStatus] | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> tuple[RunRecord, ...]:
+        """Return what is known of each run at a glance; see `RunStore.runs`."""
+        await self.come()
+        records = [stored.record for stored in reversed(self._runs.values())]
+        if after is not None:
+            records = records[records.index(self._there(after).record) + 1 :]
+        found = [
+            record
+            for record in records
+            if (pipeline is None or record.pipeline == pipeline)
+            and (status is None or record.status in status)
+            and (since is None or record.updated >= since)
+            and (before is None or record.updated < before)
+        ]
+        return tuple(found[:limit])
+
+    async def delete(self, run_id: str, /) -> None:
+        """Delete a run; see `RunStore.delete`."""
+        await self.come()
+        self._there(run_id)
+        if run_id in self._claims:
+            raise RunClaimedError(run_id)
+        del self._runs[run_id]
+
+    async def write_answers(self, run_id: str, answers: Mapping[str, str], /) -> None:
+        """Keep answers; see `RunStore.write_answers`."""
+        await self.come()
+        stored = self._there(run_id)
+        self._runs[run_id] = attrs.evolve(stored, answers=added_answers(run_id, stored.answers, answers))
+
+    async def cancel(self, run_id: str, /) -> bool:
+        """Cancel a run; see `RunStore.cancel`."""
+        await self.come()
+        stored = self._there(run_id)
+        if run_id in self._claims:
+            self._claims[run_id].wake.set()
+            return True
+        if stored.record.status in ("finished", "cancelled"):
+            return False
+        record = attrs.evolve(stored.record, status="cancelled", waiting={}, updated=self.now())
+        self._runs[run_id] = attrs.evolve(stored, record=record)
+        return True
+
+    async def submit(self, run_id: str, change: RunChange, /) -> bool:
+        """Write a run for somebody to take; see `RunStore.submit`."""
+        await self.come()
+        if run_id in self._runs:
+            return False
+        if run_id in self._claims:
+            raise RunClaimedError(run_id)
+        self._runs[run_id] = change.applied_to(None, run_id, self.now())
+        return True
+
+
+@final
+class _Claim:
+    """A run that nobody else can have."""
+
+    def __init__(self, store: MemoryStore, run_id: str) -> None:
+        self._store = store
+        self.run_id = run_id
+        self.is_lost = False
+        self.wake = trio.Event()
+
+    def now(self) -> datetime:
+        return self._store.now()
+
+    async def read(self) -> StoredRun | None:
+        return await self._store.read(self.run_id)
+
+    async def write(self, change: RunChange, /) -> None:
+        await self._store.come()
+        self._store.keep(self, change)
+
+    async def wait_cancelled(self) -> None:
+        await self.wake.wait()
+        if self.is_lost:
+            raise RunClaimedError(self.run_id)
