@@ -91,10 +91,6 @@ class PathNames:
             self._first.append(number)
             self._total += length
 
-    def is_ambiguous(self) -> bool:
-        """Tell whether a name may look like the number of another."""
-        return any("#" in base for base in self._counts)
-
     def _number(self, run: int, index: int) -> int:
         first = self._first[run]
         return first + index - self._starts[run] if first else 0
@@ -127,9 +123,12 @@ def describe_all(paths: Collection[object]) -> Known:
     Raises:
       ConfigError: one can't be called, or two were given the same id.
     """
+    few = len(paths) <= MANY
     names = PathNames()
+    counts: dict[str, int] = {}
+    ids: list[str] = []
     calls: list[Call] = []
-    plain, last, length, code = True, "", 0, None
+    plain, last, number, length, code = True, "", 0, 0, None
     try:
         for path in paths:
             # As `describe` has it, but without a call: most paths are functions, or partials of them.
@@ -146,17 +145,25 @@ def describe_all(paths: Collection[object]) -> Known:
                 plain = plain and not given
                 calls.append(call)
             if base is not last:  # as a rule it is: many paths have the name of one function
-                names.extend(last, length)
-                last, length = base, 0
-            length += 1
+                if not few:
+                    names.extend(last, length)
+                    length = 0
+                counts[last] = number
+                last, number = base, counts.get(base, 0)
+            number += 1
+            if few:
+                ids.append(base if number == 1 else f"{base}#{number}")
+            else:
+                length += 1
     except ConfigError:
         for path in paths:
             if iscoroutine(path):
                 path.close()  # the error says it all; that it was never awaited is no news
         raise
-    names.extend(last, length)
-    if plain and not names.is_ambiguous():
-        return Known(names if len(names) > MANY else list(names), calls)
+    counts[last] = number
+    if plain and not any("#" in base for base in counts):
+        names.extend(last, length)
+        return Known(ids if few else names, calls)
     # What was given by hand stays as it is; others make way for it, and for what looks like a number of theirs.
     return Known(_ids(paths), calls)
 
