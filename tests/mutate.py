@@ -104,7 +104,7 @@ def left_alone(code: str) -> set[int]:
         elif isinstance(node, ast.AnnAssign):
             parts = [node.annotation] if node.value is not None else [node]
         elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            parts = [*node.body]
+            parts = [node.test, *node.body]
         elif isinstance(node, (ast.Raise, ast.Assert, ast.JoinedStr)):
             parts = [node]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("cast", "TypeVar"):
