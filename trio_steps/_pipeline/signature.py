@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from types import FunctionType, MappingProxyType, MethodType, NoneType
@@ -207,10 +207,6 @@ def _own(fn: Callable[..., Any], owner: object) -> _Layer | None:
     except (TypeError, ValueError):
         return None
     returns = resolve(own.return_annotation, owner)
-    if inspect.isasyncgenfunction(owner) and returns is UNKNOWN:
-        returns = AsyncIterator
-    elif inspect.isgeneratorfunction(owner) and returns is UNKNOWN:
-        returns = Iterator
     return _Layer(
         [parameter.replace(annotation=resolve(parameter.annotation, owner)) for parameter in own.parameters.values()],
         returns if inspect.iscoroutinefunction(owner) else awaited(returns),
