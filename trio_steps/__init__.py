@@ -46,6 +46,7 @@ from ._core.events import (
     StepSucceeded,
     ValueDiscarded,
 )
+from ._core.function import FunctionStep, StepDecorator, step
 from ._core.observing import observing
 from ._core.rate import RateLimit
 from ._core.results import (
@@ -59,7 +60,7 @@ from ._core.results import (
 )
 from ._core.retry import Retry
 from ._core.scope import Scope, current_scope
-from ._core.step import FunctionStep, Step, StepDecorator, step
+from ._core.step import Step
 from ._fork.fork import Fork, fork
 from ._fork.ledger import Ledger
 from ._fork.modes import Mode, ModeFactory

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, final
 
 import trio
 
+from ._core.describe import describe
 from ._core.errors import ConfigError, add_note
-from ._core.step import describe
 from ._values.described import described
 
 if TYPE_CHECKING:

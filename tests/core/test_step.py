@@ -22,7 +22,8 @@ from trio_steps import (
     fork,
     step,
 )
-from trio_steps._core.step import NO_INPUT, describe
+from trio_steps._core.describe import describe
+from trio_steps._core.step import NO_INPUT
 
 
 async def fetch(input="nothing"):

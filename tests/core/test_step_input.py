@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from trio_steps import ConfigError, Pipeline, fork, step
-from trio_steps._core.step import describe, takes_input
+from trio_steps._core.describe import describe, takes_input
 
 
 class Service:

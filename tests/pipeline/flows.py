@@ -9,8 +9,8 @@ from typing import Literal, NotRequired, TypedDict
 import attrs
 
 from trio_steps import CircuitBreaker, Pipeline
+from trio_steps._core.function import FunctionStep
 from trio_steps._core.policies import Policies
-from trio_steps._core.step import FunctionStep
 from trio_steps._pipeline.contract.shape import Key, Source
 
 

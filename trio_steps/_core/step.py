@@ -1,15 +1,12 @@
-"""Steps: anything async-callable with an id."""
+"""Steps: anything async-callable with an id, and what happens when one is called."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-from types import CodeType, CoroutineType, FunctionType, MethodType
+from types import CoroutineType
 from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
-    Concatenate,
     Final,
     Generic,
     ParamSpec,
@@ -20,40 +17,27 @@ from typing import (
     overload,
 )
 
-import attrs
 import trio
 
 from .causes import cause_of
-from .entry import StepEntry
-from .errors import CircuitOpenError, ConfigError, hide_frames_of_ours, leaves, name_step, short_repr
+from .errors import CircuitOpenError, hide_frames_of_ours, leaves, name_step
 from .events import StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
 from .observers import Observers
 from .observing import ambient_observers
-from .policies import Policies
 from .public import public
-from .scope import Scope, current, current_scope, scope_of
-from .signatures import signature
+from .scope import Scope, current, scope_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable
-    from typing import TypeAlias
+    from collections.abc import Callable, Coroutine, Iterable
 
-    from typing_extensions import TypedDict, Unpack
+    from trio_steps._drawing.graph import Direction, Graph
 
-    from trio_steps._drawing.graph import Direction, Graph, Node, Place
-
-    from .breaker import CircuitBreaker
     from .events import Observer
-    from .rate import RateLimit
-    from .retry import Retry
 
 P = ParamSpec("P")
-RestP = ParamSpec("RestP")
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
-InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
-OwnerT = TypeVar("OwnerT")
 A_contra = TypeVar("A_contra", contravariant=True)
 B_contra = TypeVar("B_contra", contravariant=True)
 A = TypeVar("A")
@@ -86,22 +70,6 @@ if TYPE_CHECKING:
 
     class Two(Protocol[A_contra, B_contra, O_co]):
         def __call__(self, first: A_contra, second: B_contra, /) -> Coroutine[Any, Any, O_co]: ...
-
-    Provides: TypeAlias = str | tuple[str, ...] | None
-    """The key of what a function returns, or the keys of the mapping that it returns."""
-
-    class StepOptions(TypedDict, total=False):
-        """What `step` takes besides the function."""
-
-        id: str | None
-        timeout: float | None
-        total_timeout: float | None
-        limiter: trio.CapacityLimiter | None
-        max_waiting: int | None
-        retry: Retry | None
-        circuit_breaker: CircuitBreaker | None
-        rate: RateLimit | None
-        provides: Provides
 
 
 @final
@@ -318,107 +286,6 @@ def arguments(input: object) -> tuple[Any, ...]:
     return () if isinstance(input, NoInput) else (input,)
 
 
-@public
-class FunctionStep(Step[P, O_co]):
-    """A function, with policies. Made by `step`; it is called as the function is, and binds as it does in a class.
-
-    Attributes:
-      fn: the function.
-    """
-
-    # what `inspect` and `help` ask a function for is in its `__dict__`
-    __slots__ = ("__dict__", "fn", "policies", "provides")
-
-    def __init__(self, fn: Callable[..., Any], id: str | None, policies: Policies, provides: Provides) -> None:
-        derived, given, call = describe(fn)
-        self.policies = policies
-        own = derived if id is None else check_id(id)
-        super().__init__(own, given or id is not None, call if policies == Policies() else Guarded(call, policies, own))
-        self.fn: Callable[..., Any] = fn
-        self.provides: Provides = provides
-        self.__wrapped__ = fn
-        if isinstance(fn, (FunctionType, MethodType)):
-            self.__doc__ = fn.__doc__
-            self.__module__ = fn.__module__
-            self.__qualname__ = fn.__qualname__
-
-    # Which form it is: of the class, where checkers can't see whether a class method is below; of an instance, a class
-    # method (its first parameter is a type), a method, a static method.
-    @overload
-    def __get__(self, instance: None, owner: type, /) -> OnClass[P, O_co]: ...
-
-    @overload
-    def __get__(
-        self: FunctionStep[Concatenate[type[OwnerT], RestP], OutputT], instance: OwnerT, owner: type | None = None, /
-    ) -> FunctionStep[RestP, OutputT]: ...
-
-    @overload
-    def __get__(
-        self: FunctionStep[Concatenate[OwnerT, RestP], OutputT], instance: OwnerT, owner: type | None = None, /
-    ) -> FunctionStep[RestP, OutputT]: ...
-
-    @overload
-    def __get__(self, instance: object, owner: type | None = None, /) -> FunctionStep[P, O_co]: ...
-
-    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
-        """Bind the function, as a method is bound, and return a step of that."""
-        bind = getattr(type(self.fn), "__get__", None)
-        bound = self.fn if bind is None else bind(self.fn, instance, owner)
-        if bound is self.fn:
-            return self
-        own: FunctionStep[..., Any] = FunctionStep(
-            bound, self.id if self.id_given else None, self.policies, self.provides
-        )
-        return own
-
-
-if TYPE_CHECKING:
-
-    class OnClass(FunctionStep[P, O_co]):
-        """A step that was looked up on a class: a method, or a class method that is bound already."""
-
-        @overload
-        async def __call__(
-            self: OnClass[Concatenate[type[OwnerT], RestP], OutputT], /, *args: RestP.args, **kwargs: RestP.kwargs
-        ) -> OutputT: ...
-
-        @overload
-        async def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> O_co: ...
-
-        async def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
-
-
-@final
-class Guarded(StepEntry):
-    """What enters a function with policies. It is no method of the step, which would have to hold itself for that."""
-
-    __slots__ = ("__name__", "call", "policies")
-
-    def __init__(self, call: Callable[..., Any], policies: Policies, name: str) -> None:
-        self.call: Callable[..., Any] = call
-        self.policies = policies
-        self.__name__: str = name
-
-    async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        call = functools.partial(self.call, **kwargs) if kwargs else self.call
-        try:
-            return await self.policies.apply(current_scope(), functools.partial(called, call, args))
-        except Exception as error:
-            hide_frames_of_ours(error)
-            raise
-
-    def takes_input(self, /, *args: Any, **kwargs: Any) -> bool:
-        """Tell whether the function does; its policies change nothing about how it is called."""
-        return takes_input(functools.partial(self.call, *args, **kwargs) if args or kwargs else self.call)
-
-    def outline(self, place: Place) -> Node:
-        """Return what is drawn of the function, with what its policies are."""
-        from .outline import outline_of, policy_notes  # noqa: PLC0415 - what draws nothing need not wait for it
-
-        node = outline_of(self.call, place)
-        return attrs.evolve(node, notes=(*policy_notes(self.policies), *node.notes))
-
-
 def named(run: Coroutine[Any, Any, OutputT], id: str) -> Coroutine[Any, Any, OutputT]:
     """Return `run`, called as its step is: so Python's warning says which step it is that was never awaited."""
     coroutine = cast("Any", run)
@@ -460,119 +327,6 @@ def observe_end(
     observe(StepCancelled(name=name, time=now, scope=scope, duration=now - start, reason=reason))
 
 
-def check_id(id: object) -> str:
-    """Refuse what can't be the id of a step."""
-    if not isinstance(id, str) or not id:
-        raise ConfigError(f"id={id!r}: the id of a step is a string that is not empty")
-    return id
-
-
-def check_provides(provides: object, where: str = "") -> None:
-    """Refuse what can't be the key, or the keys, that a function provides."""
-    keys = cast("tuple[object, ...]", provides) if isinstance(provides, tuple) else (provides,)
-    if not keys or not all(isinstance(key, str) and key for key in keys) or len(set(keys)) < len(keys):
-        raise ConfigError(
-            f"{where}provides={provides!r}: give the key, a string that is not empty; or, of a function that returns "
-            'a mapping, its keys, provides=("user", "plan")'
-        )
-
-
-def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
-    """Return the id of a path or step, whether that was given by hand, and what to call in an open scope.
-
-    Raises:
-      ConfigError: `fn` can't be called, or a call of it does nothing.
-    """
-    if type(fn) is FunctionType:
-        if fn.__code__.co_flags & GENERATES:
-            raise generates(fn)
-        return fn.__name__, False, fn
-    if isinstance(fn, Step):
-        return fn.id, fn.id_given, fn.entry
-    if isinstance(fn, MethodType) and isinstance(fn.__func__, Step):  # a class method above a step, since Python 3.13
-        method = cast("Any", fn)
-        return method.id, method.id_given, functools.partial(method.__func__.entry, method.__self__)
-    if isinstance(fn, functools.partial):
-        id, _, call = describe(fn.func)
-        if call is fn.func:
-            return id, False, fn  # pyright: ignore[reportUnknownVariableType]
-        # to enter a step by its own entry keeps it one level in the names
-        return id, False, functools.partial(call, *fn.args, **fn.keywords)
-    if callable(fn):
-        name: object = getattr(fn, "__name__", None)
-        kind: type = type_of(fn)
-        called: Any = fn if kind is MethodType else kind.__call__
-        code: object = getattr(called, "__code__", None)
-        if isinstance(code, CodeType) and code.co_flags & GENERATES:
-            raise generates(fn)
-        return (name if isinstance(name, str) and name else kind.__name__), False, fn
-    if inspect.iscoroutine(fn):
-        name = close_unawaited(fn)
-        raise ConfigError(
-            f"a step is a function, not the coroutine that calling it returned: "
-            f"write partial({name}, …) or {name}, not {name}(…)"
-        )
-    raise ConfigError(
-        f"a step is a function or another callable, not {short_repr(fn)}; "
-        "functools.partial gives a function its arguments"
-    )
-
-
-GENERATES: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
-"""The flags of code that does nothing when it is called but to make a generator."""
-
-
-def generates(fn: object) -> ConfigError:
-    """Return the error for a function that has a ``yield`` in it."""
-    name = getattr(fn, "__name__", type(fn).__name__)
-    return ConfigError(
-        f"{name} has a yield in it, so that a call of it runs nothing: a step returns one value. "
-        f"Let it return a list; or, if it gives the paths of a fork, write paths={name}"
-    )
-
-
-def close_unawaited(coroutine: CoroutineType[Any, Any, Any]) -> str:
-    """Close a coroutine that is refused, and return its name.
-
-    It would be reported as never awaited, which is true but no help.
-    """
-    coroutine.close()
-    return coroutine.__name__
-
-
-def takes_input(fn: Callable[..., Any]) -> bool:
-    """Tell whether a path is given the input of its fork: it is if it requires a positional argument.
-
-    Raises:
-      ConfigError: it requires more than that.
-    """
-    if type(fn) is FunctionType and not fn.__dict__:  # else it may be a wrapper, which tells of what it wraps
-        code, defaults = fn.__code__, fn.__defaults__
-        required = code.co_argcount if defaults is None else code.co_argcount - len(defaults)
-        if required < 2 and not code.co_kwonlyargcount:
-            return required == 1
-    if isinstance(fn, StepEntry):
-        return fn.takes_input()
-    if isinstance(fn, functools.partial) and isinstance(fn.func, StepEntry):
-        return fn.func.takes_input(*fn.args, **fn.keywords)
-    try:
-        told = signature(fn)  # pyright: ignore[reportUnknownArgumentType]
-    except (TypeError, ValueError):
-        return True
-    required = names = 0
-    for parameter in told.parameters.values():
-        if parameter.default is parameter.empty:
-            required += parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-            names += parameter.kind is parameter.KEYWORD_ONLY
-    if required > 1 or names:
-        name = describe(cast("object", fn))[0]
-        raise ConfigError(
-            f"path {name!r} is given the input of its fork, or nothing, and requires more: {name}{told}; "
-            f"give it the rest, partial({name}, …)"
-        )
-    return required == 1
-
-
 def _inner_scope(
     id: str, observers: tuple[Observer, ...], state: dict[str, object] | None, unnamed_inside: bool
 ) -> Scope:
@@ -585,92 +339,3 @@ def _inner_scope(
         return scope_of(id, None, state, Observers(observers) if observers else None, None, unnamed_inside)
     observe = Observers(observers, parent.observers) if observers else parent.observers
     return scope_of(id, parent, parent.state if state is None else state, observe, parent.lease)
-
-
-# What is async comes first: a coroutine would pass for the value of a sync function.
-@overload
-def step(fn: Callable[P, Awaitable[OutputT]], **options: Unpack[StepOptions]) -> FunctionStep[P, OutputT]: ...
-@overload
-def step(fn: Callable[P, OutputT], **options: Unpack[StepOptions]) -> FunctionStep[P, OutputT]: ...
-@overload
-def step(**options: Unpack[StepOptions]) -> StepDecorator: ...
-@public
-def step(
-    fn: Callable[..., Any] | None = None,
-    *,
-    id: str | None = None,
-    timeout: float | None = None,
-    total_timeout: float | None = None,
-    limiter: trio.CapacityLimiter | None = None,
-    max_waiting: int | None = None,
-    retry: Retry | None = None,
-    circuit_breaker: CircuitBreaker | None = None,
-    rate: RateLimit | None = None,
-    provides: Provides = None,
-) -> Any:
-    """Make a step of `fn`, an async or sync function, or another step.
-
-    Use it as a function, ``step(fetch, timeout=2.0)``, or as a decorator, with or without arguments. The
-    policies apply in this order, from the outside in: `total_timeout`, `limiter`, `retry`, `circuit_breaker`, `rate`,
-    `timeout`. So one token is held for the whole call, and each attempt asks the breaker, takes a permit and has a
-    timeout of its own.
-
-    Args:
-      fn: called with all that the step is called with. In a class it may be a method, and a class method or a static
-        method, above or below their decorators.
-      id: what the step is called; by default ``fn.__name__``, looked up through `functools.partial`.
-      timeout: seconds that each attempt may take. A function that returns at that moment or later is too late, even if
-        it is sync, and nothing could stop it; an error of its own stands.
-      total_timeout: seconds for everything together, waiting for `limiter` and `rate` and between attempts included.
-      limiter: the step holds a token of it while it runs; forks and steps inside it can use that token too.
-      max_waiting: how many calls may wait for a token of `limiter`; one more is refused at once. None: any number.
-      retry: what to try again, how often and when.
-      circuit_breaker: when not even to try.
-      rate: each attempt takes a permit of it.
-      provides: in a pipeline, the key under which what it returns is stored, whatever that is; or the keys of the
-        mapping that it returns, ``("user", "plan")``.
-
-    Raises:
-      ConfigError: an argument makes no sense.
-      StepTimeoutError: (when it runs) it was too slow; its body has stopped.
-      CircuitOpenError: (when it runs) its circuit breaker is open.
-      NotAcceptedError: (when it runs) the `accept` of its `retry` refused the value of the last attempt.
-      QueueFullError: (when it runs) `max_waiting` calls wait for its limiter already.
-    """
-    policies = Policies(
-        timeout=timeout,
-        total_timeout=total_timeout,
-        limiter=limiter,
-        max_waiting=max_waiting,
-        retry=retry,
-        circuit_breaker=circuit_breaker,
-        rate=rate,
-    )
-    if id is not None:
-        check_id(id)
-    if provides is not None:
-        check_provides(provides)
-    make = functools.partial(_step_of, id=id, policies=policies, provides=provides)
-    return make if fn is None else make(fn)
-
-
-def _step_of(fn: Any, *, id: str | None, policies: Policies, provides: Provides) -> object:
-    if isinstance(cast("object", fn), (classmethod, staticmethod)):
-        return type(fn)(_step_of(fn.__func__, id=id, policies=policies, provides=provides))
-    made: FunctionStep[..., Any] = FunctionStep(fn, id, policies, provides)
-    return made
-
-
-@public
-class StepDecorator(Protocol):
-    """What ``step(…)`` without a function returns: it makes a step of the function below it."""
-
-    @overload
-    def __call__(self, fn: Callable[P, Awaitable[OutputT]], /) -> FunctionStep[P, OutputT]: ...
-
-    @overload
-    def __call__(self, fn: Callable[P, OutputT], /) -> FunctionStep[P, OutputT]: ...
-
-    def __call__(self, fn: Any, /) -> Any:
-        """Make a step of `fn`."""
-        ...

@@ -11,10 +11,10 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, final
 
+from trio_steps._core.describe import close_unawaited
 from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.public import public
 from trio_steps._core.results import NoPathsError
-from trio_steps._core.step import close_unawaited
 
 from .ledger import MISSING
 

@@ -16,8 +16,8 @@ from typing import Any, Final, cast, final
 
 import attrs
 
+from trio_steps._core.describe import GENERATES, describe, generates
 from trio_steps._core.errors import ConfigError, short_repr
-from trio_steps._core.step import GENERATES, describe, generates
 
 Call = Callable[..., Any]
 Path = tuple[int, str, Call]  # its index, its id, and what to call in its scope

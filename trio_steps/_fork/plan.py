@@ -10,10 +10,10 @@ import attrs
 import trio
 
 from trio_steps._core.checks import check_seconds, check_timeout
+from trio_steps._core.describe import check_id
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.rate import RateLimit
 from trio_steps._core.signatures import signature
-from trio_steps._core.step import check_id
 
 from .modes import All, Checked, Quorum, Race, Settle
 from .paths import COLLECTIONS, describe_all, describe_mapping

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
 
-    from trio_steps._core.step import Provides
+    from trio_steps._core.function import Provides
 
     from .signature import Signature
 

@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast, final, get_args, ge
 
 import attrs
 
+from trio_steps._core.describe import close_unawaited
 from trio_steps._core.entry import StepEntry
 from trio_steps._core.errors import ConfigError
+from trio_steps._core.function import FunctionStep, Guarded
 from trio_steps._core.signatures import signature
-from trio_steps._core.step import FunctionStep, Guarded, Step, close_unawaited
+from trio_steps._core.step import Step
 
 from .contract.annotations import UNKNOWN, awaited, members, resolve, type_name
 from .contract.flow import Need, key_of
@@ -37,7 +39,7 @@ from .contract.shape import ANYTHING, NOTHING, Key, Shape, Source, alternatives
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from trio_steps._core.step import Provides
+    from trio_steps._core.function import Provides
 
 _NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

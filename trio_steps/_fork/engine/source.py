@@ -13,8 +13,9 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
+from trio_steps._core.describe import describe
 from trio_steps._core.errors import ConfigError, short_repr
-from trio_steps._core.step import called, describe
+from trio_steps._core.step import called
 from trio_steps._fork.paths import COLLECTIONS, Known, describe_all
 
 from .groups import split, split_errors

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 import trio
 
+from trio_steps._core.describe import takes_input
 from trio_steps._core.errors import NotAcceptedError
 from trio_steps._core.events import StepStarted
 from trio_steps._core.limiter import Lease, find_lender
 from trio_steps._core.scope import PathScope, current
-from trio_steps._core.step import takes_input, type_of
+from trio_steps._core.step import type_of
 
 if TYPE_CHECKING:
     from contextvars import ContextVar

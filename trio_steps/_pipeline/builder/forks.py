@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import attrs
 
+from trio_steps._core.describe import describe
 from trio_steps._core.scope import current_scope
-from trio_steps._core.step import describe
 from trio_steps._fork.fork import Fork, ForkEntry, plan_of
 from trio_steps._fork.paths import Known
 from trio_steps._pipeline.call import Function

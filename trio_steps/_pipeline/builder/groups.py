@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import trio
 
-    from trio_steps._core.step import Provides
+    from trio_steps._core.function import Provides
     from trio_steps._pipeline.context import MergePolicy
     from trio_steps._pipeline.definition import Program
 

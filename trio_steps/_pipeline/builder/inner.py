@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import attrs
 
+from trio_steps._core.describe import close_unawaited
 from trio_steps._core.errors import ConfigError, add_note
-from trio_steps._core.step import close_unawaited
 from trio_steps._pipeline.definition import Program, sharing
 from trio_steps._pipeline.entry import program_of
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, final
 
 import attrs
 
+from trio_steps._core.describe import describe
 from trio_steps._core.errors import ConfigError, StepInputError, leaves, listed
 from trio_steps._core.policies import Policies
-from trio_steps._core.step import describe
 from trio_steps._pipeline.entry import program_of
 
 if TYPE_CHECKING:

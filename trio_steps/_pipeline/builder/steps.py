@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, cast, final
 
 import attrs
 
+from trio_steps._core.describe import check_provides
 from trio_steps._core.errors import ConfigError
+from trio_steps._core.function import FunctionStep
 from trio_steps._core.policies import Policies
-from trio_steps._core.step import FunctionStep, check_provides
 from trio_steps._fork.plan import plan
 from trio_steps._pipeline.call import Function
 from trio_steps._pipeline.contract.flow import ADMITTED, CONDITION, SUCCEEDS, among
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     import trio
 
-    from trio_steps._core.step import Provides
+    from trio_steps._core.function import Provides
     from trio_steps._fork.plan import Plan
     from trio_steps._pipeline.context import MergePolicy
     from trio_steps._pipeline.contract.flow import Flow, Need

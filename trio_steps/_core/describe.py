@@ -1,0 +1,129 @@
+"""What a callable is as a step or a path: its id, what is called in its scope, and whether it is given an input."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from types import CodeType, CoroutineType, FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from .entry import StepEntry
+from .errors import ConfigError, short_repr
+from .signatures import signature
+from .step import Step, type_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def check_id(id: object) -> str:
+    """Refuse what can't be the id of a step."""
+    if not isinstance(id, str) or not id:
+        raise ConfigError(f"id={id!r}: the id of a step is a string that is not empty")
+    return id
+
+
+def check_provides(provides: object, where: str = "") -> None:
+    """Refuse what can't be the key, or the keys, that a function provides."""
+    keys = cast("tuple[object, ...]", provides) if isinstance(provides, tuple) else (provides,)
+    if not keys or not all(isinstance(key, str) and key for key in keys) or len(set(keys)) < len(keys):
+        raise ConfigError(
+            f"{where}provides={provides!r}: give the key, a string that is not empty; or, of a function that returns "
+            'a mapping, its keys, provides=("user", "plan")'
+        )
+
+
+def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
+    """Return the id of a path or step, whether that was given by hand, and what to call in an open scope.
+
+    Raises:
+      ConfigError: `fn` can't be called, or a call of it does nothing.
+    """
+    if type(fn) is FunctionType:
+        if fn.__code__.co_flags & GENERATES:
+            raise generates(fn)
+        return fn.__name__, False, fn
+    if isinstance(fn, Step):
+        return fn.id, fn.id_given, fn.entry
+    if isinstance(fn, MethodType) and isinstance(fn.__func__, Step):  # a class method above a step, since Python 3.13
+        method = cast("Any", fn)
+        return method.id, method.id_given, functools.partial(method.__func__.entry, method.__self__)
+    if isinstance(fn, functools.partial):
+        id, _, call = describe(fn.func)
+        if call is fn.func:
+            return id, False, fn  # pyright: ignore[reportUnknownVariableType]
+        # to enter a step by its own entry keeps it one level in the names
+        return id, False, functools.partial(call, *fn.args, **fn.keywords)
+    if callable(fn):
+        name: object = getattr(fn, "__name__", None)
+        kind: type = type_of(fn)
+        called: Any = fn if kind is MethodType else kind.__call__
+        code: object = getattr(called, "__code__", None)
+        if isinstance(code, CodeType) and code.co_flags & GENERATES:
+            raise generates(fn)
+        return (name if isinstance(name, str) and name else kind.__name__), False, fn
+    if inspect.iscoroutine(fn):
+        name = close_unawaited(fn)
+        raise ConfigError(
+            f"a step is a function, not the coroutine that calling it returned: "
+            f"write partial({name}, …) or {name}, not {name}(…)"
+        )
+    raise ConfigError(
+        f"a step is a function or another callable, not {short_repr(fn)}; "
+        "functools.partial gives a function its arguments"
+    )
+
+
+GENERATES: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+"""The flags of code that does nothing when it is called but to make a generator."""
+
+
+def generates(fn: object) -> ConfigError:
+    """Return the error for a function that has a ``yield`` in it."""
+    name = getattr(fn, "__name__", type(fn).__name__)
+    return ConfigError(
+        f"{name} has a yield in it, so that a call of it runs nothing: a step returns one value. "
+        f"Let it return a list; or, if it gives the paths of a fork, write paths={name}"
+    )
+
+
+def close_unawaited(coroutine: CoroutineType[Any, Any, Any]) -> str:
+    """Close a coroutine that is refused, and return its name.
+
+    It would be reported as never awaited, which is true but no help.
+    """
+    coroutine.close()
+    return coroutine.__name__
+
+
+def takes_input(fn: Callable[..., Any]) -> bool:
+    """Tell whether a path is given the input of its fork: it is if it requires a positional argument.
+
+    Raises:
+      ConfigError: it requires more than that.
+    """
+    if type(fn) is FunctionType and not fn.__dict__:  # else it may be a wrapper, which tells of what it wraps
+        code, defaults = fn.__code__, fn.__defaults__
+        required = code.co_argcount if defaults is None else code.co_argcount - len(defaults)
+        if required < 2 and not code.co_kwonlyargcount:
+            return required == 1
+    if isinstance(fn, StepEntry):
+        return fn.takes_input()
+    if isinstance(fn, functools.partial) and isinstance(fn.func, StepEntry):
+        return fn.func.takes_input(*fn.args, **fn.keywords)
+    try:
+        told = signature(fn)  # pyright: ignore[reportUnknownArgumentType]
+    except (TypeError, ValueError):
+        return True
+    required = names = 0
+    for parameter in told.parameters.values():
+        if parameter.default is parameter.empty:
+            required += parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+            names += parameter.kind is parameter.KEYWORD_ONLY
+    if required > 1 or names:
+        name = describe(cast("object", fn))[0]
+        raise ConfigError(
+            f"path {name!r} is given the input of its fork, or nothing, and requires more: {name}{told}; "
+            f"give it the rest, partial({name}, …)"
+        )
+    return required == 1

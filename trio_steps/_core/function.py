@@ -1,0 +1,243 @@
+"""Steps made of functions, with policies, and `step`, which makes them."""
+
+from __future__ import annotations
+
+import functools
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, final, overload
+
+import attrs
+
+from .describe import check_id, check_provides, describe, takes_input
+from .entry import StepEntry
+from .errors import hide_frames_of_ours
+from .policies import Policies
+from .public import public
+from .scope import current_scope
+from .step import Step, called
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import TypeAlias
+
+    import trio
+    from typing_extensions import TypedDict, Unpack
+
+    from trio_steps._drawing.graph import Node, Place
+
+    from .breaker import CircuitBreaker
+    from .rate import RateLimit
+    from .retry import Retry
+
+P = ParamSpec("P")
+RestP = ParamSpec("RestP")
+O_co = TypeVar("O_co", covariant=True)
+OutputT = TypeVar("OutputT")
+OwnerT = TypeVar("OwnerT")
+
+if TYPE_CHECKING:
+    Provides: TypeAlias = str | tuple[str, ...] | None
+    """The key of what a function returns, or the keys of the mapping that it returns."""
+
+    class StepOptions(TypedDict, total=False):
+        """What `step` takes besides the function."""
+
+        id: str | None
+        timeout: float | None
+        total_timeout: float | None
+        limiter: trio.CapacityLimiter | None
+        max_waiting: int | None
+        retry: Retry | None
+        circuit_breaker: CircuitBreaker | None
+        rate: RateLimit | None
+        provides: Provides
+
+
+@public
+class FunctionStep(Step[P, O_co]):
+    """A function, with policies. Made by `step`; it is called as the function is, and binds as it does in a class.
+
+    Attributes:
+      fn: the function.
+    """
+
+    # what `inspect` and `help` ask a function for is in its `__dict__`
+    __slots__ = ("__dict__", "fn", "policies", "provides")
+
+    def __init__(self, fn: Callable[..., Any], id: str | None, policies: Policies, provides: Provides) -> None:
+        derived, given, call = describe(fn)
+        self.policies = policies
+        own = derived if id is None else check_id(id)
+        super().__init__(own, given or id is not None, call if policies == Policies() else Guarded(call, policies, own))
+        self.fn: Callable[..., Any] = fn
+        self.provides: Provides = provides
+        self.__wrapped__ = fn
+        if isinstance(fn, (FunctionType, MethodType)):
+            self.__doc__ = fn.__doc__
+            self.__module__ = fn.__module__
+            self.__qualname__ = fn.__qualname__
+
+    # Which form it is: of the class, where checkers can't see whether a class method is below; of an instance, a class
+    # method (its first parameter is a type), a method, a static method.
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> OnClass[P, O_co]: ...
+
+    @overload
+    def __get__(
+        self: FunctionStep[Concatenate[type[OwnerT], RestP], OutputT], instance: OwnerT, owner: type | None = None, /
+    ) -> FunctionStep[RestP, OutputT]: ...
+
+    @overload
+    def __get__(
+        self: FunctionStep[Concatenate[OwnerT, RestP], OutputT], instance: OwnerT, owner: type | None = None, /
+    ) -> FunctionStep[RestP, OutputT]: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> FunctionStep[P, O_co]: ...
+
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
+        """Bind the function, as a method is bound, and return a step of that."""
+        bind = getattr(type(self.fn), "__get__", None)
+        bound = self.fn if bind is None else bind(self.fn, instance, owner)
+        if bound is self.fn:
+            return self
+        own: FunctionStep[..., Any] = FunctionStep(
+            bound, self.id if self.id_given else None, self.policies, self.provides
+        )
+        return own
+
+
+if TYPE_CHECKING:
+
+    class OnClass(FunctionStep[P, O_co]):
+        """A step that was looked up on a class: a method, or a class method that is bound already."""
+
+        @overload
+        async def __call__(
+            self: OnClass[Concatenate[type[OwnerT], RestP], OutputT], /, *args: RestP.args, **kwargs: RestP.kwargs
+        ) -> OutputT: ...
+
+        @overload
+        async def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> O_co: ...
+
+        async def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
+
+
+@final
+class Guarded(StepEntry):
+    """What enters a function with policies. It is no method of the step, which would have to hold itself for that."""
+
+    __slots__ = ("__name__", "call", "policies")
+
+    def __init__(self, call: Callable[..., Any], policies: Policies, name: str) -> None:
+        self.call: Callable[..., Any] = call
+        self.policies = policies
+        self.__name__: str = name
+
+    async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        call = functools.partial(self.call, **kwargs) if kwargs else self.call
+        try:
+            return await self.policies.apply(current_scope(), functools.partial(called, call, args))
+        except Exception as error:
+            hide_frames_of_ours(error)
+            raise
+
+    def takes_input(self, /, *args: Any, **kwargs: Any) -> bool:
+        """Tell whether the function does; its policies change nothing about how it is called."""
+        return takes_input(functools.partial(self.call, *args, **kwargs) if args or kwargs else self.call)
+
+    def outline(self, place: Place) -> Node:
+        """Return what is drawn of the function, with what its policies are."""
+        from .outline import outline_of, policy_notes  # noqa: PLC0415 - what draws nothing need not wait for it
+
+        node = outline_of(self.call, place)
+        return attrs.evolve(node, notes=(*policy_notes(self.policies), *node.notes))
+
+
+# What is async comes first: a coroutine would pass for the value of a sync function.
+@overload
+def step(fn: Callable[P, Awaitable[OutputT]], **options: Unpack[StepOptions]) -> FunctionStep[P, OutputT]: ...
+@overload
+def step(fn: Callable[P, OutputT], **options: Unpack[StepOptions]) -> FunctionStep[P, OutputT]: ...
+@overload
+def step(**options: Unpack[StepOptions]) -> StepDecorator: ...
+@public
+def step(
+    fn: Callable[..., Any] | None = None,
+    *,
+    id: str | None = None,
+    timeout: float | None = None,
+    total_timeout: float | None = None,
+    limiter: trio.CapacityLimiter | None = None,
+    max_waiting: int | None = None,
+    retry: Retry | None = None,
+    circuit_breaker: CircuitBreaker | None = None,
+    rate: RateLimit | None = None,
+    provides: Provides = None,
+) -> Any:
+    """Make a step of `fn`, an async or sync function, or another step.
+
+    Use it as a function, ``step(fetch, timeout=2.0)``, or as a decorator, with or without arguments. The
+    policies apply in this order, from the outside in: `total_timeout`, `limiter`, `retry`, `circuit_breaker`, `rate`,
+    `timeout`. So one token is held for the whole call, and each attempt asks the breaker, takes a permit and has a
+    timeout of its own.
+
+    Args:
+      fn: called with all that the step is called with. In a class it may be a method, and a class method or a static
+        method, above or below their decorators.
+      id: what the step is called; by default ``fn.__name__``, looked up through `functools.partial`.
+      timeout: seconds that each attempt may take. A function that returns at that moment or later is too late, even if
+        it is sync, and nothing could stop it; an error of its own stands.
+      total_timeout: seconds for everything together, waiting for `limiter` and `rate` and between attempts included.
+      limiter: the step holds a token of it while it runs; forks and steps inside it can use that token too.
+      max_waiting: how many calls may wait for a token of `limiter`; one more is refused at once. None: any number.
+      retry: what to try again, how often and when.
+      circuit_breaker: when not even to try.
+      rate: each attempt takes a permit of it.
+      provides: in a pipeline, the key under which what it returns is stored, whatever that is; or the keys of the
+        mapping that it returns, ``("user", "plan")``.
+
+    Raises:
+      ConfigError: an argument makes no sense.
+      StepTimeoutError: (when it runs) it was too slow; its body has stopped.
+      CircuitOpenError: (when it runs) its circuit breaker is open.
+      NotAcceptedError: (when it runs) the `accept` of its `retry` refused the value of the last attempt.
+      QueueFullError: (when it runs) `max_waiting` calls wait for its limiter already.
+    """
+    policies = Policies(
+        timeout=timeout,
+        total_timeout=total_timeout,
+        limiter=limiter,
+        max_waiting=max_waiting,
+        retry=retry,
+        circuit_breaker=circuit_breaker,
+        rate=rate,
+    )
+    if id is not None:
+        check_id(id)
+    if provides is not None:
+        check_provides(provides)
+    make = functools.partial(_step_of, id=id, policies=policies, provides=provides)
+    return make if fn is None else make(fn)
+
+
+def _step_of(fn: Any, *, id: str | None, policies: Policies, provides: Provides) -> object:
+    if isinstance(cast("object", fn), (classmethod, staticmethod)):
+        return type(fn)(_step_of(fn.__func__, id=id, policies=policies, provides=provides))
+    made: FunctionStep[..., Any] = FunctionStep(fn, id, policies, provides)
+    return made
+
+
+@public
+class StepDecorator(Protocol):
+    """What ``step(…)`` without a function returns: it makes a step of the function below it."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Awaitable[OutputT]], /) -> FunctionStep[P, OutputT]: ...
+
+    @overload
+    def __call__(self, fn: Callable[P, OutputT], /) -> FunctionStep[P, OutputT]: ...
+
+    def __call__(self, fn: Any, /) -> Any:
+        """Make a step of `fn`."""
+        ...
