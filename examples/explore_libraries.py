@@ -7,6 +7,7 @@
 Every program is an async function of a `Probe`, runs by itself, and knows nothing of the exploration. A library is not
 looked into: what is checked is what every Trio program should keep to, and what the program says must hold.
 """
+# pyright: reportMissingTypeStubs=false
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ import anyio
 import httpcore
 import httpx
 import trio
-import trio_util  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
-import trio_websocket  # pyright: ignore[reportMissingTypeStubs]
+import trio_util  # type: ignore[import-untyped]
+import trio_websocket
 from aioresult import ResultCapture, results_to_channel, wait_any
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 from tricycle import RWLock, open_service_nursery

@@ -55,13 +55,14 @@ def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
         # to enter a step by its own entry keeps it one level in the names
         return id, False, functools.partial(call, *fn.args, **fn.keywords)
     if callable(fn):
-        name: object = getattr(fn, "__name__", None)
         kind: type = type_of(fn)
+        name: object = getattr(fn, "__name__", None)
+        id = name if isinstance(name, str) and name else kind.__name__
         called: Any = fn if kind is MethodType else kind.__call__
         code: object = getattr(called, "__code__", None)
         if isinstance(code, CodeType) and code.co_flags & GENERATES:
             raise generates(fn)
-        return (name if isinstance(name, str) and name else kind.__name__), False, fn
+        return id, False, fn
     if inspect.iscoroutine(fn):
         name = close_unawaited(fn)
         raise ConfigError(

@@ -66,7 +66,7 @@ class FunctionStep(Step[P, O_co]):
 
     def __init__(self, fn: Callable[..., Any], id: str | None, policies: Policies, provides: Provides) -> None:
         derived, given, call = describe(fn)
-        self.policies = policies
+        self.policies: Policies = policies
         own = derived if id is None else check_id(id)
         super().__init__(own, given or id is not None, call if policies == Policies() else Guarded(call, policies, own))
         self.fn: Callable[..., Any] = fn

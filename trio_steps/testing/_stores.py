@@ -237,7 +237,7 @@ class _Claim:
         self._store = store
         self.run_id = run_id
         self.is_lost = False
-        self.wake = trio.Event()
+        self.wake: trio.Event = trio.Event()
 
     def now(self) -> datetime:
         return self._store.now()

@@ -44,9 +44,9 @@ class Fault(trio.abc.Instrument):
     """
 
     def __init__(self, at: int | None, make: Callable[[], BaseException]) -> None:
-        self.at = at
-        self.watched = False
-        self.calls = 0
+        self.at: int | None = at
+        self.watched: bool = False
+        self.calls: int = 0
         self.error: BaseException | None = None
         self._make = make
         self._scope: trio.CancelScope | None = None

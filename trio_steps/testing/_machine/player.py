@@ -70,14 +70,14 @@ class Player:
 
     def __init__(self, stage: Stage, task: trio.lowlevel.Task, path: tuple[int, ...], number: int) -> None:
         self._stage = stage
-        self.task = task
-        self.path = path
-        self.children = 0
-        self.parked = False
-        self.ended = False
-        self.dead = False
-        self.traps = 0
-        self.seen = -1  # at which of its traps somebody looked what it waits for
+        self.task: trio.lowlevel.Task = task
+        self.path: tuple[int, ...] = path
+        self.children: int = 0
+        self.parked: bool = False
+        self.ended: bool = False
+        self.dead: bool = False
+        self.traps: int = 0
+        self.seen: int = -1  # at which of its traps somebody looked what it waits for
         self._base = short_name(task.name)
         self._number = number  # the first, second, … of its name there
         self._open = False

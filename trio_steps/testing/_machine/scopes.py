@@ -31,6 +31,8 @@ from trio_steps.testing._places import Place, place_of_entering
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from trio_steps._core.scope import Scope
+
     from .player import Player
 
 _MANAGER: Final[Any] = type(trio.open_nursery(strict_exception_groups=True))
@@ -61,14 +63,17 @@ class Entered:
     )  # fmt: skip
 
     def __init__(self, number: int, scope: trio.CancelScope, player: Player) -> None:
-        self.number = number
-        self.player = player
+        self.number: int = number
+        self.player: Player = player
         self.place: Place | None = None
         self.step: str | None = None
-        self.within = current.get()
-        self.first = self.last = -1
-        self.expired = self.caught = self.left = False
-        self.scope_id = id(scope)
+        self.within: Scope | None = current.get()
+        self.first: int = -1
+        self.last: int = -1
+        self.expired: bool = False
+        self.caught: bool = False
+        self.left: bool = False
+        self.scope_id: int = id(scope)
         self._scope: trio.CancelScope | None = scope
 
     @property
@@ -135,8 +140,8 @@ class Scopes:
 
     def __init__(self, *, places: bool, lists: bool) -> None:
         self.entered: list[Entered] = []
-        self.others = False
-        self.between = bytearray()
+        self.others: bool = False
+        self.between: bytearray = bytearray()
         self._count = 0
         self._places = places
         self._lists = lists
