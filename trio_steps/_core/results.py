@@ -143,7 +143,7 @@ class Rejected:
 
     @property
     def outcome(self) -> Error:
-        """What the path was captured as: one object, that can be unwrapped only once, as that of a `Fulfilled`."""
+        """What the path was captured as, one object that can be unwrapped only once, as that of a `Fulfilled`."""
         try:
             return self._outcome
         except AttributeError:
@@ -165,7 +165,7 @@ class Rejected:
 
     @property
     def kind(self) -> Kind:
-        """What the failure was: ``step_failed``, ``timed_out``, ``cancelled``, ``fork_partial`` or ``not_accepted``."""
+        """What the failure was, ``step_failed``, ``timed_out``, ``cancelled``, ``fork_partial`` or ``not_accepted``."""
         return kind_of(self.error)
 
     def unwrap(self) -> NoReturn:

@@ -34,7 +34,7 @@ def _change(status: Any = "running", **rest: Any) -> RunChange:
 async def check_store(
     make_store: Callable[[], RunStore], *, lose: Lose | None = None, without: Collection[str] = ()
 ) -> None:
-    """Check that a store does what `RunStore` says, with a new and empty store for each check.
+    """Check that a store does what a `trio_steps.store.RunStore` says, with a new and empty store for each check.
 
     Args:
       make_store: makes a store in which there is nothing.

@@ -46,7 +46,7 @@ class Finding:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What makes it the same finding in another run: what it is, and where."""
+        """What it is, and where. A finding of another run with this key is the same."""
         # where a coroutine comes from that was never awaited is known only of runs that keep a log
         place = None if self.category is RuntimeWarning else self.place
         return self.invariant, self.what or self.message.split("\n", 1)[0], str(place or "")
