@@ -1,0 +1,208 @@
+"""The overloads of `fork`, `race`, `gather`, `settle` and `stream`: ``python scripts/overloads.py [--check]``.
+
+They say the same thing for each number of paths, for async paths and sync ones, for each mode, and for each form of
+`merge`. This writes them between ``# fmt: off`` and ``# fmt: on`` in the modules that have them. With ``--check`` it
+changes nothing, and exits with 1 if they are not what it would write; a test runs that.
+
+Their order matters, and why is said at the top of these modules.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+FORKS = Path(__file__).parent.parent / "trio_steps" / "_fork"
+BLOCK = re.compile(r"(?<=^# fmt: off\n).*?(?=^# fmt: on$)", re.DOTALL | re.MULTILINE)
+WIDTH = 120
+KINDS = ("Path", "AnyPath")  # async ones come first: a coroutine would pass for the value of a sync path
+LETTERS = "ABCDEFGH"
+
+
+def overload(head: str, parameters: Sequence[str], returns: str) -> str:
+    """Write one overload, within the width: `head` is all up to the parenthesis."""
+    lines = [f"{head}("]
+    for number, parameter in enumerate(parameters, 1):
+        text = parameter + (", " if number < len(parameters) else "")
+        if len(lines[-1] + text.rstrip()) > WIDTH or (
+            number == len(parameters) and not _fits(lines[-1], text, returns)
+        ):
+            lines[-1] = lines[-1].rstrip()
+            lines.append(" " * (len(head) + 1))
+        lines[-1] += text
+    end = f") -> {returns}: ..."
+    lines += [end] if len(lines[-1] + end) > WIDTH else []
+    if lines[-1] != end:
+        lines[-1] += end
+    return "@overload\n" + "\n".join(lines) + "\n"
+
+
+def _fits(line: str, text: str, returns: str) -> bool:
+    return len(f"{line}{text}) -> {returns}: ...") <= WIDTH
+
+
+def union(count: int) -> str:
+    return " | ".join(LETTERS[:count])
+
+
+def settled(count: int) -> str:
+    return ", ".join(f"Settled[{letter}]" for letter in LETTERS[:count])
+
+
+def options(what: str, name: str = "Options") -> str:
+    return f"**options: Unpack[{name}[{what}]]"
+
+
+# On the spot
+
+
+def arms(kind: str, count: int) -> list[str]:
+    return [*(f"{letter.lower()}: {kind}[{letter}]" for letter in LETTERS[:count]), "/"]
+
+
+def iterable(kind: str) -> str:
+    return f"paths: Iterable[{kind}[T]] | AsyncIterable[{kind}[T]]"
+
+
+def race() -> Iterator[str]:
+    head = "async def race"
+    for kind in KINDS:
+        for count in range(2, 7):
+            yield overload(head, [*arms(kind, count), options(union(count))], union(count))
+    for kind in KINDS:
+        yield overload(head, [f"first: {kind}[T]", "/", f"*paths: {kind}[T]", options("T")], "T")
+        yield overload(head, [f"paths: Mapping[K, {kind}[T]]", "/", options("T")], "T")
+        yield overload(head, [iterable(kind), "/", options("T")], "T")
+
+
+def gather() -> Iterator[str]:
+    yield from _all_of("gather", lambda count: ", ".join(LETTERS[:count]), "T")
+
+
+def settle() -> Iterator[str]:
+    yield from _all_of("settle", settled, "Settled[T]")
+
+
+def _all_of(name: str, results: Callable[[int], str], result: str) -> Iterator[str]:
+    head = f"async def {name}"
+    yield overload(head, [options("object")], "tuple[()]")
+    for kind in KINDS:
+        for count in range(1, 9):
+            yield overload(head, [*arms(kind, count), options(union(count))], f"tuple[{results(count)}]")
+    for kind in KINDS:
+        yield overload(head, [f"*paths: {kind}[T]", options("T")], f"tuple[{result}, ...]")
+        yield overload(head, [f"paths: Mapping[K, {kind}[T]]", "/", options("T")], f"dict[K, {result}]")
+        yield overload(head, [iterable(kind), "/", options("T")], f"tuple[{result}, ...]")
+
+
+def stream() -> Iterator[str]:
+    for kind in KINDS:
+        for count in range(2, 7):
+            yield from _streams([*arms(kind, count), "*"], union(count))
+        yield from _streams([f"*paths: {kind}[T]"], "T")
+        yield from _streams([f"paths: Mapping[str, {kind}[T]]", "/", "*"], "T")
+        yield from _streams([iterable(kind), "/", "*"], "T")
+
+
+def _streams(paths: list[str], what: str) -> Iterator[str]:
+    rest = options(what, "StreamOptions")
+    yield overload("def stream", [*paths, 'mode: Literal["settle"] = "settle"', rest], f"Stream[Settled[{what}]]")
+    yield overload("def stream", [*paths, 'mode: Literal["all"]', rest], f"Stream[{what}]")
+
+
+# Built beforehand
+
+
+def fork(mode: str, paths: str, result: str, *, merge: str = "", what: str = "T") -> str:
+    need = ["need: int"] if "quorum" in mode else []
+    merges = [f"merge: {merge}"] if merge else []
+    parameters = ["id: str", "*", f"mode: {mode}", *need, f"paths: {paths}", *merges, options(what)]
+    return overload("def fork", parameters, f"Fork[In, {result}]")
+
+
+def named(mode: str) -> str:
+    return f'Literal["{mode}"]'
+
+
+def forks() -> Iterator[str]:
+    yield "# A mapping of paths, whose keys are the ids: the result has the same keys\n\n"
+    for kind in KINDS:
+        yield from _mappings(
+            f"Mapping[K, {kind}[In, T]]", ("Awaitable[R]", "R") if kind == "Path" else ("Awaitable[R] | R",)
+        )
+    yield "\n\n# A tuple, arm by arm\n\n"
+    for kind in KINDS:
+        for mode in ("all", "settle"):
+            for count in range(2, 7):
+                paths = ", ".join(f"{kind}[In, {letter}]" for letter in LETTERS[:count])
+                results = settled(count) if mode == "settle" else ", ".join(LETTERS[:count])
+                yield fork(named(mode), f"tuple[{paths}]", f"tuple[{results}]", what=union(count))
+    for title, paths, path in (
+        ("take the input", "UnaryPaths[In, T]", "[In]"),
+        ("take none", "NullaryPaths[T, In]", "[]"),
+    ):
+        yield f"\n\n# Any source of async paths that {title}\n\n"
+        yield fork(named("race"), paths, "T")
+        for mode, value in (("all", "T"), ("settle", "Settled[T]"), ("quorum", "T")):
+            yield fork(named(mode), paths, f"tuple[{value}, ...]")
+            for merged in ("Awaitable[R]", "R"):
+                yield fork(named(mode), paths, "R", merge=f"Callable[[list[{value}]], {merged}]")
+        yield from _own_modes(f"PathsOf[Callable[{path}, Awaitable[T]], In]")
+    yield "\n\n# Any source of async paths, and a merge that takes the scope\n\n"
+    for mode, value in (("all", "T"), ("settle", "Settled[T]"), ("quorum", "T")):
+        for merged in ("Awaitable[R]", "R"):
+            yield fork(named(mode), "Paths[In, T]", "R", merge=f"Callable[[list[{value}], Scope], {merged}]")
+    yield "\n\n# Any source of paths of which some or all are sync\n\n"
+    yield fork(named("race"), "AnyPaths[In, T]", "T")
+    for scope in ("", ", Scope"):
+        for mode, value in (("all", "T"), ("settle", "Settled[T]"), ("quorum", "T")):
+            if not scope:
+                yield fork(named(mode), "AnyPaths[In, T]", f"tuple[{value}, ...]")
+            yield fork(named(mode), "AnyPaths[In, T]", "R", merge=f"Callable[[list[{value}]{scope}], Awaitable[R] | R]")
+        if not scope:
+            yield from _own_modes("AnyPaths[In, T]")
+
+
+def _mappings(paths: str, merges: Sequence[str]) -> Iterator[str]:
+    yield fork(named("race"), paths, "T")
+    for mode, value in (("all", "T"), ("settle", "Settled[T]")):
+        yield fork(named(mode), paths, f"dict[K, {value}]")
+        for merged in merges:
+            yield fork(named(mode), paths, "R", merge=f"Callable[[dict[K, {value}]], {merged}]")
+    yield fork(named("quorum"), paths, "tuple[T, ...]")
+
+
+def _own_modes(paths: str) -> Iterator[str]:
+    for ledger in ("[Ledger[T]]", "[]"):
+        yield fork(f"Callable[{ledger}, Mode[T, R]]", paths, "R")
+
+
+MODULES = {"race.py": (race, gather, settle, stream), "fork.py": (forks,)}
+
+
+def rewritten(name: str) -> tuple[str, str]:
+    """Return what the module is, and what it should be."""
+    text = (FORKS / name).read_text(encoding="utf-8")
+    blocks = iter(["".join(make()) for make in MODULES[name]])
+    return text, BLOCK.sub(lambda _: next(blocks), text)
+
+
+def main(arguments: Sequence[str]) -> int:
+    status = 0
+    for name in MODULES:
+        now, right = rewritten(name)
+        if now != right and "--check" in arguments:
+            print(f"{name}: its overloads are not those of scripts/overloads.py; run that")
+            status = 1
+        elif now != right:
+            (FORKS / name).write_text(right, encoding="utf-8")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
