@@ -103,7 +103,7 @@ class Scope:
 
     @property
     def key(self) -> str:
-        """The same text each time this step of this run is tried, and no other: for an ``Idempotency-Key`` header.
+        """The same text each time this step of this run is tried, and no other, as an ``Idempotency-Key`` header needs.
 
         It is made of the pipeline, the run id and the full name of the step, with the id of an element and the number
         of a round, and not of the attempt. All of it is ASCII.
