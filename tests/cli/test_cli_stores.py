@@ -138,6 +138,121 @@ def test_worker_runs_what_was_submitted_until_it_is_stopped(orders, shop) -> Non
                 break
         os.kill(worker.pid, signal.SIGTERM)
         rest = worker.stderr.read()
-    assert (worker.returncode, rest) == (SIGNALLED + signal.SIGTERM, "1 ended well, 0 failed\n")
+    assert worker.returncode == SIGNALLED + signal.SIGTERM
+    assert rest == "interrupted: cleaning up …\n1 ended well, 0 failed\n"
     assert Path(shop, "runs.db").exists()
     assert "waiting" in orders("runs")[1]
+
+
+WORKS = """
+import signal
+from pathlib import Path
+import trio
+from trio_steps import Pipeline
+
+def fail():
+    raise OSError("no")
+
+def mended():
+    if not Path("mended").exists():
+        raise OSError("not mended")
+
+async def stop():
+    signal.raise_signal(getattr(signal, Path("signal").read_text()))
+    await trio.sleep_forever()
+
+async def stop_twice():
+    try:
+        await stop()
+    finally:
+        signal.raise_signal(signal.SIGINT)
+        await trio.lowlevel.checkpoint()
+
+good = Pipeline("good").step("a", lambda: {"a": 1})
+bad = Pipeline("bad").step("b", fail)
+stops = Pipeline("stops").step("stop", stop)
+stops_twice = Pipeline("stops-twice").step("stop", stop_twice)
+mended_and_stopped = Pipeline("mended").step("mended", mended).step("stop", stop)
+"""
+
+
+@pytest.fixture
+def works(orders, shop):
+    (shop / "works.py").write_text(WORKS, encoding="utf-8")
+    (shop / "signal").write_text("SIGTERM")
+    yield orders
+    sys.modules.pop("works", None)
+
+
+def submitted_one_of_each(works, *names):
+    for name in names:
+        works("submit", f"works:{name}", "--run-id", name)
+    return [f"works:{name}" for name in names]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_worker_that_is_stopped_says_what_it_did_and_gives_its_run_back(works, shop, name) -> None:
+    (shop / "signal").write_text(name)
+    pipelines = submitted_one_of_each(works, "good", "bad", "stops")
+    before = signal.getsignal(getattr(signal, name))
+    status, out, err = works("work", *pipelines)
+    assert (status, out) == (SIGNALLED + getattr(signal, name), "")
+    lines = [line for line in err.splitlines() if not line.startswith("  ")]
+    assert lines == [
+        "good: ended well",
+        "bad: OSError: no",
+        "in step 'b'",
+        "interrupted: cleaning up …",
+        "1 ended well, 1 failed",
+    ]
+    assert [line.split()[:2] for line in err.splitlines() if line.startswith("  ")] == [
+        ["done", "a"],
+        ["done", "good"],
+        ["failed", "b"],
+        ["failed", "bad"],
+        ["cancelled", "stop"],
+        ["cancelled", "stops"],
+    ]
+    assert err.splitlines()[-2].endswith("Ctrl-C" if name == "SIGINT" else name)
+    records = json.loads(works("runs", "--json")[1])
+    assert [record["status"] for record in records] == ["interrupted", "failed", "finished"]
+    assert signal.getsignal(getattr(signal, name)) is before
+
+
+def test_worker_that_is_quiet_says_only_what_it_did(works) -> None:
+    pipelines = submitted_one_of_each(works, "good", "bad", "stops")
+    status, out, err = works("work", *pipelines, "-q")
+    assert (status, out) == (SIGNALLED + signal.SIGTERM, "")
+    assert err == "interrupted: cleaning up …\n1 ended well, 1 failed\n"
+
+
+def test_worker_that_is_stopped_twice_cuts_the_clean_up_short(works) -> None:
+    pipelines = submitted_one_of_each(works, "stops_twice")
+    status, out, err = works("work", *pipelines, "-q")
+    assert (status, out, err) == (SIGNALLED + signal.SIGINT, "", "interrupted: cleaning up …\n")
+
+
+def test_worker_whose_store_can_not_be_used_says_so_in_one_line(works, shop) -> None:
+    (shop / "runs.db").write_text("something else\n" * 100)
+    status, out, err = works("work", "works:good", "--concurrency", "3")
+    assert (status, out) == (FAILED, "")
+    assert err == f"trio-steps: {str(shop / 'runs.db')!r} is no database, or a damaged one\n"
+
+
+def test_worker_that_makes_no_sense_is_misuse(works) -> None:
+    status, out, err = works("work", "works:good", "--concurrency", "0")
+    assert (status, out) == (USAGE, "")
+    assert "give the number of runs at the same time, 1 or more" in err
+
+
+def test_resume_all_ends_with_the_run_that_is_interrupted(works, shop) -> None:
+    for name in ("first", "second"):
+        assert works("run", "works:mended_and_stopped", "--run-id", name, "-q")[0] == FAILED
+    (shop / "mended").touch()
+    status, _, err = works("resume", "works:mended_and_stopped", "--all", "-q")
+    assert (status, err.splitlines()[0]) == (SIGNALLED + signal.SIGTERM, "first:")
+    records = json.loads(works("runs", "--json")[1])
+    assert [(record["run_id"], record["status"]) for record in records] == [
+        ("second", "failed"),
+        ("first", "cancelled"),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ import trio
 
 from trio_steps import CheckpointError, ConfigError, Pipeline
 from trio_steps._durable.file import File
+from trio_steps._durable.owner import Owner
 from trio_steps._durable.sqlite import Database
 from trio_steps.store import RunChange, RunClaimedError, SqliteStore, StoreError
 
@@ -243,6 +245,24 @@ async def test_runs_tells_of_each_run_the_last_one_first(store) -> None:
     assert before <= one.started <= one.updated <= two.started <= two.updated <= datetime.now(UTC)
 
 
+async def test_runs_of_one_status_that_is_no_tuple_is_an_error(store) -> None:
+    with pytest.raises(ConfigError, match=r"runs\(status='failed'\): give a tuple, status=\('failed',\)"):
+        await store.runs(status="failed")
+
+
+async def test_runs_asks_once_about_each_process_whether_it_is_alive(store, path, monkeypatch) -> None:
+    asked = []
+    is_alive = Owner.is_alive
+    for run_id in ("one", "two", "three"):
+        async with store.claim(run_id) as claim:
+            await claim.write(RunChange(pipeline="p", status="running"))
+        owner = "b" if run_id == "two" else "a"
+        sql(path, "INSERT INTO claims (run_id, token, owner, pid) VALUES (?, ?, ?, 1)", run_id, run_id, owner)
+    monkeypatch.setattr(Owner, "is_alive", lambda self, name: asked.append(name) or is_alive(self, name))
+    assert [record.status for record in await store.runs()] == ["interrupted"] * 3
+    assert sorted(asked) == ["a", "b"]
+
+
 async def test_load_tells_what_a_run_goes_on_from(store) -> None:
     with pytest.raises(OSError, match="no"):
         await failing.run({"x": (1,)}, store=store, run_id="r")
@@ -375,6 +395,22 @@ async def test_store_of_a_newer_version_is_an_error(store, path) -> None:
     sql(path, "PRAGMA user_version = 3")
     with pytest.raises(StoreError, match="is a store of version 3; this version uses 2"):
         await store.runs()
+
+
+async def test_store_whose_directory_has_no_locks_is_an_error_and_leaves_no_file(store, path, monkeypatch) -> None:
+    def lock(descriptor):
+        descriptors.append(descriptor)
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    descriptors = []
+    monkeypatch.setattr("trio_steps._durable.owner._lock", lock)
+    with pytest.raises(StoreError, match=r"can't be locked; use a disk of the machine: .*No locks available"):
+        await ok.run({}, store=store, run_id="r")
+    for descriptor in descriptors:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+    assert (len(descriptors), files(path)) == (1, ["runs.db"])
+    assert await store.runs() == ()
 
 
 async def test_store_that_somebody_else_makes_meanwhile_is_used(store, path, monkeypatch) -> None:

@@ -19,6 +19,7 @@ import pytest
 import trio
 
 from trio_steps import Pipeline
+from trio_steps._durable import calls
 from trio_steps.store import RunCancelledError, RunClaimedError, SqliteStore, StoreError
 
 if TYPE_CHECKING:
@@ -97,6 +98,53 @@ def test_cancelled_run_ends_though_others_hold_the_database_and_that_is_saved_la
         connection.execute("ROLLBACK")
         until(lambda: connection.execute("SELECT count(*) FROM claims").fetchone() == (0,))
     assert [record.status for record in trio.run(store.runs)] == ["cancelled"]
+
+
+async def cancelled_while_held(store: SqliteStore, connection: sqlite3.Connection) -> None:
+    async def hold_and_cancel() -> None:
+        connection.execute("BEGIN EXCLUSIVE")
+        scope.cancel()
+        await trio.sleep_forever()
+
+    with trio.CancelScope() as scope:
+        await ok.step("b", hold_and_cancel).run({}, store=store, run_id="r")
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the threads that found the database held by others, once for each time."""
+    threads: list[str] = []
+    is_busy = calls.is_busy
+
+    def noted(error: sqlite3.Error) -> bool:
+        threads.append(threading.current_thread().name)
+        return is_busy(error)
+
+    monkeypatch.setattr(calls, "is_busy", noted)
+    return threads
+
+
+def test_what_is_saved_later_is_tried_again_while_others_hold_the_database(store: SqliteStore, busy: list[str]) -> None:
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
+        trio.run(cancelled_while_held, store, connection)
+        until(lambda: len([name for name in busy if "_release_later" in name]) >= 2)
+        connection.execute("ROLLBACK")
+        until(lambda: connection.execute("SELECT count(*) FROM claims").fetchone() == (0,))
+    assert [record.status for record in trio.run(store.runs)] == ["cancelled"]
+
+
+def test_run_that_can_not_be_released_is_given_up_and_that_is_logged(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(calls, "_PATIENCE", 0.0)
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
+        trio.run(cancelled_while_held, store, connection)
+        until(lambda: caplog.records and not store._database._tokens)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the run 'r' could not be released in {str(store.path)!r}"
+    ]
+    pipeline = ok.step("b", lambda: {"b": 2})
+    assert trio.run(lambda: pipeline.run({}, store=store, run_id="r")) == {"a": 1, "b": 2}  # it can be had again
 
 
 def test_hundred_cancelled_runs_do_not_wait_in_turn_for_others_who_hold_the_database(store: SqliteStore) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from trio_steps import ConfigError, Pipeline, Retry, StepTimeoutError, current_scope, otherwise, when
+from trio_steps import CheckpointError, ConfigError, Pipeline, Retry, StepTimeoutError, current_scope, otherwise, when
 from trio_steps.store import AnswerConflictError, AnswerError
 from trio_steps.testing import MemoryStore, StoreCrashedError
 
@@ -120,6 +120,32 @@ async def test_unknown_answer_is_refused_before_anything_is_saved(store, steps) 
     assert (await store.runs(), steps.ran) == ((), [])
     with pytest.raises(AnswerError, match="no step of the run 'r' asks for 'x'; it asks for nothing"):
         await Pipeline("p").run({}, store=store, run_id="r", answers={"x": 1})
+
+
+async def test_answer_that_can_not_be_kept_is_refused_and_nothing_is_saved(store) -> None:
+    p = Pipeline("p").wait_for("ask", provides="ok").wait_for("again", provides="more")
+    await p.run({}, store=store, run_id="r")
+    with pytest.raises(AnswerError, match=r"the answer to 'again' can't be kept: .*object"):
+        await store.answer("r", {"ok": 1, "again": object()})
+    assert (await store.read("r")).answers == {}
+
+
+async def test_two_answers_to_one_step_are_refused_unless_they_are_equal(store, steps) -> None:
+    await asking(steps).run({}, store=store, run_id="r")
+    with pytest.raises(AnswerError, match="there are two answers to 'approval', 'approved' is one of them"):
+        await store.answer("r", {"approval": True, "approved": False})
+    assert (await store.read("r")).answers == {}
+    await store.answer("r", {"approval": True, "approved": True})
+    assert (await store.read("r")).answers == {"approval": "true"}
+
+
+async def test_answer_whose_text_is_damaged_is_an_error_before_anything_is_run(store, steps) -> None:
+    p = asking(steps)
+    await p.run({}, store=store, run_id="r")
+    await store.write_answers("r", {"approval": "tru"})
+    with pytest.raises(CheckpointError, match="the text of an answer is damaged"):
+        await p.run(store=store, run_id="r")
+    assert steps.ran == ["charge"]
 
 
 async def test_answer_to_a_run_that_is_over_is_refused(store) -> None:

@@ -77,19 +77,19 @@ def _words(error: BaseException) -> str:
 
 @final
 class Unfinished:
-    """An observer that notes which steps did not come to their end.
-
-    Attributes:
-      notes: whether it does so already.
-    """
+    """An observer that notes which steps did not come to their end, once it has begun to."""
 
     def __init__(self) -> None:
-        self.notes = False
+        self._notes = False
         self._names: dict[Scope, str] = {}
+
+    def begin(self) -> None:
+        """Note from now on."""
+        self._notes = True
 
     def __call__(self, event: Event) -> None:
         """Note a step that is cancelled, or fails."""
-        if self.notes and isinstance(event, (StepCancelled, StepFailed)):
+        if self._notes and isinstance(event, (StepCancelled, StepFailed)):
             self._names[event.scope] = event.name
 
     def names(self) -> list[str]:
@@ -147,22 +147,31 @@ async def _shown(run: Runner, observers: list[Observer], unfinished: Unfinished,
 
 async def _watched(run: Runner, observers: list[Observer], unfinished: Unfinished, file: TextIO) -> End:
     scope = trio.CancelScope()
-    taken: list[int] = []
-
-    def take(number: int) -> None:
-        taken.append(number)
-        _say(file, "interrupted: cleaning up …")
-        unfinished.notes = True
-        scope.cancel("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
-
     error: Exception | None = None
-    with _first_signal(take):
+    with stopped_by_signal(scope, file, unfinished.begin) as taken:
         try:
             with scope:
                 return End(result=await run(observers))
         except Exception as caught:  # noqa: BLE001 - whatever it is, the run has come to that
             error = caught
     return End(error=error, signal=taken[0] if taken else None, unfinished=unfinished.names())
+
+
+@contextmanager
+def stopped_by_signal(
+    scope: trio.CancelScope, file: TextIO, then: Callable[[], object] = lambda: None
+) -> Generator[list[int]]:
+    """Cancel `scope` with the first signal to stop, which is then in the list; say so on `file`, and call `then`."""
+    taken: list[int] = []
+
+    def take(number: int) -> None:
+        taken.append(number)
+        _say(file, "interrupted: cleaning up …")
+        then()
+        scope.cancel("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+
+    with _first_signal(take):
+        yield taken
 
 
 def _say(file: TextIO, line: str) -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import trio
 
+from trio_steps._core.errors import leaves
 from trio_steps._durable.protocol import RunStatus
 from trio_steps._observers.rows import plain
 from trio_steps._pipeline.run.durable import error_text
 from trio_steps.store import AnswerError, SqliteStore, work
 
-from .attended import Lines
+from .attended import Lines, stopped_by_signal
 from .common import DONE, FAILED, SIGNALLED, UsageError, existing_store, say, show
 from .modules import pipeline_at
 from .output import as_json
@@ -183,26 +183,23 @@ def _work(args: argparse.Namespace) -> int:
     pipelines = [pipeline_at(target) for target in args.pipelines]
     store = SqliteStore(args.store)
     counts = {"finished": 0, "failed": 0}
-    stopped: list[int] = []
 
     def on_end(run_id: str, error: Exception | None) -> None:
         counts["finished" if error is None else "failed"] += 1
         if not args.quiet:
             say(f"{plain(run_id)}: {'ended well' if error is None else error_text(error)}")
 
-    async def main() -> None:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async with trio.open_nursery() as nursery:
+    async def main() -> int:
+        scope = trio.CancelScope()
+        with stopped_by_signal(scope, sys.stderr) as taken, scope:
+            observers = [] if args.quiet else [Lines(sys.stderr)]
+            await work(store, pipelines, concurrency=args.concurrency, observers=observers, on_end=on_end)
+        return taken[0]
 
-                async def run() -> None:
-                    observers = [] if args.quiet else [Lines(sys.stderr)]
-                    await work(store, pipelines, concurrency=args.concurrency, observers=observers, on_end=on_end)
-
-                nursery.start_soon(run)
-                async for number in signals:
-                    stopped.append(number)
-                    nursery.cancel_scope.cancel()
-
-    trio.run(main)
+    try:
+        number = trio.run(main)
+    except BaseExceptionGroup as group:  # of the workers, which all have the same trouble with the store
+        errors = list(leaves(group))
+        raise next((error for error in errors if isinstance(error, KeyboardInterrupt)), errors[0]) from None
     say(f"{counts['finished']} ended well, {counts['failed']} failed")
-    return SIGNALLED + stopped[0] if stopped else FAILED
+    return SIGNALLED + number

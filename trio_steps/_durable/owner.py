@@ -23,6 +23,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, final
 from uuid import uuid4
 
+from .protocol import StoreError
+
 if sys.platform == "win32":
     import msvcrt
 
@@ -62,13 +64,14 @@ class Owner:
             for path in self._database.parent.glob(f"{self._database.name}-lock-*"):
                 self.is_alive(path.name.rpartition("-")[2])  # one may have died between its lock and its first claim
             name = uuid4().hex
-            descriptor = os.open(self._path(name), FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+            self._descriptor = os.open(self._path(name), FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+            self.name = name
             try:
-                _lock(descriptor)
-            except BaseException:
-                os.close(descriptor)
-                raise
-            self.name, self._descriptor = name, descriptor
+                _lock(self._descriptor)
+            except OSError as error:
+                self.end()
+                where = str(self._database.parent)
+                raise StoreError(f"files in {where!r} can't be locked; use a disk of the machine: {error}") from error
         return self.name
 
     def end(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -22,7 +23,7 @@ Lose: TypeAlias = "Callable[[RunStore, str], Awaitable[object]]"
 
 _SECONDS: Final = 60  # in which a store has to notice something
 _ASKS: Final = (
-    Question(name="ask", provides="approved", of=("builtins:bool",)),
+    Question(name="ask", provides="agreed", of=("builtins:bool",)),
     Question(name="each/*/ask", provides="size", of=("builtins:int",)),
 )
 
@@ -39,7 +40,7 @@ async def check_store(
     Args:
       make_store: makes a store in which there is nothing.
       lose: async function of a store and the id of a run, which takes the run away from whoever has it, as if that one
-        was dead. Then it is checked that it can't write any more.
+        was dead. Then it is checked that it can't write any more, and that deaths are counted.
       without: the names of checks for what the store can't do: ``"claims"``, ``"submits"`` and so on. An unknown name
         is an error that lists them.
 
@@ -56,6 +57,7 @@ async def check_store(
             await _run_check(name, check, make_store())
     if lose is not None:
         await _run_check("fencing", lambda store: _fencing(store, lose), make_store())
+        await _run_check("deaths", lambda store: _deaths(store, lose), make_store())
 
 
 async def _run_check(name: str, check: Check, store: RunStore) -> None:
@@ -170,6 +172,23 @@ async def _fencing(store: RunStore, lose: Lose) -> None:
         )
 
 
+async def _deaths(store: RunStore, lose: Lose) -> None:
+    async with AsyncExitStack() as stack:
+        for number in range(3):
+            claim = await stack.enter_async_context(store.claim("r"))
+            await claim.write(_change())
+            stored = await claim.read()
+            assert stored is not None
+            assert stored.record.deaths == number, "those that had a run and died are counted"
+            await lose(store, "r")
+        [record] = await store.runs()
+        assert (record.status, record.deaths) == ("interrupted", 3), "the last one too, before anyone has the run again"
+        assert await _taken(store, {"p": (None,)}, max_deaths=3) is None, "a run of which too many died is not taken"
+        [record] = await store.runs()
+        assert (record.status, record.deaths) == ("failed", 3), "it is failed"
+        assert record.error == "the processes that ran it have died, 3 of them", "and says why"
+
+
 async def _lists(store: RunStore) -> None:
     failed: tuple[RunStatus, ...] = ("failed",)
     for number in range(5):
@@ -205,11 +224,13 @@ async def _deletes(store: RunStore) -> None:
 
 
 async def _answers(store: RunStore) -> None:
-    await _refuses(KeyError, lambda: store.answer("r", approved=True), "an answer to a run that is not there")
+    await _refuses(KeyError, lambda: store.answer("r", agreed=True), "an answer to a run that is not there")
+    late = {"ask": "true"}
+    await _refuses(KeyError, lambda: store.write_answers("r", late), "an answer to a run that was just deleted")
     async with store.claim("r") as claim:
         await claim.write(_change(questions=_ASKS))
-        await store.answer("r", approved=True)  # to a run that is running, and has not asked yet
-    await _refuses(AnswerError, lambda: store.answer("r", approve=True), "an answer that nobody asks for")
+        await store.answer("r", agreed=True)  # to a run that is running, and has not asked yet
+    await _refuses(AnswerError, lambda: store.answer("r", agree=True), "an answer that nobody asks for")
     await _refuses(AnswerError, lambda: store.answer("r", {"each/3/ask": True}), "an answer of another type")
     await store.answer("r", {"ask": True})
     await _refuses(
@@ -267,10 +288,13 @@ async def _submits(store: RunStore) -> None:
     assert await store.submit("cancelled", _change("submitted"))
     assert await store.cancel("cancelled"), "what was submitted can be cancelled"
     assert await _taken(store, {"p": (None,)}) is None, "a run that was cancelled is not taken"
+    async with store.claim("claimed"):
+        again = _change("submitted")
+        await _refuses(RunClaimedError, lambda: store.submit("claimed", again), "to submit a run that somebody has")
 
 
-async def _taken(store: RunStore, pipelines: Any) -> str | None:
-    async with store.take(pipelines) as claim:
+async def _taken(store: RunStore, pipelines: Any, **options: Any) -> str | None:
+    async with store.take(pipelines, **options) as claim:
         return None if claim is None else claim.run_id
 
 
@@ -290,7 +314,7 @@ async def _waits(store: RunStore) -> None:
     await write("waiting", None)
     await store.answer("r", {"each/1/ask": 1})
     assert await _taken(store, {"p": (None,)}) is None, "an answer to something else does not count"
-    await store.answer("r", approved=True)
+    await store.answer("r", agreed=True)
     assert await _taken(store, {"p": (None,)}) == "r", "a run that was answered is taken"
 
 

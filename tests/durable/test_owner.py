@@ -1,0 +1,78 @@
+"""Who has a run: what a child that was forked is left with, and the locks of Windows."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import sys
+import types
+from typing import TYPE_CHECKING
+
+import pytest
+
+from trio_steps._durable import file, owner
+from trio_steps._durable.sqlite import Database
+from trio_steps.store import RunClaimedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "runs.db"
+
+
+def test_child_that_was_forked_has_none_of_the_runs_and_leaves_them_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process becomes the child: its parent is a copy of the open file, which is what it has after a fork.
+
+    A fork in a process of its own, with a parent that goes on or dies, is in test_store_together.py.
+    """
+    inherited: list[object] = []
+    monkeypatch.setattr(file, "_inherited", inherited)
+    database = Database(path, "normal")
+    claimed = database.claim("r")
+    [lock] = path.parent.glob("*-lock-*")
+    assert database._owner._descriptor is not None
+    parent = os.dup(database._owner._descriptor)
+    database._lock.acquire()  # another thread of the parent is in the middle of a call
+    owner._let_go()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    with pytest.raises(RunClaimedError):
+        database.claim("r")
+    database.release(claimed)
+    with pytest.raises(RunClaimedError):
+        database.claim("r")
+    assert lock.exists()
+    [connection] = inherited
+    assert isinstance(connection, file.sqlite3.Connection)
+    assert connection.execute("SELECT run_id FROM claims").fetchall() == [("r",)]  # it was not closed
+    connection.close()
+    os.close(parent)  # it dies
+    database.release(database.claim("r"))
+    assert not lock.exists()
+
+
+def test_lock_of_windows_is_that_of_one_byte(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locking(descriptor: int, mode: int, size: int) -> None:
+        assert (mode, size) == (msvcrt.LK_NBLCK, 1)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it fails with OSError too
+
+    msvcrt = types.SimpleNamespace(locking=locking, LK_NBLCK=2)
+    monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.delattr(os, "register_at_fork")
+    spec = importlib.util.spec_from_file_location("trio_steps._durable.owner_on_windows", owner.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    on_windows = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(on_windows)
+    one, two = on_windows.Owner(path), on_windows.Owner(path)
+    name = one.begin()
+    assert two.is_alive(name)
+    one.end()
+    assert not two.is_alive(name)
+    assert list(path.parent.iterdir()) == []
