@@ -368,3 +368,23 @@ def test_members_of_a_flow_have_edges_from_those_they_wait_for():
         "n3 --> n5",
         "n4 --> n5",
     ]
+
+
+def test_repeat_is_many_rounds_of_a_frame():
+    body = Pipeline("body").step("write", lambda: {"draft": 1})
+    p = Pipeline("p").repeat("refine", body, until=lambda draft: draft > 1, at_most=3)
+    assert shown(p.to_mermaid())[1:4] == [
+        'subgraph n2["refine · until λ(draft) · 3 rounds at most"]',
+        'n3["write"]',
+        "end",
+    ]
+    p = Pipeline("p").repeat("refine", body, until=lambda draft: draft > 1, at_most=1)
+    assert "1 round" in shown(p.to_mermaid())[1]
+
+
+def test_step_that_waits_says_what_for_and_how_long():
+    p = Pipeline("p").wait_for("approval", provides="approved").wait_for("colour", provides="hue", timeout=90)
+    assert shown(p.to_mermaid())[1:3] == [
+        'n2["approval<br><small>waits for approved</small>"]',
+        'n3["colour<br><small>waits for hue, 90 s</small>"]',
+    ]

@@ -11,7 +11,7 @@ import attrs
 import pytest
 import trio
 
-from trio_steps import CheckpointError, ConfigError, ForkPartialError, Pipeline, Retry, otherwise
+from trio_steps import CheckpointError, ConfigError, ForkPartialError, Pipeline, Retry, otherwise, step
 from trio_steps._pipeline.run.durable import error_text
 from trio_steps.store import RunClaimedError
 from trio_steps.testing import MemoryStore, sweep_cancellation
@@ -395,6 +395,20 @@ async def test_siblings_of_a_step_whose_value_cannot_be_held_are_kept(store, ste
     with pytest.raises(CheckpointError, match="it is not run again"):
         await p.run({}, store=store, run_id="r")
     assert steps.ran == ["other"]
+
+
+async def test_sibling_that_was_done_in_the_same_moment_as_a_step_whose_value_cannot_be_held_is_kept(
+    store, steps
+) -> None:
+    charge = step(steps.gives("charge", receipt=object()), id="charge")
+    p = Pipeline("p").step("both", steps.gives("other", other=1), charge)
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=r"^step 'both/charge', key 'receipt'"):
+            await p.run({}, store=store, run_id="r")
+    assert sorted(steps.ran) == ["charge", "other"]
+    await store.inside.mark_done("r", "both/charge", {"receipt": "R-42"})
+    assert await p.run({}, store=store, run_id="r") == {"other": 1, "receipt": "R-42"}
+    assert sorted(steps.ran) == ["charge", "other"]
 
 
 async def test_input_that_cannot_be_held_is_an_error_before_anything_runs(store, steps) -> None:

@@ -209,8 +209,24 @@ async def test_submitted_run_that_waits_is_answered_before_it_has_begun(store, s
     assert (await p.run(store=store, run_id="r"))["shipped"] is True
 
 
-def test_wait_in_a_race_is_refused() -> None:
-    ask = Pipeline("ask").step("in", Pipeline("in").wait_for("ask", provides="ok"))
+def wraps(kind):
+    """Return a pipeline with a step that waits inside of something."""
+    ask = Pipeline("in").wait_for("ask", provides="ok")
+    p = Pipeline("member").step("look", lambda: {"xs": [1]})
+    if kind == "pipeline":
+        return p.step("in", ask)
+    if kind == "member":
+        return p.step("in", lambda: None, ask)
+    if kind == "case":
+        return p.branch_on("in", when(lambda xs: xs, ask))
+    assert kind == "element"
+    each = Pipeline("in").step("use", lambda x: None).wait_for("ask", provides="ok")
+    return p.for_each("in", each, over="xs", each="x", into="ys")
+
+
+@pytest.mark.parametrize("kind", ["pipeline", "member", "case", "element"])
+def test_wait_in_a_race_is_refused(kind) -> None:
+    ask = wraps(kind)
     with pytest.raises(ConfigError, match="is a member of a race, and its step 'ask' waits for an answer"):
         Pipeline("p").step("first", ask, lambda: {"ok": 1}, mode="race")
 
@@ -226,6 +242,19 @@ def test_wait_in_a_race_is_refused() -> None:
 def test_wait_that_makes_no_sense_is_refused(options, error) -> None:
     with pytest.raises(ConfigError, match=error):
         Pipeline("p").wait_for("ask", **options)
+
+
+@pytest.mark.parametrize("version", ["", 1])
+def test_version_that_is_no_text_is_refused(version) -> None:
+    with pytest.raises(ConfigError, match=r"give a string that is not empty, version='1'"):
+        Pipeline("p", version=version)
+    with pytest.raises(ConfigError, match=r"give a string that is not empty, version='1'"):
+        Pipeline("p", version="2", versions={version})
+
+
+def test_versions_that_are_one_text_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"versions='12': give a set, versions=\{'12'\}"):
+        Pipeline("p", version="2", versions="12")
 
 
 async def test_answer_may_be_of_several_types(store) -> None:

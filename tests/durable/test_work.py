@@ -171,3 +171,22 @@ async def test_workers_share_the_runs_of_one_file(tmp_path) -> None:
 async def test_work_that_makes_no_sense_is_refused(store, pipelines, options, error) -> None:
     with pytest.raises(ConfigError, match=error):
         await work(store, pipelines, **options)
+
+
+async def test_run_that_is_deleted_while_it_is_submitted_anew_is_submitted(store) -> None:
+    submit = store.submit
+    there = []
+
+    async def submit_and_delete(run_id, change):
+        is_new = await submit(run_id, change)
+        there.append(not is_new)
+        if not is_new:
+            await store.delete(run_id)
+        return is_new
+
+    p = Pipeline("p").step("a", lambda: {"a": 1})
+    assert await p.submit(store=store, run_id="r")
+    store.submit = submit_and_delete
+    assert await p.submit(store=store, run_id="r")
+    assert there == [True, False]
+    assert [(record.run_id, record.status) for record in await store.runs()] == [("r", "submitted")]

@@ -126,7 +126,8 @@ class RunRecord:
       updated: when something was last written of it, likewise.
       step: the full name of the step that was done last; None if none was.
       error: what it failed with, in words.
-      waiting: the full names of the steps that wait for an answer, and until when; None: for as long as it takes.
+      waiting: the full names of the steps that wait for an answer, or did when the run was stopped, and until when;
+        None: for as long as it takes.
       deaths: how often a process died that ran it.
     """
 

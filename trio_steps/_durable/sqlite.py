@@ -353,11 +353,8 @@ class Database:
                 if claim is None or not self._is_alive_once(alive, *claim):
                     status = "interrupted"
                     deaths += claim is not None  # which nobody has counted yet
-            waits = []
-            if status == "waiting":
-                waits = connection.execute(
-                    "SELECT name, until FROM waits WHERE run = ? ORDER BY rowid", (id,)
-                ).fetchall()
+            # also while it does not wait: the time goes on
+            waits = connection.execute("SELECT name, until FROM waits WHERE run = ? ORDER BY rowid", (id,)).fetchall()
             record = RunRecord(
                 run_id=run_id,
                 pipeline=pipeline,

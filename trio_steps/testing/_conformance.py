@@ -309,6 +309,10 @@ async def _waits(store: RunStore) -> None:
     assert await _taken(store, {"p": (None,)}) is None, "a run that waits is not taken"
     await write("waiting", now + timedelta(days=1))
     assert await _taken(store, {"p": (None,)}) is None, "a run whose time is not over is not taken"
+    await write("failed", now - timedelta(days=1))
+    stored = await store.read("r")
+    assert stored is not None
+    assert stored.record.waiting["ask"], "until when it may wait is kept also while it does not wait"
     await write("waiting", now - timedelta(days=1))
     assert await _taken(store, {"p": (None,)}) == "r", "a run whose time is over is taken"
     await write("waiting", None)

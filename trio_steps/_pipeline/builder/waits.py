@@ -10,7 +10,7 @@ from trio_steps._core.policies import Policies
 from trio_steps._durable.answers import type_name
 from trio_steps._pipeline.contract.annotations import UNKNOWN
 from trio_steps._pipeline.contract.shape import Key, Shape, Source
-from trio_steps._pipeline.definition import Group, Wait
+from trio_steps._pipeline.definition import Wait
 
 from .steps import NewStep
 
@@ -68,13 +68,8 @@ def refuse_waits(nodes: Nodes, where: str) -> None:
                 f"{where!r} is a member of a race, and its step {node.id!r} waits for an answer: a race is resumed "
                 "from before it, so that the answer would be lost; wait before the race, or after it"
             )
-        if isinstance(node.body, Group):
-            for member in node.body.members:
-                if isinstance(member, tuple):
-                    refuse_waits(member, where)
-        else:
-            for _, row in node.inner():
-                refuse_waits(row, where)
+        for _, row in node.inner():
+            refuse_waits(row, where)
 
 
 def check_version(version: object) -> str | None:

@@ -116,14 +116,14 @@ async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> 
         parts={HEAD: head, _INPUTS: part_of(entry, program.codec)},
         questions=tuple(questions_of(program.nodes)),
     )
-    if await store.submit(run_id, change):
-        return True
-    stored = await store.read(run_id)
-    if stored is not None:
-        checkpoint = checkpoint_of(stored.parts, program.codec)
-        _check_name(program.name, checkpoint.pipeline)
-        _check_inputs(entry, stored.parts[_INPUTS], checkpoint.entries[0], program.codec)
-    return False
+    while not await store.submit(run_id, change):
+        stored = await store.read(run_id)
+        if stored is not None:  # or else somebody has deleted it meanwhile
+            checkpoint = checkpoint_of(stored.parts, program.codec)
+            _check_name(program.name, checkpoint.pipeline)
+            _check_inputs(entry, stored.parts[_INPUTS], checkpoint.entries[0], program.codec)
+            return False
+    return True
 
 
 async def _claim_and_run(

@@ -297,8 +297,9 @@ def _marked(
     stored: StoredRun, step: str, output: dict[str, object], taken: Mapping[str, str], codec: Codec | None
 ) -> RunChange:
     """Return the change that marks `step` as done."""
-    run_id = stored.record.run_id
-    if stored.record.status == "finished":
+    record = stored.record
+    run_id = record.run_id
+    if record.status == "finished":
         raise ConfigError(f"mark_done({run_id!r}, {step!r}): the run is finished")
     checkpoint = checkpoint_of(stored.parts, codec)
     if step not in checkpoint.steps:
@@ -318,13 +319,17 @@ def _marked(
         added.append(Entry(kind="taken", step=branch, case=case))
     _check_place(checkpoint.steps, step, branches)
     added.append(Entry(kind="done", step=step, changes=output))
+    status = record.status
+    if status == "interrupted":
+        status = "running"
+    elif status == "waiting" and step in record.waiting:
+        status = "submitted"  # nobody will answer that, so whoever works for the store may take it at once
     number = max(stored.parts) + 1
     parts = {number + index: part_of(entry, codec) for index, entry in enumerate(added)}
-    record = stored.record
     return RunChange(
         pipeline=record.pipeline,
         version=record.version,
-        status="running" if record.status == "interrupted" else record.status,
+        status=status,
         error=record.error,
         parts=parts,
         dropped=lost,
