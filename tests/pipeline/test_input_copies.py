@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 import trio
 
-from trio_steps import Pipeline, Retry, fork, otherwise, when
+from trio_steps import Pipeline, Retry, StepInputError, fork, otherwise, when
 
 
 class Name(str, Enum):  # noqa: UP042 - its hash is not that of the string
@@ -137,6 +137,26 @@ async def test_context_that_a_step_keeps_shows_the_moment() -> None:
     await p.run(given)
     assert dict(kept[0]) == inputs()
     assert kept[0]["other"] is not given["other"]
+
+
+async def test_context_shows_what_nobody_has_looked_up_in_the_order_of_the_input() -> None:
+    seen = []
+
+    def look(context, /):
+        context["other"].append("looked up")
+        seen.append((list(context), len(context), "named" in context, "other" in context, "missing" in context))
+
+    p = Pipeline("p").step("set", lambda other: {"new": 1}).step("look", look).step("again", look)
+    result = await p.run(inputs())
+    assert seen == [(["named", "other", "new"], 3, True, True, False)] * 2
+    assert list(result) == ["named", "other", "new"]
+
+
+async def test_key_that_is_not_there_is_refused_with_all_that_are() -> None:
+    p = Pipeline("p").step("a", lambda other: {"new": 1}).step("b", lambda missing: None)
+    with pytest.raises(StepInputError) as raised:
+        await p.run(inputs())
+    assert (raised.value.key, raised.value.available) == ("missing", ("named", "other", "new"))
 
 
 async def test_shared_keys_are_never_copied() -> None:

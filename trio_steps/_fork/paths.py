@@ -18,6 +18,7 @@ import attrs
 
 from trio_steps._core.describe import GENERATES, describe, generates
 from trio_steps._core.errors import ConfigError, short_repr
+from trio_steps._core.step import type_of
 
 Call = Callable[..., Any]
 Path = tuple[int, str, Call]  # its index, its id, and what to call in its scope
@@ -130,18 +131,18 @@ def describe_all(paths: Collection[object]) -> Known:
     calls: list[Call] = []
     plain, last, number, length, code = True, "", 0, 0, None
     try:
-        for path in paths:
+        for path in cast("Collection[Any]", paths):
             # As `describe` has it, but without a call: most paths are functions, or partials of them.
-            function: object = cast("Any", path).func if type(path) is partial else path
+            function: object = path.func if type_of(path) is partial else path
             if type(function) is FunctionType:
                 if function.__code__ is not code:
                     code = function.__code__
                     if code.co_flags & GENERATES:
                         raise generates(function)
                 base = function.__name__
-                calls.append(cast("Call", path))
+                calls.append(path)
             else:
-                base, given, call = describe(cast("Any", path))
+                base, given, call = describe(path)
                 plain = plain and not given
                 calls.append(call)
             if base is not last:  # as a rule it is: many paths have the name of one function

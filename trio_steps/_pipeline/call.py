@@ -30,13 +30,13 @@ class Function:
       call: what to call, in the scope of its step, and to await if the result is awaitable.
       signature: what it is called with.
       share: the keys that are not copied.
-      copies: what copies the others.
+      copy: makes what a function gets, or gives, of a value, its key, and the full name of the step.
       provides: the key under which its result is stored; or the keys of that, which is a mapping.
       bind: makes its arguments of a context.
       keeps: it may keep the whole context.
     """
 
-    __slots__ = ("bind", "call", "copies", "keeps", "provides", "share", "signature")
+    __slots__ = ("bind", "call", "copy", "keeps", "provides", "share", "signature")
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class Function:
         self.call = call
         self.signature = signature
         self.share = share
-        self.copies = Copies(share)
+        self.copy = Copies(share).copy
         self.provides = provides
         self.keeps = signature.whole
         # a snapshot in the Context, not the store: what a function keeps must not change
-        self.bind: Bind = binder(signature, self.copies, lambda store: Context(_now(store), share))
+        self.bind: Bind = binder(signature, self.copy, lambda store: Context(_now(store), share))
 
     def sharing(self, keys: AbstractSet[str]) -> Function:
         """Return the same with more keys that are not copied."""
@@ -127,22 +127,22 @@ async def call(function: Function, store: Store, name: str) -> tuple[Any, bool]:
 def output_of(function: Function, result: object, name: str) -> dict[str, object]:
     """Return the keys that `result`, of `function` of the step `name`, adds to the context; copies of the values."""
     provides = function.provides
+    copy = function.copy
+    if provides is None:
+        if type(result) is dict:  # most are; a short cut
+            values: dict[str, object] = {}
+            for key, value in cast("dict[object, object]", result).items():
+                if type(key) is not str:
+                    break
+                if type(value) is CoroutineType:
+                    raise unawaited(cast("Any", value), key, name)
+                values[key] = copy(value, key, name)
+            else:
+                return values
+        return as_output(cast("Any", result), name, function.share)
     if isinstance(provides, tuple):
         return _exactly(provides, as_output(cast("Any", result), name, function.share), name)
-    if provides is not None:
-        return {provides: function.copies(result, provides, name)}
-    copy = function.copies
-    if type(result) is dict:  # most are; a short cut
-        values: dict[str, object] = {}
-        for key, value in cast("dict[object, object]", result).items():
-            if type(key) is not str:
-                break
-            if type(value) is CoroutineType:
-                raise unawaited(cast("Any", value), key, name)
-            values[key] = copy(value, key, name)
-        else:
-            return values
-    return as_output(cast("Any", result), name, function.share)
+    return {provides: copy(result, provides, name)}
 
 
 def _exactly(keys: tuple[str, ...], values: dict[str, object], name: str) -> dict[str, object]:

@@ -47,35 +47,53 @@ EVERYTHING: Final = cast("Collection[str]", _Everything())
 class Inputs(dict[str, object]):
     """What the caller of a run gave it: a value is copied when somebody first looks it up, and not before.
 
+    The dict itself holds what is not the caller's: the copies, and what steps have set. So most look-ups, and all
+    updates, take no longer than those of any dict. The rest is in `given`, where `__missing__` finds it. To iterate,
+    ``in`` and `len` show both; the methods of a dict that do not go through these know the dict itself only.
+
     Attributes:
-      taken: the keys whose values are not the caller's any more.
+      given: what the caller gave, in its order. It never changes.
     """
 
-    __slots__ = ("_share", "taken")
+    __slots__ = ("_share", "given")
 
-    def __init__(self, values: dict[str, object], taken: set[str], share: Collection[str]) -> None:
-        """Hold `values`, which are the caller's, but for the keys in `taken`; those in `share` are never copied."""
-        super().__init__(values)
-        self.taken: set[str] = taken
+    def __init__(self, given: Mapping[str, object], share: Collection[str]) -> None:
+        """Hold `given`, the caller's values; those of the keys in `share` are never copied."""
+        super().__init__()
+        self.given: Mapping[str, object] = given
         self._share = share
 
-    def __getitem__(self, key: str, /) -> object:
-        value = super().__getitem__(key)
-        if key not in self.taken:
-            self.taken.add(key)
-            if key not in self._share:
-                value = copy_value(value)
-                super().__setitem__(key, value)
+    def __missing__(self, key: str) -> object:
+        value = self.given[key]
+        if key not in self._share:
+            value = copy_value(value)
+        self[key] = value
         return value
 
-    def enter(self, changes: Mapping[str, object]) -> None:
-        """Take up `changes`, which are not the caller's."""
-        self.taken.update(changes)
-        super().update(changes)
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or key in self.given
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.now())
+
+    def __len__(self) -> int:
+        return len(self.now())
+
+    def now(self) -> dict[str, object]:
+        """Return the values as they are now, in a plain dict: the caller's too, none is copied for this."""
+        values = dict(self.given)
+        values.update(list(super().items()))  # a list is of one moment, even if another thread looks a key up
+        return values
+
+    def untouched(self) -> set[str]:
+        """Return the keys whose values are still the caller's."""
+        return self.given.keys() - super().keys()
 
     def copy(self) -> Inputs:
         """Return another one, whose values are copied apart from those here."""
-        return Inputs(self, self.taken.copy(), self._share)
+        other = Inputs(self.given, self._share)
+        other.update(list(super().items()))
+        return other
 
 
 @final
@@ -185,11 +203,7 @@ class Store(Mapping[str, object]):
             self._let_go(self._snapshot)
         if self._same:
             self._same = {key: same for key, same in self._same.items() if key not in changes}
-        own = self._own
-        if type(own) is Inputs:
-            own.enter(changes)
-        else:
-            own.update(changes)
+        self._own.update(changes)
         self._sources.update(sources)
 
     def enter(self, changes: dict[str, object], source: str) -> None:
@@ -198,11 +212,7 @@ class Store(Mapping[str, object]):
             self._let_go(self._snapshot)
         if self._same:
             self._same = {key: same for key, same in self._same.items() if key not in changes}
-        own = self._own
-        if type(own) is Inputs:
-            own.enter(changes)
-        else:
-            own.update(changes)
+        self._own.update(changes)
         sources = self._sources
         for key in changes:
             sources[key] = source

@@ -33,7 +33,7 @@ class Copies:
         self._share = frozenset(share)
         self._reported: set[str] = set()
 
-    def __call__(self, value: object, key: str, step: str) -> object:
+    def copy(self, value: object, key: str, step: str) -> object:
         """Return a copy of `value`, which is that of `key`, for `step`."""
         if id(type(value)) in UNCOPIED or key in self._share:
             return value

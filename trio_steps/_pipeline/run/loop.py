@@ -99,18 +99,20 @@ async def execute(
     if resumed or record or UNCOPIED.issuperset(map(id, map(type, inputs.values()))):
         own = dict(inputs)
     else:
-        own = Inputs(cast("dict[str, object]", inputs), set(), program.share)
+        own = Inputs(inputs, program.share)
     store = Store(own, "the input")
     try:
         await run.row(program.nodes, store, "", scope, audience)
     except HookFailedError as failed:
         raise failed.error from failed.error.__cause__
-    values = store.now().own
-    if resumed or record or program.has_aliases:  # somebody else may have the very values, in a checkpoint say
-        as_it_is = {*program.share, *(values.keys() - values.taken)} if type(values) is Inputs else program.share
-        result = {key: value if key in as_it_is else copy_value(value) for key, value in values.items()}
+    values, as_it_is = store.now().own, program.share
+    if type(values) is Inputs:
+        as_it_is = as_it_is | values.untouched()
+        result = values.now()
     else:
         result = dict(values)
+    if resumed or record or program.has_aliases:  # somebody else may have the very values, in a checkpoint say
+        result = {key: value if key in as_it_is else copy_value(value) for key, value in result.items()}
     return result if run.reporter.stopped or (keeper is not None and keeper.waits) else program.result(result)
 
 
@@ -207,8 +209,8 @@ class PipelineRun:
             observe = quietly(observe)
         scope = scope_of(node.id, around, around.state, observe, around.lease)
         current.set(scope)
-        record = audience.record
-        start = trio.current_time() if observe is not None or audience.tells else 0.0
+        record, tells = audience.record, audience.tells
+        start = trio.current_time() if observe is not None or tells else 0.0
         body = node.body
         checkpoint = False
         since: int | None = None
@@ -253,7 +255,6 @@ class PipelineRun:
                 else:
                     changes = output_of(body, result, name)
                     if node.merge_policy == "override":
-                        sources = _SELF
                         store.enter(changes, name)
                     else:
                         changes, sources = self._merge(node, store, [Output(name, changes)], scope, name)
@@ -283,13 +284,13 @@ class PipelineRun:
             return _Then.STOP
         if observe is not None:
             observe_end(observe, scope, start, None)
-        if audience.tells:  # nobody is told of what ended when the run was cancelled already
+        if tells:  # nobody is told of what ended when the run was cancelled already
             await trio.lowlevel.checkpoint_if_cancelled()
         if record:
             if since is not None:
                 self.journal.forget(name, since)
             self._record(node, store, name, changes, sources)
-        if audience.tells:
+        if tells:
             await self.reporter.completed(audience, name, start, store.now())
         return _NEXT
 
