@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from modules import write
@@ -92,3 +96,49 @@ def test_nothing_is_written_beside_the_package(command) -> None:
     before = files()
     assert command("run", "names:naive", "--input", '{"x": 1}', "--store", "runs.db", "--run-id", "1")[0] == 0
     assert files() == before
+
+
+def test_runs_of_a_database_that_can_only_be_read_are_listed(command, run, shop, monkeypatch) -> None:
+    connect = sqlite3.connect
+
+    def read_only(path, **options):
+        return connect(f"{Path(path).as_uri()}?mode=ro", uri=True, **options)
+
+    assert command("run", "names:failing", "--input", '{"x": 1}', "--store", "runs.db", "--run-id", "one")[0] == 1
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    status, out, err = run("runs", "--store", "runs.db", "--json")
+    assert (status, [record["run_id"] for record in json.loads(out)], err) == (0, ["one"], "")
+    assert run("show", "one", "--store", "runs.db")[::2] == (0, "")
+    status, out, err = run("cancel", "one", "--store", "runs.db")
+    assert (status, out) == (1, "")
+    where = str(shop / "runs.db")
+    assert err == f"trio-steps: OperationalError: attempt to write a readonly database\nin the store {where!r}\n"
+
+
+@contextmanager
+def only_read(directory):
+    """Let nobody write there, root neither."""
+    directory.chmod(0o555)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        directory.chmod(0o700)
+
+
+def test_runs_in_a_directory_that_can_only_be_read_are_an_error_that_says_so(run, shop) -> None:
+    assert run("run", "shop:empty", "--store", "runs.db", "--run-id", "one")[0] == 0
+    with TemporaryDirectory() as name:  # root shows nobody the other one
+        store = Path(name).resolve() / "runs.db"
+        shutil.copy("runs.db", store)
+        assert run("runs", "--store", store)[0] == 0
+        with only_read(store.parent):
+            status, out, err = run("runs", "--store", store)
+    assert (status, out) == (1, "")
+    where = repr(str(store))
+    assert (
+        err == f"trio-steps: SQLite has to make files next to {where}, even to read it, and can't: use a copy of it\n"
+    )

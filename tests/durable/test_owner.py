@@ -76,3 +76,42 @@ def test_lock_of_windows_is_that_of_one_byte(path: Path, monkeypatch: pytest.Mon
     one.end()
     assert not two.is_alive(name)
     assert list(path.parent.iterdir()) == []
+
+
+# Those who may only read
+
+
+def test_look_of_somebody_who_may_only_read_removes_no_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been made just now, and be locked in a moment."""
+    path.touch()
+    reader = owner.Owner(path)
+    lock = path.with_name("runs.db-lock-new")
+    lock.touch(0o444)
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (reader._database, os.W_OK))
+    assert not reader.is_alive("new")
+    assert lock.exists()
+    monkeypatch.undo()
+    assert not reader.is_alive("new")
+    assert not lock.exists()
+
+
+def test_lock_that_somebody_looks_at_is_made_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def looked_at(descriptor: int) -> None:
+        looks.append(descriptor)
+        if len(looks) == 1:
+            with path.with_name(next(path.parent.glob("*-lock-*")).name).open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                lock(descriptor)
+        lock(descriptor)
+
+    looks: list[int] = []
+    lock = owner._lock
+    path.touch()
+    one, two = owner.Owner(path), owner.Owner(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, "_lock", looked_at)
+        name = one.begin()
+    assert len(looks) == 2
+    assert [file.name for file in path.parent.glob("*-lock-*")] == [f"runs.db-lock-{name}"]
+    assert two.is_alive(name)
+    one.end()

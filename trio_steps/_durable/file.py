@@ -84,7 +84,11 @@ _TURN: Final = 0.1  # seconds that one call waits for others to end a transactio
 
 def is_busy(error: sqlite3.Error) -> bool:
     """Tell whether another process, or another thread, was in the way, so that the same call may work later."""
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _code(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 @final
@@ -152,8 +156,12 @@ class File:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute("PRAGMA foreign_keys = ON")
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if _code(error) == sqlite3.SQLITE_READONLY:
+                raise StoreError(
+                    f"SQLite has to make files next to {str(self.path)!r}, even to read it, and can't: use a copy of it"
+                ) from error
             raise
         return connection
 

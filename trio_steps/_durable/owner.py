@@ -41,8 +41,6 @@ else:
 if TYPE_CHECKING:
     from pathlib import Path
 
-FLAGS: Final = os.O_RDWR | getattr(os, "O_BINARY", 0)
-
 
 @final
 class Owner:
@@ -60,14 +58,16 @@ class Owner:
 
     def begin(self) -> str:
         """Own something, and return the name of the owner. Call it in a transaction."""
-        if self.name is None:
+        while self.name is None:
             for path in self._database.parent.glob(f"{self._database.name}-lock-*"):
                 self.is_alive(path.name.rpartition("-")[2])  # one may have died between its lock and its first claim
             name = uuid4().hex
-            self._descriptor = os.open(self._path(name), FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+            self._descriptor = os.open(self._path(name), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             self.name = name
             try:
                 _lock(self._descriptor)
+            except BlockingIOError:
+                self.end()  # somebody looks at it who may only read the database, and so is in no transaction like this
             except OSError as error:
                 self.end()
                 where = str(self._database.parent)
@@ -92,11 +92,12 @@ class Owner:
     def is_alive(self, name: str) -> bool:
         """Tell whether the owner of that name, which is not this one, is alive. Call it in a transaction.
 
-        What one that has died has left behind is cleared away.
+        What one that has died has left behind is cleared away, unless the database can only be read here: then nothing
+        keeps others from beginning meanwhile.
         """
         path = self._path(name)
         try:
-            descriptor = os.open(path, FLAGS)
+            descriptor = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
             return False
         try:
@@ -105,8 +106,9 @@ class Owner:
             return True
         finally:
             os.close(descriptor)
-        with suppress(OSError):
-            path.unlink()
+        if os.access(self._database, os.W_OK):
+            with suppress(OSError):
+                path.unlink()
         return False
 
     def _path(self, name: str) -> Path:
