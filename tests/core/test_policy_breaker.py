@@ -107,6 +107,20 @@ async def test_breaker_stays_open_until_the_very_end_of_its_cooldown(autojump_cl
     assert breaker.state == "closed"
 
 
+async def test_breaker_says_how_long_to_wait_so_that_no_rounding_wakes_the_caller_too_soon(autojump_clock) -> None:
+    await trio.sleep(0.1)
+    breaker = await opened(cooldown=0.6000000000000001)
+    await trio.sleep(0.1)
+    now, end = 0.2, 0.1 + 0.6000000000000001
+    assert trio.current_time() == now
+    assert now + (end - now) < end
+    guarded = step(Body("fine"), circuit_breaker=breaker)
+    with pytest.raises(CircuitOpenError) as caught:
+        await guarded()
+    await trio.sleep(caught.value.retry_after)
+    assert await guarded() == "fine"
+
+
 async def test_breaker_without_cooldown_lets_a_probe_through_at_once(autojump_clock) -> None:
     breaker = await opened(cooldown=0)
     assert await step(Body("fine"), circuit_breaker=breaker)() == "fine"

@@ -158,6 +158,43 @@ async def test_added_paths_keep_the_stagger_and_the_rate() -> None:
     assert starts == [6, 9, 12, 15]
 
 
+@pytest.mark.parametrize("options", [{"rate": RateLimit(1, per=1.0)}, {"stagger": 1}])
+async def test_added_path_that_starts_in_the_turn_of_another_takes_no_second_turn(options: dict[str, Any]) -> None:
+    starts: list[tuple[float, str]] = []
+
+    async def path(name: str, *more: str) -> None:
+        starts.append((trio.current_time(), name))
+        for one in more:
+            current_scope().add(partial(path, one))
+
+    await gather(partial(path, "a", "a1"), partial(path, "b"), partial(path, "c"), growing=True, **options)
+    assert starts == [(0, "a"), (1, "a1"), (2, "b"), (3, "c")]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_path_that_is_added_while_the_next_of_an_async_source_waits_for_a_token_starts_once(shared: bool) -> None:
+    starts: list[tuple[float, str]] = []
+
+    async def path(name: str, *more: str) -> str:
+        starts.append((trio.current_time(), name))
+        await trio.sleep(1)
+        for one in more:
+            current_scope().add(partial(path, one))
+        await trio.sleep(1)
+        return name
+
+    async def paths() -> AsyncIterator[Callable[[], Any]]:
+        yield partial(path, "a", "a1", "a2")
+        yield partial(path, "b")  # waits for a token when those are added
+        yield partial(path, "c")
+
+    limiter = trio.CapacityLimiter(1)
+    names = await gather(paths(), concurrency=limiter if shared else 1, growing=True)
+    assert names == ("a", "b", "a1", "a2", "c")
+    assert starts == [(0, "a"), (2, "b"), (4, "a1"), (6, "a2"), (8, "c")]
+    assert limiter.borrowed_tokens == 0
+
+
 async def test_added_path_is_called_with_the_input_of_the_fork() -> None:
     async def leaf(topic: str) -> str:
         return f"leaf of {topic}"

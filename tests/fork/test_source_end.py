@@ -211,7 +211,37 @@ async def test_source_that_raises_a_base_group_of_errors_only_has_failed() -> No
     assert [repr(error) for error in caught.value.exceptions] == ["ExceptionGroup('both', [OSError('o')])"]
 
 
+async def test_function_that_raises_a_group_in_place_of_paths_loses_neither_the_error_nor_the_interrupt() -> None:
+    def paths() -> Any:
+        raise BaseExceptionGroup("both", [OSError("o"), KeyboardInterrupt()])
+
+    events: list[Any] = []
+    with pytest.raises(KeyboardInterrupt):
+        await fork("f", mode="all", paths=paths).run(observers=[events.append])
+    assert [repr(event.error) for event in events if isinstance(event, ErrorDiscarded)] == [
+        "ExceptionGroup('both', [OSError('o')])"
+    ]
+
+
 # Tokens
+
+
+async def test_path_that_gets_its_token_in_the_moment_of_the_decision_does_not_run() -> None:
+    limiter = trio.CapacityLimiter(2)
+    limiter.acquire_on_behalf_of_nowait("somebody else")
+    ran: list[str] = []
+
+    async def wins() -> str:
+        await trio.sleep(1)
+        limiter.release_on_behalf_of("somebody else")
+        return "won"
+
+    async def paths() -> Any:
+        yield wins
+        yield lambda: ran.append("late")
+
+    assert await race(paths(), concurrency=limiter) == "won"
+    assert (ran, limiter.borrowed_tokens, trio.current_time()) == ([], 0, 1)
 
 
 async def test_fork_that_waits_for_a_quiet_source_holds_no_token() -> None:

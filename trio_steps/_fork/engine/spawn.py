@@ -123,7 +123,8 @@ class _Feeder:
                     await self._wait_for_room()
                 if not takes_first:
                     lease = await self._wait_for_turn()
-                if len(self._ready) == self._claimed:
+                # An added path has a task of its own: with a path of its own each, the feeder and they start them all.
+                if takes_first or len(self._ready) == self._claimed:
                     path = await source.take_async() if source.is_async else source.take()
                     if path is None:  # it has run dry or failed, or the fork is decided
                         if source.errors:
@@ -132,8 +133,6 @@ class _Feeder:
                     self._ready.append(path)
                 if takes_first:
                     lease = await self._wait_for_turn()
-                    if state.stopped:
-                        return
                 self._claimed += 1
                 self._note_start()
                 start_soon(self._run_claimed, lease, name=state.name)
@@ -203,9 +202,10 @@ class _Feeder:
         state.context.run(start_soon, self._run_added, name=state.name)  # type: ignore[arg-type]
 
     async def _run_added(self) -> None:
-        lease = await self._wait_for_turn()
-        if len(self._ready) > self._claimed:
-            self._note_start()
-            await self._run_first(lease)
-        elif lease is not None:  # the feeder has started that path
-            lease.end()
+        async with self._turn:
+            if len(self._ready) == self._claimed:
+                return  # the feeder has started that path
+            await self._wait_for_room()
+            lease = await self._wait_for_token()
+        self._note_start()
+        await self._run_first(lease)
