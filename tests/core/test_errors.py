@@ -406,6 +406,13 @@ def test_short_text_of_what_has_no_repr_says_so(value) -> None:
     assert "<MuteError whose repr fails>" in short_repr(value)
 
 
+def test_short_text_of_errors_inside_errors_stops_at_their_names() -> None:
+    error = KeyError("secret")
+    for _ in range(5):
+        error = ValueError(error)
+    assert short_repr(error) == "ValueError(" * 5 + "KeyError(…)" + ")" * 5
+
+
 def test_short_text_of_what_can_not_even_be_looked_at_says_so() -> None:
     class List(list):
         def __len__(self):

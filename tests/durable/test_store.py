@@ -18,7 +18,8 @@ from trio_steps import CheckpointError, ConfigError, Pipeline
 from trio_steps._durable.file import File
 from trio_steps._durable.owner import Owner
 from trio_steps._durable.sqlite import Database
-from trio_steps.store import RunChange, RunClaimedError, SqliteStore, StoreError
+from trio_steps.store import RunChange, RunClaimedError, RunStore, SqliteStore, StoreError
+from trio_steps.testing import MemoryStore
 
 CODE = """
 import sys
@@ -356,6 +357,25 @@ async def test_prune_without_a_rule_is_an_error(store) -> None:
         await store.prune(keep=-1)
     with pytest.raises(ConfigError, match=r"give a tuple, status=\('failed',\)"):
         await store.prune(keep=1, status="failed")
+
+
+async def test_prune_that_follows_from_the_protocol_leaves_what_runs_or_is_gone_meanwhile() -> None:
+    class Store(MemoryStore):
+        now = RunStore.now
+
+        async def runs(self, **options):
+            records = await super().runs(**options)
+            await super().delete("gone")
+            return records
+
+    store = Store()
+    before = datetime.now(UTC)
+    for run_id in ("old", "gone", "claimed"):
+        await ok.run({}, store=store, run_id=run_id)
+    async with store.claim("claimed"):
+        assert await store.prune(keep=0) == ("old",)
+    assert (await store.load("claimed")).record.status == "finished"
+    assert before <= store.now() <= datetime.now(UTC)
 
 
 # The file

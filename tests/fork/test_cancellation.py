@@ -431,6 +431,18 @@ async def test_cancelled_that_no_scope_asked_for_is_raised() -> None:
     assert disposed == ["a"]
 
 
+async def test_fork_whose_nursery_somebody_else_cancels_says_so() -> None:
+    async def path() -> int:
+        trio.lowlevel.current_task().parent_nursery.cancel_scope.cancel()
+        return 1
+
+    disposed: list[int] = []
+    with pytest.raises(RuntimeError, match=r"^fork 'gather' was cancelled, but neither by itself nor from outside"):
+        await gather(path, never, stagger=1, dispose=disposed.append)
+    assert disposed == [1]
+    assert trio.current_time() == 0
+
+
 # tokens
 
 

@@ -103,6 +103,30 @@ async def test_clean_worker_runs_path_after_path_in_one_task() -> None:
     assert len(set(tasks)) == 1
 
 
+async def test_task_of_a_path_that_leaves_a_nursery_open_and_raises_is_not_used_again() -> None:
+    class Odd(BaseExceptionGroup[BaseException]):
+        pass
+
+    tasks: list[Any] = []
+
+    def leaves(error: BaseException) -> Any:
+        async def path() -> None:
+            tasks.append(trio.lowlevel.current_task())
+            await trio.open_nursery().__aenter__()
+            raise error
+
+        return path
+
+    def path() -> None:
+        tasks.append(trio.lowlevel.current_task())
+
+    for error in (OSError("o"), Odd("only errors", [OSError("o")])):
+        tasks.clear()
+        bad, good = await settle(leaves(error), path, concurrency=1)
+        assert (bad.status, good.status) == ("rejected", "fulfilled")
+        assert tasks[0] is not tasks[1]
+
+
 async def test_path_that_leaves_a_nursery_open_fails_and_its_task_is_not_used_again() -> None:
     tasks: list[Any] = []
 

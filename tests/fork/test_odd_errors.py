@@ -133,6 +133,29 @@ async def test_fork_that_is_cancelled_while_a_path_handles_a_ring_of_errors_ends
     assert trio.current_time() == 1
 
 
+async def test_interrupt_in_a_ring_of_causes_ends_the_fork_and_what_is_in_it_is_not_told_once_more() -> None:
+    error, interrupt = ValueError("in the ring"), KeyboardInterrupt()
+    error.__cause__, interrupt.__cause__ = interrupt, error
+
+    async def interrupts() -> None:
+        await trio.sleep(1)
+        raise interrupt
+
+    def bad(error: Exception) -> Any:
+        def path() -> None:
+            raise error
+
+        return path
+
+    events: list[Any] = []
+    with pytest.raises(KeyboardInterrupt):
+        await fork("f", mode="settle", paths=[bad(error), bad(OSError("not in it")), interrupts]).run(
+            observers=[events.append]
+        )
+    told = [repr(event.error) for event in events if type(event).__name__ == "ErrorDiscarded"]
+    assert told == ["OSError('not in it')"]
+
+
 async def test_reason_is_short_whatever_the_error_holds() -> None:
     payload = b"\xff" * 20_000_000
 

@@ -15,6 +15,7 @@ from trio_steps import (
     Retry,
     StepSkipped,
     StepTimeoutError,
+    ValueDiscarded,
     otherwise,
     when,
 )
@@ -168,3 +169,38 @@ def test_case_is_looked_for_a_pipeline_before_it_is_called_as_a_builder() -> Non
     assert Pipeline().branch_on("b", when(lambda: True, sub)).step_names == ("b", "b/sub/s")
     with pytest.raises(ConfigError, match="has to return the pipeline"):
         Pipeline().branch_on("b", when(lambda: True, lambda p: None))
+
+
+@pytest.mark.parametrize("limit", ["timeout", "total_timeout"])
+async def test_condition_that_answers_when_its_time_is_over_is_too_late(autojump_clock, limit) -> None:
+    ran = []
+
+    def slow():
+        autojump_clock.jump(5)
+        return True
+
+    p = Pipeline("p").step("s", lambda: ran.append("s"), condition=slow, **{limit: 5.0})
+    with pytest.raises(StepTimeoutError) as caught:
+        await p.run({})
+    assert (caught.value.step, caught.value.seconds) == ("s", 5.0)
+    assert ran == []
+
+
+async def test_value_of_a_step_is_what_its_function_returned_when_it_is_judged_and_discarded() -> None:
+    values = iter([{"page": 202}, {"page": 200}])
+    judged, events = [], []
+    retry = Retry(2, on=(), accept=lambda value: judged.append(value) or value["page"] == 200)
+    p = Pipeline("p").step("load", lambda: next(values), retry=retry)
+    assert await p.run({}, observers=[events.append]) == {"page": 200}
+    assert judged == [{"page": 202}, {"page": 200}]
+    assert [event.value for event in events if isinstance(event, ValueDiscarded)] == [{"page": 202}]
+
+
+async def test_value_of_a_step_of_several_functions_is_what_all_of_them_give_when_it_is_judged() -> None:
+    pages = iter([202, 200])
+    judged, events = [], []
+    retry = Retry(2, on=(), accept=lambda value: judged.append(value) or value["page"] == 200)
+    p = Pipeline("p").step("both", lambda: {"page": next(pages)}, lambda: {"other": 1}, retry=retry)
+    assert await p.run({}, observers=[events.append]) == {"page": 200, "other": 1}
+    assert judged == [{"page": 202, "other": 1}, {"page": 200, "other": 1}]
+    assert [event.value for event in events if isinstance(event, ValueDiscarded)] == [{"page": 202, "other": 1}]

@@ -377,6 +377,31 @@ def test_every_value_that_only_a_timeout_leads_to_is_a_finding_of_its_own() -> N
     assert [message.split("returned ")[1][0] for message in messages] == ["0", "1"]
 
 
+def test_value_is_no_finding_if_the_same_order_of_tasks_leads_to_it_undisturbed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    returned: set[str] = set()
+
+    async def program(probe: Probe) -> str:
+        order: list[str] = []
+
+        async def append(name: str) -> None:
+            with trio.move_on_after(5):
+                await slow()
+            order.append(name)
+
+        async with trio.open_nursery() as nursery:
+            for name in "abc":
+                nursery.start_soon(append, name)
+        returned.add("".join(order))
+        return "".join(order)
+
+    monkeypatch.setattr("trio_steps.testing._search.bench._KNOWN", 1)  # no more than that are remembered
+    report = explore(program)
+    assert report.ok
+    assert len(returned) == 6
+
+
 def test_value_may_be_any_or_what_a_predicate_likes() -> None:
     assert sweep_timeouts(answer_or_none, values="any").ok
     assert sweep_timeouts(answer_or_none, values=lambda value: value is None).ok
