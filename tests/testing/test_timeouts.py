@@ -386,9 +386,9 @@ def test_value_is_no_finding_if_the_same_order_of_tasks_leads_to_it_undisturbed(
         order: list[str] = []
 
         async def append(name: str) -> None:
-            with trio.move_on_after(5):
-                await slow()
             order.append(name)
+            with trio.move_on_after(5):  # which changes nothing
+                await slow()
 
         async with trio.open_nursery() as nursery:
             for name in "abc":
