@@ -17,6 +17,9 @@ hypothesis.settings.load_profile("untimed")
 
 # Some runners start their jobs with SIGINT ignored; tests of Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+for name in ("SIGHUP", "SIGTERM"):  # the same goes for nohup, and Windows has no SIGHUP
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 def run_virtually(main: Any, *, clock: Any = None, **options: Any) -> Any:
