@@ -15,7 +15,6 @@ Beside them are the modules that a user imports by name: testing, store, termina
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ._core.breaker import CircuitBreaker
 from ._core.errors import (
     CheckpointError,
     CircuitOpenError,
@@ -28,7 +27,8 @@ from ._core.errors import (
     StepOutputError,
     StepTimeoutError,
 )
-from ._core.events import (
+from ._core.events.ambient import observing
+from ._core.events.records import (
     AttemptEnded,
     AttemptStarted,
     CircuitChanged,
@@ -47,8 +47,9 @@ from ._core.events import (
     ValueDiscarded,
 )
 from ._core.function import FunctionStep, StepDecorator, step
-from ._core.observing import observing
-from ._core.rate import RateLimit
+from ._core.policy.breaker import CircuitBreaker
+from ._core.policy.rate import RateLimit
+from ._core.policy.retry import Retry
 from ._core.results import (
     ForkPartialError,
     Fulfilled,
@@ -58,7 +59,6 @@ from ._core.results import (
     Rejected,
     SettleResult,
 )
-from ._core.retry import Retry
 from ._core.scope import Scope, current_scope
 from ._core.step import Step
 from ._fork.fork import Fork, fork

@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ._core.errors import ConfigError
-from ._core.observers import logger
+from ._core.events.observers import logger
 from ._drawing.looks import MARKS, TERMINAL, WORDS, encodable
 from ._observers.live import Tree
 from ._observers.rows import clock, plain
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, JustifyMethod, RenderResult
 
-    from ._core.events import Event
+    from ._core.events.records import Event
     from ._drawing.looks import Look
     from ._observers.live import LiveRow
 

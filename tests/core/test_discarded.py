@@ -18,7 +18,7 @@ from trio_steps import (
     current_scope,
     step,
 )
-from trio_steps._core.discarded import discard_value, discard_values_in
+from trio_steps._core.events.discarded import discard_value, discard_values_in
 from trio_steps._core.scope import PathScope
 
 

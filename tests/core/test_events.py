@@ -32,8 +32,8 @@ from trio_steps import (
     ValueDiscarded,
     step,
 )
-from trio_steps._core.events import KeyOverridden
-from trio_steps._core.observers import Observers
+from trio_steps._core.events.observers import Observers
+from trio_steps._core.events.records import KeyOverridden
 from trio_steps.testing import RecordingObserver
 
 RECORDS = [
@@ -546,7 +546,7 @@ async def test_no_event_is_made_when_nobody_listens(monkeypatch) -> None:
     for kind in ("StepStarted", "StepSucceeded", "StepFailed", "StepCancelled", "StepSkipped"):
         monkeypatch.setattr(f"trio_steps._core.step.{kind}", refuse)
     for kind in ("StepRetrying", "AttemptStarted", "AttemptEnded", "LimitWaited", "CircuitChanged"):
-        monkeypatch.setattr(f"trio_steps._core.policies.{kind}", refuse)
+        monkeypatch.setattr(f"trio_steps._core.policy.policies.{kind}", refuse)
     breaker = CircuitBreaker(2, 10, on_open="skip")
 
     async def broken():

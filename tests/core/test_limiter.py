@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from trio_steps._core.errors import leaves
-from trio_steps._core.limiter import Lease, find_lender, hold
+from trio_steps._core.policy.limiter import Lease, find_lender, hold
 
 
 def held(limiter, outer=None):

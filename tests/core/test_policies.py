@@ -32,7 +32,7 @@ from trio_steps import (
     fork,
     step,
 )
-from trio_steps._core.policies import Policies
+from trio_steps._core.policy.policies import Policies
 
 # Misuse
 

@@ -10,7 +10,7 @@ import attrs
 
 from trio_steps import CircuitBreaker, Pipeline
 from trio_steps._core.function import FunctionStep
-from trio_steps._core.policies import Policies
+from trio_steps._core.policy.policies import Policies
 from trio_steps._pipeline.contract.shape import Key, Source
 
 

@@ -14,7 +14,7 @@ import pytest
 from trio_steps import ConfigError, fork, step
 from trio_steps._core.errors import StepInputError
 from trio_steps._core.function import FunctionStep
-from trio_steps._core.policies import Policies
+from trio_steps._core.policy.policies import Policies
 from trio_steps._pipeline.call import binder
 from trio_steps._pipeline.contract.annotations import UNKNOWN
 from trio_steps._pipeline.signature import Signature, signature_of

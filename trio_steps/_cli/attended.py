@@ -15,13 +15,13 @@ import attrs
 import trio
 
 from trio_steps._core.errors import leaves
-from trio_steps._core.events import StepCancelled, StepFailed, StepRetrying, StepSkipped, StepSucceeded
+from trio_steps._core.events.records import StepCancelled, StepFailed, StepRetrying, StepSkipped, StepSucceeded
 from trio_steps._observers.rows import clock, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
 
-    from trio_steps._core.events import Event, Observer
+    from trio_steps._core.events.records import Event, Observer
     from trio_steps._core.scope import Scope
 
 Runner: TypeAlias = "Callable[[list[Observer]], Coroutine[Any, Any, Any]]"

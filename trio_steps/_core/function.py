@@ -11,7 +11,7 @@ import attrs
 from .describe import check_id, check_provides, describe, takes_input
 from .entry import StepEntry
 from .errors import hide_frames_of_ours
-from .policies import Policies
+from .policy.policies import Policies
 from .public import public
 from .scope import current_scope
 from .step import Step, called
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from trio_steps._drawing.graph import Node, Place
 
-    from .breaker import CircuitBreaker
-    from .rate import RateLimit
-    from .retry import Retry
+    from .policy.breaker import CircuitBreaker
+    from .policy.rate import RateLimit
+    from .policy.retry import Retry
 
 P = ParamSpec("P")
 RestP = ParamSpec("RestP")

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from trio_steps._drawing.graph import Direction, Place
 
-    from .policies import Policies
-    from .rate import RateLimit
+    from .policy.policies import Policies
+    from .policy.rate import RateLimit
 
 
 def outline_of(call: object, place: Place) -> Node:

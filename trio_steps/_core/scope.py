@@ -12,8 +12,8 @@ from .public import public
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .limiter import Lease
-    from .observers import Observers
+    from .events.observers import Observers
+    from .policy.limiter import Lease
 
 
 @public

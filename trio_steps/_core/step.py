@@ -19,11 +19,11 @@ from typing import (
 
 import trio
 
-from .causes import cause_of
 from .errors import CircuitOpenError, hide_frames_of_ours, leaves, name_step
-from .events import StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
-from .observers import Observers
-from .observing import ambient_observers
+from .events.ambient import ambient_observers
+from .events.causes import cause_of
+from .events.observers import Observers
+from .events.records import StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
 from .public import public
 from .scope import Scope, current, scope_of
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from trio_steps._drawing.graph import Direction, Graph
 
-    from .events import Observer
+    from .events.records import Observer
 
 P = ParamSpec("P")
 I_contra = TypeVar("I_contra", contravariant=True)

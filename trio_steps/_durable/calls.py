@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 import trio
 
 from trio_steps._core.errors import add_note
-from trio_steps._core.observers import logger
+from trio_steps._core.events.observers import logger
 
 from .file import is_busy
 from .protocol import RunClaimedError, StoreError

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final, overload
 
 from trio_steps._core.entry import StepEntry
-from trio_steps._core.events import observers_of
+from trio_steps._core.events.records import observers_of
 from trio_steps._core.public import public
 from trio_steps._core.step import NO_INPUT, InputStep, NoInput, Step
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from typing_extensions import TypedDict, Unpack
     from typing_extensions import TypeVar as TypeVarWithDefault
 
-    from trio_steps._core.events import Observer
-    from trio_steps._core.rate import RateLimit
+    from trio_steps._core.events.records import Observer
+    from trio_steps._core.policy.rate import RateLimit
     from trio_steps._core.results import SettleResult
     from trio_steps._core.scope import Scope
     from trio_steps._core.step import Nullary, Plain

@@ -12,7 +12,7 @@ import trio
 from trio_steps._core.checks import check_seconds, check_timeout
 from trio_steps._core.describe import check_id
 from trio_steps._core.errors import ConfigError
-from trio_steps._core.rate import RateLimit
+from trio_steps._core.policy.rate import RateLimit
 from trio_steps._core.signatures import signature
 
 from .modes import All, Checked, Quorum, Race, Settle

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Any, overload
 
-from trio_steps._core.events import observers_of
+from trio_steps._core.events.records import observers_of
 from trio_steps._core.public import public
 
 from .fork import Fork
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import trio
     from typing_extensions import TypedDict, TypeVar, Unpack
 
-    from trio_steps._core.events import Observer
-    from trio_steps._core.rate import RateLimit
+    from trio_steps._core.events.records import Observer
+    from trio_steps._core.policy.rate import RateLimit
     from trio_steps._core.results import SettleResult
 
     from .stream import Stream

@@ -19,7 +19,7 @@ from .rows import Row, clock, counts, read, walk
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from trio_steps._core.events import Event
+    from trio_steps._core.events.records import Event
     from trio_steps._drawing.looks import Look
 
 _RANK: Final[dict[Look, int]] = {look: rank for rank, look in enumerate(WORDS)}

@@ -21,7 +21,7 @@ from .rows import Attempt, Row, clock, describe, plain, read, walk
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from trio_steps._core.events import Event
+    from trio_steps._core.events.records import Event
 
 _PROCESS: Final = 1
 

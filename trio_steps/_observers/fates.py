@@ -22,7 +22,7 @@ from .rows import counts, read, walk
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trio_steps._core.events import Event
+    from trio_steps._core.events.records import Event
     from trio_steps._drawing.graph import Direction, Fates, Graph, Node
 
     from .rows import Row

@@ -20,7 +20,7 @@ from .rows import Phase, Row, clock, counts, describe, plain, walk
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from trio_steps._core.events import Event
+    from trio_steps._core.events.records import Event
 
 _MOST_ROWS: Final = 400
 _MOST_SIBLINGS: Final = (24, 12, 6, 3, 2)  # the first that keeps to that number of rows

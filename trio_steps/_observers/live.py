@@ -12,7 +12,7 @@ from itertools import chain, islice
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, final
 
-from trio_steps._core.events import (
+from trio_steps._core.events.records import (
     PathsCounted,
     StepCancelled,
     StepFailed,
@@ -27,7 +27,7 @@ from .rows import headline
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from trio_steps._core.events import Event
+    from trio_steps._core.events.records import Event
     from trio_steps._core.scope import Scope
     from trio_steps._drawing.looks import Look, Status
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, final
 
 import attrs
 
-from trio_steps._core.events import (
+from trio_steps._core.events.observers import logger
+from trio_steps._core.events.records import (
     AttemptStarted,
     CircuitChanged,
     LimitWaited,
@@ -24,13 +25,12 @@ from trio_steps._core.events import (
     StepSucceeded,
     ValueDiscarded,
 )
-from trio_steps._core.observers import logger
 from trio_steps._core.public import public
 
 from .rows import headline, plain
 
 if TYPE_CHECKING:
-    from trio_steps._core.events import Event
+    from trio_steps._core.events.records import Event
 
 _MOST_TEXT: Final = 500
 """How many characters of somebody else's message go into a line."""

@@ -11,7 +11,8 @@ from weakref import WeakSet, ref
 
 from opentelemetry import metrics
 
-from trio_steps._core.events import (
+from trio_steps._core.events.observers import logger
+from trio_steps._core.events.records import (
     AttemptEnded,
     CircuitChanged,
     ErrorDiscarded,
@@ -25,7 +26,6 @@ from trio_steps._core.events import (
     StepSucceeded,
     ValueDiscarded,
 )
-from trio_steps._core.observers import logger
 from trio_steps._core.public import public_in
 
 from .tracing import kind_of_path, kind_of_step, type_name

@@ -14,7 +14,7 @@ from trio_steps._core.errors import ConfigError
 from trio_steps._core.public import public
 
 if TYPE_CHECKING:
-    from trio_steps._core.events import Event
+    from trio_steps._core.events.records import Event
     from trio_steps._core.step import Step
     from trio_steps._drawing.graph import Direction
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast, final
 
 import attrs
 
-from trio_steps._core.events import (
+from trio_steps._core.events.records import (
     AttemptEnded,
     AttemptStarted,
     CircuitChanged,

@@ -18,7 +18,7 @@ from .rows import Row, clock, counts, plain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from trio_steps._core.events import Event
+    from trio_steps._core.events.records import Event
 
 _NOTHING, _LIGHT, _HEAVY = 0, 1, 2
 _LINES: Final = " ╶╺╴─╼╸╾━"  # the left half times 3, plus the right half

@@ -26,7 +26,8 @@ import trio
 from opentelemetry import context as contexts
 from opentelemetry import trace
 
-from trio_steps._core.events import (
+from trio_steps._core.events.observers import logger
+from trio_steps._core.events.records import (
     AttemptEnded,
     AttemptStarted,
     CircuitChanged,
@@ -43,7 +44,6 @@ from trio_steps._core.events import (
     StepSucceeded,
     ValueDiscarded,
 )
-from trio_steps._core.observers import logger
 from trio_steps._core.public import public_in
 
 from .rows import message

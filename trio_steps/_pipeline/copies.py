@@ -8,7 +8,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, final
 
-from trio_steps._core.observers import logger
+from trio_steps._core.events.observers import logger
 from trio_steps._values.copying import copy_value
 from trio_steps._values.kinds import PLAIN
 

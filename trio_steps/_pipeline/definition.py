@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
-    from trio_steps._core.events import Observer
-    from trio_steps._core.policies import Policies
+    from trio_steps._core.events.records import Observer
+    from trio_steps._core.policy.policies import Policies
     from trio_steps._fork.plan import Plan
     from trio_steps._values.codec import Codec
 

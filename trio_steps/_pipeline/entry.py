@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from trio_steps._core.entry import StepEntry
-from trio_steps._core.observers import Observers
+from trio_steps._core.events.observers import Observers
 from trio_steps._core.scope import current_scope
 from trio_steps._core.step import Step
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, Ty
 import attrs
 
 from trio_steps._core.errors import ConfigError, listed
-from trio_steps._core.events import observers_of
+from trio_steps._core.events.records import observers_of
 from trio_steps._core.public import public
 from trio_steps._core.step import NO_INPUT, InputStep, NoInput, arguments, named
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import trio
     from typing_extensions import Unpack
 
-    from trio_steps._core.events import Observer
+    from trio_steps._core.events.records import Observer
     from trio_steps._durable.protocol import RunClaims
     from trio_steps._values.codec import Codec
 

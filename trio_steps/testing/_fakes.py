@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 import trio
 
 if TYPE_CHECKING:
-    from trio_steps._core.events import Event
+    from trio_steps._core.events.records import Event
 
 EventT = TypeVar("EventT", bound="Event")
 

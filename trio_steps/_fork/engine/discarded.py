@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, final
 
 import trio
 
-from trio_steps._core.discarded import discard_values_in
 from trio_steps._core.errors import short_repr
-from trio_steps._core.events import ErrorDiscarded, StepSkipped, ValueDiscarded
-from trio_steps._core.observers import logger
+from trio_steps._core.events.discarded import discard_values_in
+from trio_steps._core.events.observers import logger
+from trio_steps._core.events.records import ErrorDiscarded, StepSkipped, ValueDiscarded
 from trio_steps._core.scope import PathScope
 from trio_steps._core.step import called
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, final
 
 import trio
 
-from trio_steps._core.limiter import hold
+from trio_steps._core.policy.limiter import hold
 
 from .workers import STRETCH, Crew, run_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_steps._core.limiter import Lease
+    from trio_steps._core.policy.limiter import Lease
     from trio_steps._fork.paths import Path
 
     from .state import State

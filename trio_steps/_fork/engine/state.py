@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import NoReturn
 
-    from trio_steps._core.observers import Observers
+    from trio_steps._core.events.observers import Observers
     from trio_steps._core.scope import Scope
     from trio_steps._fork.modes import Mode
     from trio_steps._fork.plan import Plan

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 import trio
 
-from trio_steps._core.causes import cause_of
 from trio_steps._core.errors import StepTimeoutError, add_note, hide_frames_of_ours, leaves, name_step, short_repr
-from trio_steps._core.events import PathsCounted
+from trio_steps._core.events.causes import cause_of
+from trio_steps._core.events.records import PathsCounted
 from trio_steps._core.step import observe_end
 
 from .groups import split_errors

@@ -20,8 +20,8 @@ import trio
 
 from trio_steps._core.describe import takes_input
 from trio_steps._core.errors import NotAcceptedError
-from trio_steps._core.events import StepStarted
-from trio_steps._core.limiter import Lease, find_lender
+from trio_steps._core.events.records import StepStarted
+from trio_steps._core.policy.limiter import Lease, find_lender
 from trio_steps._core.scope import PathScope, current
 from trio_steps._core.step import type_of
 

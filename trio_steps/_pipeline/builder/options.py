@@ -10,7 +10,7 @@ import attrs
 
 from trio_steps._core.describe import describe
 from trio_steps._core.errors import ConfigError, StepInputError, leaves, listed
-from trio_steps._core.policies import Policies
+from trio_steps._core.policy.policies import Policies
 from trio_steps._pipeline.entry import program_of
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import trio
     from typing_extensions import TypedDict
 
-    from trio_steps._core.breaker import CircuitBreaker
-    from trio_steps._core.rate import RateLimit
-    from trio_steps._core.retry import Retry
+    from trio_steps._core.policy.breaker import CircuitBreaker
+    from trio_steps._core.policy.rate import RateLimit
+    from trio_steps._core.policy.retry import Retry
     from trio_steps._pipeline.context import MergePolicy
     from trio_steps._pipeline.definition import OnError, Program
 

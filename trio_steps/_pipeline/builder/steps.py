@@ -15,7 +15,7 @@ import attrs
 from trio_steps._core.describe import check_provides
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.function import FunctionStep
-from trio_steps._core.policies import Policies
+from trio_steps._core.policy.policies import Policies
 from trio_steps._fork.plan import plan
 from trio_steps._pipeline.call import Function
 from trio_steps._pipeline.contract.flow import ADMITTED, CONDITION, SUCCEEDS, among

@@ -6,7 +6,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Union, cast, get_args, get_origin
 
 from trio_steps._core.errors import ConfigError
-from trio_steps._core.policies import Policies
+from trio_steps._core.policy.policies import Policies
 from trio_steps._durable.answers import type_name
 from trio_steps._pipeline.contract.annotations import UNKNOWN
 from trio_steps._pipeline.contract.shape import Key, Shape, Source

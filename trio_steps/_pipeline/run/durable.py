@@ -24,7 +24,7 @@ import attrs
 import trio
 
 from trio_steps._core.errors import CheckpointError, ConfigError, add_note, leaves, listed
-from trio_steps._core.observers import logger
+from trio_steps._core.events.observers import logger
 from trio_steps._core.scope import current_scope
 from trio_steps._durable.answers import answer_of, answer_texts
 from trio_steps._durable.protocol import (

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias, cast, final
 import attrs
 import trio
 
-from trio_steps._core.events import ErrorDiscarded, StepFailed
-from trio_steps._core.observers import Observers, are_one, logger
+from trio_steps._core.events.observers import Observers, are_one, logger
+from trio_steps._core.events.records import ErrorDiscarded, StepFailed
 from trio_steps._core.public import public
 from trio_steps._core.results import ForkPartialError
 from trio_steps._pipeline.call import awaitable
@@ -19,7 +19,7 @@ from .checkpoint import Checkpoint
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from trio_steps._core.events import Event
+    from trio_steps._core.events.records import Event
     from trio_steps._core.scope import Scope
     from trio_steps._pipeline.context import Snapshot
     from trio_steps._pipeline.definition import Hook, Hooks, Program

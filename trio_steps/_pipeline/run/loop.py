@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, cast, final
 import trio
 
 from trio_steps._core.errors import CircuitOpenError, ConfigError, LoopLimitError, StepOutputError, name_step
-from trio_steps._core.events import KeyOverridden, StepCancelled, StepSkipped, StepStarted, quietly
-from trio_steps._core.observers import Observers, logger
-from trio_steps._core.policies import in_time
+from trio_steps._core.events.observers import Observers, logger
+from trio_steps._core.events.records import KeyOverridden, StepCancelled, StepSkipped, StepStarted, quietly
+from trio_steps._core.policy.policies import in_time
 from trio_steps._core.scope import Scope, current, current_scope, scope_of
 from trio_steps._core.step import observe_end, type_of
 from trio_steps._pipeline.call import Function, call, output_of, replacement_of

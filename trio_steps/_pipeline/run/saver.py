@@ -32,7 +32,7 @@ import attrs
 import trio
 
 from trio_steps._core.errors import CheckpointError, StepTimeoutError
-from trio_steps._core.observers import logger
+from trio_steps._core.events.observers import logger
 from trio_steps._durable.answers import answer_of
 from trio_steps._durable.protocol import RunChange
 

@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from trio_steps._core.errors import ConfigError
-from trio_steps._core.observers import logger
+from trio_steps._core.events.observers import logger
 from trio_steps._core.public import public_in
 from trio_steps._durable.protocol import RunCancelledError
 from trio_steps._pipeline.entry import program_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
     from datetime import datetime
 
-    from trio_steps._core.events import Observer
+    from trio_steps._core.events.records import Observer
     from trio_steps._durable.protocol import RunChange, RunClaim, StoredRun
     from trio_steps._pipeline.pipeline import Pipeline
 

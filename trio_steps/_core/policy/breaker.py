@@ -26,14 +26,15 @@ from typing import TYPE_CHECKING, Literal, final
 import attrs
 import trio
 
-from .checks import any_is, check_count, check_seconds, check_which
-from .errors import CircuitOpenError, ConfigError
+from trio_steps._core.checks import any_is, check_count, check_seconds, check_which
+from trio_steps._core.errors import CircuitOpenError, ConfigError
+from trio_steps._core.public import public
+
 from .per_run import PerRun
-from .public import public
 
 if TYPE_CHECKING:
-    from .checks import Which
-    from .scope import Scope
+    from trio_steps._core.checks import Which
+    from trio_steps._core.scope import Scope
 
 
 @final

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, final
 
 import trio
 
-from .checks import check_count
-from .errors import ConfigError
+from trio_steps._core.checks import check_count
+from trio_steps._core.errors import ConfigError
+from trio_steps._core.public import public
+
 from .per_run import PerRun
-from .public import public
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast, final
 
 import attrs
 
-from .errors import ConfigError
+from trio_steps._core.errors import ConfigError
+from trio_steps._core.public import public
+
 from .observers import Observers
-from .public import public
 
 if TYPE_CHECKING:
-    from .scope import Scope
+    from trio_steps._core.scope import Scope
 
 
 @public

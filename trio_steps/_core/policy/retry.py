@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import attrs
 
-from .checks import all_are, check_count, check_seconds, check_sync, check_which, types_in
-from .errors import CircuitOpenError, ConfigError
-from .public import public
+from trio_steps._core.checks import all_are, check_count, check_seconds, check_sync, check_which, types_in
+from trio_steps._core.errors import CircuitOpenError, ConfigError
+from trio_steps._core.public import public
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .checks import Which
+    from trio_steps._core.checks import Which
 
 
 @public

@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, final
 import attrs
 import trio
 
+from trio_steps._core.checks import check_count, check_timeout
+from trio_steps._core.errors import ConfigError, NotAcceptedError, QueueFullError, StepTimeoutError, add_note, leaves
+from trio_steps._core.events.causes import Deadline, deadlines
+from trio_steps._core.events.discarded import discard_value, discard_values_in, report_error
+from trio_steps._core.events.records import AttemptEnded, AttemptStarted, CircuitChanged, LimitWaited, StepRetrying
+
 from .breaker import CircuitBreaker
-from .causes import Deadline, deadlines
-from .checks import check_count, check_timeout
-from .discarded import discard_value, discard_values_in, report_error
-from .errors import ConfigError, NotAcceptedError, QueueFullError, StepTimeoutError, add_note, leaves
-from .events import AttemptEnded, AttemptStarted, CircuitChanged, LimitWaited, StepRetrying
 from .limiter import find_lender, hold
 from .rate import RateLimit
 from .retry import Retry
@@ -36,8 +37,9 @@ from .retry import Retry
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from trio_steps._core.scope import Scope
+
     from .breaker import Ticket
-    from .scope import Scope
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import logging
 from types import BuiltinMethodType, MethodType
 from typing import TYPE_CHECKING, Any, final
 
-from .errors import short_repr
+from trio_steps._core.errors import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

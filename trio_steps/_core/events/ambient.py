@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, Final, final
 
 import attrs
 
-from .errors import ConfigError
-from .events import observers_of
-from .public import public
-from .scope import current
+from trio_steps._core.errors import ConfigError
+from trio_steps._core.public import public
+from trio_steps._core.scope import current
+
+from .records import observers_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from .events import Observer
-    from .scope import Scope
+    from trio_steps._core.scope import Scope
+
+    from .records import Observer
 
 
 @final

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
-from .errors import NotAcceptedError, short_repr
-from .events import ErrorDiscarded, ValueDiscarded
+from trio_steps._core.errors import NotAcceptedError, short_repr
+from trio_steps._core.results import ForkPartialError
+from trio_steps._core.scope import PathScope
+
 from .observers import logger
-from .results import ForkPartialError
-from .scope import PathScope
+from .records import ErrorDiscarded, ValueDiscarded
 
 if TYPE_CHECKING:
-    from .scope import Scope
+    from trio_steps._core.scope import Scope
 
 
 async def discard_value(scope: Scope, value: object) -> None:
