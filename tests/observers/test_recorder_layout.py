@@ -13,6 +13,7 @@ from timelines import chart, fails, nothing, ran, replayed, scope
 
 from trio_steps import (
     AttemptEnded,
+    AttemptStarted,
     CircuitBreaker,
     Event,
     ForkPartialError,
@@ -355,3 +356,21 @@ def test_attempt_whose_start_was_not_seen_is_drawn_from_its_duration():
     (line,) = recorder.render(width=60).splitlines()[1:]
     bar = line.split()[2]
     assert (bar[0], bar[-1], bar.index("↻")) == ("─", "⊘", len(bar) // 2)
+
+
+@pytest.mark.parametrize("error", [None, OSError()])
+def test_only_attempt_is_no_retry_though_the_step_ends_a_little_later(error: Exception | None) -> None:
+    run = scope("a")
+    status = "succeeded" if error is None else "failed"
+    ended = (
+        StepSucceeded(name="a", scope=run, time=1.5, duration=1.5)
+        if error is None
+        else StepFailed(name="a", scope=run, time=1.5, duration=1.5, error=error)
+    )
+    recorder = replayed(
+        StepStarted(name="a", scope=run, time=0.0),
+        AttemptStarted(name="a", scope=run, time=0.0, attempt=1),
+        AttemptEnded(name="a", scope=run, time=1.0, attempt=1, duration=1.0, status=status, error=error),
+        ended,
+    )
+    assert "↻" not in str(recorder)

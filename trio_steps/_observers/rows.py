@@ -124,8 +124,10 @@ class Row:
             if attempt.start > at:
                 yield Phase("wait", at, attempt.start)
             at = end if attempt.end is None else attempt.end
-            is_last = number == len(self.attempts) and at >= end
-            yield Phase("last" if is_last else "failed", attempt.start, at)
+            # An attempt that is the failure of the whole is not marked once more.
+            is_whole = number == len(self.attempts) and self.status == "failed"
+            has_failed = isinstance(attempt.error, Exception) and not is_whole
+            yield Phase("failed" if has_failed else "last", attempt.start, at)
         if not self.attempts:
             yield Phase("last", at, end)
         elif at < end:
