@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import graphlib
 import subprocess
 import sys
 
-import grimp
 import pytest
 
 import trio_steps
@@ -42,10 +40,3 @@ def test_every_public_name_is_there() -> None:
 def test_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"^module 'trio_steps' has no attribute 'forks'$"):
         trio_steps.forks  # type: ignore[attr-defined]
-
-
-def test_no_two_modules_import_each_other_not_even_for_types() -> None:
-    graph = grimp.build_graph("trio_steps", exclude_type_checking_imports=False)
-    graphlib.TopologicalSorter(
-        {module: graph.find_modules_directly_imported_by(module) for module in graph.modules if "." in module}
-    ).prepare()

@@ -98,6 +98,14 @@ def _open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+class _ShowVersion(argparse.Action):
+    """Looks the version up when it is asked for: other commands don't wait for that."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        sys.stdout.write(f"trio_steps {version('trio_steps')}\n")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
@@ -106,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=raw,
     )
-    parser.add_argument("--version", action="version", version=f"trio_steps {version('trio_steps')}")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version, and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
