@@ -142,11 +142,12 @@ async def test_save_drops_what_a_retry_does_again(store, steps) -> None:
     p = Pipeline("p").step("in", inner, retry=Retry(attempts=2, delay=1))
     await p.run({}, store=store, run_id="r")
     assert steps.ran == ["a", "b", "a", "b"]
-    assert [(change.step, sorted(change.parts), list(change.dropped)) for change in store.changes[1:5]] == [
+    assert [(change.step, sorted(change.parts), list(change.dropped)) for change in store.changes[1:6]] == [
         ("in/a", [2], []),
-        ("in/a", [3], [2]),
-        ("in/b", [4], []),
-        ("in", [5], [3, 4]),
+        ("in/a", [3], [2]),  # that the first attempt has failed, in the place of what it did
+        ("in/a", [4], []),
+        ("in/b", [5], []),
+        ("in", [6], [4, 5]),
     ]
 
 
@@ -485,7 +486,7 @@ async def test_step_that_waits_for_its_turn_to_be_saved_when_the_run_is_cancelle
     ]
 
 
-async def test_cancelled_run_keeps_what_was_saved_though_a_retry_has_begun_to_do_it_again(store, steps) -> None:
+async def test_run_that_is_cancelled_before_a_failed_attempt_is_saved_goes_on_in_that_attempt(store, steps) -> None:
     async def before_write(change):
         if change.dropped:
             scope.cancel()
@@ -500,7 +501,7 @@ async def test_cancelled_run_keeps_what_was_saved_though_a_retry_has_begun_to_do
     assert store.numbers() == [0, 1, 2]
     store.before_write = WatchedStore().before_write
     assert await p.run({}, store=store, run_id="r") == {"a": 1, "b": 2}
-    assert steps.ran == ["a", "b", "a", "b"]
+    assert steps.ran == ["a", "b", "b"]
 
 
 async def test_run_that_is_cancelled_at_its_end_is_finished(store) -> None:

@@ -264,6 +264,34 @@ async def test_runs_asks_once_about_each_process_whether_it_is_alive(store, path
     assert sorted(asked) == ["a", "b"]
 
 
+async def test_runs_asks_the_file_no_more_often_for_many_runs_than_for_one(store, monkeypatch) -> None:
+    asked = []
+
+    class Watched(sqlite3.Connection):
+        def execute(self, statement, *values):
+            asked.append(statement)
+            return super().execute(statement, *values)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, factory=Watched, **options))
+
+    async def wait(run_id):
+        async with store.claim(run_id) as claim:
+            await claim.write(RunChange(pipeline="p", status="waiting", waiting={"b": None, "a": None}))
+
+    async def times():
+        asked.clear()
+        records = await store.runs()
+        assert {tuple(record.waiting) for record in records} == {("b", "a")}
+        return len(asked)
+
+    await wait("one")
+    before = await times()
+    for number in range(20):
+        await wait(str(number))
+    assert await times() == before
+
+
 async def test_load_tells_what_a_run_goes_on_from(store) -> None:
     with pytest.raises(OSError, match="no"):
         await failing.run({"x": (1,)}, store=store, run_id="r")
@@ -412,8 +440,8 @@ async def test_store_in_a_database_of_something_else_is_an_error_and_leaves_it_a
 
 async def test_store_of_a_newer_version_is_an_error(store, path) -> None:
     await store.runs()
-    sql(path, "PRAGMA user_version = 3")
-    with pytest.raises(StoreError, match="is a store of version 3; this version uses 2"):
+    sql(path, "PRAGMA user_version = 4")
+    with pytest.raises(StoreError, match="is a store of version 4; this version uses 3"):
         await store.runs()
 
 

@@ -76,6 +76,19 @@ async def test_run_that_fails_is_left_and_the_worker_goes_on(store, caplog) -> N
     assert [record.message for record in caplog.records] == ["the run 'a' failed"]
 
 
+@pytest.mark.parametrize("tell", [{"on_end": lambda run_id, error: None}, {"observers": [lambda event: None]}])
+async def test_run_that_fails_is_not_logged_if_somebody_is_told(store, caplog, tell) -> None:
+    def fail():
+        raise OSError("no")
+
+    p = Pipeline("p").step("fail", fail)
+    await p.submit({}, store=store, run_id="r")
+    with caplog.at_level(logging.WARNING):
+        await worked(store, [p], **tell)
+    assert await statuses(store) == {"r": "failed"}
+    assert caplog.records == []
+
+
 async def test_worker_that_is_stopped_gives_its_runs_back(store) -> None:
     tries = []
 

@@ -14,6 +14,7 @@ from trio_steps._core.errors import leaves
 from trio_steps._durable.protocol import RunStatus
 from trio_steps._observers.rows import plain
 from trio_steps._pipeline.run.durable import error_text
+from trio_steps._pipeline.run.stored import attempts_of
 from trio_steps.store import AnswerError, SqliteStore, work
 
 from .attended import Lines, stopped_by_signal
@@ -133,6 +134,7 @@ def _show(args: argparse.Namespace) -> int:
         "updated": record.updated,
         "last step": record.step,
         "died": record.deaths or None,
+        "failed attempts": attempts_of(stored.parts) or None,
         "waits for": {name: until or "as long as it takes" for name, until in record.waiting.items()} or None,
         "answers": {name: json.loads(text) for name, text in stored.answers.items()} or None,
         "error": record.error,

@@ -11,9 +11,23 @@ from .public import public
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from typing import Protocol
 
     from .events.observers import Observers
     from .policy.limiter import Lease
+
+    class Attempts(Protocol):
+        """Keeps how often a step has failed, for a run that is resumed.
+
+        Attributes:
+          failed: how many attempts have, before the run was resumed.
+        """
+
+        failed: int
+
+        async def keep(self, number: int) -> None:
+            """Keep that attempt `number` has failed, and that there will be another one."""
+            ...
 
 
 @public
@@ -31,6 +45,7 @@ class Scope:
     __slots__ = (
         "__weakref__",
         "attempt_number",
+        "attempts",
         "discard_value",
         "durable_run",
         "grow",
@@ -50,6 +65,7 @@ class Scope:
     lease: Lease | None
     unnamed_inside: bool  # what runs in it does not have its id in the name
     attempt_number: int  # see `attempt`
+    attempts: Attempts | None  # of a step whose failed attempts are kept, until its outermost retry has taken it
     open_probes: tuple[object, ...]  # see `probes`
     grow: Callable[[Callable[..., object]], None]  # that of a fork which grows: takes another path
     discard_value: Callable[[str, object], Awaitable[None]]  # that of a fork: where a value of a path's step goes

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _APPLICATION: Final = 0x73746570  # "step", in the header of the file
-_VERSION: Final = 2
+_VERSION: Final = 3
 _SCHEMA: Final = (
     """
     CREATE TABLE runs (
@@ -43,6 +43,7 @@ _SCHEMA: Final = (
     )
     """,
     "CREATE INDEX runs_in_order ON runs (started DESC, id DESC)",
+    "CREATE INDEX runs_that_can_go_on ON runs (updated, id) WHERE status IN ('submitted', 'running', 'waiting')",
     """
     CREATE TABLE parts (
         run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,

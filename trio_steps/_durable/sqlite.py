@@ -14,6 +14,7 @@ import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 from uuid import uuid4
 
@@ -37,7 +38,20 @@ _UPSERT: Final = """
     ON CONFLICT (run_id) DO UPDATE SET
         status = :status, version = :version, updated = :now, step = coalesce(:step, step), error = :error, pid = :pid
 """
-_COLUMNS: Final = "id, run_id, pipeline, version, status, started, updated, step, error, deaths, questions"
+_RUNS: Final = """
+    SELECT runs.id, runs.run_id, pipeline, version, status, started, updated, step, error, deaths, questions,
+        claims.token, claims.owner, waits.name, waits.until
+    FROM runs LEFT JOIN claims USING (run_id) LEFT JOIN waits ON waits.run = runs.id
+"""
+"""Runs, who has each, and what it waits for: a row for each of that."""
+_READY: Final = f"""
+    {_RUNS} WHERE status IN ('submitted', 'running', 'waiting') AND (
+        status <> 'waiting' OR EXISTS (
+            SELECT 1 FROM waits AS open LEFT JOIN answers USING (run, name)
+            WHERE open.run = runs.id AND (answers.text IS NOT NULL OR open.until <= ?)
+        )
+    ) ORDER BY runs.updated, runs.id, waits.rowid
+"""  # noqa: S608 - our own
 
 
 @final
@@ -153,15 +167,7 @@ class Database:
           max_deaths: a run that this many processes have died of is failed.
         """
         with self._transaction() as connection:
-            query = f"""
-                SELECT {_COLUMNS} FROM runs WHERE status IN ('submitted', 'running') OR (
-                    status = 'waiting' AND EXISTS (
-                        SELECT 1 FROM waits LEFT JOIN answers USING (run, name)
-                        WHERE waits.run = runs.id AND (answers.text IS NOT NULL OR waits.until <= ?)
-                    )
-                ) ORDER BY updated, id
-            """  # noqa: S608 - our own
-            for record in self._records(connection, query, time.time()):
+            for record in self._records(connection, _READY, time.time()):
                 if record.status == "running" or record.version not in pipelines.get(record.pipeline, ()):
                     continue
                 if record.status == "interrupted" and record.deaths >= max_deaths:
@@ -204,8 +210,9 @@ class Database:
     def read(self, run_id: str) -> StoredRun | None:
         """Return what there is of a run, as it is at one moment."""
         with self._transaction() as connection:
-            rows = self._rows(connection, f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?", run_id)  # noqa: S608
-            for id, record, questions in rows:
+            for id, record, questions in self._rows(
+                connection, f"{_RUNS} WHERE run_id = ? ORDER BY waits.rowid", run_id
+            ):
                 parts = dict(connection.execute("SELECT number, text FROM parts WHERE run = ?", (id,)))
                 answers = dict(connection.execute("SELECT name, text FROM answers WHERE run = ?", (id,)))
                 return StoredRun(record=record, parts=parts, questions=questions, answers=answers)
@@ -301,15 +308,9 @@ class Database:
                 row = connection.execute("SELECT started, id FROM runs WHERE run_id = ?", (after,)).fetchone()
                 if row is None:
                     raise self._no_run(after)
-                condition, values = "WHERE (started, id) < (?, ?)", list(row)
-            query = f"SELECT {_COLUMNS} FROM runs {condition} ORDER BY started DESC, id DESC"  # noqa: S608
-            found: list[RunRecord] = []
-            for record in self._records(connection, query, *values):
-                if len(found) == limit:
-                    break
-                if which.matches(record):
-                    found.append(record)
-            return tuple(found)
+                condition, values = "WHERE (started, runs.id) < (?, ?)", list(row)
+            query = f"{_RUNS} {condition} ORDER BY started DESC, runs.id DESC, waits.rowid"
+            return tuple(islice(filter(which.matches, self._records(connection, query, *values)), limit))
 
     def delete(self, run_id: str) -> None:
         """Delete a run."""
@@ -322,7 +323,7 @@ class Database:
     def prune(self, which: Filter, keep: int | None) -> tuple[str, ...]:
         """Delete the runs that `which` is about, without the `keep` that were updated last; return their ids."""
         with self._transaction() as connection:
-            query = f"SELECT {_COLUMNS} FROM runs ORDER BY updated DESC, id DESC"  # noqa: S608
+            query = f"{_RUNS} ORDER BY updated DESC, runs.id DESC, waits.rowid"
             everything = attrs.evolve(which, before=None)
             runs = [record for record in self._records(connection, query) if everything.matches(record)]
             pruned = tuple(
@@ -346,15 +347,14 @@ class Database:
         self, connection: sqlite3.Connection, query: str, *values: object
     ) -> Iterator[tuple[int, RunRecord, tuple[Question, ...]]]:
         alive: dict[str, bool] = {}  # by owner, each of which is asked about once
-        for row in connection.execute(query, values).fetchall():
-            id, run_id, pipeline, version, status, started, updated, step, error, deaths, questions = row
-            if status == "running":
-                claim = connection.execute("SELECT token, owner FROM claims WHERE run_id = ?", (run_id,)).fetchone()
-                if claim is None or not self._is_alive_once(alive, *claim):
-                    status = "interrupted"
-                    deaths += claim is not None  # which nobody has counted yet
-            # also while it does not wait: the time goes on
-            waits = connection.execute("SELECT name, until FROM waits WHERE run = ? ORDER BY rowid", (id,)).fetchall()
+        for _, group in groupby(connection.execute(query, values), lambda row: row[0]):
+            rows = list(group)
+            id, run_id, pipeline, version, status, started, updated, step, error, deaths, questions, token, owner = (
+                rows[0][:13]
+            )
+            if status == "running" and (token is None or not self._is_alive_once(alive, token, owner)):
+                status = "interrupted"
+                deaths += token is not None  # which nobody has counted yet
             record = RunRecord(
                 run_id=run_id,
                 pipeline=pipeline,
@@ -364,7 +364,10 @@ class Database:
                 updated=_moment(updated),
                 step=step,
                 error=error,
-                waiting={name: None if until is None else _moment(until) for name, until in waits},
+                # also while it does not wait: the time goes on
+                waiting={
+                    name: None if until is None else _moment(until) for *_, name, until in rows if name is not None
+                },
                 deaths=deaths,
             )
             yield id, record, tuple(_questions(json.loads(questions)))

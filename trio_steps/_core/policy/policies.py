@@ -37,7 +37,7 @@ from .retry import Retry
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from trio_steps._core.scope import Scope
+    from trio_steps._core.scope import Attempts, Scope
 
     from .breaker import Ticket
 
@@ -107,6 +107,7 @@ class _Call(Generic[T]):
         "body",
         "deadline",
         "dropped",
+        "kept",
         "number",
         "observe",
         "policies",
@@ -130,6 +131,7 @@ class _Call(Generic[T]):
         self.reveal = reveal
         self.deadline = inf  # that of `total_timeout`
         self.number = 1  # of the attempt
+        self.kept: Attempts | None = None  # keeps which of them failed
         self.began: float | None = None  # when the body was called, in this attempt
         self.too_late = False  # this attempt ended when its own time was over
         self.dropped: Exception | None = None  # what is not tried again, since somebody has cancelled this
@@ -174,6 +176,10 @@ class _Call(Generic[T]):
     async def _with_retries(self) -> T:
         retry = self.policies.retry
         number = 0
+        if retry is not None:
+            self.kept, self.scope.attempts = getattr(self.scope, "attempts", None), None
+            if self.kept is not None:
+                number = min(self.kept.failed, retry.attempts - 1)
         while True:
             number += 1
             if retry is not None:
@@ -233,6 +239,8 @@ class _Call(Generic[T]):
             event = StepRetrying(name=scope.name, time=now, scope=scope, attempt=number, error=error, delay=delay)
             self.observe(event)
         await discard_values_in(error, self.scope)
+        if self.kept is not None:
+            await self.kept.keep(number)
         await trio.sleep(delay)
         return True
 

@@ -15,6 +15,7 @@ until it is used, and shows the moment it was made at. A run is resumed by takin
     taken       the branch took the case named `case`, which is not asked again
     transform   the step replaced the context of the pipeline it is in by `changes`
     lost        the step was done, and `error` says why what it gave could not be stored
+    tried       so many attempts of the step as `failed` says have failed, and another one may begin
 
 How values are written, and which can be held: see `_codec`. The text has a checksum, and is checked before it is read.
 """
@@ -219,6 +220,8 @@ def _write_entry(entry: Entry, codec: Codec | None) -> JSON:
         written["case"] = _text(entry.case)
     if entry.error is not None:
         written["error"] = _write_value(entry.error, codec, step, None)
+    if entry.failed:
+        written["failed"] = entry.failed
     return written
 
 
@@ -267,6 +270,7 @@ def _read_entry(written: JSON, codec: Codec | None, known: dict[str, object]) ->
             overridden=frozenset(written.get("overridden", ())),
             case=written.get("case"),
             answer=written.get("answer", False),
+            failed=written.get("failed", 0),
             error=cast("Exception", _read_value(written["error"], codec, step, None, known))
             if "error" in written
             else None,

@@ -170,6 +170,8 @@ async def run_claimed(
             raise
         numbers = sorted(stored.parts)[1:]
         saver = Saver(claim, program, dict(zip(entries, numbers, strict=True)), stored.record.waiting)
+        if stored.record.status == "failed":  # its steps have all attempts again
+            entries = tuple(entry for entry in entries if entry.kind != "tried")
     saver.answers = texts
     current_scope().durable_run = (program.name, run_id)
     await saver.begin(entries, questions)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 EntryKind: TypeAlias = Literal[
-    "inputs", "done", "skipped", "rejected", "begun", "passed", "taken", "round", "transform", "lost"
+    "inputs", "done", "skipped", "rejected", "begun", "passed", "taken", "round", "transform", "lost", "tried"
 ]
 """What happened to a step: see the top of the module."""
 
@@ -40,6 +40,7 @@ class Entry:
         `step` is then.
       answer: whether that was the last round.
       error: what a member of a parallel step failed with.
+      failed: how many attempts have.
     """
 
     kind: EntryKind
@@ -52,6 +53,7 @@ class Entry:
     case: str | None = None
     answer: bool = False
     error: Exception | None = None
+    failed: int = 0
 
 
 @final
@@ -68,9 +70,10 @@ class Journal:
       rounds: of a repeat, the entry of the last round that was done.
       elements: of a for_each, the entries of the elements that were done, by their ids.
       begun: the steps whose condition held, and the containers in which something was done.
+      tried: the entries of steps of which attempts failed, by the step and, of an element, its id.
     """
 
-    __slots__ = ("begun", "done", "elements", "entries", "forgotten", "passed", "resumes", "rounds", "taken")
+    __slots__ = ("begun", "done", "elements", "entries", "forgotten", "passed", "resumes", "rounds", "taken", "tried")
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         """Begin with `entries`; the first tells what the input is."""
@@ -83,12 +86,15 @@ class Journal:
         self.rounds: dict[str, Entry] = {}
         self.elements: dict[str, dict[str, Entry]] = {}
         self.begun: set[str] = set()
+        self.tried: dict[tuple[str, str | None], Entry] = {}
         for entry in entries[1:]:
-            if entry.case is None and entry.kind != "begun":
+            if entry.case is None and entry.kind not in ("begun", "tried"):
                 self.done[entry.step] = entry
             else:
                 self.begun.add(entry.step)
-            if entry.kind == "taken":
+            if entry.kind == "tried":
+                self.tried[entry.step, entry.case] = entry
+            elif entry.kind == "taken":
                 self.taken[entry.step] = cast("str", entry.case)
             elif entry.kind == "passed":
                 self.passed.setdefault(entry.step, set()).add(cast("str", entry.case))
@@ -115,6 +121,15 @@ class Journal:
         self.forget(entry.step, since)
         self.entries.append(entry)
 
+    def end_attempt(self, entry: Entry) -> None:
+        """Enter that an attempt has failed, in the place of the one before it."""
+        before = self.tried.get((entry.step, entry.case))
+        if before is not None:
+            self.entries = [other for other in self.entries if other is not before]
+            self.forgotten += 1
+        self.tried[entry.step, entry.case] = entry
+        self.entries.append(entry)
+
     def forget(self, name: str, since: int) -> None:
         """Forget what happened inside the step `name`: it failed, or is done as a whole. That it began stays true.
 
@@ -129,7 +144,11 @@ class Journal:
 
         start = max(since - self.forgotten, 0)
         later = self.entries[start:]
-        kept = [entry for entry in later if not is_inside(entry.step) or (entry.kind == "begun" and entry.step == name)]
+        kept = [
+            entry
+            for entry in later
+            if not is_inside(entry.step) or (entry.kind in ("begun", "tried") and entry.step == name)
+        ]
         if len(kept) < len(later):
             self.entries = self.entries[:start] + kept
             self.forgotten += len(later) - len(kept)
@@ -138,3 +157,5 @@ class Journal:
                 for step in [step for step in known if is_inside(step)]:
                     del known[step]
             self.begun = {step for step in self.begun if not step.startswith(inside)}
+        if self.tried:
+            self.tried = {of: entry for of, entry in self.tried.items() if not of[0].startswith(inside)}

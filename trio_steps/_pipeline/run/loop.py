@@ -37,6 +37,7 @@ from trio_steps._pipeline.definition import Branch, Each, Group, Repeat, Row, Wa
 from trio_steps._values.copying import copy_value
 from trio_steps._values.described import described
 
+from .attempts import KeptAttempts
 from .hooks import Audience, HookFailedError, Reporter, forgiven, without_carriers
 from .journal import Entry, Journal
 from .keeping import Answers
@@ -234,6 +235,8 @@ class PipelineRun:
                 parallel = type(body) is Group
                 observe(StepStarted(name=scope.name, time=start, scope=scope, in_pipeline=True, parallel=parallel))
             if type(body) is Function:
+                if record:
+                    scope.attempts = KeptAttempts(self.reporter, audience, name)
                 if node.policies is None:
                     args, kwargs = body.bind(store if body.keeps else store.readable(), name)
                     result = body.call(*args, **kwargs)
@@ -263,6 +266,8 @@ class PipelineRun:
                     await trio.lowlevel.checkpoint()
             else:
                 since = self.journal.mark()
+                if record:
+                    scope.attempts = KeptAttempts(self.reporter, audience, name, since=since)
                 if node.policies is None:
                     outputs, complete = await self._attempt(node, store, name, scope, audience, since)
                 else:

@@ -24,6 +24,7 @@ from trio_steps._pipeline.context import Output, Snapshot
 from trio_steps._values.copying import copy_value
 from trio_steps._values.described import described
 
+from .attempts import KeptAttempts
 from .hooks import forgiven
 from .journal import Entry
 
@@ -286,6 +287,8 @@ class GroupAttempt:
         start = trio.current_time() if audience.tells else 0.0
         complete = True
         try:
+            if audience.record:
+                current_scope().attempts = KeptAttempts(run.reporter, audience, name)
             if type(member) is Function:
                 args, kwargs = member.bind(store if member.keeps else store.readable(), name)
                 result = member.call(*args, **kwargs)
@@ -396,6 +399,8 @@ class EachAttempt:
         element = self._elements[int(id) - 1]
         function = each.function
         is_patch = False
+        if audience.record:
+            scope.attempts = KeptAttempts(run.reporter, audience, self._name, id)
         try:
             if each.nodes is not None:
                 inner = store.nested()

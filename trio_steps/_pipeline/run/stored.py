@@ -6,8 +6,9 @@ a class that derives from `RunStore` gets it.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol, cast, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
 
 import attrs
 
@@ -43,12 +44,14 @@ class SavedRun:
       inputs: what it began with.
       checkpoint: what it goes on from; None if it is finished.
       result: the context at its end; None if it is not finished.
+      attempts: how many attempts have failed, by the full names of the steps that were tried again.
     """
 
     record: RunRecord
     inputs: dict[str, object]
     checkpoint: Checkpoint | None
     result: dict[str, object] | None
+    attempts: Mapping[str, int]
 
 
 @public_in("trio_steps.store")
@@ -165,6 +168,7 @@ class RunStore(RunClaims, Protocol):
             inputs=dict(checkpoint.entries[0].changes),
             checkpoint=None if is_finished else checkpoint,
             result=dict(checkpoint.entries[-1].changes) if is_finished else None,
+            attempts=attempts_of(stored.parts),
         )
 
     async def answer(self, run_id: str, answers: Mapping[str, object] | None = None, /, **named: object) -> None:
@@ -284,6 +288,16 @@ def checkpoint_of(parts: Mapping[int, str], codec: Codec | None) -> Checkpoint:
     return Checkpoint(head.pipeline, head.steps, entries, len(entries), codec)
 
 
+def attempts_of(parts: Mapping[int, str]) -> dict[str, int]:
+    """Return how many attempts have failed, by the full names of the steps, whatever codec wrote `parts`."""
+    entries: list[dict[str, Any]] = [entry for text in parts.values() for entry in json.loads(text)["journal"]]
+    return {
+        entry["step"] + (f"/{entry['case']}" if "case" in entry else ""): entry["failed"]
+        for entry in entries
+        if entry["kind"] == "tried"
+    }
+
+
 def part_of(entry: Entry, codec: Codec | None) -> str:
     """Return the text that a store keeps of an entry of the journal."""
     try:
@@ -307,7 +321,7 @@ def _marked(
     numbers = zip(checkpoint.entries, sorted(stored.parts)[1:], strict=True)
     lost = [number for entry, number in numbers if entry.kind == "lost" and entry.step == step and entry.case is None]
     there = [entry for entry in checkpoint.entries if entry.step == step and entry.case is None]
-    if any(entry.kind not in ("begun", "lost") for entry in there):
+    if any(entry.kind not in ("begun", "lost", "tried") for entry in there):
         raise ConfigError(f"mark_done({run_id!r}, {step!r}): the step is done already")
     added: list[Entry] = []
     branches = {entry.step: cast("str", entry.case) for entry in checkpoint.entries if entry.kind == "taken"}

@@ -52,7 +52,8 @@ async def work(
       concurrency: how many run at the same time at most.
       max_deaths: a run that this many processes have died of is failed.
       observers: called with every event of every run.
-      on_end: called with the id of each run that has ended here, and what it failed with or None.
+      on_end: called with the id of each run that has ended here, and what it failed with or None. Without it and
+        without observers, a failure is logged.
 
     Raises:
       ConfigError: two pipelines have one name, or an argument makes no sense.
@@ -91,7 +92,8 @@ async def work(
         except RunCancelledError as cancelled:
             error = cancelled
         except Exception as failure:  # noqa: BLE001 - it is saved, and the next run has nothing to do with it
-            logger.warning("the run %r failed", claim.run_id, exc_info=failure)
+            if on_end is None and not observers:  # or else somebody is told of it
+                logger.warning("the run %r failed", claim.run_id, exc_info=failure)
             error = failure
         if on_end is not None:
             on_end(claim.run_id, error)
