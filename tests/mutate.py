@@ -3,11 +3,15 @@
 The mutations are those of Cosmic Ray, and one of our own, which leaves out a statement. Its command line is not used.
 It tries every mutation there is, one after another and in place; there are thousands, and each takes seconds. Here,
 a sample is drawn, the same one for the same seed. Each worker has a copy of the sources, in which it changes one thing,
-runs the tests of that package until the first one fails, and changes it back.
+runs tests until the first one fails, and changes it back.
+
+Which tests? Those of the package run once with coverage, which tells the tests that come to each line. The tests that
+come to the changed line run first, the fastest before all others. Only if they pass, all tests of the package run.
 
 What is mutated is what runs: annotations, what is for type checkers only, and the texts of messages are left alone.
-Timing out counts as noticed. What was not noticed is printed as a diff, and the exit status is 1 if it is more than
-``--allowed`` of the sample.
+Timing out counts as noticed. What was not noticed is printed as a diff, unless `tests/unnoticed.toml` says why it
+changes nothing. The exit status is 1 if there is such a diff, or if more than ``--allowed`` of the sample changes
+nothing.
 
 It needs the extras `test` and `mutation`.
 """
@@ -18,6 +22,7 @@ import argparse
 import ast
 import concurrent.futures
 import difflib
+import json
 import os
 import queue
 import random
@@ -26,11 +31,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import attrs
+import coverage
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Operator
@@ -41,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
+UNNOTICED = Path(__file__).with_name("unnoticed.toml")
 PACKAGES = {
     "core": "_core",
     "fork": "_fork",
@@ -130,51 +139,111 @@ def mutations(package: str) -> Iterator[Mutation]:
                     yield Mutation(file.relative_to(ROOT), name, occurrence, line, package)
 
 
-def run_tests(copy: Path, package: str, seconds: float | None) -> bool:
-    """Run the tests of a package in a copy of the sources; return whether they pass."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--steps-budget=5",
-        f"tests/{package}",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+@attrs.frozen
+class Tests:
+    """The tests of a package: how long each takes, and which of them come to a line of the code."""
+
+    package: str
+    seconds: dict[str, float]
+    lines: dict[str, dict[int, list[str]]]
+
+    @classmethod
+    def measure(cls, copy: Path, package: str) -> Tests | None:
+        """Run them all, with coverage; return None if one of them fails."""
+        with tempfile.TemporaryDirectory() as folder:
+            times, data = Path(folder) / "times.xml", Path(folder) / "coverage"
+            options = ["--cov=trio_steps", "--cov-context=test", "--cov-report=", "--cov-fail-under=0"]
+            verdict = run_tests(copy, [*options, f"--junitxml={times}", f"tests/{package}"], None, COVERAGE_FILE=data)
+            if verdict != "passed":
+                return None
+            seconds = {
+                f"{case.attrib['classname'].replace('.', '/')}.py::{case.attrib['name']}": float(case.attrib["time"])
+                for case in ET.parse(times).iter("testcase")
+            }
+            measured = coverage.CoverageData(str(data))
+            measured.read()
+            lines = {
+                Path(name).relative_to(copy).as_posix(): {
+                    line: sorted({context.rpartition("|")[0] for context in contexts} & seconds.keys())
+                    for line, contexts in measured.contexts_by_lineno(name).items()
+                }
+                for name in measured.measured_files()
+            }
+        return cls(package, seconds, lines)
+
+    def that_come_to(self, file: Path, line: int) -> list[str]:
+        """Return those that come to the statement that is at a line, the fastest first."""
+        first = last = line
+        for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno):
+                body: list[ast.stmt] = getattr(node, "body", [])
+                if not body or line < body[0].lineno:  # not in the block of a compound statement: in its own lines
+                    first, last = node.lineno, body[0].lineno - 1 if body else node.end_lineno or line
+        lines = self.lines.get(file.as_posix(), {})
+        found = {test for one in range(first, max(first, last) + 1) for test in lines.get(one, ())}
+        return sorted(found, key=lambda test: (self.seconds[test], test))
+
+
+def run_tests(copy: Path, arguments: list[str], seconds: float | None, **environment: object) -> str:
+    """Run tests in a copy of the sources until the first one fails; return "passed", "failed" or "too long"."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--steps-budget=5", *arguments]
+    variables = {name: str(value) for name, value in environment.items()}
     try:
         done = subprocess.run(
             command,
             cwd=copy,
-            env=environment,
+            env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        return "too long"
+    return "passed" if done.returncode == 0 else "failed"
 
 
-def is_noticed(mutation: Mutation, copy: Path, seconds: float) -> bool:
+def try_out(mutation: Mutation, copy: Path, tests: Tests) -> str:
+    """Return what the tests of the package say of a mutation, like `run_tests`."""
     file = copy / mutation.file
     code = file.read_text(encoding="utf-8")
-    file.write_text(mutation.apply(code), encoding="utf-8")
+    mutated = mutation.apply(code)
     try:
-        return not run_tests(copy, mutation.package, seconds)
+        compile(mutated, mutation.file.name, "exec")
+    except SyntaxError:
+        return "failed"
+    file.write_text(mutated, encoding="utf-8")
+    try:
+        chosen = tests.that_come_to(mutation.file, mutation.line)
+        if chosen:
+            names = copy / "chosen.txt"
+            names.write_text("\n".join(chosen), encoding="utf-8")
+            verdict = run_tests(copy, [f"@{names}"], 60 + 20 * sum(tests.seconds[test] for test in chosen))
+            if verdict != "passed":
+                return verdict
+        return run_tests(copy, [f"tests/{mutation.package}"], 60 + 20 * sum(tests.seconds.values()))
     finally:
         file.write_text(code, encoding="utf-8")
 
 
-def diff(mutation: Mutation) -> str:
-    code = (ROOT / mutation.file).read_text(encoding="utf-8")
-    lines = difflib.unified_diff(
-        code.splitlines(), mutation.apply(code).splitlines(), mutation.file.as_posix(), mutation.operator, "", "", 1, ""
-    )
-    return "\n".join(lines)
+def diff(mutation: Mutation, context: int) -> list[str]:
+    before = (ROOT / mutation.file).read_text(encoding="utf-8")
+    after = mutation.apply(before)
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=context, lineterm="")
+    return list(lines)[2:]
+
+
+def key_of(mutation: Mutation) -> tuple[str, str, str]:
+    """Return what `tests/unnoticed.toml` says of a mutation: its file, and the lines before and after it."""
+    lines = diff(mutation, 0)
+    before, after = ("\n".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
+    return mutation.file.as_posix(), before, after
+
+
+def reasons() -> dict[tuple[str, str, str], str]:
+    """Return why each mutation of `tests/unnoticed.toml` changes nothing."""
+    entries = tomllib.loads(UNNOTICED.read_text(encoding="utf-8"))["unnoticed"]
+    return {(entry["file"], entry["before"].strip(), entry["after"].strip()): entry["why"] for entry in entries}
 
 
 def main() -> int:
@@ -185,51 +254,71 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no mutation after so many")
     parser.add_argument("-n", "--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--allowed", type=float, default=0.03, help="the share that may go unnoticed; %(default)s")
+    parser.add_argument("--results", type=Path, help="a file for what is found; what it holds is not tried again")
     options = parser.parse_args()
     began = time.monotonic()
-    tried: Counter[str] = Counter()
-    missed: list[Mutation] = []
+    known = reasons()
+    found: dict[tuple[str, str, str, int], str] = {}  # of the mutations that were tried
+    if options.results is not None and options.results.exists():
+        for line in options.results.read_text(encoding="utf-8").splitlines():
+            *mutation, verdict = json.loads(line)
+            found[tuple(mutation)] = verdict
+    verdicts: dict[str, Counter[str]] = {package: Counter() for package in options.packages or PACKAGES}
     copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory() as folder:
         for worker in range(options.workers):
-            copy = Path(folder) / str(worker)
+            copy = Path(folder).resolve() / str(worker)
             shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".*_cache", "__pycache__", "_build"))
             copies.put(copy)
 
-        def try_out(mutation: Mutation, seconds: float) -> None:
-            if time.monotonic() - began > options.seconds:
+        def judge(mutation: Mutation, tests: Tests) -> None:
+            file, before, after = key = key_of(mutation)
+            identity = (file, before, after, mutation.line)
+            if key in known:
+                verdict = "known"
+            elif identity in found:
+                verdict = found[identity]
+            elif time.monotonic() - began > options.seconds:
                 return
-            copy = copies.get()
-            try:
-                noticed = is_noticed(mutation, copy, seconds)
-            finally:
-                copies.put(copy)
-            tried[mutation.package] += 1
-            if not noticed:
-                missed.append(mutation)
-                print(f"not noticed:\n{diff(mutation)}\n", flush=True)
+            else:
+                copy = copies.get()
+                try:
+                    verdict = try_out(mutation, copy, tests)
+                finally:
+                    copies.put(copy)
+                if options.results is not None:
+                    with options.results.open("a", encoding="utf-8") as results:
+                        results.write(json.dumps([*identity, verdict]) + "\n")
+            verdicts[mutation.package][verdict] += 1
+            if verdict == "passed":
+                shown = "\n".join(diff(mutation, 1))
+                print(f"not noticed: {mutation.operator} in {mutation.file.as_posix()}\n{shown}\n", flush=True)
 
-        samples: list[tuple[Mutation, float]] = []
-        for package in options.packages or PACKAGES:
-            start = time.monotonic()
+        samples: list[tuple[Mutation, Tests]] = []
+        for package in verdicts:
             copy = copies.get()
-            if not run_tests(copy, package, None):
+            tests = Tests.measure(copy, package)
+            copies.put(copy)
+            if tests is None:
                 print(f"the tests of {package} fail without any mutation")
                 return 2
-            copies.put(copy)
-            seconds = 30 + 5 * (time.monotonic() - start)
             everything = list(mutations(package))
             sample = random.Random(f"{options.seed} {package}").sample(everything, min(options.count, len(everything)))
-            print(f"{package}: {len(sample)} of {len(everything)} mutations, {seconds:.0f} s each at most", flush=True)
-            samples += [(mutation, seconds) for mutation in sample]
+            print(f"{package}: {len(sample)} of {len(everything)} mutations", flush=True)
+            samples += [(mutation, tests) for mutation in sample]
         random.Random(options.seed).shuffle(samples)  # so that a run that is cut short has some of each package
         with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
-            for result in [pool.submit(try_out, *sample) for sample in samples]:
+            for result in [pool.submit(judge, *sample) for sample in samples]:
                 result.result()
-    for package, count in tried.items():
-        print(f"{package}: {count - sum(one.package == package for one in missed)} of {count} noticed")
-    print(f"all: {tried.total() - len(missed)} of {tried.total()} noticed")
-    return int(len(missed) > options.allowed * tried.total())
+    verdicts["all"] = sum(verdicts.values(), Counter())
+    for package, counts in verdicts.items():
+        noticed = counts["failed"] + counts["too long"]
+        print(
+            f"{package}: {noticed} of {counts.total()} noticed, {counts['too long']} of them by a time limit; ", end=""
+        )
+        print(f"{counts['known']} are known to change nothing")
+    counts = verdicts["all"]
+    return int(counts["passed"] > 0 or counts["known"] > options.allowed * counts.total())
 
 
 if __name__ == "__main__":

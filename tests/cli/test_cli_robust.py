@@ -26,6 +26,7 @@ NAMES = """
 
     naive = Pipeline("naïve").step("größe →", lambda x: {"y": "ß"})
     failing = Pipeline("p").step("größe →", ask)
+    again = Pipeline("p").repeat("größe →", lambda p: p.step("ask", ask), until=lambda x: x, at_most=2)
 """
 
 
@@ -34,11 +35,12 @@ def command(shop):
     """Run a command line in a process of its own, and return its exit status and what it wrote, as bytes."""
     write(shop / "names.py", NAMES)
 
-    def command(*arguments, program=("-m", "trio_steps"), **environment):
+    def command(*arguments, program=("-m", "trio_steps"), input="", **environment):
         variables = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
         done = subprocess.run(
             [sys.executable, "-W", "error", *program, *arguments],
             env={**variables, **environment},
+            input=input.encode(),
             capture_output=True,
             check=False,
             timeout=60,
@@ -53,8 +55,7 @@ def command(shop):
     [("ascii", rb"gr\xf6\xdfe", rb"\u2192"), ("cp1252", "größe".encode("cp1252"), rb"\u2192")],
 )
 def test_what_standard_output_can_not_take_is_escaped(command, encoding, name, arrow) -> None:
-    assert command("check", "names", PYTHONIOENCODING=encoding)[::2] == (0, b"")
-    status, out, err = command("graph", "names:naive", PYTHONIOENCODING=encoding)
+    status, out, err = command("check", "names", PYTHONIOENCODING=encoding)
     assert (status, err) == (0, b"")
     assert b"%s %s" % (name, arrow) in out
     run = ("run", "names:failing", "--input", '{"x": 1}', "--store", "runs.db", "--run-id", "1")
@@ -64,6 +65,45 @@ def test_what_standard_output_can_not_take_is_escaped(command, encoding, name, a
     status, out, err = command("runs", "--store", "runs.db", PYTHONIOENCODING=encoding)
     assert (status, err) == (0, b"")
     assert b"caf" + {"ascii": rb"\xe9", "cp1252": b"\xe9"}[encoding] in out
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+    ids=["ascii", "C"],
+)
+def test_what_we_write_ourselves_is_spelled_in_ascii(command, environment) -> None:
+    status, out, err = command("check", "names", **environment)
+    assert (status, err) == (0, b"")
+    assert out.splitlines()[:4] == [
+        b"names:naive",
+        b"  takes {...}",
+        rb"  na\xefve",
+        rb"    gr\xf6\xdfe \u2192",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("format", "title"),
+    [
+        ("mermaid", b'"gr#246;#223;e #8594; #183; until #955;(x) #183; 2 rounds at most"'),
+        ("dot", b"<gr&#246;&#223;e &#8594; &#183; until &#955;(x) &#183; 2 rounds at most>"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_diagram_that_standard_output_can_not_take_has_entities(command, format, title, encoding) -> None:
+    status, out, err = command("graph", "names:again", "--format", format, PYTHONIOENCODING=encoding)
+    assert (status, err) == (0, b"")
+    assert out.isascii()
+    assert title in out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_json_on_standard_input_is_utf_8_whatever_the_encoding_is(command, encoding) -> None:
+    run = ("run", "names:naive", "--input", "-", "--quiet")
+    status, out, _ = command(*run, input='{"x": "ß→"}', PYTHONIOENCODING=encoding)
+    assert status == 0
+    assert json.loads(out.decode(encoding)) == {"x": "ß→", "y": "ß"}
 
 
 def test_json_on_a_standard_output_that_can_not_take_it_is_still_json(command) -> None:
@@ -88,14 +128,46 @@ def test_commands_need_no_home(command) -> None:
     assert (status, json.loads(out.decode())) == (0, {"x": 1, "y": "ß"})
 
 
-def test_nothing_is_written_beside_the_package(command) -> None:
-    def files() -> set[Path]:
-        package = Path(trio_steps.__file__).parent
-        return {path for path in package.rglob("*") if path.suffix not in ("", ".pyc")}
+GUARDED = """
+import os, runpy, sys
 
-    before = files()
-    assert command("run", "names:naive", "--input", '{"x": 1}', "--store", "runs.db", "--run-id", "1")[0] == 0
-    assert files() == before
+def refuse(event, args):
+    if event == "open":
+        path, _, flags = args
+        changes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    else:
+        path, changes = args[0] if args else None, event in {"os.mkdir", "os.remove", "os.rename", "sqlite3.connect"}
+    if changes and isinstance(path, (str, bytes)) and os.fsdecode(path).startswith(site + os.sep):
+        refused.append(path)
+        raise PermissionError(13, "Permission denied", path)
+
+site, refused = sys.argv.pop(1), []
+sys.path.insert(0, site)
+sys.addaudithook(refuse)
+try:
+    runpy.run_module("trio_steps", run_name="__main__", alter_sys=True)
+finally:
+    assert refused, "nothing was to be compiled: it is not the copy that has run"
+"""
+
+
+@pytest.fixture
+def site(shop):
+    """A copy of the package that nobody has compiled yet."""
+    package = Path(trio_steps.__file__).parent
+    site = shop / "site-packages"
+    shutil.copytree(package, site / "trio_steps", ignore=shutil.ignore_patterns("__pycache__"))
+    return site
+
+
+def test_commands_need_no_write_access_to_site_packages(command, site) -> None:
+    """No file of bytecode can be written there either."""
+    before = sorted(site.rglob("*"))
+    run = ("run", "names:naive", "--input", '{"x": 1}', "--store", "runs.db", "--run-id", "1", "--timeline", "t.html")
+    for arguments in (run, ("runs", "--store", "runs.db")):
+        status, _, err = command(str(site), *arguments, program=("-c", GUARDED))
+        assert status == 0, err.decode()
+    assert sorted(site.rglob("*")) == before
 
 
 def test_runs_of_a_database_that_can_only_be_read_are_listed(command, run, shop, monkeypatch) -> None:

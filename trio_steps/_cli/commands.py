@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-import io
 import json
-import os
 import shlex
 import signal
 import sqlite3
@@ -34,6 +32,7 @@ from .common import CLAIMED, DONE, FAILED, SIGNALLED, USAGE, UsageError, existin
 from .modules import AnyPipeline, ModuleError, imported, pipeline_at, pipelines_of
 from .output import as_json
 from .stores import add_commands
+from .streams import open_streams, with_entities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
     except SystemExit as error:  # argparse has said what there is to say
         return cast("int", error.code)
-    _open_streams()
+    open_streams()
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -82,20 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ModuleError, StoreError, sqlite3.Error, OSError) as error:
         say(f"trio-steps: {error_text(error) if isinstance(error, sqlite3.Error) else error}")
         return FAILED
-
-
-def _open_streams() -> None:
-    """Let the standard streams take whatever is written to them.
-
-    One that was closed when the process began takes, or gives, nothing. A character that the encoding of another one
-    does not have is written as an escape.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - it stays open, like the others
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 class _ShowVersion(argparse.Action):
@@ -261,8 +246,8 @@ def _report(end: End, options: Mapping[str, Any], args: argparse.Namespace) -> i
 
 def _graph(args: argparse.Namespace) -> int:
     pipeline = pipeline_at(args.pipeline)
-    draw = pipeline.to_mermaid if args.format == "mermaid" else pipeline.to_dot
-    show(draw(direction=args.direction).rstrip("\n"))
+    draw, entity = (pipeline.to_mermaid, "#") if args.format == "mermaid" else (pipeline.to_dot, "&#")
+    show(with_entities(draw(direction=args.direction).rstrip("\n"), entity))
     return DONE
 
 

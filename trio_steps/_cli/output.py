@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections import deque
 from collections.abc import Mapping
 from datetime import date, time
@@ -24,6 +23,8 @@ import attrs
 from trio_steps._core.step import type_of
 from trio_steps._values.described import described
 
+from .streams import lacks
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -35,11 +36,7 @@ def as_json(value: object) -> str:
     """Return `value` as JSON, such as standard output can take it."""
     plain_value = _plain(value)
     text = json.dumps(plain_value, indent=2, ensure_ascii=False)
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # standard output can't take it as it is
-        text = json.dumps(plain_value, indent=2)
-    return text
+    return json.dumps(plain_value, indent=2) if lacks(text) else text
 
 
 def _plain(value: Any, level: int = 0) -> Any:

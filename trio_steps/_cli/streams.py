@@ -1,0 +1,67 @@
+"""The standard streams, such as they are: closed perhaps, or with an encoding that lacks what we write.
+
+What an encoding lacks is spelled: what we write ourselves in ASCII as a person would, anything else as an escape.
+Programs read JSON and diagrams, and have escapes of their own.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+_SPELLED: Final = {"…": "...", "µ": "u"}
+_HANDLER: Final = "trio_steps.spelled"
+
+
+def open_streams() -> None:
+    """Let the standard streams take whatever is written to them, and give what is meant.
+
+    One that was closed when the process began takes, or gives, nothing. Input is JSON, and that is UTF-8 everywhere.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - it stays open, like the others
+    for stream, encoding, errors in (
+        (sys.stdin, "utf-8", "strict"),
+        (sys.stdout, None, _HANDLER),
+        (sys.stderr, None, _HANDLER),
+    ):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=encoding, errors=errors)
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    return "".join(_SPELLED.get(char) or _escaped(char) for char in lacking), error.end
+
+
+def _escaped(char: str) -> str:
+    return char.encode("ascii", "backslashreplace").decode("ascii")
+
+
+codecs.register_error(_HANDLER, _spelled)
+
+
+def lacks(text: str) -> bool:
+    """Tell whether standard output can't take `text` as it is."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def with_entities(text: str, prefix: str) -> str:
+    """Return a diagram that standard output can take: with an entity for each character that is not ASCII, if need be.
+
+    Args:
+      text: the diagram.
+      prefix: how an entity begins in its language: ``&#`` in HTML.
+    """
+    return re.sub(r"[^\x00-\x7f]", lambda match: f"{prefix}{ord(match[0])};", text) if lacks(text) else text
