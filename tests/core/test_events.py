@@ -571,7 +571,7 @@ async def test_no_event_is_made_when_nobody_listens(monkeypatch) -> None:
     ("observers", "message"),
     [
         (print, "observers=<built-in function print>: give them in a list, observers=[…]"),
-        (["log"], "observers=['log']: an observer is a function of an event, and 'log' is none"),
+        (["log"], "observers=['log']: 'log': give a sync function of an event, such as a Recorder()"),
     ],
 )
 async def test_observers_that_are_none_are_refused(observers, message) -> None:

@@ -133,7 +133,7 @@ async def test_observing_ends_with_the_block_however_that_is_left() -> None:
     ("observers", "message"),
     [
         ((), "give it the observers"),
-        (([print],), "an observer is a function of an event"),
+        (([print],), "give a sync function of an event"),
     ],
 )
 def test_observing_refuses_what_is_no_observer(observers, message) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from paths import cleans_up, never, on, raises, returns, set_after, shielded
 
 from trio_steps import (
@@ -216,6 +219,69 @@ async def test_error_is_given_back_once_even_if_it_is_dropped_in_two_pieces() ->
 
     assert await race(path, returns(2, "won")) == "won"
     assert disposed == ["a", "b"]
+
+
+# What neither a result nor an error holds
+
+END = st.sampled_from(["accepted", "refused", "predicate fails", "left open", "fails"])
+
+
+@given(
+    st.sampled_from(["race", "all", "settle", "quorum"]),
+    st.lists(st.tuples(END, st.integers(0, 4), st.booleans()), min_size=1, max_size=5),
+    st.sampled_from([None, 2]),
+    st.sampled_from([None, 2]),
+)
+@settings(derandomize=True, max_examples=200, deadline=None)
+def test_each_value_is_in_the_result_in_the_error_or_given_to_dispose(mode, paths, limit, timeout) -> None:
+    """In just one of them, whether its path won, came late, was refused, or has a bug."""
+    returned: list[int] = []
+    disposed: list[int] = []
+
+    def path(value: int, how: str, seconds: int, shielded: bool) -> Any:
+        async def run() -> int:
+            with trio.CancelScope(shield=shielded):
+                await trio.sleep(seconds)
+            if how == "fails":
+                raise OSError
+            if how == "left open":
+                await trio.open_nursery().__aenter__()
+            returned.append(value)
+            return value
+
+        return run
+
+    def accept(value: int) -> bool:
+        if paths[value][0] == "predicate fails":
+            raise KeyError
+        return paths[value][0] != "refused"
+
+    async def main() -> list[int]:
+        arms = [path(value, *how) for value, how in enumerate(paths)]
+        need: dict[str, Any] = {"need": 1 + len(arms) // 2} if mode == "quorum" else {}
+        run = fork(
+            "f",
+            mode=mode,
+            paths=arms,
+            concurrency=limit,
+            timeout=timeout,
+            accept=accept,
+            dispose=disposed.append,
+            **need,
+        )
+        try:
+            result = await run()
+        except ForkPartialError as error:
+            results = [*error.succeeded, *error.failed]
+        else:
+            if mode != "settle":
+                return [result] if mode == "race" else list(result)
+            results = list(result)
+        refused = [one.error.value for one in results if isinstance(one.error, NotAcceptedError)]
+        return [one.value for one in results if one.status == "fulfilled"] + refused
+
+    found = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert sorted(found + disposed) == sorted(returned)
 
 
 # What a mode leaves out

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
-from .errors import ConfigError, leaves
+from .errors import ConfigError, leaves, short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 Which: TypeAlias = "type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]"
 """Which errors: a type, several types, or a function that is asked about each error."""
@@ -49,6 +51,26 @@ def check_sync(what: str, function: object, form: str) -> None:
         raise ConfigError(f"{what} is async, and its answer is needed at once: give {form}")
 
 
+def answered(function: Callable[..., T], *args: object) -> T:
+    """Return what `function` answers to `args`, at once.
+
+    `check_sync` can't see that a step or a lambda around an async function is async. Such a function answers with a
+    coroutine, which is true whatever the function would have said, and nobody would await it.
+
+    Raises:
+      ConfigError: the answer has to be awaited.
+    """
+    answer = function(*args)
+    if answer is None or answer is True or answer is False or not hasattr(type(answer), "__await__"):
+        return answer
+    if inspect.iscoroutine(answer):
+        answer.close()  # it would be reported as never awaited, which is true but no help
+    raise ConfigError(
+        f"{short_repr(function)} is async: it returned {short_repr(answer)}. What it says is needed at once: "
+        "give a sync function"
+    )
+
+
 def check_which(policy: str, which: object) -> None:
     """Refuse what does not tell `policy` which errors are meant."""
     types = cast("tuple[object, ...]", which) if isinstance(which, tuple) else (which,)
@@ -65,7 +87,7 @@ def is_one(which: Which, error: BaseException) -> bool:
     """Tell whether `error` itself is one of those meant."""
     if isinstance(which, (type, tuple)):
         return isinstance(error, which)
-    return bool(which(cast("Exception", error)))
+    return bool(answered(which, error))
 
 
 def types_in(which: Which) -> tuple[type[Exception], ...] | None:

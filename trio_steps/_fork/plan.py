@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 import attrs
 import trio
 
-from trio_steps._core.checks import check_seconds, check_timeout
+from trio_steps._core.checks import check_seconds, check_sync, check_timeout
 from trio_steps._core.describe import check_id
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.policy.rate import RateLimit
@@ -83,9 +83,11 @@ def plan(
     if stagger is not None:
         check_seconds("stagger", stagger)
     check_timeout("timeout", timeout)
-    for name, given in (("merge", merge), ("dispose", dispose), ("accept", accept)):
+    for name, given in (("merge", merge), ("dispose", dispose)):
         if given is not None and not callable(given):
             raise ConfigError(f"{name}={given!r}: give a function")
+    if accept is not None:
+        check_sync(f"accept={accept!r}", accept, "a function of the value: accept=lambda value: value is not None")
     if not isinstance(rate, (RateLimit, type(None))):
         raise ConfigError(f"rate={rate!r}: give a RateLimit(10, per=1.0), or None")
     if not isinstance(cast("object", growing), bool):

@@ -9,6 +9,7 @@ import logging
 from types import BuiltinMethodType, MethodType
 from typing import TYPE_CHECKING, Any, final
 
+from trio_steps._core.checks import answered
 from trio_steps._core.errors import short_repr
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Observers:
         """Hand `event` to each observer; one that raises is logged and gets no more events."""
         for observer in self._observers:
             try:
-                observer(event)
+                answered(observer, event)
             except Exception:
                 logger.exception("observer %s raised at %s and is dropped", short_repr(observer), short_repr(event))
                 self._observers = tuple(other for other in self._observers if other is not observer)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast, final
 
 import attrs
 
+from trio_steps._core.checks import check_sync
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.public import public
 
@@ -206,8 +207,7 @@ def observers_of(given: Iterable[Observer]) -> tuple[Observer, ...]:
         raise ConfigError(f"observers={given!r}: give them in a list, observers=[…]")
     observers = tuple(given)
     for observer in observers:
-        if not callable(observer):
-            raise ConfigError(f"observers={given!r}: an observer is a function of an event, and {observer!r} is none")
+        check_sync(f"observers={given!r}: {observer!r}", observer, "a sync function of an event, such as a Recorder()")
     return observers
 
 

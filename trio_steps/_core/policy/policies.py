@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, final
 import attrs
 import trio
 
-from trio_steps._core.checks import check_count, check_timeout
+from trio_steps._core.checks import answered, check_count, check_timeout
 from trio_steps._core.errors import ConfigError, NotAcceptedError, QueueFullError, StepTimeoutError, add_note, leaves
 from trio_steps._core.events.causes import Deadline, deadlines
 from trio_steps._core.events.discarded import discard_value, discard_values_in, report_error
@@ -205,7 +205,7 @@ class _Call(Generic[T]):
 
     async def _is_accepted(self, accept: Callable[[Any], bool], value: T) -> bool:
         try:
-            return bool(accept(self._shown(value)))
+            return bool(answered(accept, self._shown(value)))
         except BaseException as error:  # not worth another attempt: it is the predicate that is at fault
             self._tell_end("failed", error)
             await self._discard(value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import attrs
 
-from trio_steps._core.checks import all_are, check_count, check_seconds, check_sync, check_which, types_in
+from trio_steps._core.checks import all_are, answered, check_count, check_seconds, check_sync, check_which, types_in
 from trio_steps._core.errors import CircuitOpenError, ConfigError
 from trio_steps._core.public import public
 
@@ -91,7 +91,7 @@ class Retry:
         """
         base = 0.0
         if callable(self.delay):
-            asked = self.delay(error, attempt)
+            asked = answered(self.delay, error, attempt)
             if asked is not None:
                 check_seconds("what Retry(delay=…) returns", asked)
                 return min(asked, self.max_delay)

@@ -75,9 +75,14 @@ class Discarded:
             errors += [(ledger.full_name(index), error) for index, error in ledger.errors.items() if index not in kept]
         await self._discard(values, errors)
 
-    async def drop_late(self) -> None:
-        """The fork has run out of time, and its error holds what succeeded until then: give away the rest."""
-        await self._discard(self._take_late(), [])
+    async def drop_what_no_error_holds(self, *, timed_out: bool) -> None:
+        """The fork raises its own error, which holds what succeeded: give away the rest.
+
+        Args:
+          timed_out: whether the fork ran out of time; else its error holds the late values too.
+        """
+        values = self._take_late() if timed_out else self._take_unwanted()
+        await self._discard(values, [])
 
     async def drop_everything(self, raised: BaseException, lost: Exception | None) -> None:
         """Give every value away, and report every error, but what is in the error that is `raised`.
@@ -105,9 +110,13 @@ class Discarded:
         gone.update(index for index, _ in wanted)
         return [(ledger.full_name(index), value) for index, value in wanted]
 
+    def _take_unwanted(self) -> list[Named]:
+        unwanted, self._unwanted = self._unwanted, []
+        return unwanted
+
     def _take_late(self) -> list[Named]:
         ledger = self._ledger
-        late, self._unwanted = self._unwanted, []
+        late = self._take_unwanted()
         late += [(ledger.full_name(index), value) for index, value in ledger.late_values.items()]
         ledger.late_values.clear()
         return late

@@ -63,8 +63,8 @@ async def run(plan: Plan, /, *args: Any) -> Any:
             plan.delivery.answered(error)
         if error is None:
             await discarded.drop_what_is_not_in(state.mode)
-        elif state.timed_out and state.ledger.is_own(error):
-            await discarded.drop_late()
+        elif state.ledger.is_own(error):
+            await discarded.drop_what_no_error_holds(timed_out=state.timed_out)
         await trio.lowlevel.checkpoint_if_cancelled()
         if plan.delivery is not None:
             await plan.delivery.collected()

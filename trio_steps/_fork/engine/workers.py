@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 import trio
 
+from trio_steps._core.checks import answered
 from trio_steps._core.describe import takes_input
 from trio_steps._core.errors import NotAcceptedError
 from trio_steps._core.events.records import StepStarted
@@ -392,7 +393,7 @@ async def run_paths(
 def _check(accept: Call, name: str, value: object, state: State) -> None:
     """Let a `value` that is not accepted be the failure of the path `name`."""
     try:
-        accepted = accept(value)
+        accepted = answered(accept, value)
     except BaseException:
         state.discarded.add(name, value)
         raise

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, cast, final
 
 import attrs
 
+from trio_steps._core.checks import check_sync
 from trio_steps._core.errors import ConfigError
 from trio_steps.testing._findings import FaultInjectedError, Finding, Ignore, OfCategory, ignores
 from trio_steps.testing._probe import Probe
@@ -51,10 +52,9 @@ def _types(allow: object) -> tuple[type[BaseException], ...]:
 
 
 def _checked(values: Any) -> Values:
-    if values not in ("undisturbed", "any") and not callable(values):
-        raise ConfigError(
-            f'values={values!r}: give "undisturbed", "any", or a function that tells of a value if it is fine'
-        )
+    if values not in ("undisturbed", "any"):
+        form = '"undisturbed", "any", or a function that tells of a value if it is fine'
+        check_sync(f"values={values!r}", values, form)
     return cast("Values", values)
 
 

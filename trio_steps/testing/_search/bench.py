@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 import attrs
 import trio
 
+from trio_steps._core.checks import answered
 from trio_steps._core.errors import ConfigError
 from trio_steps.testing._compare import same, show
 from trio_steps.testing._findings import Finding
@@ -131,7 +132,7 @@ class Bench:
             or any(found.invariant == "cancellation" for found in run.findings)
         ):
             return None
-        if self._knows(run.value) or (callable(values) and values(run.value)):
+        if self._knows(run.value) or (callable(values) and answered(values, run.value)):
             return None
         undisturbed = self.run(run.recipe.undisturbed)
         if self._knows(run.value) or not self._known:
