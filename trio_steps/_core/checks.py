@@ -61,7 +61,7 @@ def answered(function: Callable[..., T], *args: object) -> T:
       ConfigError: the answer has to be awaited.
     """
     answer = function(*args)
-    if answer is None or answer is True or answer is False or not hasattr(type(answer), "__await__"):
+    if not hasattr(type(answer), "__await__"):
         return answer
     if inspect.iscoroutine(answer):
         answer.close()  # it would be reported as never awaited, which is true but no help
