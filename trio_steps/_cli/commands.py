@@ -168,9 +168,12 @@ def _resume(args: argparse.Namespace) -> int:
     pipeline = pipeline_at(args.pipeline)
     if args.all == (args.run_id is not None):
         raise UsageError("resume: say which run, --run-id ID, or --all of them")
-    records = trio.run(functools.partial(store.runs, pipeline=pipeline.id))
+    program = program_of(pipeline)
+    assert program is not None
+    everything = trio.run(store.runs)
+    records = [record for record in everything if record.pipeline in (program.name, *program.was)]
     if not args.all:
-        if args.run_id not in [record.run_id for record in trio.run(store.runs)]:
+        if args.run_id not in [record.run_id for record in everything]:
             raise UsageError(f"there is no run {args.run_id!r} in {args.store!r}; trio-steps runs lists them")
         return _execute(pipeline, [], {"store": store, "run_id": args.run_id}, args)
     status = DONE

@@ -33,6 +33,21 @@ def check_provides(provides: object, where: str = "") -> None:
         )
 
 
+def check_was(was: object, where: str = "") -> tuple[str, ...]:
+    """Return the names that something had before, the oldest first."""
+    names = (was,) if isinstance(was, str) else was
+    if (
+        not isinstance(names, (tuple, list))
+        or not all(isinstance(name, str) and name and "/" not in name for name in cast("tuple[object, ...]", names))
+        or len(set(cast("tuple[object, ...]", names))) < len(cast("tuple[object, ...]", names))
+    ):
+        raise ConfigError(
+            f'{where}was={was!r}: give the name that it had, was="charge"; or several, the oldest first, '
+            'was=("pay", "charge")'
+        )
+    return tuple(cast("tuple[str, ...]", names))
+
+
 def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
     """Return the id of a path or step, whether that was given by hand, and what to call in an open scope.
 

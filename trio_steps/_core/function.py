@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import attrs
 
-from .describe import check_id, check_provides, describe, takes_input
+from .describe import check_id, check_provides, check_was, describe, takes_input
 from .entry import StepEntry
 from .errors import hide_frames_of_ours
 from .policy.policies import Policies
@@ -17,7 +17,7 @@ from .scope import current_scope
 from .step import Step, called
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from typing import TypeAlias
 
     import trio
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         circuit_breaker: CircuitBreaker | None
         rate: RateLimit | None
         provides: Provides
+        was: str | Sequence[str]
 
 
 @public
@@ -62,15 +63,23 @@ class FunctionStep(Step[P, O_co]):
     """
 
     # what `inspect` and `help` ask a function for is in its `__dict__`
-    __slots__ = ("__dict__", "fn", "policies", "provides")
+    __slots__ = ("__dict__", "fn", "policies", "provides", "was")
 
-    def __init__(self, fn: Callable[..., Any], id: str | None, policies: Policies, provides: Provides) -> None:
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        id: str | None,
+        policies: Policies,
+        provides: Provides,
+        was: tuple[str, ...] = (),
+    ) -> None:
         derived, given, call = describe(fn)
         self.policies: Policies = policies
         own = derived if id is None else check_id(id)
         super().__init__(own, given or id is not None, call if policies == Policies() else Guarded(call, policies, own))
         self.fn: Callable[..., Any] = fn
         self.provides: Provides = provides
+        self.was: tuple[str, ...] = was
         self.__wrapped__ = fn
         if isinstance(fn, (FunctionType, MethodType)):
             self.__doc__ = fn.__doc__
@@ -102,7 +111,7 @@ class FunctionStep(Step[P, O_co]):
         if bound is self.fn:
             return self
         own: FunctionStep[..., Any] = FunctionStep(
-            bound, self.id if self.id_given else None, self.policies, self.provides
+            bound, self.id if self.id_given else None, self.policies, self.provides, self.was
         )
         return own
 
@@ -174,6 +183,7 @@ def step(
     circuit_breaker: CircuitBreaker | None = None,
     rate: RateLimit | None = None,
     provides: Provides = None,
+    was: str | Sequence[str] = (),
 ) -> Any:
     """Make a step of `fn`, an async or sync function, or another step.
 
@@ -196,6 +206,7 @@ def step(
       rate: each attempt takes a permit of it.
       provides: in a pipeline, the key under which what it returns is stored, whatever that is; or the keys of the
         mapping that it returns, ``("user", "plan")``.
+      was: in a pipeline, the name that the step had before it was renamed, or several, the oldest first.
 
     Raises:
       ConfigError: an argument makes no sense.
@@ -217,14 +228,14 @@ def step(
         check_id(id)
     if provides is not None:
         check_provides(provides)
-    make = functools.partial(_step_of, id=id, policies=policies, provides=provides)
+    make = functools.partial(_step_of, id=id, policies=policies, provides=provides, was=check_was(was))
     return make if fn is None else make(fn)
 
 
-def _step_of(fn: Any, *, id: str | None, policies: Policies, provides: Provides) -> object:
+def _step_of(fn: Any, *, id: str | None, policies: Policies, provides: Provides, was: tuple[str, ...]) -> object:
     if isinstance(cast("object", fn), (classmethod, staticmethod)):
-        return type(fn)(_step_of(fn.__func__, id=id, policies=policies, provides=provides))
-    made: FunctionStep[..., Any] = FunctionStep(fn, id, policies, provides)
+        return type(fn)(_step_of(fn.__func__, id=id, policies=policies, provides=provides, was=was))
+    made: FunctionStep[..., Any] = FunctionStep(fn, id, policies, provides, was)
     return made
 
 

@@ -30,6 +30,22 @@ if TYPE_CHECKING:
             ...
 
 
+@final
+class DurableRun:
+    """A run that is kept in a store.
+
+    Attributes:
+      names: what keys begin with: the pipeline, as it was called first, and the run.
+      run_id: what the run is called.
+      oldest: makes of the ids of a step those that it had first.
+    """
+
+    def __init__(self, pipeline: str, run_id: str, oldest: Callable[[list[str]], list[str]]) -> None:
+        self.names = (pipeline, run_id)
+        self.run_id = run_id
+        self.oldest = oldest
+
+
 @public
 class Scope:
     """A step that is running, as `current_scope` shows it to the code of that step.
@@ -69,7 +85,7 @@ class Scope:
     open_probes: tuple[object, ...]  # see `probes`
     grow: Callable[[Callable[..., object]], None]  # that of a fork which grows: takes another path
     discard_value: Callable[[str, object], Awaitable[None]]  # that of a fork: where a value of a path's step goes
-    durable_run: tuple[str, str]  # of the scope of a run in a store: the pipeline and the run id
+    durable_run: DurableRun  # of the scope of a run in a store
 
     def __repr__(self) -> str:
         return f"<Scope of {self.name!r}>"
@@ -115,14 +131,15 @@ class Scope:
     def run_id(self) -> str | None:
         """What the run is called in its store; None if it is not kept in one."""
         scope = self._of_run()
-        return None if scope is None else scope.durable_run[1]
+        return None if scope is None else scope.durable_run.run_id
 
     @property
     def key(self) -> str:
         """The same text each time this step of this run is tried, and no other, as an ``Idempotency-Key`` header needs.
 
         It is made of the pipeline, the run id and the full name of the step, with the id of an element and the number
-        of a round, and not of the attempt. All of it is ASCII.
+        of a round, and not of the attempt. A step that was renamed, and says so with ``was=``, keeps the key that it
+        had. All of it is ASCII.
 
         Raises:
           RuntimeError: the run is not kept in a store, so that there is nothing that stays the same.
@@ -138,7 +155,8 @@ class Scope:
         while scope is not None and scope is not run:
             ids.append(scope.id)
             scope = scope.parent
-        return "/".join(quote(part, safe="") for part in (*run.durable_run, *reversed(ids)))
+        names = run.durable_run.oldest(ids[::-1])
+        return "/".join(quote(part, safe="") for part in (*run.durable_run.names, *names))
 
     def _of_run(self) -> Scope | None:
         """Return the scope of the innermost run around this step that is kept in a store."""

@@ -36,7 +36,8 @@ _UPSERT: Final = """
     SELECT :run_id, :pipeline, :version, :status, :now, :now, :step, :error, :pid
     FROM claims WHERE run_id = :run_id AND token = :token
     ON CONFLICT (run_id) DO UPDATE SET
-        status = :status, version = :version, updated = :now, step = coalesce(:step, step), error = :error, pid = :pid
+        pipeline = :pipeline, status = :status, version = :version, updated = :now, step = coalesce(:step, step),
+        error = :error, pid = :pid
 """
 _RUNS: Final = """
     SELECT runs.id, runs.run_id, pipeline, version, status, started, updated, step, error, deaths, questions,

@@ -64,6 +64,7 @@ class Group:
     Attributes:
       mode: what it means that members succeed or fail.
       ids: what the members are called.
+      was: what they were called before.
       members: what they do.
       plan: the fork; that of a flow has no paths.
       edges: of a flow, for each member its keys that come from siblings, and the indexes of those; else empty.
@@ -71,6 +72,7 @@ class Group:
 
     mode: Literal["all", "settle", "race", "flow"]
     ids: tuple[str, ...]
+    was: tuple[tuple[str, ...], ...]
     members: tuple[Member, ...]
     plan: Plan
     edges: tuple[Mapping[str, int], ...] = ()
@@ -86,6 +88,7 @@ class Case:
     """A case of a branch; the one without a condition is ``otherwise``."""
 
     id: str
+    was: tuple[str, ...]
     condition: Function | None
     nodes: Nodes
 
@@ -168,6 +171,7 @@ class Node:
 
     Attributes:
       id: its name among the steps of the pipeline.
+      was: the names that it had before, the oldest first.
       body: what it does.
       condition: whether it runs at all; None: always.
       policies: None if there are none.
@@ -180,6 +184,7 @@ class Node:
     """
 
     id: str
+    was: tuple[str, ...]
     body: Function | Nodes | Group | Branch | Each | Repeat | Wait
     condition: Function | bool | None
     policies: Policies | None
@@ -273,6 +278,12 @@ def _takes(node: Node, key: str) -> bool:
         functions.append(body.until)
     signatures = [function.signature for function in functions if isinstance(function, Function)]
     return any(signature.takes(key) or signature.whole for signature in signatures)
+
+
+def _is_renamed(node: Node) -> bool:
+    body = node.body
+    inside = [case.was for case in body.cases] if isinstance(body, Branch) else ()
+    return bool(node.was) or any(inside) or (isinstance(body, Group) and any(body.was))
 
 
 def names_of(nodes: Nodes) -> Iterator[str]:
@@ -444,6 +455,7 @@ class Program:
       flow: what is known after its last node.
       nodes: its steps.
       names: what they are called, and up to which number there are others that were to be called so.
+      renamed: what they were called before, and what each is called now.
       share: the keys that are not copied.
       observers: those of every run.
       hooks: those of every run.
@@ -454,6 +466,7 @@ class Program:
       prefix: what its nodes' full names begin with, as far as that is known: it is built as a case of a branch.
       version: which version of it this is, if that was given.
       versions: others with whose stored runs it can go on.
+      was: the names that it had before, the oldest first.
     """
 
     name: str
@@ -461,6 +474,7 @@ class Program:
     flow: Flow
     nodes: Nodes = ()
     names: Layered[int] = attrs.field(factory=Layered[int])
+    renamed: Mapping[str, str] = attrs.field(factory=dict[str, str])
     share: AbstractSet[str] = frozenset()
     observers: tuple[Observer, ...] = ()
     hooks: Hooks = attrs.field(factory=Hooks)
@@ -471,6 +485,7 @@ class Program:
     strict: bool = False
     version: str | None = None
     versions: AbstractSet[str | None] = frozenset()
+    was: tuple[str, ...] = ()
 
     @property
     def goes_on_with(self) -> tuple[str | None, ...]:
@@ -506,6 +521,11 @@ class Program:
     def steps(self) -> tuple[str, ...]:
         """The full names of all steps, each before those inside it."""
         return tuple(names_of(self.nodes))
+
+    @functools.cached_property
+    def is_renamed(self) -> bool:
+        """It, or something in it, was called otherwise before."""
+        return bool(self.was) or any(_is_renamed(node) for row in (self.nodes, *_rows_of(self.nodes)) for node in row)
 
     @functools.cached_property
     def has_aliases(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, Ty
 
 import attrs
 
+from trio_steps._core.describe import check_was
 from trio_steps._core.errors import ConfigError, listed
 from trio_steps._core.events.records import observers_of
 from trio_steps._core.public import public
@@ -28,11 +29,11 @@ from .contract.flow import Flow
 from .contract.records import Inputs
 from .definition import Hooks, Program, find, lines_of
 from .entry import PipelineEntry
-from .run.checkpoint import resumed
 from .run.loop import execute
+from .run.resume import resumed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Iterable
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 
     import trio
     from typing_extensions import Unpack
@@ -99,6 +100,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         strict: bool = False,
         version: str | None = None,
         versions: Collection[str | None] = (),
+        was: str | Sequence[str] = (),
     ) -> None: ...
 
     @overload
@@ -115,6 +117,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         strict: bool = False,
         version: str | None = None,
         versions: Collection[str | None] = (),
+        was: str | Sequence[str] = (),
     ) -> None: ...
 
     def __init__(
@@ -130,6 +133,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         strict: bool = False,
         version: str | None = None,
         versions: Collection[str | None] = (),
+        was: str | Sequence[str] = (),
     ) -> None:
         """Make a pipeline without steps.
 
@@ -150,6 +154,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
             has to say what it returns.
           version: which version of the pipeline this is; it is kept with each durable run, and shown.
           versions: other versions with whose runs this one can go on, ``{"1", "2"}``; None is a run without a version.
+          was: the name that the pipeline had before it was renamed, or several, the oldest first. It goes on with
+            durable runs of these names.
 
         Raises:
           ConfigError: an argument makes no sense.
@@ -173,6 +179,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
                 inputs=Inputs.of(inputs),
                 version=check_version(version),
                 versions=check_versions(versions),
+                was=check_was(was, f"Pipeline({name!r}): "),
             )
         )
 
@@ -239,7 +246,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
             ``"raise"``, ``"continue"`` (with the next step) or ``"skip-remaining"`` (of this pipeline). `timeout`,
             `total_timeout`, `retry`, `circuit_breaker`, `limiter`: as for `step`; with several functions,
             `timeout` is the fork's. `log`: whether it is to be seen in logs and summaries. `share`: keys whose values
-            are handed to its functions as they are, not copied.
+            are handed to its functions as they are, not copied. `was`: the name that the step had before it was
+            renamed, or several, the oldest first.
 
         Raises:
           ConfigError: it can't work as it is written, or what it needs can't be there.
@@ -389,6 +397,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         on_error: OnError = "raise",
         merge_policy: MergePolicy = "override",
         log: bool = True,
+        was: str | Sequence[str] = (),
     ) -> Pipeline[I_contra, dict[str, Any]]:
         """Add a step that waits for an answer from outside of the run, such as an approval.
 
@@ -406,6 +415,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           on_error: as for `step`.
           merge_policy: as for `step`.
           log: as for `step`.
+          was: as for `step`.
 
         Raises:
           ConfigError: it can't work as it is written.
@@ -418,7 +428,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
                 of=of,
                 timeout=timeout,
                 merge_policy=merge_policy,
-                options={"condition": condition, "on_error": on_error, "log": log},
+                options={"condition": condition, "on_error": on_error, "log": log, "was": was},
             )
         )
 
@@ -625,28 +635,35 @@ Then: TypeAlias = "AnyPipeline | Callable[[AnyPipeline], AnyPipeline]"
 
 
 @public
-def when(condition: Callable[..., Any], then: Then, *, name: str | None = None) -> BranchCase:
+def when(
+    condition: Callable[..., Any], then: Then, *, name: str | None = None, was: str | Sequence[str] = ()
+) -> BranchCase:
     """Make a case of ``branch_on`` that is taken if `condition` holds and no case before it did.
 
     Args:
       condition: sync or async function, called with the keys of the context that it names.
       then: a pipeline, or a function that is given an empty pipeline and returns it with steps.
       name: what the case is called; by default what the pipeline is, or ``case-1`` by position.
+      was: the name that the case had before it was renamed, or several, the oldest first.
 
     Raises:
       ConfigError: `condition` is no function.
     """
     if not callable(condition):
         raise ConfigError(f"when({condition!r}, …): the condition is a function, when(lambda plan: plan == 'pro', …)")
-    return BranchCase(condition=condition, then=then, name=name)
+    return BranchCase(condition=condition, then=then, name=name, was=check_was(was, "when(…): "))
 
 
 @public
-def otherwise(then: Then, *, name: str | None = None) -> BranchCase:
+def otherwise(then: Then, *, name: str | None = None, was: str | Sequence[str] = ()) -> BranchCase:
     """Make the case of ``branch_on`` that is taken if no other is; it comes last.
 
     Args:
       then: a pipeline, or a function that is given an empty pipeline and returns it with steps.
       name: what the case is called; by default what the pipeline is, or ``otherwise``.
+      was: as for `when`.
+
+    Raises:
+      ConfigError: `was` is no name.
     """
-    return BranchCase(condition=None, then=then, name=name)
+    return BranchCase(condition=None, then=then, name=name, was=check_was(was, "otherwise(…): "))

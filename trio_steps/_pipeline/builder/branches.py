@@ -14,6 +14,7 @@ from trio_steps._pipeline.entry import program_of
 
 from .inner import inner_of
 from .options import check_name, numbered, split_name
+from .renames import check_renamed, was_of
 from .steps import NewStep
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class BranchCase:
     condition: Callable[..., Any] | None
     then: Step[..., Any] | Callable[..., Step[..., Any]]
     name: str | None
+    was: tuple[str, ...]
 
 
 def branch(
@@ -66,7 +68,8 @@ def branch(
         id, inner = _case_of(new, spec, default, shapes, start)
         new.require(inner.needs)
         shapes[id] = inner.provided
-        cases.append(Case(id=id, condition=condition, nodes=inner.nodes))
+        cases.append(Case(id=id, was=spec.was or was_of(spec.then), condition=condition, nodes=inner.nodes))
+    check_renamed([case.id for case in cases], [case.was for case in cases], f"{new.full}/")
     return new.added(Branch(tuple(cases)), branched(shapes, specs[-1].condition is None))
 
 

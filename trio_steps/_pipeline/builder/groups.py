@@ -14,6 +14,7 @@ from trio_steps._pipeline.run.parallel import WholeRace, member_path
 
 from .flows import edges_of
 from .options import numbered, own_name, split_name
+from .renames import check_renamed, was_of
 from .steps import NewStep, part_of
 from .waits import refuse_waits
 
@@ -65,7 +66,8 @@ def _parallel(
 ) -> Program:
     if mode not in _MODES:
         raise ConfigError(f'step {new.full!r}: mode={mode!r}: use "all", "settle", "race" or "flow"')
-    ids = _ids(functions)
+    ids, was = _ids(functions), tuple(map(was_of, functions))
+    check_renamed(ids, was, f"{new.full}/")
     parts = [part_of(function, f"{new.full}/{id}", new.share) for id, function in zip(ids, functions)]  # noqa: B905
     for id, part in zip(ids, parts):  # noqa: B905 - as long as each other
         new.check_known(f"{new.full}/{id}", part.provided)
@@ -83,6 +85,7 @@ def _parallel(
     body = Group(
         mode=cast("Any", mode),
         ids=tuple(ids),
+        was=was,
         members=tuple(part.member for part in parts),
         plan=attrs.evolve(fork, known=known),
         edges=edges,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, final
 
 import attrs
 
-from trio_steps._core.describe import describe
+from trio_steps._core.describe import check_was, describe
 from trio_steps._core.errors import ConfigError, StepInputError, leaves, listed
 from trio_steps._core.policy.policies import Policies
 from trio_steps._pipeline.entry import program_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import trio
     from typing_extensions import TypedDict
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         rate: RateLimit | None
         log: bool
         share: Collection[str]
+        was: str | Sequence[str]
 
 
 _MERGE_POLICIES = ("override", "error", "warn", "skip")
@@ -113,6 +114,7 @@ class Settings:
     policies: Policies
     log: bool
     share: frozenset[str]
+    was: tuple[str, ...]
 
 
 def settings(
@@ -129,6 +131,7 @@ def settings(
     rate: RateLimit | None = None,
     log: bool = True,
     share: Collection[str] = (),
+    was: str | Sequence[str] = (),
     **unknown: object,
 ) -> Settings:
     """Check what every kind of step takes.
@@ -161,6 +164,7 @@ def settings(
         policies=policies,
         log=log,
         share=check_share(share, f"step {step!r}: "),
+        was=check_was(was, f"step {step!r}: "),
     )
 
 

@@ -25,6 +25,7 @@ from trio_steps._pipeline.signature import needs_of, provided_by
 
 from .forks import function_of, needs_of_paths
 from .options import check_policy, name_for, settings, split_name
+from .renames import renamed_with, was_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +60,9 @@ class NewStep:
         "_condition",
         "_names",
         "_policies",
+        "_renamed",
         "_settings",
+        "_was",
         "flow",
         "full",
         "merge_policy",
@@ -95,6 +98,10 @@ class NewStep:
         self.flow: Flow = program.flow
         self.merge_policy: MergePolicy = check_policy(self.full, merge_policy)
         self._settings = settings(self.full, **options)
+        self._was = self._settings.was
+        if not self._was and name is None and len(functions) == 1:
+            self._was = was_of(functions[0])
+        self._renamed = renamed_with(program.renamed, program.names, self.name, self._was, program.prefix)
         self.share: AbstractSet[str] = program.share | self._settings.share
         self._policies = self._settings.policies
         self._condition: Function | bool | None = None
@@ -158,6 +165,7 @@ class NewStep:
             flow = self.flow.provide(provided, policy=self.merge_policy, when=reasons, or_exit=or_exit)
         node = Node(
             id=self.name,
+            was=self._was,
             body=body,
             condition=self._condition,
             policies=None if policies == Policies() else policies,
@@ -170,7 +178,8 @@ class NewStep:
         )
         self._check_share(node, provided)
         names = program.names.plus(self._names)
-        return attrs.evolve(program, flow=flow, nodes=(*program.nodes, node), names=names, done=None)
+        nodes = (*program.nodes, node)
+        return attrs.evolve(program, flow=flow, nodes=nodes, names=names, renamed=self._renamed, done=None)
 
     def check_known(self, name: str, provided: Shape) -> None:
         """Refuse, in a strict pipeline, that it is not known what the step or member `name` provides."""

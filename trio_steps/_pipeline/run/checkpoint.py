@@ -30,7 +30,7 @@ import attrs
 
 from trio_steps._core.errors import CheckpointError
 from trio_steps._core.public import public
-from trio_steps._pipeline.definition import ANY, Branch, Each, Group, find
+from trio_steps._pipeline.definition import ANY
 from trio_steps._values.codec import decode, encode, is_object
 from trio_steps._values.described import described
 from trio_steps._values.kinds import kind_of
@@ -39,9 +39,8 @@ from trio_steps._values.scalars import is_plain
 from .journal import Entry, EntryKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
-    from trio_steps._pipeline.definition import Nodes, Program
     from trio_steps._values.codec import Codec
     from trio_steps._values.form import JSON
 
@@ -137,7 +136,8 @@ class Checkpoint:
         for number, name in enumerate(self.steps[: reached + 1]):
             if name not in there:
                 raise CheckpointError(
-                    "the checkpoint is past this step, but the pipeline doesn't have it: is it renamed or removed?",
+                    "the checkpoint is past this step, but the pipeline doesn't have it: is it renamed or removed? "
+                    f"One that was renamed says so, was={name.rpartition('/')[2]!r}",
                     name,
                 )
             if steps[number] != name:
@@ -290,74 +290,3 @@ def _read_value(tree: JSON, codec: Codec | None, step: str, key: str | None, kno
         raise CheckpointError(f"the codec can't read it: {described(error)}", step, key) from error
     # A thing is equal to itself only. What is written alike is read as one: it may have been passed on, see `decode`.
     return known.setdefault(tree, value) if kind_of(type(value)) is None else value
-
-
-def resumed(program: Program, checkpoint: Checkpoint, overrides: Mapping[str, object]) -> tuple[Entry, ...]:
-    """Return what the journal begins with when `program` is resumed from `checkpoint`.
-
-    Raises:
-      CheckpointError: it is of another pipeline, or of one that changed up to the point of resumption.
-    """
-    if not isinstance(checkpoint, Checkpoint):
-        raise CheckpointError(f"resume({checkpoint!r}): give a Checkpoint; of text, Checkpoint.from_json(text)")
-    checkpoint.check(program.name, program.steps)
-    entries = checkpoint.entries
-    if not entries or entries[0].kind != "inputs":
-        raise CheckpointError("the checkpoint does not tell what the run began with")
-    kept = [entries[0]]
-    for entry in entries[1:]:
-        if _is_of_another_element(program.nodes, entry, overrides):
-            continue
-        node = find(program.nodes, entry.step)
-        body = None if node is None else node.body
-        if entry.kind == "taken" and (
-            not isinstance(body, Branch) or all(case.id != entry.case for case in body.cases)
-        ):
-            raise CheckpointError(
-                f"the branch took the case {entry.case!r}, which the pipeline doesn't have", entry.step
-            )
-        kept.append(entry)
-    return _overridden(kept, overrides, program.nodes)
-
-
-def _is_of_another_element(nodes: Nodes, entry: Entry, overrides: Mapping[str, object]) -> bool:
-    """Tell whether `entry` is of an element of a collection that is another one now."""
-    if not overrides:
-        return False
-    name = entry.step if entry.case is not None else entry.step.rpartition("/")[0]
-    while name:
-        node = find(nodes, name)
-        if node is not None and isinstance(node.body, Each) and node.body.over in overrides:
-            return True
-        name = name.rpartition("/")[0]
-    return False
-
-
-def _overridden(entries: Sequence[Entry], overrides: Mapping[str, object], nodes: Nodes) -> tuple[Entry, ...]:
-    """Return what would be in the journal if `overrides` had been in the context all along.
-
-    They stand where a context begins, so that everything inside sees them, and nowhere else: so there is nothing
-    to merge. Members of a flow keep theirs, with other values: siblings take them from there.
-    """
-    result: list[Entry] = []
-    for entry in entries:
-        changes = {key: value for key, value in entry.changes.items() if key not in overrides}
-        overridden = entry.overridden
-        if entry.kind in ("inputs", "transform"):
-            changes.update(overrides)
-        elif entry.case is not None:  # an element of a for_each, under the name of the whole
-            changes = dict(entry.changes)
-        elif len(changes) < len(entry.changes) and _is_in_flow(nodes, entry):
-            changes = {key: overrides.get(key, value) for key, value in entry.changes.items()}
-            overridden = {*overridden, *overrides}
-        same = (
-            None if entry.same is None else {*entry.same, *overrides}
-        )  # they are in every context, so nothing changes
-        result.append(attrs.evolve(entry, changes=changes, same=same, overridden=overridden))
-    return tuple(result)
-
-
-def _is_in_flow(nodes: Nodes, entry: Entry) -> bool:
-    """Tell whether `entry` is of a member of a flow."""
-    around = find(nodes, entry.step.rpartition("/")[0])
-    return around is not None and isinstance(around.body, Group) and around.body.mode == "flow"

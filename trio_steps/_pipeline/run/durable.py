@@ -25,7 +25,7 @@ import trio
 
 from trio_steps._core.errors import CheckpointError, ConfigError, add_note, leaves, listed
 from trio_steps._core.events.observers import logger
-from trio_steps._core.scope import current_scope
+from trio_steps._core.scope import DurableRun, current_scope
 from trio_steps._durable.answers import answer_of, answer_texts
 from trio_steps._durable.protocol import (
     RunCancelledError,
@@ -39,10 +39,12 @@ from trio_steps._pipeline.definition import questions_of
 from trio_steps._values.equality import equal
 from trio_steps._values.scalars import is_plain
 
-from .checkpoint import Checkpoint, resumed
+from .checkpoint import Checkpoint
 from .journal import Entry
 from .keeping import Answers
 from .loop import as_input, execute
+from .renames import Names
+from .resume import resumed
 from .saver import HEAD, Saver
 from .stored import checkpoint_of, part_of
 
@@ -120,7 +122,7 @@ async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> 
         stored = await store.read(run_id)
         if stored is not None:  # or else somebody has deleted it meanwhile
             checkpoint = checkpoint_of(stored.parts, program.codec)
-            _check_name(program.name, checkpoint.pipeline)
+            _check_name(program, checkpoint.pipeline)
             _check_inputs(entry, stored.parts[_INPUTS], checkpoint.entries[0], program.codec)
             return False
     return True
@@ -148,16 +150,20 @@ async def run_claimed(
     """
     run_id = claim.run_id
     questions = tuple(questions_of(program.nodes))
+    names = Names(program)
     stored = await claim.read()
+    if stored is not None:
+        stored = names.stored(stored, questions)
     texts = answer_texts(stored or _nothing_stored(run_id, program), answers)
     texts = added_answers(run_id, {} if stored is None else stored.answers, texts)
+    renamed: dict[int, str] = {}
     if stored is None:
         entries: tuple[Entry, ...] = (given or Entry(kind="inputs", changes=as_input(None, program)),)
         saver = Saver(claim, program, {})
     else:
         try:
             checkpoint = checkpoint_of(stored.parts, program.codec)
-            _check_name(program.name, checkpoint.pipeline)
+            _check_name(program, checkpoint.pipeline)
             _check_version(program, stored.record.version)
             if given is not None:
                 _check_inputs(given, stored.parts[_INPUTS], checkpoint.entries[0], program.codec)
@@ -169,12 +175,15 @@ async def run_claimed(
             add_note(error, f"in the stored run {run_id!r}")
             raise
         numbers = sorted(stored.parts)[1:]
+        for number, entry, before in zip(numbers, entries, checkpoint.entries, strict=True):
+            if entry.step != before.step or entry.case != before.case or entry.sources != before.sources:
+                renamed[number] = part_of(entry, program.codec)
         saver = Saver(claim, program, dict(zip(entries, numbers, strict=True)), stored.record.waiting)
         if stored.record.status == "failed":  # its steps have all attempts again
             entries = tuple(entry for entry in entries if entry.kind != "tried")
     saver.answers = texts
-    current_scope().durable_run = (program.name, run_id)
-    await saver.begin(entries, questions)
+    current_scope().durable_run = DurableRun((*program.was, program.name)[0], run_id, names.oldest)
+    await saver.begin(entries, questions, renamed)
     program_inside = attrs.evolve(program, done=None)
     watch = _Watch(claim)
     try:
@@ -242,9 +251,11 @@ def _nothing_stored(run_id: str, program: Program) -> StoredRun:
     return StoredRun(record=record, parts={}, questions=tuple(questions_of(program.nodes)))
 
 
-def _check_name(now: str, then: str) -> None:
-    if now != then:
-        raise CheckpointError(f"the stored run is of the pipeline {then!r}, not of {now!r}; use another run_id")
+def _check_name(program: Program, then: str) -> None:
+    if then not in (program.name, *program.was):
+        raise CheckpointError(
+            f"the stored run is of the pipeline {then!r}, not of {program.name!r}; use another run_id"
+        )
 
 
 def _check_version(program: Program, then: str | None) -> None:

@@ -134,11 +134,13 @@ class Saver:
 
     # What is saved on the way
 
-    async def begin(self, entries: tuple[Entry, ...], questions: tuple[Question, ...]) -> None:
-        """Save that the run goes on from `entries`, with the steps that the pipeline has now."""
+    async def begin(
+        self, entries: tuple[Entry, ...], questions: tuple[Question, ...], renamed: Mapping[int, str]
+    ) -> None:
+        """Save that the run goes on from `entries`, with the steps that the pipeline has now; some may be `renamed`."""
         program = self._program
         head = Checkpoint(program.name, program.steps, (), 0, program.codec).to_json()
-        await self._update(entries, parts={HEAD: head}, questions=questions, answers=self.answers)
+        await self._update(entries, parts={HEAD: head, **renamed}, questions=questions, answers=self.answers)
 
     async def save(self, done: str | None = None) -> None:
         """Save the journal, as soon as the step `done` is done or something else was decided."""

@@ -56,7 +56,7 @@ async def work(
         without observers, a failure is logged.
 
     Raises:
-      ConfigError: two pipelines have one name, or an argument makes no sense.
+      ConfigError: two pipelines have one name, or had it before, or an argument makes no sense.
     """
     by_name: dict[str, Pipeline[Any, Any]] = {}
     wanted: dict[str, tuple[str | None, ...]] = {}
@@ -64,10 +64,11 @@ async def work(
         program = program_of(pipeline)
         if program is None:
             raise ConfigError(f"work(…, [{pipeline!r}]): give pipelines")
-        if pipeline.id in by_name:
-            raise ConfigError(f"work(): two pipelines are called {pipeline.id!r}; a run has to know which is its own")
-        by_name[pipeline.id] = pipeline
-        wanted[pipeline.id] = program.goes_on_with
+        for name in (pipeline.id, *program.was):
+            if name in by_name:
+                raise ConfigError(f"work(): two pipelines are called {name!r}; a run has to know which is its own")
+            by_name[name] = pipeline
+            wanted[name] = program.goes_on_with
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise ConfigError(f"work(concurrency={concurrency!r}): give the number of runs at the same time, 1 or more")
     if not by_name:
