@@ -114,7 +114,8 @@ class Page:
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def open(self, file: Path) -> None:
-        """Show `file`, and wait till it is loaded."""
+        """Show `file`, and wait till it is loaded. What the page before has told is forgotten."""
+        self._browser.events = [event for event in self._browser.events if event.get("sessionId") != self._session]
         self.send("Page.navigate", url=file.as_uri())
         self._browser.wait("Page.loadEventFired", self._session)
 

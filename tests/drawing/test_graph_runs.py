@@ -231,7 +231,7 @@ async def test_run_as_dot():
     recorder = Recorder()
     flow = Pipeline("flow").step(fork("race", mode="race", paths=[a])).step("next", b)
     await flow.run(observers=[recorder], on_step_complete=lambda event: event.stop())
-    green = 'fillcolor="#e6f4ea" color="#1e8e3e" fontcolor="#0d3b1e"'
+    green = 'fillcolor="#e6f4ea" color="#1a7f37" fontcolor="#0d3b1e"'
     bright = 'fillcolor="#b7e1c1" color="#0b6b2c" fontcolor="#06290f"'
     gray = 'fillcolor="transparent" color="#9aa0a6" fontcolor="#80868b"'
     assert recorder.to_dot(flow).splitlines()[4:-1] == [

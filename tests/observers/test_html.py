@@ -549,7 +549,7 @@ def test_colors_stand_out_as_the_accessibility_guidelines_ask(theme):
     colors = {name: luminance(color) for name, color in re.findall(r"--(\w+): (#\w+)", block)}
     paper = [colors.pop("paper"), colors.pop("hover")]
     del colors["rule"]
-    assert len(colors) == 7
+    assert len(colors) == 9
     for color in colors.values():
         for ground in paper:
             assert (max(color, ground) + 0.05) / (min(color, ground) + 0.05) >= 4.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from importlib import import_module
 from pathlib import Path
@@ -56,3 +57,20 @@ def test_design_page_names_modules_that_are_there() -> None:
     there |= {"trio_steps/__init__.py", "scripts/overloads.py"}
     assert "_fork/engine/run.py" in named
     assert named <= there
+
+
+def test_design_page_has_the_map_of_the_package() -> None:
+    assert trio_steps.__doc__ is not None
+    levels = re.findall(r"^    (_\w+(?:  _\w+)*) +(.*)$", trio_steps.__doc__, re.MULTILINE)
+    drawn = [pair for names, what in levels for pair in zip(names.split(), what.split("; "), strict=True)]
+    page = (DOCS / "design.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(_\w+)` \| (.*) \|$", page, re.MULTILINE) == drawn
+    assert len(drawn) == 8
+
+
+def test_every_diagram_on_a_page_has_a_picture() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in DOCS.glob("**/*.md"))
+    texts = re.findall(r"^```mermaid\n(.*?)^```$", pages, re.DOTALL | re.MULTILINE)
+    names = {f"diagram-{hashlib.sha256(text.strip().encode()).hexdigest()[:12]}.svg" for text in texts}
+    there = {path.name for path in (DOCS / "pictures").glob("diagram-*.svg")}
+    assert there == names, "draw them with: python scripts/diagrams.py"

@@ -22,21 +22,59 @@ WORDS: Final[dict[Look, str]] = {  # the most telling first
 }
 MARKS: Final[dict[Look, str]] = dict(zip(WORDS, "✗▸★✓⊘»·", strict=True))
 
+Color: TypeAlias = Literal[Look, "paper", "ink", "dim", "rule", "hover"]
+"""What has a colour on a page: a look, or a part of the page."""
+
+LIGHT: Final[dict[Color, str]] = {
+    "succeeded": "#1a7f37",
+    "won": "#0b6b2c",
+    "failed": "#c5221f",
+    "cancelled": "#8a5a00",
+    "running": "#0b6f85",
+    "skipped": "#5c6779",
+    "queued": "#5c6779",
+    "paper": "#ffffff",
+    "ink": "#1a2130",
+    "dim": "#5c6779",
+    "rule": "#e6e9ef",
+    "hover": "#f4f6fa",
+}
+"""The colours on white: text in them can be read there."""
+
+DARK: Final[dict[Color, str]] = {
+    "succeeded": "#57c478",
+    "won": "#8be9a8",
+    "failed": "#ff7a70",
+    "cancelled": "#e0b04c",
+    "running": "#45c9d9",
+    "skipped": "#94a0b3",
+    "queued": "#94a0b3",
+    "paper": "#0e131a",
+    "ink": "#e4e9f1",
+    "dim": "#94a0b3",
+    "rule": "#212a37",
+    "hover": "#161d27",
+}
+"""The same on black."""
+
 TERMINAL: Final[dict[Look, str]] = dict(
     zip(WORDS, ("red", "cyan", "green", "green", "yellow", "dim", "dim"), strict=True)
 )
-"""The colours in a terminal, as rich calls them."""
+"""The same in a terminal, by the names that rich has for its colours."""
 ANSI: Final[dict[str, str]] = {"red": "31", "cyan": "36", "green": "32", "yellow": "33", "dim": "2"}
 """The same for a terminal that is written to by hand."""
 
+_AREAS: Final[dict[Look, tuple[str, str]]] = {  # of a box, and of the text in it
+    "succeeded": ("#e6f4ea", "#0d3b1e"),
+    "won": ("#b7e1c1", "#06290f"),
+    "failed": ("#fce8e6", "#5c0f0d"),
+    "cancelled": ("#fef3d6", "#4a2a00"),
+    "running": ("#dff4f7", "#08363f"),
+    "skipped": ("#f1f3f4", "#4a4d51"),
+    "queued": ("#f1f3f4", "#4a4d51"),
+}
 BOXES: Final[dict[Look | Literal["unreached"], tuple[str, str, str]]] = {
-    "succeeded": ("#e6f4ea", "#1e8e3e", "#0d3b1e"),
-    "won": ("#b7e1c1", "#0b6b2c", "#06290f"),
-    "failed": ("#fce8e6", "#c5221f", "#5c0f0d"),
-    "cancelled": ("#fef3d6", "#b06000", "#4a2a00"),
-    "skipped": ("#f1f3f4", "#80868b", "#4a4d51"),
-    "queued": ("#f1f3f4", "#80868b", "#4a4d51"),
-    "running": ("#e1effb", "#1a73e8", "#0b2f66"),
+    **{look: (area, LIGHT[look], text) for look, (area, text) in _AREAS.items()},
     "unreached": ("transparent", "#9aa0a6", "#80868b"),
 }
 """The colours of a box in a diagram: of its area, its border and its text."""

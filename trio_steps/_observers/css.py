@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from trio_steps._drawing.looks import WORDS
+from trio_steps._drawing.looks import DARK, LIGHT, WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_steps._drawing.looks import Color
 
 SHAPES: Final[dict[str, str]] = {  # around (0, 0)
     "won": "M0-8 2.4-2.6 8.2-2.2 3.8 1.7 5.2 7.4 0 4.3-5.2 7.4-3.8 1.7-8.2-2.2-2.4-2.6z",
@@ -26,12 +31,16 @@ LEGEND: Final[dict[str, str]] = {
     "crowd": "how many ran",
 }
 
-STYLE: Final = """
-:root { color-scheme: light dark; --paper: #fff; --ink: #1a2130; --dim: #5c6779; --rule: #e6e9ef; --hover: #f4f6fa;
-  --succeeded: #2868b8; --won: #99600a; --failed: #c22f2f; --cancelled: #647083; --running: #0b7a6f; }
-@media (prefers-color-scheme: dark) { :root { --paper: #0e131a; --ink: #e4e9f1; --dim: #94a0b3; --rule: #212a37;
-  --hover: #161d27; --succeeded: #5d9fe6; --won: #f2b63c; --failed: #ff7a70; --cancelled: #8e9bb0;
-  --running: #45c9b9; } }
+
+def _variables(colors: Mapping[Color, str]) -> str:
+    return " ".join(f"--{name}: {color};" for name, color in colors.items())
+
+
+_THEMES: Final = f"""
+:root {{ color-scheme: light dark; {_variables(LIGHT)} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}
+"""
+_RULES: Final = """\
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 84rem; padding: 2rem clamp(1rem, 3vw, 2.5rem); background: var(--paper);
   color: var(--ink); font: 14px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
@@ -64,7 +73,7 @@ details[open] > summary .fold { transform: rotate(90deg); }
 .rules svg { height: 100%; }
 .rules line { stroke: var(--rule); }
 .bar { stroke-width: 1.5; }
-.wait, .pause { stroke: var(--cancelled); stroke-width: 2; stroke-linecap: round; stroke-dasharray: .1 5; }
+.wait, .pause { stroke: var(--dim); stroke-width: 2; stroke-linecap: round; stroke-dasharray: .1 5; }
 .pause { stroke-dasharray: 4 4; stroke-linecap: butt; }
 .mark { fill: none; stroke: currentColor; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }
 .mark.won, .mark.running { fill: currentColor; stroke-width: 1; }
@@ -73,7 +82,8 @@ details[open] > summary .fold { transform: rotate(90deg); }
 .succeeded, .won .succeeded { color: var(--succeeded); }
 .won { color: var(--won); }
 .failed, .retried { color: var(--failed); }
-.cancelled, .skipped, .queued, .discarded { color: var(--cancelled); }
+.cancelled { color: var(--cancelled); }
+.skipped, .queued, .discarded { color: var(--skipped); }
 .running { color: var(--running); }
 .bar, .hatch { stroke: currentColor; }
 .bar.succeeded, .bar.won { fill: var(--succeeded); stroke: var(--succeeded); }
@@ -107,3 +117,5 @@ details.rest ul { content-visibility: auto; }
 }
 @media print { body { max-width: none; padding: 0; } .said { white-space: normal; } }
 """
+
+STYLE: Final = _THEMES + _RULES
