@@ -470,6 +470,23 @@ async def test_store_that_somebody_else_makes_meanwhile_is_used(store, path, mon
     assert answers == []
 
 
+async def test_nobody_else_can_make_the_store_between_the_last_look_and_the_making(store, path, monkeypatch) -> None:
+    is_store, looks = File._is_store, []
+
+    def look(self, connection) -> bool:
+        looks.append(connection)
+        if len(looks) == 2:
+            with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+                for statement in ("BEGIN IMMEDIATE", "SELECT * FROM sqlite_master"):
+                    with pytest.raises(sqlite3.OperationalError, match="locked"):
+                        other.execute(statement)
+        return is_store(self, connection)
+
+    monkeypatch.setattr(File, "_is_store", look)
+    assert await store.runs() == ()
+    assert len(looks) == 2
+
+
 async def test_store_that_is_locked_is_an_error(store, path, monkeypatch) -> None:
     await store.runs()
     monkeypatch.setattr("trio_steps._durable.calls._PATIENCE", 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from trio_steps import (
     fork,
     gather,
 )
+from trio_steps._fork.engine.workers import Crew
 
 # tokens
 
@@ -47,6 +49,18 @@ async def test_limiter_is_fair_to_others_that_wait() -> None:
         await gather(*[gauge.path(1, f"p{n}") for n in range(3)], concurrency=limiter)
     assert got == [1] or got == [2]
     assert trio.current_time() == 4
+
+
+async def test_crew_looks_who_waits_for_a_token_after_a_millisecond_or_eight_paths() -> None:
+    plan = SimpleNamespace(concurrency=trio.CapacityLimiter(1))
+    crew: Any = Crew(SimpleNamespace(state=SimpleNamespace(plan=plan)))  # type: ignore[arg-type]
+    assert [crew.is_time_to_look() for _ in range(17)] == [number % 8 == 0 for number in range(17)]
+    looks = []
+    for _ in range(4):
+        await trio.sleep(0.0005)
+        if crew.is_time_to_look():
+            looks.append(trio.current_time())
+    assert looks == [0.001, 0.002]
 
 
 async def test_token_that_others_give_back_starts_the_next_path_at_once() -> None:

@@ -439,3 +439,13 @@ async def test_overridden_collection_is_gone_through_from_the_start_inside_too()
     del ran[:]
     await p.resume(at["nest/thumbs/1"], overrides={"scale": 5})
     assert ran == ["nest/thumbs/2/fetch", "nest/thumbs/2/shrink"]
+
+
+async def test_collection_that_is_overridden_when_all_of_it_is_done_is_not_gone_through_again() -> None:
+    for p in (thumbs(), Pipeline("root").step("nest", thumbs())):
+        events = []
+        before = await p.run({"images": [4, 2]}, on_step_complete=events.append)
+        del ran[:]
+        [done] = [event.checkpoint for event in events if event.name.endswith("thumbs")]
+        after = await p.resume(done, overrides={"images": [6, 8]})
+        assert (after["thumbs"], after["images"], ran) == (before["thumbs"], [6, 8], [])

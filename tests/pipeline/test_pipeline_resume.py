@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import datetime
 
 import pytest
@@ -21,6 +22,7 @@ from trio_steps import (
     otherwise,
     when,
 )
+from trio_steps._pipeline.run.journal import Entry
 
 
 async def checkpoints_of(p, inputs=None):
@@ -53,6 +55,25 @@ async def test_resume_with_an_error_of_a_parallel_step_that_somebody_has_succeed
     [rejected] = [entry for entry in at["s/give"].entries if entry.kind == "rejected"]
     assert rejected.error.succeeded == (Fulfilled("give", {"a": 1}),)
     assert await p.resume(at["s/give"]) == result == {"b": 1, "c": 1}
+
+
+@pytest.mark.parametrize("reason", ["condition", "failure"])
+async def test_step_that_is_skipped_leaves_nothing_behind_where_nothing_is_recorded(reason) -> None:
+    def entries():
+        gc.collect()
+        return sum(type(thing) is Entry for thing in gc.get_objects())
+
+    def fail(x):
+        raise ValueError
+
+    p = Pipeline().step("before", lambda: {"before": entries()})
+    if reason == "condition":
+        p = p.step("skipped", gives(0), condition=lambda x: False)
+    else:
+        p = p.step("skipped", fail, on_error="continue", log=False)
+    p = p.step("after", lambda: {"after": entries()})
+    result = await p.run({"x": 0})
+    assert result["after"] == result["before"]
 
 
 async def test_resume_goes_on_after_the_step() -> None:

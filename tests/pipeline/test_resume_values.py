@@ -7,6 +7,7 @@ decided when the step has run; after that the values have been written and read,
 from __future__ import annotations
 
 import base64
+import json
 import pickle
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -185,3 +186,26 @@ async def test_durable_run_that_died_comes_to_what_the_run_comes_to(tmp_path) ->
         await p.run({"score": float("nan")}, store=store, run_id="r", on_step_complete=die)
     assert isinstance(caught.value, KeyboardInterrupt)
     assert (await p.run(store=store, run_id="r"))["end"] == 0.5
+
+
+class Rounding:
+    """A codec that loses something: what has been written and read may be equal to what it was not equal to before."""
+
+    def dumps(self, value):
+        return json.dumps(value, default=round)
+
+    def loads(self, text):
+        return json.loads(text)
+
+
+async def test_value_that_was_changed_stays_so_even_if_it_comes_back_as_what_it_was_before() -> None:
+    inner = Pipeline("n").step("a", lambda: {"x": Fraction(5, 4)}).step("b", lambda: {"y": 1})
+    p = Pipeline("p", codec=Rounding()).step("n", inner, merge_policy="error")
+    saved = []
+    with pytest.raises(KeyCollisionError):
+        await p.run({"x": Fraction(9, 8)}, on_step_complete=lambda event: saved.append(event.checkpoint.to_json()))
+    for text in saved:
+        checkpoint = Checkpoint.from_json(text, codec=Rounding())
+        assert checkpoint.entries[0].changes == checkpoint.entries[1].changes == {"x": 1}
+        with pytest.raises(KeyCollisionError):
+            await p.resume(checkpoint)

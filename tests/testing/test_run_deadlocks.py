@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 import trio.testing
-from programs import invariants, message
+from programs import invariants, message, ticks
 
 from trio_steps.testing import (
     Probe,
@@ -54,6 +54,22 @@ def test_deadlock_under_a_shield_is_found_and_ended() -> None:
     assert invariants(run_once(program)) == ["deadlock"]
 
 
+def test_deadlock_tells_of_everybody_who_waits_and_of_nobody_who_has_ended() -> None:
+    async def first() -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def second() -> None:
+        await trio.sleep_forever()
+
+    async def program(probe: Probe) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(first)
+            nursery.start_soon(second)
+
+    _, *lines = message(run_once(program)).splitlines()
+    assert [line.split()[0] for line in lines] == ["program", "second"]
+
+
 def test_livelock_that_catches_everything_is_found_and_ended() -> None:
     async def stubborn() -> None:
         while True:
@@ -69,6 +85,15 @@ def test_livelock_that_catches_everything_is_found_and_ended() -> None:
     run = run_once(program, max_steps=50)
     assert invariants(run) == ["livelock"]
     assert "not ended after 50 steps" in message(run)
+
+
+def test_program_may_take_as_many_steps_as_it_is_given() -> None:
+    async def program(probe: Probe) -> None:
+        await ticks(7)
+
+    steps = run_once(program).steps
+    assert invariants(run_once(program, max_steps=steps)) == []
+    assert invariants(run_once(program, max_steps=steps - 1)) == ["livelock"]
 
 
 def test_livelock_of_sleeps_after_cancellation_is_found_by_the_clock() -> None:

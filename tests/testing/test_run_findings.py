@@ -52,6 +52,20 @@ def test_cancelled_in_the_result_is_found_without_a_log_too() -> None:
     assert explore(program).failures[0].finding.message.startswith("stored")
 
 
+def test_stored_cancelled_was_caught_where_its_task_waited() -> None:
+    async def program(probe: Probe) -> Any:
+        with trio.move_on_after(1):
+            await outcome.acapture(trio.sleep, 2)
+        with trio.move_on_after(1):
+            return (await outcome.acapture(trio.sleep, 3)).error
+        return None
+
+    [finding] = run_once(program).findings
+    assert finding.what == "stored"
+    assert finding.place is not None
+    assert finding.place.line == program.__code__.co_firstlineno + 4
+
+
 def test_swallowing_in_a_child_is_found() -> None:
     async def swallows() -> None:
         try:  # noqa: SIM105

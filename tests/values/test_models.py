@@ -106,6 +106,40 @@ def test_frozen_struct_of_atoms_is_not_copied() -> None:
     assert copy_value([flat, []])[0] is flat
 
 
+class Named:
+    def name(self):
+        return type(self).__name__
+
+
+class NamedStruct(msgspec.Struct, Named):
+    items: list[Any]
+
+
+class Derived(NamedStruct):
+    more: list[Any]
+
+
+@pytest.mark.parametrize("value", [NamedStruct([1]), Derived([1], [2])], ids=["itself", "its base"])
+def test_struct_may_have_methods_of_a_plain_class(value) -> None:
+    copy = copy_value([value])[0]
+    assert copy == value
+    assert copy.items is not value.items
+    assert copy.name() == type(value).__name__
+    assert decode(encode([value])) == [value]
+
+
+def test_struct_whose_plain_class_knows_better_how_it_is_copied_is_passed_as_it_is() -> None:
+    class Single:
+        def __deepcopy__(self, memo):
+            return self
+
+    class Shared(msgspec.Struct, Single):
+        items: list[Any]
+
+    value = Shared([1])
+    assert copy_value([value])[0] is value
+
+
 def test_struct_that_is_equal_to_itself_only_is_passed_as_it_is() -> None:
     thing = Thing([1])
     assert copy_value([thing, []])[0] is thing

@@ -45,7 +45,8 @@ def record_of(kind: type[Any]) -> Container | None:
     fields = fields_of(kind)
     if fields is None:
         return None
-    theirs = mro[: _place(mro, _library_base(mro))]
+    base = mro_of(_library_base(mro))
+    theirs = [owner for owner in mro if _place(base, owner) is None]
     if any(not owner.__flags__ & _HEAP_TYPE for owner in theirs):
         return None
     if any(name in namespace(owner) for owner in theirs for name in _KNOW_BETTER):
@@ -129,7 +130,7 @@ def _instance_of(kind: type[Any], fields: tuple[str, ...]) -> Container:
 
     def begin(value: Any) -> object:
         if is_struct:
-            return mro_of(kind)[-2].__copy__(value)  # in C
+            return kind.__copy__(value)  # in C: a class that has one of its own is none of these
         twin = object.__new__(kind)
         for name, part in state(value).items():
             put(twin, name, part)
