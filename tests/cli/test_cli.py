@@ -94,6 +94,8 @@ def test_config_error_is_told_with_its_line(run, shop) -> None:
         ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
         ("\n1 / 0", "ZeroDivisionError: division by zero"),
         ("def", "SyntaxError: invalid syntax (broken.py, line 1)"),
+        ("import sys\nsys.exit(3)", "SystemExit: 3"),
+        ("raise SystemExit('no key given')", "SystemExit: no key given"),
     ],
 )
 def test_error_of_a_module_is_told(run, shop, text, message) -> None:
@@ -149,6 +151,18 @@ def test_check_tells_every_module_that_has_a_mistake(run, shop) -> None:
     assert status == FAILED
     assert "shop:checkout\n" in out
     assert err.splitlines()[1:] == [f"  {shop / 'broken.py'}:2", "    Pipeline('a/b')"]
+
+
+def test_module_that_exits_is_an_error_and_does_not_end_the_command(run, shop) -> None:
+    write(shop / "leaves.py", "import sys\n\nsys.exit(3)\n")
+    status, out, err = run("check", "leaves", "shop")
+    assert (status, out != "") == (FAILED, True)  # the other module is checked all the same
+    assert err == f"the module 'leaves' can't be imported: SystemExit: 3\n  {shop / 'leaves.py'}:3\n    sys.exit(3)\n"
+
+
+def test_module_may_begin_with_a_mark_of_its_encoding(run, shop) -> None:
+    (shop / "marked.py").write_text("from trio_steps import Pipeline\np = Pipeline('p')\n", encoding="utf-8-sig")
+    assert run("check", "marked")[0] == DONE
 
 
 def test_check_of_a_module_without_pipelines_is_misuse(run) -> None:

@@ -32,11 +32,11 @@ def imported(name: str) -> ModuleType:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise UsageError(f"there is no module {error.name!r}, here or installed") from error
         raise ModuleError(_located(name, error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # its status would mean something else here
         raise ModuleError(_located(name, error)) from error
 
 
-def _located(name: str, error: Exception) -> str:
+def _located(name: str, error: Exception | SystemExit) -> str:
     """Return `error`, which came out of importing the module `name`, and the line that is to blame."""
     where = "" if isinstance(error, ConfigError) else f"{type(error).__qualname__}: "
     text = f"the module {name!r} can't be imported: {where}{error}"
