@@ -7,7 +7,7 @@ import logging
 import pytest
 import trio
 
-from trio_steps import ConfigError, Pipeline
+from trio_steps import CheckpointError, ConfigError, Pipeline
 from trio_steps.store import SqliteStore, work
 from trio_steps.testing import MemoryStore
 
@@ -87,6 +87,34 @@ async def test_run_that_fails_is_not_logged_if_somebody_is_told(store, caplog, t
         await worked(store, [p], **tell)
     assert await statuses(store) == {"r": "failed"}
     assert caplog.records == []
+
+
+async def test_run_that_does_not_fit_its_pipeline_any_more_is_failed_and_not_taken_again(store) -> None:
+    p = Pipeline("p").step("a", lambda: {"a": 1}).wait_for("ask", provides="ok").step("b", lambda: {"b": 1})
+    await p.submit({}, store=store, run_id="r")
+    await worked(store, [p])
+    await store.answer("r", ok=True)
+    changed = Pipeline("p").step("new", lambda: {"new": 1}).step("a", lambda: {"a": 1})
+    ended = []
+    await worked(store, [changed], on_end=lambda run_id, error: ended.append((run_id, type(error))))
+    assert ended == [("r", CheckpointError)]
+    record = (await store.load("r")).record
+    assert (record.status, record.step, record.waiting) == ("failed", "a", {"ask": None})
+    assert record.error.startswith("CheckpointError: step 'new': the step was inserted before 'a'")
+    assert (await p.run(store=store, run_id="r"))["b"] == 1
+
+
+async def test_run_whose_failure_can_not_be_saved_is_not_taken_again_at_once(store, monkeypatch, caplog) -> None:
+    class Odd(MemoryStore):
+        def keep(self, claim, change):
+            raise OSError("disk full")
+
+    await Pipeline("p").submit({}, store=store, run_id="r")
+    monkeypatch.setattr(MemoryStore, "keep", Odd.keep)
+    ended = []
+    await worked(store, [Pipeline("p")], seconds=2.25, on_end=lambda run_id, error: ended.append(trio.current_time()))
+    assert ended == [0.5, 1, 1.5, 2]
+    assert {record.message for record in caplog.records} == {"the end of the run 'r' could not be saved"}
 
 
 async def test_worker_that_is_stopped_gives_its_runs_back(store) -> None:

@@ -39,7 +39,7 @@ from trio_steps._values.scalars import is_plain
 from .journal import Entry, EntryKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from trio_steps._values.codec import Codec
     from trio_steps._values.form import JSON
@@ -68,6 +68,7 @@ class Checkpoint:
     _journal: Sequence[Entry]
     _length: int
     codec: Codec | None = None
+    _gives: Mapping[str, object] | None = None
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -88,13 +89,15 @@ class Checkpoint:
         Raises:
           CheckpointError: there is a value that can't be held; it names step and key.
         """
-        body = {
+        body: dict[str, JSON] = {
             "format": _FORMAT,
             "pipeline": _text(self.pipeline),
             "steps": list(map(_text, self.steps)),
             "codec": self.codec is not None,
             "journal": [_write_entry(entry, self.codec) for entry in self.entries],
         }
+        if self._gives is not None:
+            body["gives"] = self._gives
         return json.dumps({**body, "checksum": _checksum(body)})
 
     @classmethod

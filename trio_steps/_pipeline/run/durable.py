@@ -39,13 +39,13 @@ from trio_steps._pipeline.definition import questions_of
 from trio_steps._values.equality import equal
 from trio_steps._values.scalars import is_plain
 
-from .checkpoint import Checkpoint
+from .head import HEAD, head_of
 from .journal import Entry
 from .keeping import Answers
 from .loop import as_input, execute
 from .renames import Names
 from .resume import resumed
-from .saver import HEAD, Saver
+from .saver import Saver
 from .stored import checkpoint_of, part_of
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from trio_steps._pipeline.definition import Hooks, Program
     from trio_steps._values.codec import Codec
 
+    from .checkpoint import Checkpoint
     from .stored import RunStore
 
 _INPUTS: Final = 1
@@ -110,7 +111,7 @@ async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> 
     """
     checked_run_id(run_id, "submit")
     entry = Entry(kind="inputs", changes=as_input(args[0] if args else None, program))
-    head = Checkpoint(program.name, program.steps, (), 0, program.codec).to_json()
+    head = head_of(program)
     change = RunChange(
         pipeline=program.name,
         version=program.version,
@@ -132,6 +133,7 @@ async def _claim_and_run(
     store: RunClaims, run_id: str, answers: Mapping[str, object], program: Program, hooks: Hooks, *args: Any
 ) -> Any:
     given = [Entry(kind="inputs", changes=as_input(input, program)) for input in args]
+    head_of(program)  # which looks at whether what the steps give can be stored
     async with store.claim(run_id) as claim:
         return await run_claimed(claim, answers, program, hooks, given[0] if given else None)
 

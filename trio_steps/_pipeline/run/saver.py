@@ -26,7 +26,7 @@ from contextlib import suppress
 from datetime import timedelta
 from itertools import count
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 import attrs
 import trio
@@ -36,7 +36,7 @@ from trio_steps._core.events.observers import logger
 from trio_steps._durable.answers import answer_of
 from trio_steps._durable.protocol import RunChange
 
-from .checkpoint import Checkpoint
+from .head import HEAD, head_of
 from .journal import Entry
 from .keeping import Answer
 from .stored import part_of
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from trio_steps._pipeline.definition import Program
 
     from .keeping import Course
-
-HEAD: Final = 0
 
 
 @final
@@ -138,9 +136,8 @@ class Saver:
         self, entries: tuple[Entry, ...], questions: tuple[Question, ...], renamed: Mapping[int, str]
     ) -> None:
         """Save that the run goes on from `entries`, with the steps that the pipeline has now; some may be `renamed`."""
-        program = self._program
-        head = Checkpoint(program.name, program.steps, (), 0, program.codec).to_json()
-        await self._update(entries, parts={HEAD: head, **renamed}, questions=questions, answers=self.answers)
+        parts = {HEAD: head_of(self._program), **renamed}
+        await self._update(entries, parts=parts, questions=questions, answers=self.answers)
 
     async def save(self, done: str | None = None) -> None:
         """Save the journal, as soon as the step `done` is done or something else was decided."""

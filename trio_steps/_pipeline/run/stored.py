@@ -20,6 +20,7 @@ from trio_steps._pipeline.definition import ANY
 from trio_steps._values.described import described
 
 from .checkpoint import Checkpoint, read
+from .head import check_output
 from .journal import Entry
 
 if TYPE_CHECKING:
@@ -211,7 +212,8 @@ class RunStore(RunClaims, Protocol):
         Raises:
           KeyError: there is no such run, or its pipeline has no such step.
           RunClaimedError: it is running.
-          ConfigError: the run is over, the step is done, or is in a branch that was not taken.
+          ConfigError: the run is over, the step is done, or is in a branch that was not taken; or it gives other keys,
+            or other types.
           CheckpointError: the output can't be kept.
         """
         if output is not None and not all(isinstance(key, str) for key in output):
@@ -323,6 +325,10 @@ def _marked(
     there = [entry for entry in checkpoint.entries if entry.step == step and entry.case is None]
     if any(entry.kind not in ("begun", "lost", "tried") for entry in there):
         raise ConfigError(f"mark_done({run_id!r}, {step!r}): the step is done already")
+    for question in stored.questions:
+        if question.name == step:
+            answer_texts(stored, {step: output.get(question.provides)})  # which checks it
+    check_output(stored.parts, step, output)
     added: list[Entry] = []
     branches = {entry.step: cast("str", entry.case) for entry in checkpoint.entries if entry.kind == "taken"}
     for branch, case in taken.items():

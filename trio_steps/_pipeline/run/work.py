@@ -15,15 +15,17 @@ import trio
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.events.observers import logger
 from trio_steps._core.public import public_in
-from trio_steps._durable.protocol import RunCancelledError
+from trio_steps._durable.protocol import RunCancelledError, RunChange
 from trio_steps._pipeline.entry import program_of
+
+from .durable import error_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
     from datetime import datetime
 
     from trio_steps._core.events.records import Observer
-    from trio_steps._durable.protocol import RunChange, RunClaim, StoredRun
+    from trio_steps._durable.protocol import RunClaim, StoredRun
     from trio_steps._pipeline.pipeline import Pipeline
 
     from .stored import RunStore
@@ -87,8 +89,8 @@ async def work(
         stored = await claim.read()
         assert stored is not None
         error: Exception | None = None
+        held = _Held(claim)
         try:
-            held = _Held(claim)
             await by_name[stored.record.pipeline].run(store=held, run_id=claim.run_id, observers=observers)
         except RunCancelledError as cancelled:
             error = cancelled
@@ -96,6 +98,8 @@ async def work(
             if on_end is None and not observers:  # or else somebody is told of it
                 logger.warning("the run %r failed", claim.run_id, exc_info=failure)
             error = failure
+            if not held.is_over:  # it does not fit its pipeline any more, say; nobody is to take it again and again
+                await held.fail(stored, failure)
         if on_end is not None:
             on_end(claim.run_id, error)
 
@@ -106,9 +110,14 @@ async def work(
 
 @final
 class _Held:
-    """A run that was taken, as a store and as its claim."""
+    """A run that was taken, as a store and as its claim.
+
+    Attributes:
+      is_over: it is saved what became of it.
+    """
 
     def __init__(self, claim: RunClaim) -> None:
+        self.is_over = False
         self._claim = claim
         self._is_cancelled = False
 
@@ -130,6 +139,23 @@ class _Held:
         if change.status == "cancelled" and not self._is_cancelled:
             change = attrs.evolve(change, status="running")  # which is interrupted once the claim has ended
         await self._claim.write(change)
+        self.is_over = change.status not in ("running", "submitted")
+
+    async def fail(self, stored: StoredRun, error: Exception) -> None:
+        """Save that the run has failed before it began, unless that can't be saved either."""
+        record = stored.record
+        change = RunChange(
+            pipeline=record.pipeline,
+            version=record.version,
+            status="failed",
+            error=error_text(error),
+            waiting=record.waiting,
+        )
+        try:
+            await self._claim.write(change)
+        except Exception:  # noqa: BLE001 - most likely, it is the store that is the trouble
+            logger.exception("the end of the run %r could not be saved", record.run_id)
+            await trio.sleep(_PAUSE)
 
     async def wait_cancelled(self) -> None:
         await self._claim.wait_cancelled()

@@ -1,0 +1,113 @@
+"""The head of a stored run: what it says of the pipeline, so that others can tell what fits who have not imported it.
+
+It says what the pipeline is called, which steps it has, and which keys of which types they give. What is marked as done
+by hand is checked against that.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, Final, get_origin
+from weakref import WeakKeyDictionary
+
+from trio_steps._core.errors import CheckpointError, ConfigError, listed
+from trio_steps._durable.answers import type_name
+from trio_steps._pipeline.contract.annotations import UNKNOWN, members
+from trio_steps._pipeline.contract.storable import given_by, obstacle
+from trio_steps._values.described import described
+
+from .checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_steps._pipeline.definition import Program
+
+HEAD: Final = 0
+"""The number of the part that is the head."""
+
+_WIDER: Final = {
+    "builtins:float": ("builtins:int",),
+    "builtins:complex": ("builtins:float", "builtins:int"),
+}
+"""What else type checkers take for a type."""
+
+_heads: Final[WeakKeyDictionary[Program, str]] = WeakKeyDictionary()
+
+
+def head_of(program: Program) -> str:
+    """Return the head of a run of `program`.
+
+    Raises:
+      CheckpointError: a step says that it gives what can't be stored.
+    """
+    head = _heads.get(program)
+    if head is None:
+        head = _heads[program] = _written(program)
+    return head
+
+
+def _written(program: Program) -> str:
+    gives: dict[str, dict[str, list[Any]]] = {}
+    for step, shape in given_by(program.nodes):
+        for name, key in shape.keys.items():
+            problem = None if program.codec is not None else obstacle(key.type)
+            if problem is not None:
+                raise CheckpointError(f"the step says that it gives what can't be stored: {problem}", step, name)
+        if not shape.open:
+            gives[step] = {name: [key.definite, _names(key.type)] for name, key in shape.keys.items()}
+    return Checkpoint(program.name, program.steps, (), 0, program.codec, gives).to_json()
+
+
+def _names(kind: object) -> list[str] | None:
+    """Return the names of the classes whose instances values of `kind` are; None if that can't be told."""
+    names: list[str] = []
+    for member in members(kind):
+        cls = get_origin(member) or member
+        if member is UNKNOWN or not isinstance(cls, type):
+            return None
+        is_typed_dict = dict in cls.__mro__ and hasattr(cls, "__required_keys__")
+        names.append(type_name(dict if is_typed_dict else cls))
+    return names
+
+
+def check_output(parts: Mapping[int, str], step: str, output: Mapping[str, object]) -> None:
+    """Refuse an output for `step`, of a run that has `parts`, if the step gives other keys or types.
+
+    Raises:
+      ConfigError: it does.
+    """
+    gives: dict[str, dict[str, list[Any]]] = json.loads(parts[min(parts)]).get("gives", {})
+    if step not in gives:
+        return
+    keys = gives[step]
+    what = f"mark_done(…, {step!r}, {{…}})"
+    unknown = [key for key in output if key not in keys]
+    missing = [key for key, (definite, _) in keys.items() if definite and key not in output]
+    if unknown or missing:
+        problem = f"has to have {listed(missing)}" if missing else f"has {listed(unknown)}, which the step doesn't give"
+        raise ConfigError(f"{what}: the output {problem}; the step gives {listed(keys) if keys else 'nothing'}")
+    for key, value in output.items():
+        names = keys[key][1]
+        if names is not None and not any(_is(value, name) for name in names):
+            raise ConfigError(f"{what}: {key!r} has to be {' or '.join(map(_short, names))}, not {described(value)}")
+
+
+def _is(value: object, name: str) -> bool:
+    """Tell whether `value` is an instance of the class of that name."""
+    kinds = [type_name(kind) for kind in type(value).__mro__]
+    if name in kinds or any(wider in kinds for wider in _WIDER.get(name, ())):
+        return True
+    module, _, path = name.partition(":")
+    cls: Any = sys.modules.get(module)
+    for part in path.split("."):
+        cls = getattr(cls, part, None)
+    try:
+        return isinstance(value, cls)
+    except TypeError:  # it is not imported; or is a protocol, which says nothing of instances
+        return cls is not None
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("builtins:")
