@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -130,6 +131,29 @@ async def test_values_in_a_late_error_are_disposed_of() -> None:
 
     assert await race(returns(0.25, "won"), late) == "won"
     assert disposed == ["a", "b"]
+
+
+@pytest.mark.parametrize("then", ["cancelled", "merged"])
+async def test_late_error_is_reported_once_whatever_comes_after_that(then: str) -> None:
+    events: list[Any] = []
+    scope = trio.CancelScope()
+
+    def merge(_values: Any) -> None:
+        raise OSError("merge")
+
+    async def late() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            if then == "cancelled":
+                scope.cancel()
+            raise ValueError("late")
+
+    f = fork("f", mode="quorum", need=1, paths=[returns(1, 1), late], merge=merge)
+    with scope, pytest.raises(OSError, match="merge") if then == "merged" else nullcontext():
+        await f.run(observers=[events.append])
+    assert scope.cancelled_caught is (then == "cancelled")
+    assert [(name, str(error)) for name, error in errors_discarded(events)] == [("f/late", "late")]
 
 
 async def test_values_in_the_errors_of_a_quorum_that_is_reached_are_disposed_of() -> None:

@@ -1,4 +1,4 @@
-"""Many threads with a `trio.run` each share pipelines, forks, breakers and recorders.
+"""Many threads with a `trio.run` each share pipelines, forks, policies, recorders and stores.
 
 With a free-threaded build they run at the same time; with the GIL they take turns, every few instructions.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,15 +19,18 @@ from trio_steps import (
     CircuitBreaker,
     CircuitOpenError,
     Pipeline,
+    RateLimit,
     Recorder,
     StepSucceeded,
     fork,
     settle,
     step,
 )
+from trio_steps.store import RunClaimedError, SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
 THREADS = 6
 RUNS = 25
@@ -147,6 +151,66 @@ def test_breaker_that_is_shared_by_threads_has_a_state_in_each_run_of_trio() -> 
     in_each = [OSError] * 5 + [CircuitOpenError] * (RUNS - 5)
     assert kinds == in_each * THREADS
     assert len(calls) == 5 * THREADS
+
+
+def test_rate_that_is_shared_by_threads_is_that_of_each_run_of_trio() -> None:
+    """Their clocks have nothing in common; so in each, the first two are at once, and then comes one a second."""
+    rate = RateLimit(2, per=2)
+    shared = step(plus_one, rate=rate)
+
+    async def run(number: int) -> float:
+        await shared(number)
+        return trio.current_time()
+
+    assert in_threads(run, 5) == [1, 2, 3, 4, 5] * THREADS
+
+
+def test_recorder_can_be_drawn_while_threads_write_to_it() -> None:
+    recorder = Recorder()
+    shared = flow()
+
+    async def run(number: int) -> int:
+        await shared.run({"x": number}, observers=[recorder])
+        return len(recorder.render()) and len(recorder.to_html())
+
+    assert all(in_threads(run, 3))
+
+
+def in_store(store: SqliteStore, x_of: Callable[[int], int]) -> tuple[list[Any], Counter[int]]:
+    """Run a pipeline in threads, with three runs each; return what came of each, and how often a step was run."""
+    ran: Counter[int] = Counter()
+    one_by_one = threading.Lock()
+
+    def note(y: int) -> None:
+        with one_by_one:
+            ran[y] += 1
+
+    shared = flow().step("note", note)
+
+    async def run(number: int) -> Any:
+        x = x_of(number)
+        try:
+            return (await shared.run({"x": x}, store=store, run_id=str(x)))["s"]
+        except RunClaimedError:
+            return None
+
+    return in_threads(run, 3), ran
+
+
+def test_store_that_is_shared_by_threads_keeps_the_runs_of_all(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "runs.db", synchronous="normal")
+    results, ran = in_store(store, lambda number: number)
+    assert results == [5 * (x + 1) for x in range(3 * THREADS)]
+    assert ran == {x + 1: 1 for x in range(3 * THREADS)}
+    records = trio.run(store.runs)
+    assert {record.run_id: record.status for record in records} == {str(x): "finished" for x in range(3 * THREADS)}
+
+
+def test_run_that_threads_want_at_once_is_run_by_one_of_them(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "runs.db", synchronous="normal")
+    results, ran = in_store(store, lambda number: number % 3)
+    assert ran == {1: 1, 2: 1, 3: 1}
+    assert {number % 3: result for number, result in enumerate(results) if result is not None} == {0: 5, 1: 10, 2: 15}
 
 
 MODULES = ["trio_steps", *(f"trio_steps.{name}" for name in ("testing", "terminal", "store", "executors", "otel"))]

@@ -100,7 +100,6 @@ class Discarded:
         errors = [(name, error) for name, error in errors if id(error) not in told]
         for name, error in errors:
             self.report(name, error)
-        ledger.forget_errors()
         await self._discard(self._take() + self._take_late(), errors)
 
     def _take(self, but: Collection[int] = ()) -> list[Named]:
