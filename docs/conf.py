@@ -116,10 +116,8 @@ def mark_arguments(_app: Sphinx, what: str, _name: str, thing: Any, _options: ob
 def leave_constructor_out(thing: type, lines: list[str]) -> None:
     """Take the summary of a constructor out of the description of its class: it says "Make a …"."""
     summary = (inspect.getdoc(thing.__init__) or "").partition("\n")[0]
-    for number, line in enumerate(lines[1:], 1):
-        if line == summary:
-            del lines[number]
-            return
+    if summary in lines and inspect.getdoc(thing.__init__) != inspect.getdoc(thing):
+        lines.remove(summary)
 
 
 def add_types(_app: Sphinx, what: str, _name: str, thing: Any, _options: object, lines: list[str]) -> None:
