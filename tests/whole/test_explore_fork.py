@@ -26,7 +26,7 @@ from trio_steps import (
     settle,
     step,
 )
-from trio_steps.testing import Probe, RecordingObserver, sweep_faults
+from trio_steps.testing import Ignore, Probe, RecordingObserver, sweep_faults
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -288,7 +288,7 @@ def program(mode: str, options: dict[str, Any], rows: str) -> Any:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(paths.sets_together)
             result = await outcome_of(fork("f", mode=mode, **chosen), paths)
-            check_result(mode, result, paths, made, source is not None)
+            check_result(mode, result, paths, made, lazy=source is not None, timed="timeout" in options)
         return result
 
     return explored
@@ -310,7 +310,7 @@ async def outcome_of(one: Any, paths: Paths) -> Any:
             paths.complaints.append(f"the caller sees what {VARIABLE.get()} has set")
 
 
-def check_result(mode: str, result: Any, paths: Paths, made: list[Any], lazy: bool) -> None:
+def check_result(mode: str, result: Any, paths: Paths, made: list[Any], *, lazy: bool, timed: bool = False) -> None:
     if isinstance(result, ForkPartialError):
         assert mode != "settle" or lazy, "settle fails only by its source"
         accounted = len(result.succeeded) + len(result.failed)
@@ -318,7 +318,10 @@ def check_result(mode: str, result: Any, paths: Paths, made: list[Any], lazy: bo
     elif isinstance(result, LookupError):
         pass  # merge's own
     elif mode == "settle":
-        assert [outcome.step_id for outcome in result] == [path.id for path in made], "one outcome a path, in order"
+        listed, known = [outcome.step_id for outcome in result], [path.id for path in made]
+        if lazy and timed:  # paths that a source was not asked for in time are paths that nobody knows of
+            known = known[: len(listed)]
+        assert listed == known, "one outcome a path, in order"
         for outcome in result:
             assert isinstance(outcome, (Fulfilled, Rejected))
             if isinstance(outcome, Rejected):
@@ -341,7 +344,22 @@ def test_fork_keeps_its_promises_wherever_it_is_cancelled(explore: Any, mode: st
     if rows != "tie" and options in ("one_at_a_time", "stagger", "lazy_async"):
         chosen = {**chosen, "timeout": 2.5}  # a deadline amid failures
     large = rows in ("hedge", "policies") or chosen.get("source") == "fed"
-    explore(program(mode, chosen, rows), budget=LARGE if large else BUDGET)
+    explore(program(mode, chosen, rows), budget=LARGE if large else BUDGET, **expected(chosen, rows))
+
+
+def expected(options: dict[str, Any], rows: str) -> Any:
+    """What `explore` can't know of a fork.
+
+    Any timer of it may fire early: its timeout, those of its paths, and its stagger, which then starts the next path.
+    Other paths come in first then, and the result is another one; `check_result` says which are right. A path that
+    raises an error of its own when it is cancelled keeps the timeout of the fork from having its `Cancelled` back.
+    """
+    said: dict[str, Any] = {}
+    if "timeout" in options or "stagger" in options or rows == "policies":
+        said["values"] = "any"
+    if "timeout" in options and rows == "failures":
+        said["ignore"] = Ignore("swallowed: .* reached f/d, run caught it", invariant="cancellation")
+    return said
 
 
 @pytest.mark.long
@@ -371,7 +389,7 @@ def test_fork_on_the_spot_keeps_its_promises_wherever_it_is_cancelled(explore: A
         async with trio.open_nursery() as nursery:
             nursery.start_soon(paths.sets_together)
             result = await outcome_of(Spot(), paths)
-            check_result(mode, result, paths, made, source != "arguments")
+            check_result(mode, result, paths, made, lazy=source != "arguments")
         return result
 
     explore(explored, budget=LARGE)
@@ -495,7 +513,8 @@ def test_step_policies_keep_their_promises_wherever_they_are_cancelled(explore: 
         outcomes = await fork("f", mode="settle", paths=[retried, timed])()
         return [outcome.status for outcome in outcomes]
 
-    explore(explored, budget=BUDGET)
+    # a timeout that fires early takes an attempt from the step that needs all three
+    explore(explored, budget=BUDGET, values=lambda statuses: statuses == ["rejected", "rejected"])
 
 
 @pytest.mark.long

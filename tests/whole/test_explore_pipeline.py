@@ -204,11 +204,15 @@ def nested(work: Work) -> Pipeline[Any, Any]:
 
 @attrs.frozen
 class Shape:
-    """A pipeline to explore, a step to stop after, and the steps that may run again though they have been told of."""
+    """A pipeline to explore, a step to stop after, and the steps that may run again though they have been told of.
+
+    The time of the paths in `timed` may be over before they are done: the result has all keys of such a path, or none.
+    """
 
     build: Callable[[Work], Pipeline[Any, Any]]
     stop: str
     again: tuple[str, ...] = ()
+    timed: dict[str, tuple[str, ...]] = attrs.field(factory=dict)  # path, and the keys that it gives
 
 
 SHAPES = {
@@ -217,7 +221,11 @@ SHAPES = {
         Shape(all_at_once, "group/1"),
         Shape(two_at_once, "group/one/x"),
         Shape(settled, "group/nested/x"),
-        Shape(settled_in_time, "group/1"),
+        Shape(
+            settled_in_time,
+            "group/1",
+            timed={"group/run": ("b",), "group/nested": ("nested_x", "nested")},
+        ),
         Shape(raced, "race/nested/x", again=("race/",)),  # it is resumed before the race
         Shape(branched, "group/inner/route/yes/x"),
         Shape(for_each, "all/1", again=("all/",)),  # a new attempt runs everything again
@@ -243,6 +251,7 @@ class Story:
         self.settled: list[str] = []  # what must not happen again after the last of them
         self._stop_after = shape.stop if stops else None
         self._again = shape.again
+        self._timed = shape.timed
         self._waits = waits
         self._stopped = False
         self._started = 0  # how many steps, when the run was stopped
@@ -270,9 +279,12 @@ class Story:
         return result
 
     def check(self, result: dict[str, object], expected: list[str]) -> None:
-        assert plain(result) == expected
+        late = {path: keys for path, keys in self._timed.items() if result.keys().isdisjoint(keys)}
+        lacking = tuple(f"({key!r}," for keys in late.values() for key in keys)
+        assert plain(result) == [item for item in expected if not item.startswith(lacking)]
         assert not self.work.running
-        assert set(self.work.done) <= set(self.told), "every step that is done was told of"
+        in_time = {name for name in self.work.done if not any(is_in(name, path) for path in late)}
+        assert in_time <= set(self.told), "every step that is done was told of"
         for event, text in self.handed_out[:2]:
             assert event.checkpoint.to_json() == text, "a checkpoint shows the moment of its event"
         assert len({id(error) for error in self.errors}) == len(self.errors), "every failure is told once"
@@ -366,7 +378,9 @@ def test_pipeline_keeps_its_promises_wherever_it_is_cancelled(explore: Any, name
     async def program(probe: Probe) -> Any:
         return await tell(Story(SHAPES[name], waits=stops, stops=stops), expected)
 
-    explore(program, budget=LARGE if name in ("branched", "retried") else BUDGET)
+    # where a timeout that fires early changes the result, `check` says into what
+    values: Any = "any" if SHAPES[name].timed else "undisturbed"
+    explore(program, budget=LARGE if name in ("branched", "retried") else BUDGET, values=values)
 
 
 @pytest.mark.long

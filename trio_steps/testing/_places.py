@@ -214,9 +214,9 @@ def short_name(name: str) -> str:
     return name if "/" in name else name.rsplit(".", 1)[-1]
 
 
-def functions_awaited(task: trio.lowlevel.Task) -> set[str]:
-    """Return the names of all the functions that `task` is waiting in."""
-    return {frame.f_code.co_name for frame, _ in task.iter_await_frames()}
+def functions_awaited(task: trio.lowlevel.Task) -> list[str]:
+    """Return the names of all the functions that `task` is waiting in, the innermost last."""
+    return [frame.f_code.co_name for frame, _ in task.iter_await_frames()]
 
 
 def waits_for_process(task: trio.lowlevel.Task) -> bool:

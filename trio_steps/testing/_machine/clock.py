@@ -17,29 +17,36 @@ REAL_WAIT: Final = 0.05
 """Real seconds that we listen to the outside world before virtual time goes on without it."""
 
 _PATIENCE: Final = 20
-_THREADS: Final = frozenset({"to_thread_run_sync"})
+_THREAD: Final = "to_thread_run_sync"
+_BY_A_THREAD: Final = "run"  # called by it, with what the thread has asked for and waits for
+_SYSTEM: Final = "run_system"  # the same in a task of Trio's own
 _IO: Final = frozenset({"wait_readable", "wait_writable"})
 
 
 def outside(tasks: Iterable[trio.lowlevel.Task]) -> str | None:
     """Return why it isn't for the clock to go on: a task waits for a "thread", a "process" or a "socket".
 
-    Or for all others to wait, "idle", which `trio.testing` can.
+    Or for all others to wait, "idle", which `trio.testing` can. A thread that waits for Trio in its turn, by
+    `trio.from_thread`, is "asking": what it waits for may be that time passes.
     """
     found: str | None = None
+    threads = 0
     for task in tasks:
         names = functions_awaited(task)
         if "wait_woken" in names:
             continue  # Trio's own, in every run
         if "wait_all_tasks_blocked" in names:
             return "idle"
-        if names & _THREADS:
-            found = "thread"
+        if _THREAD in names:
+            threads += _BY_A_THREAD not in names[names.index(_THREAD) :]
         elif waits_for_process(task) and found is None:
             found = "process"
-        elif names & _IO and found is None:
+        elif not _IO.isdisjoint(names) and found is None:
             found = "socket"
-    return found
+    if not threads:
+        return found
+    asking = sum(_SYSTEM in functions_awaited(task) for task in _all_tasks())
+    return "thread" if threads > asking else found or "asking"
 
 
 @final

@@ -61,6 +61,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         max_seconds: float,
         keep_log: bool = False,
         survey: bool = False,
+        closely: bool = False,
         clock: bool = False,
     ) -> None:
         self.program = program
@@ -81,7 +82,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self.left_batch = False  # somebody went on who was woken after others who still waited
         self.fault = fault
         self.scopes = None
-        if survey or recipe.expire_at is not None:
+        if survey or closely or recipe.expire_at is not None:
             self.scopes = Scopes(places=keep_log, lists=survey)
         self.disturbance = Disturbance(recipe, fault, self.scopes, self.story)
         self.notes: dict[str, None] = {}
@@ -241,7 +242,9 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self._left = 0
         what = self._outside()  # looked for first: a thread may be done already
         if what is not None and what != "idle":
-            self.notes[f"it waited for a {what}: such a run is not deterministic"] = None
+            self.notes[f"it waited for a {'thread' if what == 'asking' else what}: such a run is not deterministic"] = (
+                None
+            )
         if trio.lowlevel.current_statistics().run_sync_soon_queue_size:
             return 0.0
         if self.returned:

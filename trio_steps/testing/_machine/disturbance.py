@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, final
 
 import trio
 
+from .scopes import sleeps_until
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -93,18 +95,20 @@ class Disturbance:
         if self.reached is None and self.done and self._is_ours(player, error, now):
             self.reached = player.label, player.place
             self.reached_by = error
+            if self._scopes is not None:
+                self._scopes.reached(player)
 
     def _is_ours(self, player: Player, error: trio.Cancelled, now: float) -> bool:
         if self.expired is None:
             return error.reason == INJECTED
         assert self._scopes is not None
-        inside = self.expired.player.path
         # a deadline has no name in the Cancelled; it is ours if it can't be another's
         return (
             error.source == "deadline"
             and now == self.since
-            and player.path[: len(inside)] == inside
-            and self._scopes.is_alone(self.expired, now)
+            and self.expired.is_around(player)
+            and self._scopes.is_alone(self.expired, player, now)
+            and not sleeps_until(player.task, now)
         )
 
     def fault_fired(self, player: Player, players: Iterable[Player], now: float) -> BaseException:
@@ -119,3 +123,12 @@ class Disturbance:
     def caught(self) -> bool:
         """Whether the scope that it is about has caught its `Cancelled`."""
         return self.scope.cancelled_caught if self.expired is None else self.expired.has_caught
+
+    @property
+    def lost(self) -> bool:
+        """Whether a `Cancelled` of it has reached the program, and no scope that may do so has caught it."""
+        if self.reached is None or self.caught:
+            return False
+        if self._scopes is not None and self._scopes.shielded:
+            return False
+        return self.expired is None or not self.expired.passed_on

@@ -55,11 +55,11 @@ class Fault(trio.abc.Instrument):
     @contextmanager
     def watching(self, fires: Callable[[trio.lowlevel.Task], BaseException | None]) -> Generator[None]:
         """See the calls that do not wait, too; `fires` returns the fault, or None for a task that is not ours."""
-        original = trio.lowlevel.checkpoint_if_cancelled
+        original, is_due = trio.lowlevel.checkpoint_if_cancelled, self._is_due
 
         async def checkpoint_if_cancelled() -> None:
             await original()
-            if self._is_due():
+            if is_due():
                 error = fires(trio.lowlevel.current_task())
                 if error is not None:
                     raise error

@@ -44,7 +44,8 @@ def judge(
 
 def _judge_value(conductor: Conductor) -> Iterator[Finding]:
     disturbance = conductor.disturbance
-    if disturbance.reached is not None and not disturbance.caught:
+    if disturbance.lost:
+        assert disturbance.reached is not None
         assert disturbance.reached_by is not None
         place = place_of_error(disturbance.reached_by)
         of = "" if disturbance.expired is None else f" of {disturbance.expired}"
@@ -86,7 +87,8 @@ def _judge_error(
         return
     place = place_of_error(error)
     kind = _types_of(error)
-    if disturbance.reached is not None and not disturbance.caught:
+    if disturbance.lost:
+        assert disturbance.reached is not None
         task, reached = disturbance.reached
         message = f"masked: Cancelled reached {task} at {reached}, but the program raised {_show_error(error)}"
         yield Finding(invariant="cancellation", message=message, place=place, error=error, what=f"masked by {kind}")

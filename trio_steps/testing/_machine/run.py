@@ -101,8 +101,13 @@ def perform(
     schedule: Schedule | None = None,
     keep_log: bool = False,
     survey: bool = False,
+    closely: bool = False,
 ) -> Run:
-    """Run `program` as `recipe` says, or in the order that `schedule` decides."""
+    """Run `program` as `recipe` says, or in the order that `schedule` decides.
+
+    If a cancellation seems to be lost, this is done once more, `closely`: with an eye on every cancel scope. That takes
+    time, but only then can be said whether one of them has rightly caught it.
+    """
     probe = Probe()
     probe.started(program)
     hearing = Hearing()
@@ -117,6 +122,7 @@ def perform(
         max_seconds=settings.max_seconds,
         keep_log=keep_log,
         survey=survey,
+        closely=closely,
         clock=settings.clock,
     )
     internal: BaseException | None = None
@@ -133,7 +139,6 @@ def perform(
                 raise
     if isinstance(conductor.error, (KeyboardInterrupt, SystemExit)) and not isinstance(conductor.error, settings.allow):
         raise conductor.error
-    found = tuple(judge(conductor, internal, hearing.findings, settings))
     disturbance = conductor.disturbance
     done = attrs.evolve(
         recipe,
@@ -142,6 +147,9 @@ def perform(
         scope=recipe.scope if disturbance.expired is None else disturbance.expired.number,
         chance=None,
     )
+    if disturbance.lost and conductor.finding is None and conductor.scopes is None:
+        return perform(program, done, settings, keep_log=keep_log, closely=True)
+    found = tuple(judge(conductor, internal, hearing.findings, settings))
     return Run(
         value=conductor.value,
         error=conductor.error,

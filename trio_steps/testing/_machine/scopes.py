@@ -12,6 +12,10 @@ as left once its task does not list it any more.
 What is deliberately not done: nothing is cancelled. The deadline of the scope becomes *now*, and Trio does what it
 does when a deadline has come. Only so has the `Cancelled` the right source, and only so does code that asks a scope
 see what it would see.
+
+A `Cancelled` need not end in the scope that it came from. If a scope around that has been cancelled too, in the
+meantime, it goes on to that one. If a scope inside has been shielded in the meantime, it ends there. Both are what
+Trio does with a correct program, so both are written down: only what no scope has caught may have been swallowed.
 """
 
 from __future__ import annotations
@@ -24,12 +28,13 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import trio
 
+from trio_steps._core.errors import leaves
 from trio_steps._core.scope import current
 from trio_steps.testing._patches import patched
 from trio_steps.testing._places import Place, place_of_entering
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from trio_steps._core.scope import Scope
 
@@ -54,12 +59,14 @@ class Entered:
       last: the last such point.
       expired: whether it was made to expire.
       caught: whether it has caught the `Cancelled` that came of it.
+      passed_on: whether that has gone on to a scope around it, which has been cancelled, too.
+      open: whether the task that was first to get a `Cancelled` was inside, and no shield of this scope kept it out.
       left: whether the program is out of it.
     """
 
     __slots__ = (
-        "_scope", "caught", "expired", "first", "last", "left", "number", "place", "player", "scope_id", "step",
-        "within",
+        "_scope", "caught", "expired", "first", "last", "left", "number", "open", "passed_on", "place", "player",
+        "scope_id", "step", "within",
     )  # fmt: skip
 
     def __init__(self, number: int, scope: trio.CancelScope, player: Player) -> None:
@@ -72,6 +79,8 @@ class Entered:
         self.last: int = -1
         self.expired: bool = False
         self.caught: bool = False
+        self.passed_on: bool = False
+        self.open: bool = False
         self.left: bool = False
         self.scope_id: int = id(scope)
         self._scope: trio.CancelScope | None = scope
@@ -85,6 +94,19 @@ class Entered:
     def is_due(self, now: float) -> bool:
         """Tell whether its deadline has come; unlike `trio.CancelScope.cancel_called`, this changes nothing."""
         return self._scope is not None and self._scope.deadline <= now
+
+    @property
+    def is_shielded(self) -> bool:
+        """Whether what is cancelled around it does not come in."""
+        return self._scope is not None and self._scope.shield
+
+    def is_cancelled(self, now: float) -> bool:
+        """Tell whether it has been cancelled, or its deadline has come; this changes nothing."""
+        return self.is_due(now) or (self._scope is not None and self._scope.cancel_called)
+
+    def is_around(self, player: Player) -> bool:
+        """Tell whether the task of `player`, or one that it comes from, has entered it."""
+        return player.path[: len(self.player.path)] == self.player.path
 
     def expire(self, now: float) -> None:
         """Let its deadline be `now`."""
@@ -135,12 +157,14 @@ class Scopes:
     Attributes:
       entered: those that could have expired at some point, in the order of their numbers; empty unless listed.
       others: whether another scope has run out of time by itself, and caught what came of it.
+      shielded: whether a scope has caught a `Cancelled` from outside, because it was shielded after that had come.
       between: for every point, whether it was between two batches of Trio; empty unless listed.
     """
 
     def __init__(self, *, places: bool, lists: bool) -> None:
         self.entered: list[Entered] = []
         self.others: bool = False
+        self.shielded: bool = False
         self.between: bytearray = bytearray()
         self._count = 0
         self._places = places
@@ -167,12 +191,16 @@ class Scopes:
 
         @trio.lowlevel.enable_ki_protection
         def leaving(scope: trio.CancelScope, *error: Any) -> Any:
+            known = self._live.get(id(scope))
+            if known is None:
+                return leave(scope, *error)
+            now = trio.current_time()
+            self.moved(known.player, now)
             try:
                 return leave(scope, *error)
             finally:
-                left = self._live.pop(id(scope), None)
-                if left is not None:
-                    self._leave(left, trio.current_time())
+                del self._live[id(scope)]
+                self._leave(known, now, unwinds=_has_cancelled(error[1]))
 
         with patched([(trio.CancelScope, "__enter__", entering), (trio.CancelScope, "__exit__", leaving)]):
             yield
@@ -188,10 +216,26 @@ class Scopes:
             if ours and entered.within is not None:
                 entered.step = entered.within.name
 
-    def _leave(self, entered: Entered, now: float) -> None:
+    def _leave(self, entered: Entered, now: float, *, unwinds: bool) -> None:
         due = entered.is_due(now) and not entered.expired
+        shielded = entered.open and entered.is_shielded
         entered.leave()
         self.others |= due and entered.caught
+        self.shielded |= shielded and entered.caught
+        if entered.expired and unwinds and not entered.caught:
+            around = self._around(entered.player, entered.number)
+            entered.passed_on = any(other.is_cancelled(now) for other in around)
+
+    def _around(self, player: Player, before: float = math.inf) -> Iterator[Entered]:
+        """Yield the scopes that may cancel `player`, entered before number `before`, the innermost first.
+
+        A shield ends that only if it is of the same task. A parent may have put it up later, for itself alone.
+        """
+        for entered in reversed(self._live.values()):
+            if entered.number < before and entered.is_around(player):
+                yield entered
+                if entered.player is player and entered.is_shielded:
+                    return
 
     def moved(self, player: Player, now: float) -> None:
         """Look which nurseries `player` is out of, when it has taken a step."""
@@ -202,7 +246,7 @@ class Scopes:
         for entered in nurseries:
             if entered.scope_id not in open_:
                 self._live.pop(entered.scope_id, None)
-                self._leave(entered, now)
+                self._leave(entered, now, unwinds=True)  # who knows
         self._nurseries[player] = [entered for entered in nurseries if not entered.left]
 
     def reach(self, point: int, *, between_batches: bool) -> None:
@@ -227,6 +271,20 @@ class Scopes:
         able: Sequence[Entered] = [entered for entered in self._live.values() if entered.deadline < math.inf]
         return able[int(chance * len(able))] if able else None
 
-    def is_alone(self, expired: Entered, now: float) -> bool:
-        """Tell whether no other scope has run out of time at this moment."""
-        return not any(entered is not expired and entered.is_due(now) for entered in self._live.values())
+    def reached(self, player: Player) -> None:
+        """Take note of which scopes a `Cancelled` that `player` gets has come through, or into."""
+        for entered in self._live.values():
+            entered.open = entered.is_around(player) and not entered.is_shielded
+
+    def is_alone(self, expired: Entered, player: Player, now: float) -> bool:
+        """Tell whether a `Cancelled` that `player` gets now can come from no other scope that it is inside of."""
+        return not any(entered is not expired and entered.is_cancelled(now) for entered in self._around(player))
+
+
+def sleeps_until(task: trio.lowlevel.Task, now: float) -> bool:
+    """Tell whether `task` sleeps until `now`, or until a time that has passed."""
+    return any(frame.f_code is _SLEEPS and frame.f_locals["deadline"] <= now for frame, _ in task.iter_await_frames())
+
+
+def _has_cancelled(error: BaseException | None) -> bool:
+    return error is not None and any(isinstance(leaf, trio.Cancelled) for leaf in leaves(error))
