@@ -27,6 +27,7 @@ from .lookout import Lookout
 from .player import Player
 from .scopes import Scopes
 from .trace import Story
+from .turns import Turns, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -43,16 +44,26 @@ _CLEAN_UP: Final = 1000
 
 _TEARDOWN: Final = 1000
 
+_reschedule: Final = trio.lowlevel.reschedule
+
 
 @final
 class Conductor(trio.abc.Clock, trio.abc.Instrument):
     """Runs `program` once, under `trio.run` with itself as the clock and as an instrument."""
 
+    __slots__ = (
+        "_by_task", "_fakes_time", "_hearing", "_host", "_host_scope", "_keeps_batches", "_keeps_log", "_last",
+        "_listened", "_max_seconds", "_max_steps", "_moves", "_names", "_policy", "_quiet_until", "_stuck",
+        "crash", "disturbance", "error", "fault", "finding", "gate", "lookout", "notes", "now", "order",
+        "players", "points", "probe", "program", "queue", "returned", "scopes", "steps", "story", "turns",
+        "value",
+    )  # fmt: skip
+
     def __init__(
         self,
         program: Callable[[Probe], Awaitable[Any]],
         probe: Probe,
-        schedule: Schedule,
+        schedule: Schedule | None,
         recipe: Recipe,
         fault: Fault,
         hearing: Hearing,
@@ -71,27 +82,28 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self.returned = False  # the root task has ended
         self.points = 0
         self.steps = 0
-        self.choices: list[int] = []
-        self.options: list[int] = []
         self.order: list[tuple[int, ...]] = []  # the path of the task of every step; () where time passes
         self._by_task: dict[trio.lowlevel.Task, Player] = {}
         self.lookout = Lookout(
             self._by_task, fault, fires=recipe.fault_at is not None, keeps_log=keep_log, survey=survey
         )
         self.story = Story(kept=keep_log, name_of=self.lookout.name_of)
-        self.left_batch = False  # somebody went on who was woken after others who still waited
+        self.turns = Turns(schedule, recipe.policy, self._tell_choice if keep_log else None)
+        self.queue = self.turns.queue
         self.fault = fault
         self.scopes = None
         if survey or closely or recipe.expire_at is not None:
             self.scopes = Scopes(places=keep_log, lists=survey)
         self.disturbance = Disturbance(recipe, fault, self.scopes, self.story)
+        # the next point at which there is more to do than to count it; None: there is none any more
+        self._quiet_until = self.disturbance.at if self.scopes is None else 0
         self.notes: dict[str, None] = {}
         self.finding: Finding | None = None  # that the run could not end by itself
         self.crash: BaseException | None = None
         self.players: list[Player] = []
         self._hearing = hearing
-        self._schedule = schedule
         self._policy = recipe.policy
+        self._keeps_batches = recipe.policy != "any"
         self._fakes_time = clock
         self._keeps_log = keep_log
         self._max_steps = max_steps
@@ -100,15 +112,11 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self._host_scope: trio.CancelScope | None = None
         self._names: dict[tuple[tuple[int, ...], str], int] = {}
         self.now = 0.0  # virtual seconds
-        self._queue: list[Player] = []  # woken, in order; the first `_left` of them are the current batch
-        self._left = 0
         self._moves = False  # whether somebody was told to go on, and has not yet; the last of a batch belongs to it
-        self._arrived: list[Player] = []
         self._last: Player | None = None
         self._listened = 0
         self._stuck = 0
-        # one trap serves all gates; it is what Trio's own function yields
-        self._trap: Any = None
+        self.gate: Any = None  # one trap serves all gates; it is what Trio's own function yields
 
     def run(self) -> None:
         """Run the program to its end.
@@ -118,7 +126,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
           SystemExit: the program has.
         """
         maker = trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)  # noqa: ASYNC105
-        self._trap = maker.send(None)
+        self.gate = maker.send(None)
         try:
             with ExitStack() as stack:
                 stack.enter_context(self.probe.counting())
@@ -170,76 +178,52 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
 
     def current_time(self) -> float:
         """Return the virtual time; to Trio's own loop, amid a batch, one at which no deadline has come yet."""
-        if (self._left or self._moves) and self._policy != "any" and not trio.lowlevel.in_trio_task():
+        if self._keeps_batches and (self.turns.left or self._moves) and not trio.lowlevel.in_trio_task():
             return -math.inf
         return self.now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """Let one task go on, or time; called when no task can run."""
+        turns = self.turns
         self._moves = False
-        if self._arrived:
-            if len(self._arrived) > 1:
-                self._arrived.sort(key=_path)  # in what order Trio woke them is chance
-            self._queue += self._arrived
-            self._arrived = []
+        count = len(turns.queue)
+        if count > turns.known + 1:
+            turns.sort()
+        turns.known = count
         if self._keeps_log:
             self.story.tell_step(self.now)
         if self.finding is not None:
             return self._tear_down(deadline)
-        hold = self._left > 0 and self._policy != "any"
-        if deadline <= self.now and not hold:
+        if deadline <= self.now and not (self._keeps_batches and turns.left):
             return 0.0  # Trio cancels what has run out of time first
-        if not self._queue:
+        if not count:
             return self._idle(deadline)
-        if self._reach_point():
+        if self.points != self._quiet_until:
+            self.points += 1
+        elif self._reach_point():
             return 0.0
         self.steps += 1
         if self.steps > self._max_steps:
             return self._livelock(f"the program has not ended after {self._max_steps} steps" + self._after())
-        self._release(self._pick())
+        player = turns.take()
+        self.order.append(player.path)
+        self._last = player
+        self._moves = True
+        if self._keeps_log:
+            self.story.steps(player)
+        _reschedule(player.task)
         return 0.0
 
-    def _pick(self) -> Player:
-        queue = self._queue
-        if not self._left:
-            self._left = len(queue)
-            if self._policy == "trio" and self._left > 1 and self._decide(queue, 2):
-                queue.reverse()
-        candidates = len(queue)
-        if self._policy == "batch":
-            candidates = self._left
-        elif self._policy == "trio":
-            candidates = 1
-        index = 0
-        if candidates > 1:
-            index = self._decide(queue if candidates == len(queue) else queue[:candidates], candidates)
-        if index < self._left:
-            self._left -= 1
-        else:
-            self.left_batch = True
-        return queue.pop(index)
-
-    def _decide(self, players: Sequence[Player], options: int) -> int:
-        choice = self._schedule.choose(len(self.choices), players, options)
-        self.choices.append(choice)
-        self.options.append(options)
+    def _tell_choice(self, players: Sequence[Player], choice: int) -> None:
         if self._policy == "trio":
             self.story.reversed(players if choice else None)
         else:
             self.story.chose(players[choice], players[0])
-        return choice
-
-    def _release(self, player: Player) -> None:
-        self.order.append(player.path)
-        self._last = player
-        self._moves = True
-        self.story.steps(player)
-        player.open()
 
     # When nobody can go on
 
     def _idle(self, deadline: float) -> float:
-        self._left = 0
+        self.turns.left = 0
         what = self._outside()  # looked for first: a thread may be done already
         if what is not None and what != "idle":
             self.notes[f"it waited for a {'thread' if what == 'asking' else what}: such a run is not deterministic"] = (
@@ -289,13 +273,11 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     def _reach_point(self) -> bool:
         """Do to the program what is to be done here; return False and count the point if that is nothing."""
         scopes = self.scopes
-        if scopes is None and self.points != self.disturbance.at:
-            self.points += 1
-            return False
         if scopes is not None:
+            self._quiet_until = self.points + 1
             if self._last is not None:
                 scopes.moved(self._last, self.now)
-            scopes.reach(self.points, between_batches=not self._left)
+            scopes.reach(self.points, between_batches=not self.turns.left)
         if self.disturbance.strike(self.points, self.now, self.players, self._last):
             if self.disturbance.cancels:
                 self._max_steps = min(self._max_steps, 3 * self.steps + _CLEAN_UP)
@@ -337,11 +319,6 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         except BaseException as error:  # noqa: BLE001 - raised when the run is over
             self.crash = error
 
-    def park(self, player: Player) -> Any:
-        """Have `player` wait for its turn; return the trap that does it."""
-        self._arrived.append(player)
-        return self._trap
-
     # When it does not end
 
     def _deadlock(self) -> float:
@@ -354,7 +331,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         return self._give_up()
 
     def _livelock(self, message: str) -> float:
-        player = self._queue[0] if self._queue else max((p for p in self.players if not p.ended), key=_path)
+        player = self.queue[0] if self.queue else max((p for p in self.players if not p.ended), key=path_of)
         lines = [message, *(f"  {self.story.line_of(other)}" for other in self.players if not other.ended)]
         if self.lookout.asked_for_time and not self._fakes_time:
             lines.append(
@@ -368,29 +345,29 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
 
     def _give_up(self) -> float:
         assert self._host_scope is not None
-        self._left = 0
+        self.turns.left = 0
         self._max_steps = self.steps + _TEARDOWN
         self._host_scope.cancel(reason="the run is given up")
         return 0.0
 
     def _tear_down(self, deadline: float) -> float:
         """Run everything to its end, politely as long as that works."""
-        self._left = 0
-        if self.returned and not self._queue:
+        self.turns.left = 0
+        if self.returned and not self.queue:
             return self._idle_at_the_end(deadline)
         self.steps += 1
         if self.steps <= self._max_steps:
-            if self._queue:
-                self._queue.pop(0).open()
+            if self.queue:
+                self.queue.pop(0).open()
                 return 0.0
             if deadline < math.inf:
                 self.now = max(self.now, deadline)
                 return 0.0
-        player = max((player for player in self.players if not player.ended), key=_path, default=None)
+        player = max((player for player in self.players if not player.ended), key=path_of, default=None)
         if player is None or player.dead:
             raise AssertionError("the run can't be given up")
         if player.parked:
-            self._queue.remove(player)
+            self.queue.remove(player)
         player.kill()
         return 0.0
 
@@ -400,7 +377,3 @@ def name_of(function: object) -> str:
     function = getattr(function, "func", function)
     name: object = getattr(function, "__qualname__", None)
     return short_name(name if isinstance(name, str) else type(function).__qualname__)
-
-
-def _path(player: Player) -> tuple[int, ...]:
-    return player.path

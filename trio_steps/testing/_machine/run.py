@@ -41,14 +41,13 @@ class Run:
       ignored: what would be wrong, had it not been ignored.
       points: at how many points it could have been cancelled.
       options: how many tasks could have gone on at each decision.
-      choices: which of them did; 0 is FIFO.
       chosen: of each decision, who went before whom, and where; empty unless a trace was asked for.
       steps: how many steps its tasks took.
       traps: how many calls its tasks made that could have failed; counted with a trace, or to make one fail.
       seconds: the virtual time at the end.
       left_batch: whether a task went on before others that had been woken before it.
       recipe: how to do it again.
-      token: the same in one word, for `replay`.
+      program: what was run.
       trace: what the tasks did, line by line; empty unless it was asked for.
       objects: the events, locks and channels that its tasks waited for, a line each; with a trace only.
       notes: what makes the run less than deterministic.
@@ -66,14 +65,13 @@ class Run:
     ignored: tuple[Finding, ...]
     points: int
     options: tuple[int, ...]
-    choices: tuple[int, ...]
     chosen: tuple[str, ...]
     steps: int
     traps: int
     seconds: float
     left_batch: bool
     recipe: Recipe
-    token: str
+    program: Program = attrs.field(repr=False)
     trace: tuple[str, ...]
     objects: tuple[str, ...]
     notes: tuple[str, ...]
@@ -81,6 +79,16 @@ class Run:
     reached: tuple[str, Place | None] | None
     order: tuple[tuple[int, ...], ...]
     scopes: Scopes | None = attrs.field(default=None, repr=False)
+
+    @property
+    def token(self) -> str:
+        """How to do it again, in one word, for `replay`."""
+        return self.recipe.token(fingerprint(self.order, self.program))
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """Which of the tasks that could have gone on did, at each decision; 0 is FIFO."""
+        return tuple(self.recipe.deviations.get(decision, 0) for decision in range(self.decisions))
 
     @property
     def decisions(self) -> int:
@@ -114,7 +122,7 @@ def perform(
     conductor = Conductor(
         program,
         probe,
-        Script(recipe.deviations) if schedule is None else schedule,
+        Script(recipe.deviations) if schedule is None and (recipe.deviations or keep_log) else schedule,
         recipe,
         Fault(recipe.fault_at, settings.fault),
         hearing,
@@ -142,7 +150,7 @@ def perform(
     disturbance = conductor.disturbance
     done = attrs.evolve(
         recipe,
-        deviations={index: choice for index, choice in enumerate(conductor.choices) if choice},
+        deviations=conductor.turns.deviations,
         expire_at=None if disturbance.expired is None else recipe.expire_at,
         scope=recipe.scope if disturbance.expired is None else disturbance.expired.number,
         chance=None,
@@ -159,15 +167,14 @@ def perform(
         findings=tuple(finding for finding in found if not settings.ignores(finding)),
         ignored=tuple(filter(settings.ignores, found)),
         points=conductor.points,
-        options=tuple(conductor.options),
-        choices=tuple(conductor.choices),
+        options=tuple(conductor.turns.options),
         chosen=tuple(conductor.story.chosen),
         steps=conductor.steps,
         traps=conductor.fault.calls,
         seconds=conductor.now,
-        left_batch=conductor.left_batch,
+        left_batch=conductor.turns.left_batch,
         recipe=done,
-        token=done.token(fingerprint(conductor.order, program)),
+        program=program,
         trace=tuple(conductor.story.lines),
         objects=_objects(conductor),
         notes=tuple(conductor.notes),

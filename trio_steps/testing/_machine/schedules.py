@@ -36,7 +36,8 @@ class Script:
     def choose(self, decision: int, players: Sequence[Hashable], options: int) -> int:
         """Look it up."""
         del players
-        return min(self._deviations.get(decision, 0), options - 1)
+        choice = self._deviations.get(decision, 0)
+        return choice if choice < options else options - 1
 
 
 @final

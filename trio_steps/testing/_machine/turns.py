@@ -1,0 +1,88 @@
+"""Whose turn it is: the tasks that have been woken, in order, and which of them goes on.
+
+All of this happens in every step. So it is written to be quick: what a step pays here counts in every run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .player import Player
+    from .schedules import Policy, Schedule
+
+
+@final
+class Turns:
+    """The queue of those who can go on.
+
+    Attributes:
+      queue: those who are at their gates, in the order in which they were woken; who comes to a gate goes to its end.
+      known: so many of them were in it when it was last looked at.
+      left: so many, the first ones, are what is left of the current batch.
+      options: of each decision, how many could have gone on.
+      deviations: decisions at which it was not the first of them, and which it was.
+      left_batch: whether somebody went on who was woken after others who still waited.
+    """
+
+    __slots__ = ("_choose", "_policy", "_tell", "deviations", "known", "left", "left_batch", "options", "queue")
+
+    def __init__(
+        self, schedule: Schedule | None, policy: Policy, tell: Callable[[Sequence[Player], int], None] | None
+    ) -> None:
+        self.queue: list[Player] = []
+        self.known: int = 0
+        self.left: int = 0
+        self.deviations: dict[int, int] = {}
+        self.options: list[int] = []
+        self.left_batch: bool = False
+        self._choose = None if schedule is None else schedule.choose  # None: FIFO
+        self._policy: Policy = policy
+        self._tell = tell
+
+    def sort(self) -> None:
+        """Put those who have come since then in the order in which they were spawned: Trio's is chance."""
+        self.queue[self.known :] = sorted(self.queue[self.known :], key=path_of)
+
+    def take(self) -> Player:
+        """Choose who goes on, and take it out of the queue."""
+        queue = self.queue
+        options = len(queue)
+        if not self.left:
+            self.left = options
+            if self._policy == "trio" and options > 1 and self._decide(2):
+                queue.reverse()
+        if self._policy != "any":
+            options = self.left if self._policy == "batch" else 1
+        index = 0
+        if options > 1:
+            if self._choose is None:
+                self.options.append(options)
+            else:
+                index = self._decide(options)
+        if index < self.left:
+            self.left -= 1
+        else:
+            self.left_batch = True
+        self.known -= 1
+        return queue.pop(index)
+
+    def _decide(self, options: int) -> int:
+        decision = len(self.options)
+        self.options.append(options)
+        if self._choose is None:
+            return 0
+        players = self.queue[: self.left] if self._policy == "batch" else self.queue
+        choice = self._choose(decision, players, options)
+        if choice:
+            self.deviations[decision] = choice
+        if self._tell is not None:
+            self._tell(players, choice)
+        return choice
+
+
+def path_of(player: Player) -> tuple[int, ...]:
+    """Return where `player` was spawned, which tells its place among those who are woken together."""
+    return player.path
