@@ -110,6 +110,8 @@ def left_alone(code: str) -> set[int]:
             lines.update(range(node.lineno, node.body[0].lineno))  # the signature: its defaults are few
             if any(isinstance(one, ast.Name) and one.id == "overload" for one in node.decorator_list):
                 parts = [node]
+            if isinstance(node.body[-1], ast.Expr) and ast.unparse(node.body[-1]) == "...":  # of a protocol
+                parts = [node, *node.decorator_list]
         elif isinstance(node, ast.AnnAssign):
             parts = [node.annotation] if node.value is not None else [node]
         elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":

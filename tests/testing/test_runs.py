@@ -265,6 +265,37 @@ def test_deadline_that_is_moved_into_the_past_comes_at_once(policy: Any) -> None
     assert (run.value, run.seconds) == (["out of time"], 1)
 
 
+def test_deadline_that_comes_amid_a_batch_may_overtake_the_rest_of_it() -> None:
+    orders: set[tuple[str, ...]] = set()
+
+    async def program(probe: Probe) -> None:
+        told: list[str] = []
+        event, scope = trio.Event(), trio.CancelScope()
+
+        async def timed() -> None:
+            with scope:
+                await trio.sleep_forever()
+            told.append("timed")
+
+        async def first() -> None:
+            await event.wait()
+            scope.deadline = trio.current_time()
+
+        async def second() -> None:
+            await event.wait()
+            told.append("second")
+
+        async with trio.open_nursery() as nursery:
+            for task in (timed, first, second):
+                nursery.start_soon(task)
+            await trio.sleep(1)
+            event.set()
+        orders.add(tuple(told))
+
+    assert explore(program, budget=200).failures == ()
+    assert orders == {("timed", "second"), ("second", "timed")}
+
+
 def test_foreign_trap_is_refused_as_by_trio() -> None:
     @types.coroutine
     def foreign() -> Any:
