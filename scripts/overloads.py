@@ -21,7 +21,7 @@ FORKS = Path(__file__).parent.parent / "trio_steps" / "_fork"
 BLOCK = re.compile(r"(?<=^# fmt: off\n).*?(?=^# fmt: on$)", re.DOTALL | re.MULTILINE)
 WIDTH = 120
 KINDS = ("Path", "AnyPath")  # async ones come first: a coroutine would pass for the value of a sync path
-LETTERS = "ABCDEFGH"
+LETTERS = "ABCDEFGHJMNP"
 
 
 def overload(head: str, parameters: Sequence[str], returns: str) -> str:
@@ -61,58 +61,76 @@ def options(what: str, name: str = "Options") -> str:
 # On the spot
 
 
+def accepting(paths: Sequence[str], what: str, *rest: str, name: str = "Options") -> list[str]:
+    """Return the parameters, of which `accept` is named: beside `dispose`, pyright would take a ``""`` for its type."""
+    star = [] if paths and paths[-1].startswith("*") else ["*"]
+    return [*paths, *star, *rest, f"accept: Callable[[{what}], bool] | None = None", options(what, name)]
+
+
 def arms(kind: str, count: int) -> list[str]:
     return [*(f"{letter.lower()}: {kind}[{letter}]" for letter in LETTERS[:count]), "/"]
 
 
+def more_arms(kind: str, least: int) -> list[str]:
+    """Return arms of which those after `least` may be left out, and more of what the last one gives.
+
+    What is left out gives nothing, so this is one overload for many numbers of arms. `accept` and `dispose` must not
+    name it: mypy would take it for all that they take, and pyright would show it in the parameter of a lambda.
+    """
+    more = [f"{letter.lower()}: {kind}[{letter}] = ..." for letter in LETTERS[least:]]
+    return [*arms(kind, least)[:-1], *more, "/", f"*more: {kind}[{LETTERS[-1]}]"]
+
+
 def iterable(kind: str) -> str:
-    return f"paths: Iterable[{kind}[T]] | AsyncIterable[{kind}[T]]"
+    return f"Iterable[{kind}[T]] | AsyncIterable[{kind}[T]]"
+
+
+FEW = 5  # arms that a race or a stream has overloads for, one for each number of them
+EVERY = union(len(LETTERS))
 
 
 def race() -> Iterator[str]:
     head = "async def race"
     for kind in KINDS:
-        for count in range(2, 7):
-            yield overload(head, [*arms(kind, count), options(union(count))], union(count))
-    for kind in KINDS:
-        yield overload(head, [f"first: {kind}[T]", "/", f"*paths: {kind}[T]", options("T")], "T")
-        yield overload(head, [f"paths: Mapping[K, {kind}[T]]", "/", options("T")], "T")
-        yield overload(head, [iterable(kind), "/", options("T")], "T")
+        for count in range(1, FEW + 1):
+            yield overload(head, accepting(arms(kind, count), union(count)), union(count))
+        yield overload(head, accepting(more_arms(kind, FEW + 1), union(FEW + 1)), EVERY)
+        yield overload(head, accepting([f"paths: Mapping[str, {kind}[T]] | {iterable(kind)}", "/"], "T"), "T")
 
 
 def gather() -> Iterator[str]:
-    yield from _all_of("gather", lambda count: ", ".join(LETTERS[:count]), "T")
+    yield from _all_of("gather", lambda count: ", ".join(LETTERS[:count]), "{}")
 
 
 def settle() -> Iterator[str]:
-    yield from _all_of("settle", settled, "Settled[T]")
+    yield from _all_of("settle", settled, "Settled[{}]")
 
 
 def _all_of(name: str, results: Callable[[int], str], result: str) -> Iterator[str]:
     head = f"async def {name}"
-    yield overload(head, [options("object")], "tuple[()]")
+    one = result.format("T")
+    yield overload(head, accepting([], "object"), "tuple[()]")
     for kind in KINDS:
         for count in range(1, 9):
-            yield overload(head, [*arms(kind, count), options(union(count))], f"tuple[{results(count)}]")
+            yield overload(head, accepting(arms(kind, count), union(count)), f"tuple[{results(count)}]")
+        yield overload(head, accepting(more_arms(kind, 9), union(9)), f"tuple[{result.format(EVERY)}, ...]")
     for kind in KINDS:
-        yield overload(head, [f"*paths: {kind}[T]", options("T")], f"tuple[{result}, ...]")
-        yield overload(head, [f"paths: Mapping[K, {kind}[T]]", "/", options("T")], f"dict[K, {result}]")
-        yield overload(head, [iterable(kind), "/", options("T")], f"tuple[{result}, ...]")
+        yield overload(head, accepting([f"paths: Mapping[K, {kind}[T]]", "/"], "T"), f"dict[K, {one}]")
+        yield overload(head, accepting([f"paths: {iterable(kind)}", "/"], "T"), f"tuple[{one}, ...]")
 
 
 def stream() -> Iterator[str]:
     for kind in KINDS:
-        for count in range(2, 7):
-            yield from _streams([*arms(kind, count), "*"], union(count))
-        yield from _streams([f"*paths: {kind}[T]"], "T")
-        yield from _streams([f"paths: Mapping[str, {kind}[T]]", "/", "*"], "T")
-        yield from _streams([iterable(kind), "/", "*"], "T")
+        for count in range(1, FEW + 1):
+            yield from _streams(arms(kind, count), union(count), union(count))
+        yield from _streams(more_arms(kind, FEW + 1), union(FEW + 1), EVERY)
+        yield from _streams([f"paths: Mapping[str, {kind}[T]] | {iterable(kind)}", "/"], "T", "T")
 
 
-def _streams(paths: list[str], what: str) -> Iterator[str]:
-    rest = options(what, "StreamOptions")
-    yield overload("def stream", [*paths, 'mode: Literal["settle"] = "settle"', rest], f"Stream[Settled[{what}]]")
-    yield overload("def stream", [*paths, 'mode: Literal["all"]', rest], f"Stream[{what}]")
+def _streams(paths: list[str], taken: str, what: str) -> Iterator[str]:
+    for mode, result in (('Literal["settle"] = "settle"', f"Settled[{what}]"), ('Literal["all"]', what)):
+        parameters = accepting(paths, taken, f"mode: {mode}", name="StreamOptions")
+        yield overload("def stream", parameters, f"Stream[{result}]")
 
 
 # Built beforehand

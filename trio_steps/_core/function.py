@@ -131,6 +131,14 @@ if TYPE_CHECKING:
 
         async def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
 
+    class OfAnything(Protocol[O_co]):
+        """A function that takes whatever it is given, as each `functools.partial` does to mypy."""
+
+        def __call__(self, /, *args: object, **kwargs: object) -> O_co: ...
+
+    class LooseStep(FunctionStep[..., O_co]):
+        """A step of such a function. It names no Any: mypy makes the result of an overload Any where it sees one."""
+
 
 @final
 class Guarded(StepEntry):
@@ -164,6 +172,8 @@ class Guarded(StepEntry):
 
 
 # What is async comes first: a coroutine would pass for the value of a sync function.
+@overload
+def step(fn: OfAnything[Awaitable[OutputT]], **options: Unpack[StepOptions]) -> LooseStep[OutputT]: ...
 @overload
 def step(fn: Callable[P, Awaitable[OutputT]], **options: Unpack[StepOptions]) -> FunctionStep[P, OutputT]: ...
 @overload
@@ -242,6 +252,9 @@ def _step_of(fn: Any, *, id: str | None, policies: Policies, provides: Provides,
 @public
 class StepDecorator(Protocol):
     """What ``step(…)`` without a function returns: it makes a step of the function below it."""
+
+    @overload
+    def __call__(self, fn: OfAnything[Awaitable[OutputT]], /) -> LooseStep[OutputT]: ...
 
     @overload
     def __call__(self, fn: Callable[P, Awaitable[OutputT]], /) -> FunctionStep[P, OutputT]: ...

@@ -1,9 +1,12 @@
 """Forks on the spot: `race`, `gather`, `settle`, `stream`.
 
-The overloads tell type checkers what comes back: arm by arm for up to eight paths (six in a race), then what the
-paths have in common. Async paths come first, then paths of which some or all are sync: a coroutine would pass for
-the value of a sync path.
+The overloads tell type checkers what comes back: arm by arm for up to eight paths, and the union of all for more, or
+where one value comes back. Async paths come first, then paths of which some or all are sync: a coroutine would pass for
+the value of a sync path. Why each is as it is, scripts/overloads.py says, which writes them.
 """
+
+# pyright: reportInvalidTypeVarUse=false
+# An arm that is left out gives nothing: its type variable has Never for a default.
 
 from __future__ import annotations
 
@@ -40,6 +43,10 @@ if TYPE_CHECKING:
     F = TypeVar("F", default=Never)
     G = TypeVar("G", default=Never)
     H = TypeVar("H", default=Never)
+    J = TypeVar("J", default=Never)
+    M = TypeVar("M", default=Never)
+    N = TypeVar("N", default=Never)
+    P = TypeVar("P", default=Never)
     K = TypeVar("K", bound=str, default=str)
 
     Path: TypeAlias = Callable[[], Awaitable[T]]
@@ -53,7 +60,6 @@ if TYPE_CHECKING:
         stagger: float | None
         timeout: float | None
         dispose: Callable[[T], object] | None
-        accept: Callable[[T], bool] | None
         rate: RateLimit | None
         growing: bool
         observers: Iterable[Observer]
@@ -67,43 +73,53 @@ if TYPE_CHECKING:
 
 # fmt: off
 @overload
-async def race(a: Path[A], b: Path[B], /, **options: Unpack[Options[A | B]]) -> A | B: ...
+async def race(a: Path[A], /, *, accept: Callable[[A], bool] | None = None, **options: Unpack[Options[A]]) -> A: ...
 @overload
-async def race(a: Path[A], b: Path[B], c: Path[C], /, **options: Unpack[Options[A | B | C]]) -> A | B | C: ...
+async def race(a: Path[A], b: Path[B], /, *, accept: Callable[[A | B], bool] | None = None,
+               **options: Unpack[Options[A | B]]) -> A | B: ...
 @overload
-async def race(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /,
+async def race(a: Path[A], b: Path[B], c: Path[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
+               **options: Unpack[Options[A | B | C]]) -> A | B | C: ...
+@overload
+async def race(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /, *,
+               accept: Callable[[A | B | C | D], bool] | None = None,
                **options: Unpack[Options[A | B | C | D]]) -> A | B | C | D: ...
 @overload
-async def race(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /,
+async def race(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /, *,
+               accept: Callable[[A | B | C | D | E], bool] | None = None,
                **options: Unpack[Options[A | B | C | D | E]]) -> A | B | C | D | E: ...
 @overload
-async def race(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /,
-               **options: Unpack[Options[A | B | C | D | E | F]]) -> A | B | C | D | E | F: ...
+async def race(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G] = ...,
+               h: Path[H] = ..., j: Path[J] = ..., m: Path[M] = ..., n: Path[N] = ..., p: Path[P] = ..., /,
+               *more: Path[P], accept: Callable[[A | B | C | D | E | F], bool] | None = None,
+               **options: Unpack[Options[A | B | C | D | E | F]]) -> A | B | C | D | E | F | G | H | J | M | N | P: ...
 @overload
-async def race(a: AnyPath[A], b: AnyPath[B], /, **options: Unpack[Options[A | B]]) -> A | B: ...
+async def race(paths: Mapping[str, Path[T]] | Iterable[Path[T]] | AsyncIterable[Path[T]], /, *,
+               accept: Callable[[T], bool] | None = None, **options: Unpack[Options[T]]) -> T: ...
 @overload
-async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, **options: Unpack[Options[A | B | C]]) -> A | B | C: ...
+async def race(a: AnyPath[A], /, *, accept: Callable[[A], bool] | None = None, **options: Unpack[Options[A]]) -> A: ...
 @overload
-async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /,
+async def race(a: AnyPath[A], b: AnyPath[B], /, *, accept: Callable[[A | B], bool] | None = None,
+               **options: Unpack[Options[A | B]]) -> A | B: ...
+@overload
+async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
+               **options: Unpack[Options[A | B | C]]) -> A | B | C: ...
+@overload
+async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /, *,
+               accept: Callable[[A | B | C | D], bool] | None = None,
                **options: Unpack[Options[A | B | C | D]]) -> A | B | C | D: ...
 @overload
-async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /,
+async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /, *,
+               accept: Callable[[A | B | C | D | E], bool] | None = None,
                **options: Unpack[Options[A | B | C | D | E]]) -> A | B | C | D | E: ...
 @overload
-async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /,
-               **options: Unpack[Options[A | B | C | D | E | F]]) -> A | B | C | D | E | F: ...
+async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
+               g: AnyPath[G] = ..., h: AnyPath[H] = ..., j: AnyPath[J] = ..., m: AnyPath[M] = ..., n: AnyPath[N] = ...,
+               p: AnyPath[P] = ..., /, *more: AnyPath[P], accept: Callable[[A | B | C | D | E | F], bool] | None = None,
+               **options: Unpack[Options[A | B | C | D | E | F]]) -> A | B | C | D | E | F | G | H | J | M | N | P: ...
 @overload
-async def race(first: Path[T], /, *paths: Path[T], **options: Unpack[Options[T]]) -> T: ...
-@overload
-async def race(paths: Mapping[K, Path[T]], /, **options: Unpack[Options[T]]) -> T: ...
-@overload
-async def race(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /, **options: Unpack[Options[T]]) -> T: ...
-@overload
-async def race(first: AnyPath[T], /, *paths: AnyPath[T], **options: Unpack[Options[T]]) -> T: ...
-@overload
-async def race(paths: Mapping[K, AnyPath[T]], /, **options: Unpack[Options[T]]) -> T: ...
-@overload
-async def race(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, **options: Unpack[Options[T]]) -> T: ...
+async def race(paths: Mapping[str, AnyPath[T]] | Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *,
+               accept: Callable[[T], bool] | None = None, **options: Unpack[Options[T]]) -> T: ...
 # fmt: on
 
 
@@ -170,66 +186,92 @@ def race(
 
 # fmt: off
 @overload
-async def gather(**options: Unpack[Options[object]]) -> tuple[()]: ...
+async def gather(*, accept: Callable[[object], bool] | None = None,
+                 **options: Unpack[Options[object]]) -> tuple[()]: ...
 @overload
-async def gather(a: Path[A], /, **options: Unpack[Options[A]]) -> tuple[A]: ...
+async def gather(a: Path[A], /, *, accept: Callable[[A], bool] | None = None,
+                 **options: Unpack[Options[A]]) -> tuple[A]: ...
 @overload
-async def gather(a: Path[A], b: Path[B], /, **options: Unpack[Options[A | B]]) -> tuple[A, B]: ...
+async def gather(a: Path[A], b: Path[B], /, *, accept: Callable[[A | B], bool] | None = None,
+                 **options: Unpack[Options[A | B]]) -> tuple[A, B]: ...
 @overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], /, **options: Unpack[Options[A | B | C]]) -> tuple[A, B, C]: ...
-@overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /,
-                 **options: Unpack[Options[A | B | C | D]]) -> tuple[A, B, C, D]: ...
-@overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /,
-                 **options: Unpack[Options[A | B | C | D | E]]) -> tuple[A, B, C, D, E]: ...
-@overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /,
-                 **options: Unpack[Options[A | B | C | D | E | F]]) -> tuple[A, B, C, D, E, F]: ...
-@overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], /,
-                 **options: Unpack[Options[A | B | C | D | E | F | G]]) -> tuple[A, B, C, D, E, F, G]: ...
-@overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], h: Path[H], /,
-                 **options: Unpack[Options[A | B | C | D | E | F | G | H]]) -> tuple[A, B, C, D, E, F, G, H]: ...
-@overload
-async def gather(a: AnyPath[A], /, **options: Unpack[Options[A]]) -> tuple[A]: ...
-@overload
-async def gather(a: AnyPath[A], b: AnyPath[B], /, **options: Unpack[Options[A | B]]) -> tuple[A, B]: ...
-@overload
-async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /,
+async def gather(a: Path[A], b: Path[B], c: Path[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
                  **options: Unpack[Options[A | B | C]]) -> tuple[A, B, C]: ...
 @overload
-async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /,
+async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /, *,
+                 accept: Callable[[A | B | C | D], bool] | None = None,
                  **options: Unpack[Options[A | B | C | D]]) -> tuple[A, B, C, D]: ...
 @overload
-async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /,
+async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /, *,
+                 accept: Callable[[A | B | C | D | E], bool] | None = None,
                  **options: Unpack[Options[A | B | C | D | E]]) -> tuple[A, B, C, D, E]: ...
 @overload
-async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /,
+async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /, *,
+                 accept: Callable[[A | B | C | D | E | F], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D | E | F]]) -> tuple[A, B, C, D, E, F]: ...
+@overload
+async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], /, *,
+                 accept: Callable[[A | B | C | D | E | F | G], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D | E | F | G]]) -> tuple[A, B, C, D, E, F, G]: ...
+@overload
+async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], h: Path[H], /, *,
+                 accept: Callable[[A | B | C | D | E | F | G | H], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D | E | F | G | H]]) -> tuple[A, B, C, D, E, F, G, H]: ...
+@overload
+async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], h: Path[H],
+                 j: Path[J], m: Path[M] = ..., n: Path[N] = ..., p: Path[P] = ..., /, *more: Path[P],
+                 accept: Callable[[A | B | C | D | E | F | G | H | J], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D | E | F | G | H | J]]
+) -> tuple[A | B | C | D | E | F | G | H | J | M | N | P, ...]: ...
+@overload
+async def gather(a: AnyPath[A], /, *, accept: Callable[[A], bool] | None = None,
+                 **options: Unpack[Options[A]]) -> tuple[A]: ...
+@overload
+async def gather(a: AnyPath[A], b: AnyPath[B], /, *, accept: Callable[[A | B], bool] | None = None,
+                 **options: Unpack[Options[A | B]]) -> tuple[A, B]: ...
+@overload
+async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
+                 **options: Unpack[Options[A | B | C]]) -> tuple[A, B, C]: ...
+@overload
+async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /, *,
+                 accept: Callable[[A | B | C | D], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D]]) -> tuple[A, B, C, D]: ...
+@overload
+async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /, *,
+                 accept: Callable[[A | B | C | D | E], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D | E]]) -> tuple[A, B, C, D, E]: ...
+@overload
+async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /, *,
+                 accept: Callable[[A | B | C | D | E | F], bool] | None = None,
                  **options: Unpack[Options[A | B | C | D | E | F]]) -> tuple[A, B, C, D, E, F]: ...
 @overload
 async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
-                 g: AnyPath[G], /,
+                 g: AnyPath[G], /, *, accept: Callable[[A | B | C | D | E | F | G], bool] | None = None,
                  **options: Unpack[Options[A | B | C | D | E | F | G]]) -> tuple[A, B, C, D, E, F, G]: ...
 @overload
 async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
-                 g: AnyPath[G], h: AnyPath[H], /,
+                 g: AnyPath[G], h: AnyPath[H], /, *,
+                 accept: Callable[[A | B | C | D | E | F | G | H], bool] | None = None,
                  **options: Unpack[Options[A | B | C | D | E | F | G | H]]) -> tuple[A, B, C, D, E, F, G, H]: ...
 @overload
-async def gather(*paths: Path[T], **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
+async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
+                 g: AnyPath[G], h: AnyPath[H], j: AnyPath[J], m: AnyPath[M] = ..., n: AnyPath[N] = ...,
+                 p: AnyPath[P] = ..., /, *more: AnyPath[P],
+                 accept: Callable[[A | B | C | D | E | F | G | H | J], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D | E | F | G | H | J]]
+) -> tuple[A | B | C | D | E | F | G | H | J | M | N | P, ...]: ...
 @overload
-async def gather(paths: Mapping[K, Path[T]], /, **options: Unpack[Options[T]]) -> dict[K, T]: ...
+async def gather(paths: Mapping[K, Path[T]], /, *, accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[Options[T]]) -> dict[K, T]: ...
 @overload
-async def gather(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /,
+async def gather(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /, *, accept: Callable[[T], bool] | None = None,
                  **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
 @overload
-async def gather(*paths: AnyPath[T], **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
+async def gather(paths: Mapping[K, AnyPath[T]], /, *, accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[Options[T]]) -> dict[K, T]: ...
 @overload
-async def gather(paths: Mapping[K, AnyPath[T]], /, **options: Unpack[Options[T]]) -> dict[K, T]: ...
-@overload
-async def gather(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /,
-                 **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
+async def gather(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *,
+                 accept: Callable[[T], bool] | None = None, **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
 # fmt: on
 
 
@@ -295,77 +337,102 @@ def gather(
 
 # fmt: off
 @overload
-async def settle(**options: Unpack[Options[object]]) -> tuple[()]: ...
+async def settle(*, accept: Callable[[object], bool] | None = None,
+                 **options: Unpack[Options[object]]) -> tuple[()]: ...
 @overload
-async def settle(a: Path[A], /, **options: Unpack[Options[A]]) -> tuple[Settled[A]]: ...
+async def settle(a: Path[A], /, *, accept: Callable[[A], bool] | None = None,
+                 **options: Unpack[Options[A]]) -> tuple[Settled[A]]: ...
 @overload
-async def settle(a: Path[A], b: Path[B], /, **options: Unpack[Options[A | B]]) -> tuple[Settled[A], Settled[B]]: ...
-@overload
-async def settle(a: Path[A], b: Path[B], c: Path[C], /,
-                 **options: Unpack[Options[A | B | C]]) -> tuple[Settled[A], Settled[B], Settled[C]]: ...
-@overload
-async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /,
-                 **options: Unpack[Options[A | B | C | D]]
-) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D]]: ...
-@overload
-async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /,
-                 **options: Unpack[Options[A | B | C | D | E]]
-) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]: ...
-@overload
-async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /,
-                 **options: Unpack[Options[A | B | C | D | E | F]]
-) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]: ...
-@overload
-async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], /,
-                 **options: Unpack[Options[A | B | C | D | E | F | G]]
-) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G]]: ...
-@overload
-async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], h: Path[H], /,
-                 **options: Unpack[Options[A | B | C | D | E | F | G | H]]
-) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G], Settled[H]]: ...
-@overload
-async def settle(a: AnyPath[A], /, **options: Unpack[Options[A]]) -> tuple[Settled[A]]: ...
-@overload
-async def settle(a: AnyPath[A], b: AnyPath[B], /,
+async def settle(a: Path[A], b: Path[B], /, *, accept: Callable[[A | B], bool] | None = None,
                  **options: Unpack[Options[A | B]]) -> tuple[Settled[A], Settled[B]]: ...
 @overload
-async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /,
+async def settle(a: Path[A], b: Path[B], c: Path[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
                  **options: Unpack[Options[A | B | C]]) -> tuple[Settled[A], Settled[B], Settled[C]]: ...
 @overload
-async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /,
+async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /, *,
+                 accept: Callable[[A | B | C | D], bool] | None = None,
                  **options: Unpack[Options[A | B | C | D]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D]]: ...
 @overload
-async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /,
+async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /, *,
+                 accept: Callable[[A | B | C | D | E], bool] | None = None,
                  **options: Unpack[Options[A | B | C | D | E]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]: ...
 @overload
-async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /,
+async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /, *,
+                 accept: Callable[[A | B | C | D | E | F], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D | E | F]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]: ...
+@overload
+async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], /, *,
+                 accept: Callable[[A | B | C | D | E | F | G], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D | E | F | G]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G]]: ...
+@overload
+async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], h: Path[H], /, *,
+                 accept: Callable[[A | B | C | D | E | F | G | H], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D | E | F | G | H]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G], Settled[H]]: ...
+@overload
+async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], h: Path[H],
+                 j: Path[J], m: Path[M] = ..., n: Path[N] = ..., p: Path[P] = ..., /, *more: Path[P],
+                 accept: Callable[[A | B | C | D | E | F | G | H | J], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D | E | F | G | H | J]]
+) -> tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P], ...]: ...
+@overload
+async def settle(a: AnyPath[A], /, *, accept: Callable[[A], bool] | None = None,
+                 **options: Unpack[Options[A]]) -> tuple[Settled[A]]: ...
+@overload
+async def settle(a: AnyPath[A], b: AnyPath[B], /, *, accept: Callable[[A | B], bool] | None = None,
+                 **options: Unpack[Options[A | B]]) -> tuple[Settled[A], Settled[B]]: ...
+@overload
+async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
+                 **options: Unpack[Options[A | B | C]]) -> tuple[Settled[A], Settled[B], Settled[C]]: ...
+@overload
+async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /, *,
+                 accept: Callable[[A | B | C | D], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D]]: ...
+@overload
+async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /, *,
+                 accept: Callable[[A | B | C | D | E], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D | E]]
+) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]: ...
+@overload
+async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /, *,
+                 accept: Callable[[A | B | C | D | E | F], bool] | None = None,
                  **options: Unpack[Options[A | B | C | D | E | F]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]: ...
 @overload
 async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
-                 g: AnyPath[G], /,
+                 g: AnyPath[G], /, *, accept: Callable[[A | B | C | D | E | F | G], bool] | None = None,
                  **options: Unpack[Options[A | B | C | D | E | F | G]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G]]: ...
 @overload
 async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
-                 g: AnyPath[G], h: AnyPath[H], /,
+                 g: AnyPath[G], h: AnyPath[H], /, *,
+                 accept: Callable[[A | B | C | D | E | F | G | H], bool] | None = None,
                  **options: Unpack[Options[A | B | C | D | E | F | G | H]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G], Settled[H]]: ...
 @overload
-async def settle(*paths: Path[T], **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
+async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
+                 g: AnyPath[G], h: AnyPath[H], j: AnyPath[J], m: AnyPath[M] = ..., n: AnyPath[N] = ...,
+                 p: AnyPath[P] = ..., /, *more: AnyPath[P],
+                 accept: Callable[[A | B | C | D | E | F | G | H | J], bool] | None = None,
+                 **options: Unpack[Options[A | B | C | D | E | F | G | H | J]]
+) -> tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P], ...]: ...
 @overload
-async def settle(paths: Mapping[K, Path[T]], /, **options: Unpack[Options[T]]) -> dict[K, Settled[T]]: ...
+async def settle(paths: Mapping[K, Path[T]], /, *, accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[Options[T]]) -> dict[K, Settled[T]]: ...
 @overload
-async def settle(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /,
+async def settle(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /, *, accept: Callable[[T], bool] | None = None,
                  **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
 @overload
-async def settle(*paths: AnyPath[T], **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
+async def settle(paths: Mapping[K, AnyPath[T]], /, *, accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[Options[T]]) -> dict[K, Settled[T]]: ...
 @overload
-async def settle(paths: Mapping[K, AnyPath[T]], /, **options: Unpack[Options[T]]) -> dict[K, Settled[T]]: ...
-@overload
-async def settle(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /,
+async def settle(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *,
+                 accept: Callable[[T], bool] | None = None,
                  **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
 # fmt: on
 
@@ -433,102 +500,119 @@ def settle(
 
 # fmt: off
 @overload
+def stream(a: Path[A], /, *, mode: Literal["settle"] = "settle", accept: Callable[[A], bool] | None = None,
+           **options: Unpack[StreamOptions[A]]) -> Stream[Settled[A]]: ...
+@overload
+def stream(a: Path[A], /, *, mode: Literal["all"], accept: Callable[[A], bool] | None = None,
+           **options: Unpack[StreamOptions[A]]) -> Stream[A]: ...
+@overload
 def stream(a: Path[A], b: Path[B], /, *, mode: Literal["settle"] = "settle",
+           accept: Callable[[A | B], bool] | None = None,
            **options: Unpack[StreamOptions[A | B]]) -> Stream[Settled[A | B]]: ...
 @overload
-def stream(a: Path[A], b: Path[B], /, *, mode: Literal["all"],
+def stream(a: Path[A], b: Path[B], /, *, mode: Literal["all"], accept: Callable[[A | B], bool] | None = None,
            **options: Unpack[StreamOptions[A | B]]) -> Stream[A | B]: ...
 @overload
 def stream(a: Path[A], b: Path[B], c: Path[C], /, *, mode: Literal["settle"] = "settle",
+           accept: Callable[[A | B | C], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C]]) -> Stream[Settled[A | B | C]]: ...
 @overload
 def stream(a: Path[A], b: Path[B], c: Path[C], /, *, mode: Literal["all"],
+           accept: Callable[[A | B | C], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C]]) -> Stream[A | B | C]: ...
 @overload
 def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /, *, mode: Literal["settle"] = "settle",
+           accept: Callable[[A | B | C | D], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D]]) -> Stream[Settled[A | B | C | D]]: ...
 @overload
 def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /, *, mode: Literal["all"],
+           accept: Callable[[A | B | C | D], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D]]) -> Stream[A | B | C | D]: ...
 @overload
 def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /, *, mode: Literal["settle"] = "settle",
+           accept: Callable[[A | B | C | D | E], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D | E]]) -> Stream[Settled[A | B | C | D | E]]: ...
 @overload
 def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /, *, mode: Literal["all"],
+           accept: Callable[[A | B | C | D | E], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D | E]]) -> Stream[A | B | C | D | E]: ...
 @overload
-def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /, *,
-           mode: Literal["settle"] = "settle",
-           **options: Unpack[StreamOptions[A | B | C | D | E | F]]) -> Stream[Settled[A | B | C | D | E | F]]: ...
+def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G] = ..., h: Path[H] = ...,
+           j: Path[J] = ..., m: Path[M] = ..., n: Path[N] = ..., p: Path[P] = ..., /, *more: Path[P],
+           mode: Literal["settle"] = "settle", accept: Callable[[A | B | C | D | E | F], bool] | None = None,
+           **options: Unpack[StreamOptions[A | B | C | D | E | F]]
+) -> Stream[Settled[A | B | C | D | E | F | G | H | J | M | N | P]]: ...
 @overload
-def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /, *, mode: Literal["all"],
-           **options: Unpack[StreamOptions[A | B | C | D | E | F]]) -> Stream[A | B | C | D | E | F]: ...
+def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G] = ..., h: Path[H] = ...,
+           j: Path[J] = ..., m: Path[M] = ..., n: Path[N] = ..., p: Path[P] = ..., /, *more: Path[P],
+           mode: Literal["all"], accept: Callable[[A | B | C | D | E | F], bool] | None = None,
+           **options: Unpack[StreamOptions[A | B | C | D | E | F]]
+) -> Stream[A | B | C | D | E | F | G | H | J | M | N | P]: ...
 @overload
-def stream(*paths: Path[T], mode: Literal["settle"] = "settle",
+def stream(paths: Mapping[str, Path[T]] | Iterable[Path[T]] | AsyncIterable[Path[T]], /, *,
+           mode: Literal["settle"] = "settle", accept: Callable[[T], bool] | None = None,
            **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
 @overload
-def stream(*paths: Path[T], mode: Literal["all"], **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
+def stream(paths: Mapping[str, Path[T]] | Iterable[Path[T]] | AsyncIterable[Path[T]], /, *, mode: Literal["all"],
+           accept: Callable[[T], bool] | None = None, **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
 @overload
-def stream(paths: Mapping[str, Path[T]], /, *, mode: Literal["settle"] = "settle",
-           **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
+def stream(a: AnyPath[A], /, *, mode: Literal["settle"] = "settle", accept: Callable[[A], bool] | None = None,
+           **options: Unpack[StreamOptions[A]]) -> Stream[Settled[A]]: ...
 @overload
-def stream(paths: Mapping[str, Path[T]], /, *, mode: Literal["all"],
-           **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
-@overload
-def stream(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /, *, mode: Literal["settle"] = "settle",
-           **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
-@overload
-def stream(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /, *, mode: Literal["all"],
-           **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
+def stream(a: AnyPath[A], /, *, mode: Literal["all"], accept: Callable[[A], bool] | None = None,
+           **options: Unpack[StreamOptions[A]]) -> Stream[A]: ...
 @overload
 def stream(a: AnyPath[A], b: AnyPath[B], /, *, mode: Literal["settle"] = "settle",
+           accept: Callable[[A | B], bool] | None = None,
            **options: Unpack[StreamOptions[A | B]]) -> Stream[Settled[A | B]]: ...
 @overload
-def stream(a: AnyPath[A], b: AnyPath[B], /, *, mode: Literal["all"],
+def stream(a: AnyPath[A], b: AnyPath[B], /, *, mode: Literal["all"], accept: Callable[[A | B], bool] | None = None,
            **options: Unpack[StreamOptions[A | B]]) -> Stream[A | B]: ...
 @overload
 def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, *, mode: Literal["settle"] = "settle",
+           accept: Callable[[A | B | C], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C]]) -> Stream[Settled[A | B | C]]: ...
 @overload
 def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, *, mode: Literal["all"],
+           accept: Callable[[A | B | C], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C]]) -> Stream[A | B | C]: ...
 @overload
 def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /, *, mode: Literal["settle"] = "settle",
+           accept: Callable[[A | B | C | D], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D]]) -> Stream[Settled[A | B | C | D]]: ...
 @overload
 def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /, *, mode: Literal["all"],
+           accept: Callable[[A | B | C | D], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D]]) -> Stream[A | B | C | D]: ...
 @overload
 def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /, *,
-           mode: Literal["settle"] = "settle",
+           mode: Literal["settle"] = "settle", accept: Callable[[A | B | C | D | E], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D | E]]) -> Stream[Settled[A | B | C | D | E]]: ...
 @overload
 def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /, *, mode: Literal["all"],
+           accept: Callable[[A | B | C | D | E], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D | E]]) -> Stream[A | B | C | D | E]: ...
 @overload
-def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /, *,
-           mode: Literal["settle"] = "settle",
-           **options: Unpack[StreamOptions[A | B | C | D | E | F]]) -> Stream[Settled[A | B | C | D | E | F]]: ...
+def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
+           g: AnyPath[G] = ..., h: AnyPath[H] = ..., j: AnyPath[J] = ..., m: AnyPath[M] = ..., n: AnyPath[N] = ...,
+           p: AnyPath[P] = ..., /, *more: AnyPath[P], mode: Literal["settle"] = "settle",
+           accept: Callable[[A | B | C | D | E | F], bool] | None = None,
+           **options: Unpack[StreamOptions[A | B | C | D | E | F]]
+) -> Stream[Settled[A | B | C | D | E | F | G | H | J | M | N | P]]: ...
 @overload
-def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /, *,
-           mode: Literal["all"],
-           **options: Unpack[StreamOptions[A | B | C | D | E | F]]) -> Stream[A | B | C | D | E | F]: ...
+def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
+           g: AnyPath[G] = ..., h: AnyPath[H] = ..., j: AnyPath[J] = ..., m: AnyPath[M] = ..., n: AnyPath[N] = ...,
+           p: AnyPath[P] = ..., /, *more: AnyPath[P], mode: Literal["all"],
+           accept: Callable[[A | B | C | D | E | F], bool] | None = None,
+           **options: Unpack[StreamOptions[A | B | C | D | E | F]]
+) -> Stream[A | B | C | D | E | F | G | H | J | M | N | P]: ...
 @overload
-def stream(*paths: AnyPath[T], mode: Literal["settle"] = "settle",
+def stream(paths: Mapping[str, AnyPath[T]] | Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *,
+           mode: Literal["settle"] = "settle", accept: Callable[[T], bool] | None = None,
            **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
 @overload
-def stream(*paths: AnyPath[T], mode: Literal["all"], **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
-@overload
-def stream(paths: Mapping[str, AnyPath[T]], /, *, mode: Literal["settle"] = "settle",
-           **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
-@overload
-def stream(paths: Mapping[str, AnyPath[T]], /, *, mode: Literal["all"],
-           **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
-@overload
-def stream(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *, mode: Literal["settle"] = "settle",
-           **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
-@overload
-def stream(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *, mode: Literal["all"],
+def stream(paths: Mapping[str, AnyPath[T]] | Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *,
+           mode: Literal["all"], accept: Callable[[T], bool] | None = None,
            **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
 # fmt: on
 
