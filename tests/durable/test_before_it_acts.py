@@ -99,6 +99,14 @@ class AbstractThing(collections.abc.Sized):
     pass
 
 
+class OfClasses(type):
+    """The class of some classes."""
+
+
+class OfTheirClasses(type, metaclass=OfClasses):
+    """A class of classes that has a class of its own."""
+
+
 def local() -> type:
     @dataclasses.dataclass
     class Local:
@@ -143,6 +151,7 @@ def test_type_that_can_be_stored_or_may_be_is_no_obstacle(kind) -> None:
         (Odd, "instances of Odd"),
         (Initialized, "Initialized can't be built again without its __post_init__"),
         (type[int], "instances of type"),
+        (OfTheirClasses, "instances of OfTheirClasses"),
         (socket.socket, "instances of socket"),
         (LOCAL, "Local' can't be found again by this name; define it at the top of a module"),
         (LOCAL_COLOUR, "LocalColour' can't be found again by this name"),

@@ -116,7 +116,8 @@ def _check_own(cls: type[Any], seen: set[int]) -> None:
         return
     form = kind_of(cls)
     declared = fields_of(cls)
-    if form is None and not (isabstract(cls) or type(cls) is not type or is_typed_dict(cls)):
+    may_be_another = isabstract(cls) or type(cls) is not type or is_typed_dict(cls)  # which looks like one of these
+    if form is None and (not may_be_another or issubclass(cls, type)):
         if record_fields(cls) is None and declared is not None:
             raise ProblemError(f"{type_name(cls)} has eq=False, so that its instances are things and no values")
         raise ProblemError(f"instances of {type_name(cls)} can't be held in a checkpoint; codec=… can be told how")
