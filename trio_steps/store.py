@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, final
 from ._core.errors import ConfigError
 from ._core.public import public_in
 from ._durable.calls import Calls, Claim
+from ._durable.filter import Filter
 from ._durable.protocol import (
     AnswerConflictError,
     AnswerError,
@@ -23,12 +24,14 @@ from ._durable.protocol import (
     RunClaim,
     RunClaimedError,
     RunClaims,
+    RunFailedError,
     RunRecord,
     RunStatus,
     StoredRun,
     StoreError,
 )
-from ._durable.sqlite import Database, Filter
+from ._durable.sqlite import Database
+from ._pipeline.run.queue import QueueStore
 from ._pipeline.run.stored import RunStore, SavedRun, check_prune
 from ._pipeline.run.work import work
 
@@ -40,11 +43,13 @@ __all__ = [
     "AnswerConflictError",
     "AnswerError",
     "Question",
+    "QueueStore",
     "RunCancelledError",
     "RunChange",
     "RunClaim",
     "RunClaimedError",
     "RunClaims",
+    "RunFailedError",
     "RunRecord",
     "RunStatus",
     "RunStore",

@@ -57,6 +57,7 @@ class WatchedClaim:
         self.inside = inside
         self.run_id = inside.run_id
         self.now = inside.now
+        self.check = inside.check
         self.read = inside.read
         self.wait_cancelled = inside.wait_cancelled
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
         failed: int
 
+        def check(self) -> None:
+            """Let another attempt begin, or raise."""
+            ...
+
         async def keep(self, number: int) -> None:
             """Keep that attempt `number` has failed, and that there will be another one."""
             ...

@@ -163,6 +163,9 @@ class Claim:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    def check(self) -> None:
+        """It is a lock, which can't run out."""
+
     async def read(self) -> StoredRun | None:
         return await self._calls.make(self._calls.database.read, self.run_id)
 

@@ -66,6 +66,25 @@ class RunCancelledError(Exception):
 
 
 @public_in("trio_steps.store")
+@final
+class RunFailedError(Exception):
+    """A run that somebody else has run has failed.
+
+    Attributes:
+      run_id: which run.
+      error: what it failed with, in words.
+    """
+
+    def __init__(self, run_id: str, error: str) -> None:
+        super().__init__(run_id, error)
+        self.run_id = run_id
+        self.error = error
+
+    def __str__(self) -> str:
+        return f"the run {self.run_id!r} has failed where it was run: {self.error}"
+
+
+@public_in("trio_steps.store")
 class StoreError(Exception):
     """A store can't be used, or can't do what it is asked for."""
 
@@ -252,6 +271,14 @@ class RunClaim(Protocol):
 
     def now(self) -> datetime:
         """Return the time by the clock that the store goes by, in UTC."""
+        ...
+
+    def check(self) -> None:
+        """Return if the run can't have been taken over by somebody else, as far as is known; called before each step.
+
+        Raises:
+          RunClaimedError: it may have been: the claim has run out.
+        """
         ...
 
     async def read(self) -> StoredRun | None:

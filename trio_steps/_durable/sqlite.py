@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from .protocol import RunChange, RunStatus
+    from .filter import Filter
+    from .protocol import RunChange
 
 _UPSERT: Final = """
     INSERT INTO runs (run_id, pipeline, version, status, started, updated, step, error, pid)
@@ -62,33 +63,6 @@ class Claimed:
 
     run_id: str
     token: str
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Filter:
-    """Which runs are asked for; None: whatever it is.
-
-    Attributes:
-      pipeline: the name of the pipeline.
-      status: what became of it, one of these.
-      since: updated then, or later.
-      before: updated earlier.
-    """
-
-    pipeline: str | None = None
-    status: Collection[RunStatus] | None = None
-    since: datetime | None = None
-    before: datetime | None = None
-
-    def matches(self, record: RunRecord) -> bool:
-        """Tell whether it is one of these runs."""
-        return (
-            (self.pipeline is None or record.pipeline == self.pipeline)
-            and (self.status is None or record.status in self.status)
-            and (self.since is None or record.updated >= self.since)
-            and (self.before is None or record.updated < self.before)
-        )
 
 
 @final

@@ -527,7 +527,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           state: handed to the steps as ``current_scope().state``.
           on_step_complete: sync or async function, called with a `StepCompletion` after each step.
           on_error: sync or async function, called with the full name of the step and the error at each failure.
-          store: where the run is kept as it goes, such as a `store.SqliteStore`; then it needs a `run_id`.
+          store: where the run is kept as it goes, such as a `store.SqliteStore`; then it needs a `run_id`. With a
+            `store.QueueStore`, such as `absurd.AbsurdStore`, the run is submitted, and this waits for a worker.
           run_id: what the run is called there. One that is there already goes on where it was, with the input that it
             was started with; if it is finished, its result is returned, and nothing is run.
           answers: answers for steps that wait for one, by the full name of the step, or by the key that it provides if
@@ -540,6 +541,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           AnswerConflictError: the stored run has another answer already.
           RunClaimedError: the run is running already, or was taken over by somebody else.
           RunCancelledError: somebody has cancelled the run in its store.
+          RunFailedError: a worker has run it, for a store whose runs only workers run, and it has failed.
           CheckpointError: a value can't be kept in the store, or the stored run is of another pipeline, of one that has
             changed before the point of resumption, or was started with another input.
           StepInputError: a step needs a key that is not there.
@@ -552,7 +554,12 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         entry = functools.partial(execute, self._program, hooks, None, *args)
         if store is not None or run_id is not None or answers:
             from .run.durable import kept  # noqa: PLC0415 - who has no store doesn't wait for it
+            from .run.queue import check_elsewhere  # noqa: PLC0415 - likewise
 
+            observers = tuple(observers)
+            check_elsewhere(
+                store, observers=observers, state=state, on_step_complete=on_step_complete, on_error=on_error
+            )
             entry = kept(store, run_id, answers, self._program, hooks, *args)
         return self._start(entry, observers, state)
 

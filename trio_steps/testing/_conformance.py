@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import trio
 
 from trio_steps._core.errors import ConfigError
-from trio_steps._durable.protocol import AnswerConflictError, AnswerError, Question, RunChange, RunClaimedError
+from trio_steps._durable.protocol import (
+    AnswerConflictError,
+    AnswerError,
+    Question,
+    RunChange,
+    RunClaimedError,
+    RunFailedError,
+)
 from trio_steps._pipeline.pipeline import Pipeline
+from trio_steps._pipeline.run.queue import QueueStore
+from trio_steps._pipeline.run.work import work
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 
-    from trio_steps._durable.protocol import RunStatus
+    from trio_steps._durable.protocol import RunClaim, RunStatus
     from trio_steps._pipeline.run.stored import RunStore
 
 Check: TypeAlias = "Callable[[RunStore], Awaitable[None]]"
@@ -42,7 +52,7 @@ async def check_store(
       lose: async function of a store and the id of a run, which takes the run away from whoever has it, as if that one
         was dead. Then it is checked that it can't write any more, and that deaths are counted.
       without: the names of checks for what the store can't do: ``"claims"``, ``"submits"`` and so on. An unknown name
-        is an error that lists them.
+        is an error that lists them. A `trio_steps.store.QueueStore` is checked with runs that are submitted and taken.
 
     Raises:
       AssertionError: the store does something else; notes say in which check.
@@ -68,6 +78,22 @@ async def _run_check(name: str, check: Check, store: RunStore) -> None:
         raise
 
 
+@asynccontextmanager
+async def _held(store: RunStore, run_id: str) -> AsyncGenerator[RunClaim]:
+    """Have a run, whether the store can give one by its id or not."""
+    if not isinstance(store, QueueStore):
+        async with store.claim(run_id) as claim:
+            yield claim
+        return
+    if await store.read(run_id) is None:
+        await store.submit(run_id, _change("submitted"))
+    await store.resume(run_id)
+    async with store.take({"p": (None, "7")}, max_deaths=100) as taken:
+        assert taken is not None, "a run that can go on can be taken"
+        assert taken.run_id == run_id, "it is the only one"
+        yield taken
+
+
 async def _refuses(kinds: type[Exception], call: Callable[[], Awaitable[object]], what: str) -> None:
     try:
         await call()
@@ -81,20 +107,23 @@ async def _statuses(store: RunStore) -> dict[str, str]:
 
 
 async def _written(store: RunStore, run_id: str, status: Any, **rest: Any) -> None:
-    async with store.claim(run_id) as claim:
+    async with _held(store, run_id) as claim:
         await claim.write(_change(status, **rest))
 
 
 async def _writes(store: RunStore) -> None:
     assert await store.read("r") is None, "a run that was never written is not there"
     until = datetime(2030, 1, 1, tzinfo=UTC)
-    async with store.claim("r") as claim:
+    async with _held(store, "r") as claim:
         assert claim.run_id == "r", "a claim knows which run it is"
-        assert await claim.read() is None, "a run that is claimed for the first time is not there yet"
+        claim.check()
         assert abs(claim.now() - claim.now()) < timedelta(minutes=1), "the time goes on"
         await claim.write(_change(parts={0: "head", 1: "ä€😀\n\x00", 2: "two"}, questions=_ASKS, version="7"))
         await claim.write(_change(step="a/b", parts={3: "x" * 100_000, 1: "one"}, dropped=[2]))
         await claim.write(_change("failed", error="OSError: no\nin step 'c'"))
+    [record] = await store.runs()
+    assert (record.status, record.error) == ("failed", "OSError: no\nin step 'c'"), "why a run has failed is kept"
+    async with _held(store, "r") as claim:
         await claim.write(_change("waiting", waiting={"ask": None, "each/3/ask": until}))
         stored = await claim.read()
     assert stored is not None, "what was written is there"
@@ -122,6 +151,7 @@ async def _texts(store: RunStore) -> None:
 
 async def _claims(store: RunStore) -> None:
     async with store.claim("r") as claim:
+        assert await claim.read() is None, "a run that is claimed for the first time is not there yet"
         await claim.write(_change())
 
         async def again() -> None:
@@ -132,18 +162,29 @@ async def _claims(store: RunStore) -> None:
         assert await _statuses(store) == {"r": "running"}, "a run that is claimed is running"
         async with store.claim("other"):
             pass
+    new = _change("submitted")
+    async with store.claim("claimed"):
+        await _refuses(RunClaimedError, lambda: store.submit("claimed", new), "to submit a run that somebody has")
+    assert await _statuses(store) == {"r": "interrupted"}, "a run that was only claimed is not there"
+
+
+async def _holds(store: RunStore) -> None:
+    async with _held(store, "r") as claim:
+        await claim.write(_change())
+        assert await _statuses(store) == {"r": "running"}, "a run that somebody has is running"
+        assert await _taken(store, {"p": (None,)}) is None, "nobody else can have it"
     assert await _statuses(store) == {"r": "interrupted"}, "a run is interrupted whose claim ended before it did"
     with trio.CancelScope() as scope:
-        async with store.claim("r"):
+        async with _held(store, "r"):
             scope.cancel()
             await trio.lowlevel.checkpoint()
-    async with store.claim("r") as claim:  # it is free after a cancellation too
+    async with _held(store, "r") as claim:  # it is free after a cancellation too
         await claim.write(_change("finished"))
-    assert await _statuses(store) == {"r": "finished"}, "a run that was only claimed is not there"
+    assert await _statuses(store) == {"r": "finished"}, "a run that is finished stays so"
 
 
 async def _cancelled_writes(store: RunStore) -> None:
-    async with store.claim("r") as claim:
+    async with _held(store, "r") as claim:
         await claim.write(_change(parts={0: "before"}))
         returned = False
         with trio.CancelScope() as scope:
@@ -156,10 +197,10 @@ async def _cancelled_writes(store: RunStore) -> None:
 
 
 async def _fencing(store: RunStore, lose: Lose) -> None:
-    async with store.claim("r") as old:
+    async with _held(store, "r") as old:
         await old.write(_change(parts={0: "old"}))
         await lose(store, "r")
-        async with store.claim("r") as new:
+        async with _held(store, "r") as new:
             await new.write(_change(parts={0: "new"}))
             await _refuses(RunClaimedError, lambda: old.write(_change(parts={0: "old"})), "a write of a lost claim")
             with trio.fail_after(_SECONDS):
@@ -175,7 +216,7 @@ async def _fencing(store: RunStore, lose: Lose) -> None:
 async def _deaths(store: RunStore, lose: Lose) -> None:
     async with AsyncExitStack() as stack:
         for number in range(3):
-            claim = await stack.enter_async_context(store.claim("r"))
+            claim = await stack.enter_async_context(_held(store, "r"))
             await claim.write(_change())
             stored = await claim.read()
             assert stored is not None
@@ -209,7 +250,7 @@ async def _lists(store: RunStore) -> None:
 
 async def _deletes(store: RunStore) -> None:
     await _refuses(KeyError, lambda: store.delete("r"), "to delete a run that is not there")
-    async with store.claim("r") as claim:
+    async with _held(store, "r") as claim:
         await claim.write(_change(parts={0: "a"}))
         await _refuses(RunClaimedError, lambda: store.delete("r"), "to delete a run that is running")
     await store.delete("r")
@@ -227,7 +268,7 @@ async def _answers(store: RunStore) -> None:
     await _refuses(KeyError, lambda: store.answer("r", agreed=True), "an answer to a run that is not there")
     late = {"ask": "true"}
     await _refuses(KeyError, lambda: store.write_answers("r", late), "an answer to a run that was just deleted")
-    async with store.claim("r") as claim:
+    async with _held(store, "r") as claim:
         await claim.write(_change(questions=_ASKS))
         await store.answer("r", agreed=True)  # to a run that is running, and has not asked yet
     await _refuses(AnswerError, lambda: store.answer("r", agree=True), "an answer that nobody asks for")
@@ -240,7 +281,7 @@ async def _answers(store: RunStore) -> None:
     stored = await store.read("r")
     assert stored is not None
     assert stored.answers == {"ask": "true", "each/2/ask": "2"}, "answers are kept all or none, and as they were"
-    async with store.claim("r") as claim:
+    async with _held(store, "r") as claim:
         await claim.write(_change("waiting", answers={"each/5/ask": "5"}))
         conflict = _change("running", answers={"each/5/ask": "6"})
         await _refuses(AnswerConflictError, lambda: claim.write(conflict), "another answer that comes with a change")
@@ -259,13 +300,24 @@ async def _cancels(store: RunStore) -> None:
     assert not await store.cancel("finished"), "a run that is finished can't be cancelled"
     assert set((await _statuses(store)).values()) == {"cancelled", "finished"}, "it is cancelled at once"
     assert not await store.cancel("failed"), "it can't be cancelled twice"
-    async with store.claim("r") as claim:
+    async with _held(store, "r") as claim:
         await claim.write(_change())
         assert await store.cancel("r"), "a run that is running can be cancelled"
         with trio.fail_after(_SECONDS):
             await claim.wait_cancelled()
         await claim.write(_change("cancelled"))
-    async with store.claim("r") as claim:
+    assert (await _statuses(store))["r"] == "cancelled", "it is cancelled once it has cleaned up"
+    assert await _taken(store, {"p": (None,)}) is None, "a run that was cancelled is not taken"
+
+
+async def _goes_on_after_cancel(store: RunStore) -> None:
+    async with _held(store, "r") as claim:
+        await claim.write(_change())
+        await store.cancel("r")
+        with trio.fail_after(_SECONDS):
+            await claim.wait_cancelled()
+        await claim.write(_change("cancelled"))
+    async with _held(store, "r") as claim:
         await claim.write(_change())
         with trio.move_on_after(1) as scope:
             await claim.wait_cancelled()
@@ -288,9 +340,6 @@ async def _submits(store: RunStore) -> None:
     assert await store.submit("cancelled", _change("submitted"))
     assert await store.cancel("cancelled"), "what was submitted can be cancelled"
     assert await _taken(store, {"p": (None,)}) is None, "a run that was cancelled is not taken"
-    async with store.claim("claimed"):
-        again = _change("submitted")
-        await _refuses(RunClaimedError, lambda: store.submit("claimed", again), "to submit a run that somebody has")
 
 
 async def _taken(store: RunStore, pipelines: Any, **options: Any) -> str | None:
@@ -299,27 +348,30 @@ async def _taken(store: RunStore, pipelines: Any, **options: Any) -> str | None:
 
 
 async def _waits(store: RunStore) -> None:
-    async def write(status: Any, until: datetime | None) -> None:
-        async with store.claim("r") as claim:
+    async def write(run_id: str, status: Any, until: datetime | None) -> None:
+        async with _held(store, run_id) as claim:
             await claim.write(_change(status, questions=_ASKS, waiting={"ask": until}))
 
-    async with store.claim("clock") as claim:
-        now = claim.now()
-    await write("waiting", None)
+    now = store.now()
+    await write("r", "waiting", None)
     assert await _taken(store, {"p": (None,)}) is None, "a run that waits is not taken"
-    await write("waiting", now + timedelta(days=1))
-    assert await _taken(store, {"p": (None,)}) is None, "a run whose time is not over is not taken"
-    await write("failed", now - timedelta(days=1))
-    stored = await store.read("r")
-    assert stored is not None
-    assert stored.record.waiting["ask"], "until when it may wait is kept also while it does not wait"
-    await write("waiting", now - timedelta(days=1))
-    assert await _taken(store, {"p": (None,)}) == "r", "a run whose time is over is taken"
-    await write("waiting", None)
     await store.answer("r", {"each/1/ask": 1})
     assert await _taken(store, {"p": (None,)}) is None, "an answer to something else does not count"
     await store.answer("r", agreed=True)
     assert await _taken(store, {"p": (None,)}) == "r", "a run that was answered is taken"
+    await store.delete("r")
+    await write("later", "waiting", now + timedelta(days=1))
+    assert await _taken(store, {"p": (None,)}) is None, "a run whose time is not over is not taken"
+    await write("failed", "failed", now - timedelta(days=1))
+    stored = await store.read("failed")
+    assert stored is not None
+    assert stored.record.waiting["ask"], "until when it may wait is kept also while it does not wait"
+    await write("over", "waiting", now - timedelta(days=1))
+    assert await _taken(store, {"p": (None,)}) == "over", "a run whose time is over is taken"
+    async with _held(store, "over") as claim:
+        await claim.write(_change("waiting", questions=_ASKS, waiting={"ask": None}))
+        await store.answer("over", agreed=True)  # to one that is about to be let go
+    assert await _taken(store, {"p": (None,)}) == "over", "a run that was answered meanwhile is taken"
 
 
 async def _runs_pipelines(store: RunStore) -> None:
@@ -339,27 +391,42 @@ async def _runs_pipelines(store: RunStore) -> None:
         .for_each("each", note, over="names", each="what", into="noted")
         .step("fail", fail)
     )
-    await _refuses(OSError, lambda: pipeline.run({"names": ("b", "c")}, store=store, run_id="r"), "a failure of a step")
-    saved = await store.load("r")
+    kind = RunFailedError if isinstance(store, QueueStore) else OSError
+    async with _workers(store, pipeline):
+        inputs = {"names": ("b", "c")}
+        await _refuses(kind, lambda: pipeline.run(inputs, store=store, run_id="r"), "a failure of a step")
+        saved = await store.load("r")
+        mended.append(True)
+        result = await pipeline.run(store=store, run_id="r")
     assert saved.record.status == "failed", "a run that failed is failed"
-    assert saved.inputs == {"names": ("b", "c")}, "the inputs come back as they were"
-    mended.append(True)
-    result = await pipeline.run(store=store, run_id="r")
+    assert saved.inputs == inputs, "the inputs come back as they were"
     assert result == {"names": ("b", "c"), "a": ["ä"], "noted": ["b", "c"]}, "the run goes on where it was"
     assert sorted(ran) == ["b", "c", "ä"], "what was done is not done again"
     assert await pipeline.run(store=store, run_id="r") == result, "a run that is finished returns its result"
     assert (await store.load("r")).result == result, "which is stored"
 
 
+@asynccontextmanager
+async def _workers(store: RunStore, pipeline: Pipeline[Any, Any]) -> AsyncGenerator[None]:
+    """Have a worker, if the store needs one."""
+    async with trio.open_nursery() as nursery:
+        if isinstance(store, QueueStore):
+            nursery.start_soon(partial(work, store, [pipeline], on_end=lambda *_: None))
+        yield
+        nursery.cancel_scope.cancel()
+
+
 _CHECKS: Final[tuple[Check, ...]] = (
     _writes,
     _texts,
     _claims,
+    _holds,
     _cancelled_writes,
     _lists,
     _deletes,
     _answers,
     _cancels,
+    _goes_on_after_cancel,
     _submits,
     _waits,
     _runs_pipelines,

@@ -242,6 +242,10 @@ class _Claim:
     def now(self) -> datetime:
         return self._store.now()
 
+    def check(self) -> None:
+        if self.is_lost:
+            raise RunClaimedError(self.run_id)
+
     async def read(self) -> StoredRun | None:
         return await self._store.read(self.run_id)
 

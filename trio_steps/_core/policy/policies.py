@@ -242,6 +242,8 @@ class _Call(Generic[T]):
         if self.kept is not None:
             await self.kept.keep(number)
         await trio.sleep(delay)
+        if self.kept is not None:
+            self.kept.check()
         return True
 
     def _drop(self, error: Exception) -> None:

@@ -43,6 +43,10 @@ class KeptAttempts:
         before = reporter.journal.tried.get((name, case))
         self.failed: int = 0 if before is None else before.failed
 
+    def check(self) -> None:
+        """Let another attempt begin, unless somebody else may have taken the run over."""
+        self._reporter.check()
+
     async def keep(self, number: int) -> None:
         """Keep that attempt `number` has failed; what was done in it will be done again."""
         journal = self._reporter.journal

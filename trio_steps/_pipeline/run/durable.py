@@ -43,6 +43,7 @@ from .head import HEAD, head_of
 from .journal import Entry
 from .keeping import Answers
 from .loop import as_input, execute
+from .queue import QueueStore, run_elsewhere
 from .renames import Names
 from .resume import resumed
 from .saver import Saver
@@ -93,6 +94,11 @@ def kept(
         raise ConfigError(f'run(run_id={run_id!r}): give also where the run is kept, store=SqliteStore("runs.db")')
     if not callable(getattr(store, "claim", None)):
         raise ConfigError(f'run(store={store!r}): give a store, such as store=SqliteStore("runs.db")')
+    if isinstance(store, QueueStore):
+        submitted = functools.partial(
+            _submit_if_new, store, checked_run_id(run_id, "run"), answers or {}, program, *args
+        )
+        return functools.partial(run_elsewhere, store, checked_run_id(run_id, "run"), answers or {}, program, submitted)
     return functools.partial(_claim_and_run, store, checked_run_id(run_id, "run"), answers or {}, program, hooks, *args)
 
 
@@ -127,6 +133,18 @@ async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> 
             _check_inputs(entry, stored.parts[_INPUTS], checkpoint.entries[0], program.codec)
             return False
     return True
+
+
+async def _submit_if_new(
+    store: RunStore, run_id: str, answers: Mapping[str, object], program: Program, *args: Any
+) -> None:
+    """Submit a run unless it is there already; it must be able to begin, or to go on, with what is given."""
+    stored = await store.read(run_id)
+    answer_texts(stored or _nothing_stored(run_id, program), answers)
+    if stored is None or args:
+        await submit(store, run_id, program, *args)
+    else:
+        _check_name(program, stored.record.pipeline)
 
 
 async def _claim_and_run(

@@ -94,6 +94,14 @@ class Reporter:
         # by id, and this keeps what an id stands for alive: where each came out of, and what is around that
         self._reported: dict[int, tuple[Exception, set[str]]] = {}
 
+    def check(self) -> None:
+        """Let a step begin, unless somebody else may have taken the run over."""
+        if self.keeper is not None:
+            try:
+                self.keeper.check()
+            except Exception as error:
+                raise HookFailedError(error) from error
+
     async def completed(self, audience: Audience, name: str, start: float, snapshot: Snapshot) -> None:
         """Tell that the step `name` is done, which began at `start`."""
         if self.keeper is not None:

@@ -23,11 +23,10 @@ class Course(Protocol):
       stopped: somebody has stopped it.
     """
 
-    @property
-    def journal(self) -> Journal: ...
+    stopped: bool
 
     @property
-    def stopped(self) -> bool: ...
+    def journal(self) -> Journal: ...
 
 
 class Keeper(Protocol):
@@ -46,6 +45,14 @@ class Keeper(Protocol):
 
     def follow(self, course: Course) -> None:
         """Take `course` as what the run does from now on."""
+        ...
+
+    def check(self) -> None:
+        """Return if a step may begin.
+
+        Raises:
+          RunClaimedError: somebody else may have taken the run over.
+        """
         ...
 
     async def save(self, done: str | None = None) -> None:
@@ -75,7 +82,6 @@ class Answer:
         self.value = value
 
 
-@final
 class Answers:
     """The keeper of a run that is not kept, but was given answers at its start."""
 
@@ -86,6 +92,9 @@ class Answers:
         self._answers = answers
 
     def follow(self, course: Course) -> None:
+        """There is nothing to do."""
+
+    def check(self) -> None:
         """There is nothing to do."""
 
     async def save(self, done: str | None = None) -> None:

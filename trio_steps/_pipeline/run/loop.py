@@ -181,7 +181,7 @@ class PipelineRun:
         run_node = self._node
         reporter = self.reporter
         for node in nodes:
-            if reporter.stopped:
+            if reporter.stopped and prefix + node.id not in self._done:
                 return False
             then = await run_node(node, store, prefix, around, audience)
             if then is not _NEXT:
@@ -216,6 +216,8 @@ class PipelineRun:
         checkpoint = False
         since: int | None = None
         asked: float | None = None
+        if self._keeper is not None:
+            self.reporter.check()
         started = complete = True
         changes: dict[str, object]
         sources: Mapping[str, str] = _SELF

@@ -284,6 +284,7 @@ class GroupAttempt:
         name = f"{self._name}/{self._group.ids[index]}"
         if run.reporter.stopped:
             return Partial(Output(name, {}))
+        run.reporter.check()
         start = trio.current_time() if audience.tells else 0.0
         complete = True
         try:
@@ -392,6 +393,7 @@ class EachAttempt:
         run, each, store, audience = self._run, self._each, self._store, self._audience
         if run.reporter.stopped:
             return _STOPPED
+        run.reporter.check()
         scope = current_scope()
         id = scope.id
         name = f"{self._name}/{id}"

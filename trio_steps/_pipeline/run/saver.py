@@ -107,6 +107,10 @@ class Saver:
         self._open = {}
         self._is_over = False
 
+    def check(self) -> None:
+        """Return if the run is still ours."""
+        self._claim.check()
+
     async def answered(self) -> bool:
         """Look once more; return whether the run can go on with a question that is open."""
         stored = await self._claim.read()

@@ -161,7 +161,7 @@ class RunStore(RunClaims, Protocol):
           KeyError: there is no such run.
           CheckpointError: its values can't be read.
         """
-        stored = await _there(self, run_id)
+        stored = await there(self, run_id)
         checkpoint = checkpoint_of(stored.parts, codec)
         is_finished = stored.record.status == "finished"
         return SavedRun(
@@ -187,7 +187,7 @@ class RunStore(RunClaims, Protocol):
           AnswerError: no step waits for one of them, or not for such a value; then nothing is kept.
           AnswerConflictError: there is another answer already.
         """
-        stored = await _there(self, run_id)
+        stored = await there(self, run_id)
         await self.write_answers(run_id, answer_texts(stored, {**(answers or {}), **named}))
 
     async def mark_done(
@@ -216,13 +216,11 @@ class RunStore(RunClaims, Protocol):
             or other types.
           CheckpointError: the output can't be kept.
         """
-        if output is not None and not all(isinstance(key, str) for key in output):
-            raise ConfigError(f"mark_done(…, {described(output)}): give a mapping of keys and their values")
         async with self.claim(run_id) as claim:
             stored = await claim.read()
             if stored is None:
                 raise _no_run(run_id)
-            await claim.write(_marked(stored, step, dict(output or {}), taken or {}, codec))
+            await claim.write(marked(stored, step, output, taken or {}, codec))
 
     async def prune(
         self,
@@ -265,7 +263,8 @@ def check_prune(older_than: timedelta | None, keep: int | None, status: Collecti
         raise ConfigError(f"prune(status={status!r}): give a tuple, status=({status!r},)")
 
 
-async def _there(store: RunStore, run_id: str) -> StoredRun:
+async def there(store: RunStore, run_id: str) -> StoredRun:
+    """Return what a store has of a run, which has to be there."""
     stored = await store.read(run_id)
     if stored is None:
         raise _no_run(run_id)
@@ -309,10 +308,13 @@ def part_of(entry: Entry, codec: Codec | None) -> str:
         raise CheckpointError(error.problem, error.step or None, error.key) from error.__cause__
 
 
-def _marked(
-    stored: StoredRun, step: str, output: dict[str, object], taken: Mapping[str, str], codec: Codec | None
+def marked(
+    stored: StoredRun, step: str, given: Mapping[str, object] | None, taken: Mapping[str, str], codec: Codec | None
 ) -> RunChange:
-    """Return the change that marks `step` as done."""
+    """Return the change that marks `step` as done, with the output that is `given`; see `RunStore.mark_done`."""
+    output = dict(given or {})
+    if not all(isinstance(key, str) for key in output):
+        raise ConfigError(f"mark_done(…, {described(given)}): give a mapping of keys and their values")
     record = stored.record
     run_id = record.run_id
     if record.status == "finished":

@@ -132,6 +132,9 @@ class _Held:
     def now(self) -> datetime:
         return self._claim.now()
 
+    def check(self) -> None:
+        self._claim.check()
+
     async def read(self) -> StoredRun | None:
         return await self._claim.read()
 

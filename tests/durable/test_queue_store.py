@@ -1,0 +1,227 @@
+"""A store whose runs only workers run: `run` submits, and waits until one has done it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+import trio
+from memory_queue import MemoryQueue
+
+from trio_steps import CheckpointError, ConfigError, Pipeline, current_scope
+from trio_steps.store import (
+    AnswerError,
+    RunCancelledError,
+    RunClaimedError,
+    RunFailedError,
+    StoreError,
+    work,
+)
+from trio_steps.testing import check_store
+
+
+@asynccontextmanager
+async def worker(store, *pipelines):
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(work, store, pipelines, on_end=lambda *_: None))
+        yield
+        nursery.cancel_scope.cancel()
+
+
+@dataclass
+class Doubled:
+    n: int
+
+
+def stop(event):
+    event.stop()
+
+
+double = Pipeline("double").step("double", lambda n: {"n": 2 * n})
+order = (
+    Pipeline("order")
+    .step("charge", lambda: {"receipt": "R-1"})
+    .wait_for("approval", provides="approved", of=bool)
+    .step("ship", lambda approved: {"shipped": approved})
+)
+
+
+async def test_queue_store_conforms():
+    async def lose(store, run_id):
+        store.memory.lose(run_id)
+
+    await check_store(MemoryQueue, lose=lose, without=["claims"])
+
+
+async def test_run_is_done_by_a_worker():
+    store = MemoryQueue()
+    async with worker(store, double):
+        assert await double.run({"n": 4}, store=store, run_id="r") == {"n": 8}
+        assert await double.run(store=store, run_id="r") == {"n": 8}
+        assert await double.run({"n": 4}, store=store, run_id="r") == {"n": 8}
+    assert [record.status for record in await store.runs()] == ["finished"]
+
+
+async def test_result_is_what_outputs_says():
+    store = MemoryQueue()
+    tidy = double.outputs(Doubled)
+    async with worker(store, tidy):
+        assert await tidy.run({"n": 4}, store=store, run_id="r") == Doubled(8)
+
+
+async def test_run_without_input_is_submitted():
+    store = MemoryQueue()
+    one = Pipeline("one").step("one", lambda: {"n": 1})
+    async with worker(store, one):
+        assert await one.run(store=store, run_id="r") == {"n": 1}
+
+
+async def test_run_with_other_inputs_or_of_another_pipeline_is_an_error():
+    store = MemoryQueue()
+    assert await double.submit({"n": 4}, store=store, run_id="r")
+    with pytest.raises(CheckpointError, match="other inputs"):
+        await double.run({"n": 5}, store=store, run_id="r")
+    with pytest.raises(CheckpointError, match="of the pipeline 'double', not of 'order'"):
+        await order.run(store=store, run_id="r")
+
+
+async def test_failure_is_told_in_words_and_the_next_call_goes_on():
+    store = MemoryQueue()
+    ran = []
+
+    def fail(n):
+        if len(ran) == 2:
+            raise ValueError(f"{n} is no good")
+        return {"n": n + 1}
+
+    pipeline = Pipeline("p").step("note", lambda: ran.append(1)).step("more", lambda: ran.append(2)).step("fail", fail)
+    async with worker(store, pipeline):
+        with pytest.raises(RunFailedError) as caught:
+            await pipeline.run({"n": 4}, store=store, run_id="r")
+        ran.append(3)
+        assert await pipeline.run(store=store, run_id="r") == {"n": 5}
+    assert caught.value.run_id == "r"
+    assert caught.value.error == "ValueError: 4 is no good\nin step 'fail'"
+    assert str(caught.value).startswith("the run 'r' has failed where it was run: ValueError: 4 is no good")
+    assert ran == [1, 2, 3]
+
+
+async def test_run_that_waits_returns_the_context_then():
+    store = MemoryQueue()
+    async with worker(store, order):
+        partial_context = await order.run(store=store, run_id="r")
+        assert partial_context == {"receipt": "R-1"}
+        assert await order.run(store=store, run_id="r") == partial_context
+        done = await order.run(store=store, run_id="r", answers={"approved": True})
+    assert done == {"receipt": "R-1", "approved": True, "shipped": True}
+
+
+async def test_run_that_waits_inside_of_steps_returns_what_is_done_around_them():
+    store = MemoryQueue()
+    inner = Pipeline("inner").step("note", lambda: {"noted": 1}).wait_for("agreed", provides="agreed", of=bool)
+    outer = Pipeline("outer").step("first", lambda: {"first": 1}).step(inner).step("last", lambda agreed: {"last": 1})
+    async with worker(store, outer):
+        assert await outer.run(store=store, run_id="r") == {"first": 1}
+        done = await outer.run(store=store, run_id="r", answers={"inner/agreed": True})
+    assert done == {"first": 1, "noted": 1, "agreed": True, "last": 1}
+
+
+async def test_run_whose_time_to_wait_is_over_goes_on():
+    store = MemoryQueue()
+    slow = Pipeline("slow").wait_for("ok", provides="ok", of=bool, timeout=10, on_error="continue")
+    async with worker(store, slow):
+        assert await slow.run(store=store, run_id="r") == {}
+        await trio.sleep(10)
+        assert await slow.run(store=store, run_id="r") == {}
+    assert [record.status for record in await store.runs()] == ["finished"]
+
+
+async def test_run_that_a_hook_stopped_returns_the_context_then_and_goes_on():
+    store = MemoryQueue()
+    steps = Pipeline("steps").step("one", lambda: {"one": 1}).step("two", lambda: {"two": 2})
+    stopping = Pipeline("steps", on_step_complete=stop).step("one", lambda: {"one": 1}).step("two", lambda: {"two": 2})
+    async with worker(store, stopping):
+        assert await steps.run(store=store, run_id="r") == {"one": 1}
+    async with worker(store, steps):
+        assert await steps.run(store=store, run_id="r") == {"one": 1, "two": 2}
+
+
+async def test_run_that_was_cancelled_is_an_error():
+    store = MemoryQueue()
+    await double.submit({"n": 4}, store=store, run_id="r")
+    assert await store.cancel("r")
+    with pytest.raises(RunCancelledError):
+        await double.run(store=store, run_id="r")
+
+
+async def test_cancelling_the_caller_leaves_the_run_going():
+    store = MemoryQueue()
+    with trio.move_on_after(1) as scope:
+        await double.run({"n": 4}, store=store, run_id="r")
+    assert scope.cancelled_caught
+    async with worker(store, double):
+        assert await double.run(store=store, run_id="r") == {"n": 8}
+
+
+async def test_who_waits_for_a_worker_is_told_once_that_there_may_be_none(caplog):
+    store = MemoryQueue()
+    with trio.move_on_after(60):
+        await double.run({"n": 4}, store=store, run_id="r")
+    [warning] = caplog.messages
+    assert warning == (
+        "the run 'r' waits for a worker, and none has taken it for 5 s: does one work for the pipeline 'double'?"
+    )
+
+
+async def test_answers_that_nobody_asks_for_are_refused_before_anything_is_saved():
+    store = MemoryQueue()
+    with pytest.raises(AnswerError, match="asks for bool, not for 1"):
+        await order.run(store=store, run_id="r", answers={"approved": 1})
+    assert await store.runs() == ()
+
+
+@pytest.mark.parametrize(
+    "given", [{"observers": [print]}, {"state": {"n": 1}}, {"on_step_complete": print}, {"on_error": print}]
+)
+async def test_what_belongs_to_the_worker_is_refused(given):
+    [name] = given
+    with pytest.raises(ConfigError, match=rf"run\(store=MemoryQueue\(\), {name}=…\): the run is run by a worker"):
+        await double.run({"n": 4}, store=MemoryQueue(), run_id="r", **given)
+
+
+async def test_run_can_not_be_claimed_by_its_id():
+    with pytest.raises(StoreError, match=r"MemoryQueue\(\) gives a run to whichever worker is free, so the run 'r'"):
+        MemoryQueue().claim("r")
+
+
+async def test_step_is_marked_as_done_where_nobody_runs_the_run():
+    store = MemoryQueue()
+    await order.submit(store=store, run_id="r")
+    store.changed.append("approval")  # somebody answers at that very moment
+    await store.mark_done("r", "charge", {"receipt": "by hand"})
+    async with worker(store, order):
+        done = await order.run(store=store, run_id="r")
+    assert done == {"receipt": "by hand", "approved": True, "shipped": True}
+    with pytest.raises(ConfigError, match="give a mapping"):
+        await store.mark_done("r", "charge", {1: 2})
+
+
+async def test_step_is_not_marked_as_done_while_the_run_is_running():
+    store = MemoryQueue()
+    running = Pipeline("running").step("sleep", partial(trio.sleep, 5)).step("after", lambda: None)
+    async with worker(store, running):
+        await running.submit(store=store, run_id="r")
+        await trio.sleep(1)
+        with pytest.raises(RunClaimedError):
+            await store.mark_done("r", "after")
+
+
+async def test_scope_of_the_caller_is_its_own():
+    store = MemoryQueue()
+    seen = []
+    looks = Pipeline("looks").step("look", lambda: seen.append(current_scope().run_id))
+    async with worker(store, looks):
+        await looks.run(store=store, run_id="r")
+    assert seen == ["r"]

@@ -1,0 +1,364 @@
+"""Runs in Absurd, for whoever runs them: to take, write and release one, so that nobody writes who has lost it.
+
+Problem: Absurd gives a run to a worker for a while. To know the run is enough to write to it, and after a suspension
+the next worker gets the very same run. So one that was stopped for too long could write over what another has done.
+
+What is done instead. Whoever claims a run gives a name that is used only once, the token, and all that is written is a
+statement or transaction that begins with a lock on the run, where the token still stands and the run is still running.
+Whoever takes the run away has to wait for that lock, or has had it before.
+
+Death and failure are different. A task has one attempt, so that Absurd tries nothing again by itself. A run that ended
+because its worker did not come back is retried by whoever looks for work, so many times at most.
+
+A run that waits is suspended on an event of Absurd's, of which there is one for each suspension, and whoever answers
+emits it. Answers are checkpoints: events are cleaned up by their age, whether anybody has read them or not.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import TYPE_CHECKING, Final, final
+
+import attrs
+
+from trio_steps._durable.protocol import added_answers
+
+from .rows import (
+    RUN,
+    Known,
+    Queue,
+    Row,
+    answers_to,
+    checkpoints,
+    known_after,
+    packed,
+    part_name,
+    queue_name,
+    states_of,
+    waiting_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from trio_steps._durable.protocol import RunChange, StoredRun
+
+    from .connections import Session
+    from .engine import Engine
+
+_GIVEN_BACK: Final = (1.0, 3.0)  # seconds that a run is left alone after somebody had it whom it is not for
+_LOOK: Final = 5.0  # seconds between two looks for runs whose workers others found dead
+
+
+class RefusedError(Exception):
+    """A claim is not what it was.
+
+    Attributes:
+      is_cancelled: the run was cancelled; else somebody else has taken it over, or may.
+    """
+
+    def __init__(self, *, is_cancelled: bool) -> None:
+        super().__init__(is_cancelled)
+        self.is_cancelled = is_cancelled
+
+
+@final
+@attrs.define(kw_only=True, eq=False)
+class Claimed:
+    """A run that somebody has, and what proves that.
+
+    Attributes:
+      run_id: what it is called.
+      queue: where it is.
+      task: the id of its task.
+      attempt: the id of the task's last run.
+      token: the name under which it was claimed, which is used only once.
+      known: what was written of it last, which nobody else writes.
+      stored: what there was of it when it was claimed.
+      submitted: the numbers of the texts that it was submitted with.
+      until: when others may take its worker for dead, by the monotonic clock.
+      is_over: it has ended, so that there is nothing to release.
+    """
+
+    run_id: str
+    queue: Queue
+    task: object
+    attempt: object
+    token: str
+    known: Known
+    stored: StoredRun
+    submitted: Collection[str]
+    until: float
+    is_over: bool = False
+
+
+@final
+class Claims:
+    """Gives runs to workers.
+
+    Attributes:
+      lease: for how many seconds, unless that is extended.
+      engine: all runs.
+      offset: how far the clock of the database is ahead of that of this machine.
+    """
+
+    def __init__(self, engine: Engine, lease: int) -> None:
+        self.lease = lease
+        self.offset: timedelta = timedelta()
+        self.engine = engine
+        self._looked: dict[str, float] = {}  # for runs of the dead, by queue
+
+    def now(self) -> datetime:
+        """Return the time by the clock of the database."""
+        return datetime.now(UTC) + self.offset
+
+    # To take one
+
+    def take(
+        self,
+        session: Session,
+        pipelines: Mapping[str, Collection[str | None]],
+        max_deaths: int,
+        token: str,
+    ) -> Claimed | None:
+        """Have a run that is ready to go on, if there is one.
+
+        Args:
+          session: with the database.
+          pipelines: the names of the pipelines, and the versions of each that will do.
+          max_deaths: a run that so many workers have died of is failed.
+          token: what it is claimed by.
+        """
+        names = set(self.engine.names(session))
+        wanted = {queue_name(pipeline): versions for pipeline, versions in pipelines.items()}
+        for name in random.sample(sorted(wanted.keys() & names), k=len(wanted.keys() & names)):
+            queue = self.engine.queue(name)
+            if session.is_again:
+                mine = queue.sql("select run_id from {r} where claimed_by = %s and state = 'running'")
+                for (attempt,) in session.execute(mine, (token,)).fetchall():
+                    return self._claimed(session, queue, attempt, token, time.monotonic())
+            claimed = self._take_from(session, queue, wanted[name], max_deaths, token)
+            if claimed is not None:
+                return claimed
+        return None
+
+    def _take_from(
+        self, session: Session, queue: Queue, versions: Collection[str | None], max_deaths: int, token: str
+    ) -> Claimed | None:
+        ready = queue.sql(
+            """
+            select absurd.current_time(),
+                exists (
+                    select 1 from {r} r join {t} t on t.task_id = r.task_id
+                    left join {c} own on own.task_id = t.task_id and own.checkpoint_name = 'run'
+                    where r.state in ('pending', 'sleeping') and r.available_at <= absurd.current_time()
+                        and t.state in ('pending', 'sleeping', 'running') and t.headers ? 'trio_steps'
+                        and coalesce(coalesce(own.state, t.headers)->>'version', '') = any(%s)
+                ),
+                exists (
+                    select 1 from {r} r where r.state = 'running' and r.claim_expires_at <= absurd.current_time()
+                )
+            """
+        )
+        known = [version or "" for version in versions]
+        while True:
+            began = time.monotonic()
+            [(now, is_ready, is_any_dead)] = session.execute(ready, (known,)).fetchall()
+            self.offset = now - datetime.now(UTC)
+            if not is_any_dead and began - self._looked.get(queue.name, float("-inf")) > _LOOK:
+                self._looked[queue.name] = began
+                if self._revive(session, queue, max_deaths):
+                    continue
+            if not is_ready and not is_any_dead:
+                return None
+            claim = "select run_id, headers ? 'trio_steps' from absurd.claim_task(%s, %s, %s, 1)"
+            for attempt, is_ours in session.execute(claim, (queue.name, token, self.lease)).fetchall():
+                claimed = self._claimed(session, queue, attempt, token, began) if is_ours else None
+                if claimed is not None and (claimed.known.version or "") in known:
+                    return claimed
+                later = "select absurd.schedule_run(%s, %s, absurd.current_time() + make_interval(secs => %s))"
+                session.execute(later, (queue.name, attempt, random.uniform(*_GIVEN_BACK)))  # noqa: S311
+            if is_any_dead:
+                self._revive(session, queue, max_deaths)
+
+    def _revive(self, session: Session, queue: Queue, max_deaths: int) -> bool:
+        """Have runs taken again whose workers did not come back; fail those of which too many did not."""
+        dead = queue.records(
+            """
+            and t.state = 'failed' and r.state = 'failed' and r.failure_reason->>'name' = '$ClaimTimeout'
+            and coalesce(own.state->>'status', '') not in ('failed', 'stopped') limit 100
+            """
+        )
+        revived = False
+        for columns in session.execute(dead).fetchall():
+            row = Row.of(queue, columns)
+            revived = self.engine.revive(session, row, max_deaths) or revived
+        return revived
+
+    def _claimed(self, session: Session, queue: Queue, attempt: object, token: str, began: float) -> Claimed:
+        columns = session.execute(queue.records("and r.run_id = %s"), (attempt,)).fetchone()
+        assert columns is not None
+        row = Row.of(queue, columns)
+        # what had become of it before it was taken, which makes a difference for how it goes on
+        row = attrs.evolve(row, record=attrs.evolve(row.record, status=row.known.status))
+        return Claimed(
+            run_id=row.record.run_id,
+            queue=queue,
+            task=row.task,
+            attempt=attempt,
+            token=token,
+            known=row.known,
+            stored=row.stored(checkpoints(session, queue, row.task)),
+            submitted=row.submitted["parts"].keys(),
+            until=began + self.lease,
+        )
+
+    # To write it
+
+    def write(self, session: Session, claimed: Claimed, change: RunChange, written: str) -> None:
+        """Write a change, whole or not at all.
+
+        Raises:
+          RefusedError: the claim is not what it was.
+          AnswerConflictError: there is another answer already.
+        """
+        before = claimed.known
+        known = attrs.evolve(known_after(before, change), written=written)
+        states = states_of(change, claimed.submitted)
+        same = attrs.evolve(known, step=before.step, after=before.after, written=before.written) == before
+        if same and change.parts and not (change.dropped or change.answers):
+            # the everyday case: a step is done. That is one row, and what is known follows from it
+            self._save(session, claimed, states)
+        else:
+            with session.transaction():
+                if not self._lock(session, claimed):
+                    if session.is_again and self._is_written(session, claimed, written):
+                        return
+                    raise self._refused(session, claimed)
+                if change.answers:
+                    added_answers(claimed.run_id, answers_to(session, claimed.queue, claimed.task), change.answers)
+                names = [part_name(number) for number in change.dropped]
+                drop = claimed.queue.sql("delete from {c} where task_id = %s and checkpoint_name = any(%s)")
+                session.execute(drop, (claimed.task, names))
+                self._save(session, claimed, {**states, RUN: attrs.asdict(known)})
+                self._end(session, claimed, change)
+        claimed.known = known
+        claimed.is_over = change.status in ("finished", "failed", "stopped", "cancelled")
+
+    def _save(self, session: Session, claimed: Claimed, states: Mapping[str, object]) -> None:
+        save = claimed.queue.sql(
+            """
+            with mine as materialized (
+                select task_id from {r} where run_id = %s and claimed_by = %s and state = 'running' for share
+            )
+            select absurd.set_task_checkpoint_state(%s, mine.task_id, x.name, x.state::jsonb, %s, null)
+            from mine, unnest(%s::text[], %s::text[]) as x(name, state)
+            """
+        )
+        texts = [packed(state) for state in states.values()]
+        values = (claimed.attempt, claimed.token, claimed.queue.name, claimed.attempt, list(states), texts)
+        if not session.execute(save, values).fetchall():
+            raise self._refused(session, claimed)
+
+    def _lock(self, session: Session, claimed: Claimed) -> bool:
+        lock = claimed.queue.sql(
+            "select 1 from {r} where run_id = %s and claimed_by = %s and state = 'running' for update"
+        )
+        return session.execute(lock, (claimed.attempt, claimed.token)).fetchone() is not None
+
+    def _is_written(self, session: Session, claimed: Claimed, written: str) -> bool:
+        query = claimed.queue.sql("select state->>'written' from {c} where task_id = %s and checkpoint_name = 'run'")
+        return session.execute(query, (claimed.task,)).fetchall() == [(written,)]
+
+    def _refused(self, session: Session, claimed: Claimed) -> RefusedError:
+        query = claimed.queue.sql("select state from {t} where task_id = %s")
+        states = session.execute(query, (claimed.task,)).fetchall()
+        return RefusedError(is_cancelled=states == [("cancelled",)])
+
+    def _end(self, session: Session, claimed: Claimed, change: RunChange) -> None:
+        """Tell Absurd that a run has ended, if it has."""
+        queue = claimed.queue.name
+        match change.status:
+            case "finished":
+                done = packed({"status": "finished", "step": claimed.known.step})
+                session.execute("select absurd.complete_run(%s, %s, %s::jsonb)", (queue, claimed.attempt, done))
+            case "cancelled":
+                session.execute("select absurd.cancel_task(%s, %s)", (queue, claimed.task))
+            case "failed" | "stopped":
+                name, _, message = (change.error or "a hook has stopped it").partition(": ")
+                reason = {"name": name, "message": message} if change.status == "failed" else {"name": "$Stopped"}
+                fail = "select absurd.fail_run(%s, %s, %s::jsonb)"
+                session.execute(fail, (queue, claimed.attempt, packed(reason)))
+            case _:
+                pass  # it goes on, or is suspended when it is released
+
+    # To let others have it
+
+    def release(self, session: Session, claimed: Claimed) -> None:
+        """Let others have a run; one that waits, once it is answered."""
+        with session.transaction():
+            if not self._lock(session, claimed):
+                return  # others have it, or it was this very call that has given it back
+            if claimed.known.status != "waiting" or not self._suspended(session, claimed):
+                give_back = "select absurd.schedule_run(%s, %s, absurd.current_time())"
+                session.execute(give_back, (claimed.queue.name, claimed.attempt))
+
+    def _suspended(self, session: Session, claimed: Claimed) -> bool:
+        """Suspend a run that waits, unless it can go on already."""
+        waiting = waiting_of(claimed.known)
+        answers = answers_to(session, claimed.queue, claimed.task)
+        times = [until for until in waiting.values() if until is not None]
+        seconds = None if not times else ceil((min(times) - self.now()).total_seconds())
+        if waiting.keys() & answers.keys() or (seconds is not None and seconds <= 0):
+            return False
+        number = claimed.known.suspended
+        step, event = f"wake {number}", f"wake {claimed.task} {number}"
+        suspend = "select should_suspend from absurd.await_event(%s, %s, %s, %s, %s, %s)"
+        values = (claimed.queue.name, claimed.task, claimed.attempt, step, event, seconds)
+        return session.execute(suspend, values).fetchall() == [(True,)]
+
+    # To keep it
+
+    def extend(
+        self,
+        session: Session,
+        runs: Sequence[Claimed],
+    ) -> None:
+        """Have runs for longer; of those that are not ours any more, nothing is changed."""
+        began = time.monotonic()
+        statement = """
+            with mine as materialized (
+                select run_id from {r} where run_id = any(%s) and claimed_by = any(%s) and state = 'running'
+                order by run_id for update
+            )
+            select run_id, absurd.extend_claim(%s, run_id, %s) from mine
+        """
+        for queue in {claimed.queue for claimed in runs}:
+            here = {claimed.attempt: claimed for claimed in runs if claimed.queue is queue}
+            tokens = [claimed.token for claimed in here.values()]
+            values = (list(here), tokens, queue.name, self.lease)
+            for attempt, _ in session.execute(queue.sql(statement), values).fetchall():
+                here[attempt].until = began + self.lease
+
+    def lost(
+        self,
+        session: Session,
+        runs: Sequence[Claimed],
+    ) -> list[tuple[Claimed, bool]]:
+        """Return those of `runs` that were taken from us, and whether they were cancelled."""
+        found: list[tuple[Claimed, bool]] = []
+        # whoever ends a run leaves the token there, and so does Absurd if it was taken for dead
+        statement = """
+            select run_id from {r} where run_id = any(%s) and claimed_by = any(%s)
+                and coalesce(failure_reason->>'name', '') <> '$ClaimTimeout'
+        """
+        for queue in {claimed.queue for claimed in runs}:
+            here = [claimed for claimed in runs if claimed.queue is queue]
+            values = ([claimed.attempt for claimed in here], [claimed.token for claimed in here])
+            ours = {attempt for (attempt,) in session.execute(queue.sql(statement), values).fetchall()}
+            gone = [claimed for claimed in here if claimed.attempt not in ours]
+            found.extend((claimed, self._refused(session, claimed).is_cancelled) for claimed in gone)
+        return found

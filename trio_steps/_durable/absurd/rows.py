@@ -1,0 +1,359 @@
+"""What is kept where in Absurd's tables, and how it is read.
+
+A run is a task of the queue that is called like its pipeline. Its idempotency key is the run id, and its headers say
+that it is ours. What it was submitted with is in its parameters; all else are checkpoints of the task:
+
+    part 000000002     a text under that number, and the step that was saved with it: ``{"step": …, "text": …}``
+    answer approval    an answer that was given
+    run                the rest of what is known at a glance; not written when a step is merely done, so that a step is
+                       one row
+    wake 1             is Absurd's own, of an event that has woken the run
+
+A text is a JSON string, so that PostgreSQL changes no number in it. What it can't hold, a NUL or half a character, is
+escaped once more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, final
+from uuid import uuid4
+
+import attrs
+from psycopg.sql import SQL, Identifier
+
+from trio_steps._durable.protocol import Question, RunRecord, StoredRun
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from typing import LiteralString
+
+    from trio_steps._durable.protocol import RunChange, RunStatus
+
+    from .connections import Session
+
+RUN: Final = "run"
+PART: Final = "part "
+ANSWER: Final = "answer "
+DIED: Final = "$ClaimTimeout"  # what Absurd says a run has failed with whose worker did not come back
+MARK: Final = "trio_steps"  # the header of tasks that are ours, which tells who submitted it
+_MOST_BYTES: Final = 57  # of the name of a queue
+_ESCAPED: Final = "escaped"
+_LONGEST: Final = 200  # characters of a name that has to be in an index
+
+_RECORD: Final = """
+    select t.task_id, t.last_attempt_run, t.idempotency_key, t.task_name, t.enqueue_at, t.state, t.cancelled_at,
+        t.headers, t.params, r.claim_expires_at <= absurd.current_time() as is_expired, r.claimed_by, r.wake_event,
+        r.completed_at, r.failed_at, r.failure_reason, own.state, last.name, last.step, last.updated,
+        (select count(*) from {r} d where d.task_id = t.task_id and d.failure_reason->>'name' = '$ClaimTimeout')
+    from {t} t join {r} r on r.run_id = t.last_attempt_run
+    left join {c} own on own.task_id = t.task_id and own.checkpoint_name = 'run'
+    left join lateral (
+        select max(c.checkpoint_name) filter (where c.state->>'step' <> '' and c.checkpoint_name <> 'run') as name,
+            (array_agg(c.state->>'step' order by c.checkpoint_name desc)
+                filter (where c.state->>'step' <> '' and c.checkpoint_name <> 'run'))[1] as step,
+            max(c.updated_at) as updated
+        from {c} c where c.task_id = t.task_id
+    ) last on true
+    where t.headers ? 'trio_steps'
+"""
+
+
+@final
+class Queue:
+    """A queue, and statements about its tables."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._tables = {letter: Identifier("absurd", f"{letter}_{name}") for letter in "trcewi"}
+        self._made: dict[str, bytes] = {}
+
+    def sql(self, text: LiteralString) -> bytes:
+        """Return a statement with the names of the tables of this queue."""
+        made = self._made.get(text)
+        if made is None:
+            made = self._made[text] = SQL(text).format(**self._tables).as_bytes(None)
+        return made
+
+    def records(self, condition: LiteralString) -> bytes:
+        """Return a query for what `Row.of` reads."""
+        return self.sql(_RECORD + condition)
+
+
+def queue_name(pipeline: str) -> str:
+    """Return what the queue of a pipeline is called: like it, as far as PostgreSQL has room for that."""
+    if len(pipeline.encode()) <= _MOST_BYTES:
+        return pipeline
+    digest = hashlib.sha256(pipeline.encode()).hexdigest()[:8]
+    return f"{pipeline.encode()[: _MOST_BYTES - 9].decode(errors='ignore')}-{digest}"
+
+
+# Texts
+
+
+def packed(tree: Any) -> str:
+    """Return `tree` as JSON that PostgreSQL can hold."""
+    text = json.dumps(tree, ensure_ascii=False)
+    if _holds(text):
+        return text
+    return json.dumps(_escaped(tree), ensure_ascii=False)
+
+
+def _holds(text: str) -> bool:
+    if "\\u0000" in text or "\0" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _escaped(tree: Any) -> Any:
+    if isinstance(tree, str):
+        return tree if _holds(tree) else {_ESCAPED: json.dumps(tree)}
+    if isinstance(tree, dict):
+        items: dict[str, Any] = tree
+        return {key: _escaped(value) for key, value in items.items()}
+    if isinstance(tree, list):
+        values: list[Any] = tree
+        return [_escaped(value) for value in values]
+    return tree
+
+
+def unpacked(tree: Any) -> Any:
+    """Return what was packed."""
+    if isinstance(tree, dict):
+        items: dict[str, Any] = tree
+        if _ESCAPED in items:
+            return json.loads(items[_ESCAPED])
+        return {key: unpacked(value) for key, value in items.items()}
+    if isinstance(tree, list):
+        values: list[Any] = tree
+        return [unpacked(value) for value in values]
+    return tree
+
+
+def answer_name(name: str) -> str:
+    """Return the name of the checkpoint in which the answer to the step `name` is."""
+    if len(name) > _LONGEST or not name.isprintable():
+        name = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return ANSWER + name
+
+
+def part_name(number: int) -> str:
+    """Return the name of the checkpoint in which the text of that number is."""
+    return f"{PART}{number:09}"
+
+
+# Runs
+
+
+@final
+@attrs.define(kw_only=True)
+class Known:
+    """What the checkpoint ``run`` says.
+
+    Attributes:
+      status: what was written last.
+      step: the step that was done last, unless a part after the one of that number says another.
+      after: the number of the last part then.
+      error: what it failed with.
+      version: that of the pipeline.
+      waiting: what it waits for, and until when.
+      questions: what it may ask for; None: what it was submitted with.
+      suspended: how often it was suspended.
+      written: which change that was, so that one that is made again is not made twice.
+    """
+
+    status: RunStatus = "submitted"
+    step: str | None = None
+    after: int = -1
+    error: str | None = None
+    version: str | None = None
+    waiting: list[list[str | None]] = attrs.field(factory=list["list[str | None]"])
+    questions: list[list[str]] = attrs.field(factory=list["list[str]"])
+    suspended: int = 0
+    written: str = ""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Row:
+    """A run, as it is in the tables.
+
+    Attributes:
+      queue: where it is.
+      task: the id of its task.
+      attempt: the id of the task's last run.
+      state: what Absurd says of it.
+      is_held: somebody has it, who is not taken for dead.
+      wake_event: what it is suspended until.
+      died: its last worker did not come back.
+      known: what its checkpoint says.
+      submitted: what it was submitted with.
+      submitter: by whom.
+      record: what is known of it at a glance.
+    """
+
+    queue: Queue
+    task: object
+    attempt: object
+    state: str
+    is_held: bool
+    wake_event: str | None
+    died: bool
+    known: Known
+    submitted: Mapping[str, Any]
+    submitter: str
+    record: RunRecord
+
+    @classmethod
+    def of(cls, queue: Queue, columns: tuple[Any, ...]) -> Row:
+        """Read a row of `Queue.records`."""
+        (task, attempt, run_id, pipeline, enqueued, state, cancelled_at, headers, params, is_expired, _, wake) = (
+            columns[:12]
+        )
+        completed, failed, reason, own, last_name, last_step, saved, deaths = columns[12:]
+        submitted: dict[str, Any] = unpacked(params)
+        if own is None:
+            known = Known(version=headers.get("version"), questions=submitted["questions"])
+        else:
+            known = Known(**unpacked(own))
+        died = state == "failed" and (reason or {}).get("name") == DIED
+        step = known.step
+        if last_name is not None and int(last_name.removeprefix(PART)) > known.after:
+            step = last_step
+        status = _status(state, known.status, is_expired=bool(is_expired), died=died)
+        error = None if status in ("submitted", "running") else known.error
+        if status == "failed" and error is None:  # somebody else has failed it
+            error = json.dumps(reason)
+        moments = [enqueued, saved, completed, failed, cancelled_at]
+        record = RunRecord(
+            run_id=run_id,
+            pipeline=pipeline,
+            version=known.version,
+            status=status,
+            started=enqueued.astimezone(UTC),
+            updated=max(moment for moment in moments if moment is not None).astimezone(UTC),
+            step=step,
+            error=error,
+            waiting={} if status in ("cancelled", "finished") else waiting_of(known),
+            deaths=deaths + (state == "running" and bool(is_expired)),
+        )
+        return cls(
+            queue=queue,
+            task=task,
+            attempt=attempt,
+            state=state,
+            is_held=state == "running" and not is_expired,
+            wake_event=wake,
+            died=died,
+            known=known,
+            submitted=submitted,
+            submitter=headers[MARK],
+            record=record,
+        )
+
+    def stored(self, checkpoints: Iterable[tuple[str, Any]]) -> StoredRun:
+        """Return all there is of it.
+
+        Args:
+          checkpoints: their names and states.
+        """
+        parts = {int(number): text for number, text in self.submitted["parts"].items()}
+        answers: dict[str, str] = {}
+        for name, state in checkpoints:
+            if name.startswith(PART):
+                text = unpacked(state)["text"]
+                number = int(name.removeprefix(PART))
+                if text is None:
+                    parts.pop(number, None)
+                else:
+                    parts[number] = text
+            elif name.startswith(ANSWER):
+                key, text = unpacked(state)
+                answers[key] = text
+        questions = tuple(Question(name=name, provides=key, of=tuple(of)) for name, key, *of in self.known.questions)
+        return StoredRun(record=self.record, parts=parts, questions=questions, answers=answers)
+
+
+def _status(state: str, known: RunStatus, *, is_expired: bool, died: bool) -> RunStatus:
+    """Return what became of a run: what Absurd says of it, in the words of stores."""
+    match state:
+        case "completed":
+            return "finished"
+        case "cancelled":
+            return "cancelled"
+        case "running" if is_expired:
+            return "interrupted"
+        case "running":
+            return known if known == "waiting" else "running"
+        case "failed" if died and known not in ("failed", "stopped"):
+            return "interrupted"
+        case "failed":
+            return known if known == "stopped" else "failed"
+        case _:  # it is to be run, now or later
+            if known == "running":
+                return "interrupted"
+            return known if known == "waiting" else "submitted"
+
+
+def waiting_of(known: Known) -> dict[str, datetime | None]:
+    """Return what a run waits for, and until when."""
+    return {str(name): None if until is None else datetime.fromisoformat(until) for name, until in known.waiting}
+
+
+def checkpoints(session: Session, queue: Queue, task: object) -> list[tuple[str, Any]]:
+    """Return the names and states of all checkpoints of a task."""
+    query = queue.sql("select checkpoint_name, state from {c} where task_id = %s")
+    return [(name, state) for name, state in session.execute(query, (task,)).fetchall()]
+
+
+def answers_to(session: Session, queue: Queue, task: object) -> dict[str, str]:
+    """Return the answers to a task."""
+    query = queue.sql("select state from {c} where task_id = %s and starts_with(checkpoint_name, 'answer ')")
+    return dict(unpacked(state) for (state,) in session.execute(query, (task,)).fetchall())
+
+
+# Changes
+
+
+def known_after(known: Known, change: RunChange) -> Known:
+    """Return what is known of a run after a change."""
+    questions = known.questions
+    if change.questions is not None:
+        questions = [[each.name, each.provides, *each.of] for each in change.questions]
+    return Known(
+        status=change.status,
+        step=change.step if change.step is not None else known.step,
+        after=max(change.parts, default=known.after),
+        error=change.error,
+        version=change.version,
+        waiting=[[name, None if until is None else until.isoformat()] for name, until in change.waiting.items()],
+        questions=questions,
+        suspended=known.suspended + (change.status == "waiting"),
+        written=uuid4().hex,
+    )
+
+
+def states_of(change: RunChange, submitted: Collection[str]) -> dict[str, object]:
+    """Return the checkpoints in which a change is written, but for what is known of the run.
+
+    Args:
+      change: the change.
+      submitted: the numbers of the texts that the run was submitted with; that one of them is dropped is written down.
+    """
+    newest = max(change.parts, default=None)
+    states: dict[str, object] = {
+        part_name(number): {"step": change.step if number == newest else None, "text": text}
+        for number, text in change.parts.items()
+    }
+    for number in change.dropped:
+        if str(number) in submitted:
+            states[part_name(number)] = {"step": None, "text": None}
+    for name, text in change.answers.items():
+        states[answer_name(name)] = [name, text]
+    return states

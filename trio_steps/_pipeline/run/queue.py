@@ -1,0 +1,178 @@
+"""Stores whose runs only workers run: none can be claimed by its id.
+
+Whoever runs a pipeline with such a store submits the run, and waits until a worker has done it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, Protocol, final, runtime_checkable
+
+import attrs
+import trio
+
+from trio_steps._core.errors import ConfigError
+from trio_steps._core.events.observers import logger
+from trio_steps._core.public import public_in
+from trio_steps._durable.protocol import RunCancelledError, RunFailedError, StoreError
+from trio_steps._pipeline.definition import Hooks
+
+from .keeping import Answers
+from .loop import execute
+from .resume import resumed
+from .stored import RunStore, checkpoint_of, marked, there
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from trio_steps._durable.protocol import RunChange, RunClaim, RunRecord, StoredRun
+    from trio_steps._pipeline.definition import Program
+    from trio_steps._values.codec import Codec
+
+    from .keeping import Course
+
+_LOOK: Final = 0.25  # seconds between two looks at what has become of a run
+_PATIENCE: Final = 5.0  # seconds, after which whoever waits for a worker is told that there may be none
+
+
+@public_in("trio_steps.store")
+@runtime_checkable
+class QueueStore(RunStore, Protocol):
+    """A store that gives a run to whichever worker is free, such as `absurd.AbsurdStore`.
+
+    ``run(store=…)`` submits the run and waits for a worker. So observers and hooks can't be given there.
+    """
+
+    def claim(self, run_id: str, /) -> AbstractAsyncContextManager[RunClaim]:
+        """Refuse to.
+
+        Raises:
+          StoreError: always.
+        """
+        raise StoreError(
+            f"{self!r} gives a run to whichever worker is free, so the run {run_id!r} can't be claimed by its id; "
+            "submit it, and let trio_steps.store.work() run it"
+        )
+
+    async def look(self, run_id: str, /) -> RunRecord:
+        """Return what is known of a run at a glance.
+
+        Raises:
+          KeyError: there is no such run.
+        """
+        ...
+
+    async def resume(self, run_id: str, /) -> None:
+        """Have a run that has failed, or was stopped, taken by a worker again; leave any other as it is.
+
+        Raises:
+          KeyError: there is no such run.
+        """
+        ...
+
+    async def amend(self, before: RunRecord, change: RunChange, /) -> bool:
+        """Write a change of a run that nobody runs; return False, and write nothing, if it is not as it was `before`.
+
+        Raises:
+          KeyError: there is no such run.
+          RunClaimedError: it is running.
+        """
+        ...
+
+    async def mark_done(
+        self,
+        run_id: str,
+        step: str,
+        output: Mapping[str, object] | None = None,
+        /,
+        *,
+        taken: Mapping[str, str] | None = None,
+        codec: Codec | None = None,
+    ) -> None:
+        """Mark a step as done, that was done by hand; see `RunStore.mark_done`."""
+        is_written = False
+        while not is_written:  # somebody may have answered meanwhile
+            stored = await there(self, run_id)
+            change = marked(stored, step, output, taken or {}, codec)
+            is_written = await self.amend(stored.record, change)
+
+
+def check_elsewhere(store: object, **given: object) -> None:
+    """Refuse what can't be given to a run that somebody else runs."""
+    names = [name for name, value in given.items() if value]
+    if names and isinstance(store, QueueStore):
+        raise ConfigError(
+            f"run(store={store!r}, {names[0]}=…): the run is run by a worker, to which that belongs: "
+            f"work(store, [pipeline], observers=…), or Pipeline(…, {names[0]}=…)"
+        )
+
+
+async def run_elsewhere(
+    store: QueueStore,
+    run_id: str,
+    answers: Mapping[str, object],
+    program: Program,
+    submitted: Callable[[], Awaitable[object]],
+) -> Any:
+    """Have a run run by a worker, and return its result; if it waits for an answer or was stopped, the context then.
+
+    Args:
+      store: where it is kept.
+      run_id: what it is called there.
+      answers: answers that are given with it.
+      program: its pipeline.
+      submitted: puts it there, unless it is there already.
+    """
+    await submitted()
+    if answers:
+        await store.answer(run_id, answers)
+    record = await store.look(run_id)
+    if record.status in ("failed", "stopped"):
+        await store.resume(run_id)
+    stored = await _at_rest(store, run_id)
+    record = stored.record
+    if record.status == "cancelled":
+        raise RunCancelledError(run_id)
+    if record.status == "failed":
+        raise RunFailedError(run_id, record.error or "")
+    checkpoint = checkpoint_of(stored.parts, program.codec)
+    if record.status == "finished":
+        return program.result(dict(checkpoint.entries[-1].changes))
+    return await execute(attrs.evolve(program, done=None), Hooks(), resumed(program, checkpoint, {}), keeper=_Still({}))
+
+
+async def _at_rest(store: QueueStore, run_id: str) -> StoredRun:
+    """Return a run once workers can do no more for it."""
+    patience = trio.current_time() + _PATIENCE
+    while True:
+        record = await store.look(run_id)
+        if record.status in ("finished", "failed", "stopped", "cancelled", "waiting"):
+            stored = await there(store, run_id)
+            if stored.record.status == record.status and not (record.status == "waiting" and _goes_on(store, stored)):
+                return stored
+        elif record.status == "submitted" and trio.current_time() >= patience:
+            patience = math.inf
+            logger.warning(
+                "the run %r waits for a worker, and none has taken it for %g s: does one work for the pipeline %r?",
+                run_id,
+                _PATIENCE,
+                record.pipeline,
+            )
+        await trio.sleep(_LOOK)
+
+
+def _goes_on(store: QueueStore, stored: StoredRun) -> bool:
+    """Tell whether a run that waits is ready to go on."""
+    waiting = stored.record.waiting
+    now = store.now()
+    return any(name in stored.answers or (until is not None and until <= now) for name, until in waiting.items())
+
+
+@final
+class _Still(Answers):
+    """The keeper of a run that is not to go on: what is done is taken as done, and nothing begins."""
+
+    def follow(self, course: Course) -> None:
+        """Stop it."""
+        course.stopped = True

@@ -1,0 +1,153 @@
+"""`AbsurdStore`: durable runs that many machines share, in PostgreSQL by way of Absurd; it needs the extra ``absurd``.
+
+Problem: workers on any number of machines take runs from each other, die, are cut off, and come back. That takes a
+queue, leases, fences, timers and events, and each of them is hard to get right.
+
+Naive answer: to write them, on top of a few tables.
+
+What is done instead. Absurd, https://github.com/earendil-works/absurd, is a durable-execution engine that is nothing
+but stored functions in PostgreSQL. A run is a task of Absurd's, in the queue that is called like its pipeline; what is
+saved are its checkpoints; a wait is a suspension. So ``absurdctl`` and its web page show runs as they show any tasks.
+
+Its functions are called through psycopg in worker threads, under a limiter of their own. psycopg's async side is made
+for asyncio, and there is no driver for Trio that is as well kept; nor would a run gain by one, which makes one call at
+a time. Absurd's own SDK for Python blocks the thread that it works in, so it is not used.
+
+What is deliberately not done: Absurd gives a run to whoever is free, so no run can be claimed by its id. ``run``
+submits one, and waits for a worker. And what Absurd has cancelled stays so.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, final
+from uuid import uuid4
+
+from ._core.errors import ConfigError
+
+try:
+    import psycopg
+except ImportError as error:
+    raise ImportError("trio_steps.absurd needs psycopg: pip install 'trio_steps[absurd]'") from error
+
+from ._core.public import public_in
+from ._durable.absurd.claims import Claims
+from ._durable.absurd.connections import Connections
+from ._durable.absurd.engine import Engine
+from ._durable.absurd.leases import Claim, Leases
+from ._durable.filter import Filter
+from ._pipeline.run.queue import QueueStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Collection, Mapping
+    from datetime import datetime
+
+    from ._durable.protocol import RunChange, RunClaim, RunRecord, RunStatus, StoredRun
+
+__all__ = ["AbsurdStore"]
+
+
+@public_in("trio_steps.absurd")
+@final
+class AbsurdStore(QueueStore):
+    """Durable runs in PostgreSQL, which any number of machines can share.
+
+    The database has to have Absurd's schema: ``absurdctl init``. One object can be used by any number of threads, each
+    with a Trio of its own.
+    """
+
+    def __init__(self, url: str, *, lease: int = 30) -> None:
+        """Use the database at `url`.
+
+        Args:
+          url: what libpq calls a connection string, such as ``"postgresql://user@host/database"``.
+          lease: after how many seconds a worker that is not heard of is taken for dead, and its run is given to another
+            one. While a worker runs, it extends its claims by that.
+
+        Raises:
+          ConfigError: an argument makes no sense.
+        """
+        if isinstance(lease, bool) or not isinstance(lease, int) or lease < 1:
+            raise ConfigError(f"AbsurdStore(…, lease={lease!r}): give whole seconds, 1 or more")
+        try:
+            self._connections = Connections(url)
+        except (psycopg.Error, TypeError) as error:
+            raise ConfigError(
+                'AbsurdStore(…): give the database as a URL, "postgresql://user@host/database"'
+            ) from error
+        self._engine = Engine(self._connections.name)
+        self._claims = Claims(self._engine, lease)
+        self._leases = Leases(self._connections, self._claims)
+
+    def __repr__(self) -> str:
+        return f"AbsurdStore({self._connections.name!r})"
+
+    def now(self) -> datetime:
+        """Return the time by the clock of the database, in UTC, as far as it is known."""
+        return self._claims.now()
+
+    @asynccontextmanager
+    async def take(
+        self, pipelines: Mapping[str, Collection[str | None]], /, *, max_deaths: int = 5
+    ) -> AsyncGenerator[RunClaim | None]:
+        """Have a run that is ready to go on; see `store.RunStore.take`."""
+        token = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
+        claimed = await self._connections.call(self._claims.take, pipelines, max_deaths, token)
+        if claimed is None:
+            yield None
+            return
+        claim = Claim(self._connections, self._claims, self._leases, claimed)
+        try:
+            yield claim
+        finally:
+            await claim.release()
+
+    async def read(self, run_id: str, /) -> StoredRun | None:
+        """Return what there is of a run; see `store.RunStore.read`."""
+        return await self._connections.call(self._engine.read, run_id)
+
+    async def look(self, run_id: str, /) -> RunRecord:
+        """Return what is known of a run at a glance; see `store.QueueStore.look`."""
+        return await self._connections.call(self._engine.look, run_id)
+
+    async def runs(
+        self,
+        *,
+        pipeline: str | None = None,
+        status: Collection[RunStatus] | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> tuple[RunRecord, ...]:
+        """Return what is known of each run at a glance; see `store.RunStore.runs`."""
+        if isinstance(status, str):
+            raise ConfigError(f"runs(status={status!r}): give a tuple, status=({status!r},)")
+        which = Filter(pipeline=pipeline, status=status, since=since, before=before)
+        return await self._connections.call(self._engine.runs, which, limit, after)
+
+    async def delete(self, run_id: str, /) -> None:
+        """Delete a run; see `store.RunStore.delete`."""
+        await self._connections.call(self._engine.delete, run_id)
+
+    async def write_answers(self, run_id: str, answers: Mapping[str, str], /) -> None:
+        """Keep answers, and have the run taken that waits for them; see `store.RunStore.write_answers`."""
+        await self._connections.call(self._engine.write_answers, run_id, answers)
+
+    async def cancel(self, run_id: str, /) -> bool:
+        """Cancel a run, for good; see `store.RunStore.cancel`."""
+        return await self._connections.call(self._engine.cancel, run_id)
+
+    async def submit(self, run_id: str, change: RunChange, /) -> bool:
+        """Write a run for somebody to take; see `store.RunStore.submit`."""
+        return await self._connections.call(self._engine.submit, run_id, change, uuid4().hex)
+
+    async def resume(self, run_id: str, /) -> None:
+        """Have a run taken again that has failed or was stopped; see `store.QueueStore.resume`."""
+        await self._connections.call(self._engine.resume, run_id)
+
+    async def amend(self, before: RunRecord, change: RunChange, /) -> bool:
+        """Write a change of a run that nobody runs; see `store.QueueStore.amend`."""
+        return await self._connections.call(self._engine.amend, before, change)
