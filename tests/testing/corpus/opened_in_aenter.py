@@ -1,0 +1,42 @@
+"""``__aenter__`` opens a connection, then waits for the handshake; ``__aexit__`` is not called if that is cancelled."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import trio
+
+TITLE = "opened in an `__aenter__` that then waits"
+
+
+class Session:
+    def __init__(self, probe: Any, *, careful: bool) -> None:
+        self.probe = probe
+        self.careful = careful
+        self.connection: Any = None
+
+    async def __aenter__(self) -> Self:
+        self.connection = self.probe.resource("connection")  # BUG
+        try:
+            await trio.sleep(1)
+        except BaseException:
+            if self.careful:
+                self.connection.close()
+            raise
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.connection.close()
+
+
+async def run(probe: Any, *, careful: bool) -> None:
+    async with Session(probe, careful=careful):
+        await trio.sleep(1)
+
+
+async def buggy(probe: Any) -> None:
+    await run(probe, careful=False)
+
+
+async def fixed(probe: Any) -> None:
+    await run(probe, careful=True)
