@@ -148,12 +148,12 @@ def named(mode: str) -> str:
 
 
 def forks() -> Iterator[str]:
-    yield "# A mapping of paths, whose keys are the ids: the result has the same keys\n\n"
+    yield "# A mapping of ids to paths: the result has the same keys\n\n"
     for kind in KINDS:
         yield from _mappings(
             f"Mapping[K, {kind}[In, T]]", ("Awaitable[R]", "R") if kind == "Path" else ("Awaitable[R] | R",)
         )
-    yield "\n\n# A tuple, arm by arm\n\n"
+    yield "\n\n# A tuple, path by path\n\n"
     for kind in KINDS:
         for mode in ("all", "settle"):
             for count in range(2, 7):

@@ -85,7 +85,7 @@ class SqliteStore(RunStore):
             lost when the power fails, and their steps run again; they survive the death of the process all the same.
 
         Raises:
-          ConfigError: an argument makes no sense.
+          ConfigError: an argument is not valid.
         """
         if synchronous not in ("full", "normal"):
             raise ConfigError(f'SqliteStore(…, synchronous={synchronous!r}): use "full" or "normal"')

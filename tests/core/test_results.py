@@ -114,7 +114,7 @@ def test_result_is_made_from_an_outcome() -> None:
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), SystemExit(), GeneratorExit()])
 def test_interrupt_is_no_result(interrupt: Any) -> None:
-    says = f"{type(interrupt).__name__}\\(\\) is no Exception"
+    says = f"{type(interrupt).__name__}\\(\\) is not an Exception"
     with pytest.raises(TypeError, match=says):
         Rejected("a", interrupt)
     with pytest.raises(TypeError, match=says):

@@ -116,7 +116,7 @@ def test_step_knows_whether_its_id_was_given(fn, given) -> None:
 
 @pytest.mark.parametrize("id", ["", 5, True, b"fetch", ["fetch"]])
 def test_step_id_has_to_be_a_string_that_is_not_empty(id) -> None:
-    with pytest.raises(ConfigError, match=r"^id=.*: the id of a step is a string that is not empty$"):
+    with pytest.raises(ConfigError, match=r"^id=.*: the id of a step is a non-empty string$"):
         step(fetch, id=id)
     with pytest.raises(ConfigError, match=r"^id="):
         step(id=id)
@@ -124,7 +124,7 @@ def test_step_id_has_to_be_a_string_that_is_not_empty(id) -> None:
 
 @pytest.mark.parametrize("provides", ["", 5, ["key"], (), ("",), ("a", "a"), ("a", 5)])
 def test_step_provides_a_key_that_is_a_string_and_not_empty(provides) -> None:
-    with pytest.raises(ConfigError, match=r"^provides=.*: give the key, a string that is not empty; or, of a function"):
+    with pytest.raises(ConfigError, match=r"^provides=.*: give the key, a non-empty string; or, for a function"):
         step(fetch, provides=provides)
     with pytest.raises(ConfigError, match=r"^provides="):
         step(provides=provides)

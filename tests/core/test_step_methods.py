@@ -211,4 +211,4 @@ def test_step_has_the_name_and_the_text_of_its_function() -> None:
 def test_class_of_steps_can_be_inspected() -> None:
     assert "fn" in inspect.signature(FunctionStep).parameters
     assert FunctionStep.__module__ == "trio_steps"
-    assert inspect.getdoc(FunctionStep).startswith("A function, with policies.")
+    assert inspect.getdoc(FunctionStep).startswith("A function with policies")

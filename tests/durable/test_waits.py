@@ -246,9 +246,9 @@ def test_wait_that_makes_no_sense_is_refused(options, error) -> None:
 
 @pytest.mark.parametrize("version", ["", 1])
 def test_version_that_is_no_text_is_refused(version) -> None:
-    with pytest.raises(ConfigError, match=r"give a string that is not empty, version='1'"):
+    with pytest.raises(ConfigError, match=r"give a non-empty string, version='1'"):
         Pipeline("p", version=version)
-    with pytest.raises(ConfigError, match=r"give a string that is not empty, version='1'"):
+    with pytest.raises(ConfigError, match=r"give a non-empty string, version='1'"):
         Pipeline("p", version="2", versions={version})
 
 

@@ -243,7 +243,7 @@ async def test_spot_forks_take_one_iterable_too() -> None:
         ({"rate": 5}, "rate=5: give a RateLimit(10, per=1.0)"),
         ({"growing": 1}, "growing=1: give True"),
         ({"paths": 5}, "paths=5"),
-        ({"id": ""}, "id='': the id of a step is a string that is not empty"),
+        ({"id": ""}, "id='': the id of a step is a non-empty string"),
         ({"id": 5}, "id=5"),
     ],
 )

@@ -84,9 +84,9 @@ def test_members_of_a_group_are_told_apart() -> None:
 
 @pytest.mark.parametrize("name", ["", "a/b"])
 def test_name_that_is_empty_or_a_path_is_refused(name) -> None:
-    with pytest.raises(ConfigError, match="is no name of a step"):
+    with pytest.raises(ConfigError, match="can't be the name of a step"):
         Pipeline().step(name, lambda: None)
-    with pytest.raises(ConfigError, match="is no name of a step"):
+    with pytest.raises(ConfigError, match="can't be the name of a step"):
         Pipeline(name)
 
 

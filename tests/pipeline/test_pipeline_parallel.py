@@ -314,7 +314,7 @@ async def test_condition_of_a_case_that_raises_is_handled_by_on_error() -> None:
             [when(lambda: True, Pipeline("x")), when(lambda: True, Pipeline("y"), name="x")],
             "two cases have the name 'x'",
         ),
-        ([when(lambda: True, Pipeline("x"), name="a/b")], "is no name"),
+        ([when(lambda: True, Pipeline("x"), name="a/b")], "can't be the name of a step"),
     ],
 )
 def test_branch_that_makes_no_sense_is_refused(cases, message) -> None:

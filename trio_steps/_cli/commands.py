@@ -47,7 +47,7 @@ looked for in the current directory first.
 exit status:
   0    done
   1    the run has failed, or the check has found a mistake
-  2    the command line makes no sense
+  2    the command line is wrong
   3    the run is running already, here or in another process
   130  interrupted by Ctrl-C (143: by SIGTERM), after clean-up
 

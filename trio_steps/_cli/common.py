@@ -17,7 +17,7 @@ SIGNALLED: Final = 128  # and the number of the signal, as shells have it: 130 f
 
 
 class UsageError(Exception):
-    """The command line makes no sense."""
+    """The command line is wrong."""
 
 
 def say(text: object) -> None:

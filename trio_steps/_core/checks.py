@@ -1,6 +1,6 @@
-"""What policies and forks are given: whether it can be meant.
+"""Checks of what policies and forks are given.
 
-Every message shows the right form. Most people meet these rules here.
+Every message shows the right form: it is where most people learn these rules.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def check_timeout(what: str, seconds: object) -> None:
 
 
 def check_sync(what: str, function: object, form: str) -> None:
-    """Refuse what can't be called, and an async function where the answer is needed at once."""
+    """Refuse what can't be called, and an async function where the answer is needed right away."""
     if not callable(function):
         raise ConfigError(f"{what}: give {form}")
     inner: object = function
@@ -52,10 +52,10 @@ def check_sync(what: str, function: object, form: str) -> None:
 
 
 def answered(function: Callable[..., T], *args: object) -> T:
-    """Return what `function` answers to `args`, at once.
+    """Return what the sync `function` answers to `args`.
 
     `check_sync` can't see that a step or a lambda around an async function is async. Such a function answers with a
-    coroutine, which is true whatever the function would have said, and nobody would await it.
+    coroutine, which is true whatever the function would have said and would never be awaited.
 
     Raises:
       ConfigError: the answer has to be awaited.
@@ -72,7 +72,7 @@ def answered(function: Callable[..., T], *args: object) -> T:
 
 
 def check_which(policy: str, which: object) -> None:
-    """Refuse what does not tell `policy` which errors are meant."""
+    """Refuse what does not say which errors `policy` is about."""
     types = cast("tuple[object, ...]", which) if isinstance(which, tuple) else (which,)
     if all(isinstance(one, type) and issubclass(one, Exception) for one in types):
         return

@@ -1,4 +1,4 @@
-"""What a callable is as a step or a path: its id, what is called in its scope, and whether it is given an input."""
+"""A callable as a step or a path: its id, what is called in its scope, and whether it is given an input."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 def check_id(id: object) -> str:
     """Refuse what can't be the id of a step."""
     if not isinstance(id, str) or not id:
-        raise ConfigError(f"id={id!r}: the id of a step is a string that is not empty")
+        raise ConfigError(f"id={id!r}: the id of a step is a non-empty string")
     return id
 
 
 def check_provides(provides: object, where: str = "") -> None:
-    """Refuse what can't be the key, or the keys, that a function provides."""
+    """Refuse what can't be the key, or keys, that a function provides."""
     keys = cast("tuple[object, ...]", provides) if isinstance(provides, tuple) else (provides,)
     if not keys or not all(isinstance(key, str) and key for key in keys) or len(set(keys)) < len(keys):
         raise ConfigError(
-            f"{where}provides={provides!r}: give the key, a string that is not empty; or, of a function that returns "
+            f"{where}provides={provides!r}: give the key, a non-empty string; or, for a function that returns "
             'a mapping, its keys, provides=("user", "plan")'
         )
 
@@ -49,7 +49,7 @@ def check_was(was: object, where: str = "") -> tuple[str, ...]:
 
 
 def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
-    """Return the id of a path or step, whether that was given by hand, and what to call in an open scope.
+    """Return the id of a path or step, whether it was given by hand, and what to call in an open scope.
 
     Raises:
       ConfigError: `fn` can't be called, or a call of it does nothing.
@@ -67,7 +67,7 @@ def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
         id, _, call = describe(fn.func)
         if call is fn.func:
             return id, False, fn  # pyright: ignore[reportUnknownVariableType]
-        # to enter a step by its own entry keeps it one level in the names
+        # calling the step's own entry keeps it at one level in the names
         return id, False, functools.partial(call, *fn.args, **fn.keywords)
     if callable(fn):
         kind: type = type_of(fn)
@@ -106,14 +106,14 @@ def generates(fn: object) -> ConfigError:
 def close_unawaited(coroutine: CoroutineType[Any, Any, Any]) -> str:
     """Close a coroutine that is refused, and return its name.
 
-    It would be reported as never awaited, which is true but no help.
+    Python would report it as never awaited, which is true but no help.
     """
     coroutine.close()
     return coroutine.__name__
 
 
 def takes_input(fn: Callable[..., Any]) -> bool:
-    """Tell whether a path is given the input of its fork: it is if it requires a positional argument.
+    """Tell whether a path is given the input of its fork, that is, whether it requires a positional argument.
 
     Raises:
       ConfigError: it requires more than that.

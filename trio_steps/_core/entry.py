@@ -1,7 +1,7 @@
-"""What enters a step: called in a scope that is open, it does the step's own work.
+"""The entry of a step: called in a scope that is open, it does the step's own work.
 
-A plain function may do that. What is more than a function (a function with policies, a fork, a pipeline) is a
-`StepEntry`, which can be asked what it is.
+A plain function can be an entry. Anything more (a function with policies, a fork, a pipeline) is a `StepEntry`, which
+can also describe itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class StepEntry(ABC):
-    """What enters a step, and knows what is drawn of that."""
+    """The entry of a step that knows how the step is drawn."""
 
     __slots__ = ()
 
@@ -23,7 +23,7 @@ class StepEntry(ABC):
         """Do the step's own work, in the scope that is open."""
 
     def takes_input(self, /, *args: Any, **kwargs: Any) -> bool:
-        """Tell whether it takes the input of a fork when it has got `args` and `kwargs` already."""
+        """Tell whether it takes the input of a fork once it has been given `args` and `kwargs`."""
         return not (args or kwargs)
 
     @abstractmethod

@@ -1,11 +1,11 @@
-"""The exceptions that trio_steps raises on its own account, and what it does with those of others.
+"""The exceptions that trio_steps raises itself, and how it treats those of others.
 
-An exception of the user's is never wrapped: it keeps its type and traceback, and gets a note with the full
-name of the step it came out of. What a failed fork raises is in `results`, with the results that it holds.
+A user's exception is never wrapped: it keeps its type and traceback, and gets a note with the full name of the step
+that it came out of. What a failed fork raises is in `results`, with the results that it holds.
 
-An exception is code that somebody else wrote: its ``__repr__``, ``__getattr__`` or ``__setattr__`` may raise, its
-``__notes__`` may be anything, and it may hold a payload of 20 MB. None of that may become the failure of a run. So
-notes are read and written here only, and what a text says of an exception comes from `short_repr`.
+An exception is somebody else's code: its ``__repr__``, ``__getattr__`` or ``__setattr__`` may raise, its ``__notes__``
+may be anything, and it may hold a payload of 20 MB. None of that may fail a run. So only this module reads and writes
+notes, and every text about an exception comes from `short_repr`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @public
 class ConfigError(ValueError):
-    """Something can't work as it is written. Raised when it is built, where that can be seen then.
+    """Something can't work as it is written. It is raised as early as that can be seen: mostly while building.
 
     It is a `ValueError`.
     """
@@ -34,13 +34,13 @@ class ConfigError(ValueError):
 
 @public
 class StepTimeoutError(trio.TooSlowError):
-    """A step, or a whole fork, was not done in time. Its work has stopped by the time this is raised.
+    """A step, or a whole fork, ran out of time. Its work has stopped by the time this is raised.
 
     It is a `trio.TooSlowError`.
 
     Attributes:
       step: the full name of what was too slow.
-      seconds: the time it had.
+      seconds: how long it was allowed to take.
     """
 
     kind: Literal["timed_out"] = "timed_out"
@@ -77,7 +77,7 @@ class CircuitOpenError(Exception):
 
 @public
 class QueueFullError(Exception):
-    """A step was not tried: as many calls as its ``max_waiting=`` allows wait for its limiter already.
+    """A step was not tried: as many calls as ``max_waiting=`` allows are waiting for its limiter already.
 
     Attributes:
       step: the full name of the step.
@@ -122,12 +122,12 @@ class NotAcceptedError(Exception):
 
 @public
 class KeyCollisionError(Exception):
-    """Two sources gave the same key to a context, and ``merge_policy="error"`` allows one.
+    """Two sources gave the same key to a context, and ``merge_policy="error"`` allows only one.
 
     Attributes:
       key: the key.
       step: the full name of the step whose outputs were merged.
-      sources: where the value that was there first came from, and the one that collided with it.
+      sources: where the first value came from, and where the one that collided with it came from.
     """
 
     def __init__(self, key: str, step: str, sources: tuple[str, str]) -> None:
@@ -151,7 +151,7 @@ class StepInputError(Exception):
     Attributes:
       step: the full name of the step.
       key: the key it needs.
-      available: the keys that there are.
+      available: the keys that the context does have.
     """
 
     def __init__(self, step: str, key: str, available: Iterable[str]) -> None:
@@ -195,7 +195,7 @@ class StepOutputError(TypeError):
 
 @public
 class LoopLimitError(Exception):
-    """The rounds of a `repeat` are used up, and its ``until`` does not hold.
+    """A `repeat` has used up its rounds, and its ``until`` still does not hold.
 
     Attributes:
       step: the full name of the step.
@@ -237,7 +237,7 @@ class CheckpointError(ValueError):
 
 
 def notes_of(error: BaseException) -> list[object] | None:
-    """Return the notes (PEP 678) of `error`; None if what it has there is no list of notes, and must be let be."""
+    """Return the notes (PEP 678) of `error`, or None if its ``__notes__`` is not a list and must be left alone."""
     try:
         notes: object = getattr(error, "__notes__", None)
     except Exception:  # noqa: BLE001 - whatever its __getattr__ raises
@@ -248,7 +248,7 @@ def notes_of(error: BaseException) -> list[object] | None:
 
 
 def add_note(error: BaseException, note: str) -> None:
-    """Add `note` to `error`, once, if `error` takes notes at all."""
+    """Add `note` to `error`, unless it is there already or `error` takes no notes."""
     notes = notes_of(error)
     if notes is not None and not any(isinstance(other, str) and other == note for other in notes):
         with suppress(Exception):  # it is frozen, or minds its attributes itself
@@ -275,9 +275,9 @@ _IN_OTHERS: Final = "in other steps, too"
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield the exceptions in `error` that are not groups; `error` itself if it is none.
+    """Yield the exceptions in `error` that are not groups; just `error` if it is not a group.
 
-    A group that is in there twice is looked into once.
+    A group that is in there twice is visited once.
     """
     if not isinstance(error, BaseExceptionGroup):
         yield error
@@ -298,18 +298,18 @@ _CUT: Final = "…"
 
 
 def short_name(name: str) -> str:
-    """Return the full name of a step for a message: of one in a deep nest, the beginning and the end."""
+    """Return the full name of a step for a message; if it is deeply nested, only the beginning and the end."""
     return name if len(name) <= SHORT else f"{name[: SHORT // 2]}{_CUT}{name[-SHORT // 2 :]}"
 
 
 SHORT: Final = 300
-"""How many characters a text says of one exception or value, at most."""
+"""The most characters that a text spends on one exception or value."""
 
 
 def short_repr(value: object) -> str:
     """Return ``repr(value)``, cut to `SHORT` characters, for a message or a reason.
 
-    It reads no more of a large value than it shows, and it never fails.
+    It reads no more of a large value than it shows, and never fails.
     """
     try:
         text = _short.repr(value)
@@ -363,23 +363,23 @@ _short: Final = _ShortRepr()
 
 
 WHOLE = ("ctx", "context")
-"""What people call a parameter that they expect the whole context in."""
+"""Names that people give to a parameter when they expect the whole context in it."""
 
 _LISTED = 20
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return `names` for a message, not more of them than a person would read."""
+    """Return `names` for a message, but no more of them than a person would read."""
     names = list(names)
     shown = ", ".join(map(repr, names[:_LISTED])) or "nothing"
     return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
 
 
 def hide_frames_of_ours(error: BaseException) -> None:
-    """Take away the frames with which the traceback of `error` begins, as far as they are ours.
+    """Remove the frames of this library from the start of the traceback of `error`.
 
-    Python adds one for each function that an exception leaves. A call goes through half a dozen of ours before it comes
-    to the user's, and so does each level of a nest of forks. They all say the same.
+    Python adds a frame for each function that an exception leaves. A call passes through half a dozen of ours before it
+    reaches the user's, and so does each level of nested forks. They tell the reader nothing.
     """
     first: TracebackType | None = cast("Any", BaseException).__traceback__.__get__(error)
     while first is not None and first.tb_frame.f_globals.get("__name__", "").startswith(_OURS):

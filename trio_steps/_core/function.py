@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 @public
 class FunctionStep(Step[P, O_co]):
-    """A function, with policies. Made by `step`; it is called as the function is, and binds as it does in a class.
+    """A function with policies, made by `step`. It is called like the function, and binds like it in a class.
 
     Attributes:
       fn: the function.
@@ -86,8 +86,8 @@ class FunctionStep(Step[P, O_co]):
             self.__module__ = fn.__module__
             self.__qualname__ = fn.__qualname__
 
-    # Which form it is: of the class, where checkers can't see whether a class method is below; of an instance, a class
-    # method (its first parameter is a type), a method, a static method.
+    # The forms: looked up on the class, where checkers can't see whether there is a class method below; then on an
+    # instance: a class method (its first parameter is a type), a method, a static method.
     @overload
     def __get__(self, instance: None, owner: type, /) -> OnClass[P, O_co]: ...
 
@@ -105,7 +105,7 @@ class FunctionStep(Step[P, O_co]):
     def __get__(self, instance: object, owner: type | None = None, /) -> FunctionStep[P, O_co]: ...
 
     def __get__(self, instance: Any, owner: Any = None, /) -> Any:
-        """Bind the function, as a method is bound, and return a step of that."""
+        """Bind the function like a method, and return a step of the result."""
         bind = getattr(type(self.fn), "__get__", None)
         bound = self.fn if bind is None else bind(self.fn, instance, owner)
         if bound is self.fn:
@@ -119,7 +119,7 @@ class FunctionStep(Step[P, O_co]):
 if TYPE_CHECKING:
 
     class OnClass(FunctionStep[P, O_co]):
-        """A step that was looked up on a class: a method, or a class method that is bound already."""
+        """A step looked up on a class: a method, or a class method that is bound already."""
 
         @overload
         async def __call__(
@@ -142,7 +142,7 @@ if TYPE_CHECKING:
 
 @final
 class Guarded(StepEntry):
-    """What enters a function with policies. It is no method of the step, which would have to hold itself for that."""
+    """The entry of a function with policies. As a method, it would make the step hold a reference to itself."""
 
     __slots__ = ("__name__", "call", "policies")
 
@@ -160,18 +160,18 @@ class Guarded(StepEntry):
             raise
 
     def takes_input(self, /, *args: Any, **kwargs: Any) -> bool:
-        """Tell whether the function does; its policies change nothing about how it is called."""
+        """Tell whether the function does: its policies do not change how it is called."""
         return takes_input(functools.partial(self.call, *args, **kwargs) if args or kwargs else self.call)
 
     def outline(self, place: Place) -> Node:
-        """Return what is drawn of the function, with what its policies are."""
+        """Return what is drawn of the function and its policies."""
         from .outline import outline_of, policy_notes  # noqa: PLC0415 - what draws nothing need not wait for it
 
         node = outline_of(self.call, place)
         return attrs.evolve(node, notes=(*policy_notes(self.policies), *node.notes))
 
 
-# What is async comes first: a coroutine would pass for the value of a sync function.
+# Async comes first: a coroutine would pass for the value of a sync function.
 @overload
 def step(fn: OfAnything[Awaitable[OutputT]], **options: Unpack[StepOptions]) -> LooseStep[OutputT]: ...
 @overload
@@ -195,35 +195,34 @@ def step(
     provides: Provides = None,
     was: str | Sequence[str] = (),
 ) -> Any:
-    """Make a step of `fn`, an async or sync function, or another step.
+    """Make a step of `fn`, which is a sync or async function or another step.
 
-    Use it as a function, ``step(fetch, timeout=2.0)``, or as a decorator, with or without arguments. The
-    policies apply in this order, from the outside in: `total_timeout`, `limiter`, `retry`, `circuit_breaker`, `rate`,
-    `timeout`. So one token is held for the whole call, and each attempt asks the breaker, takes a permit and has a
-    timeout of its own.
+    Use it as a function, ``step(fetch, timeout=2.0)``, or as a decorator, with or without arguments. The policies apply
+    in this order, from the outside in: `total_timeout`, `limiter`, `retry`, `circuit_breaker`, `rate`, `timeout`. So a
+    call holds one token from start to end, and each attempt asks the breaker, takes a permit and has its own timeout.
 
     Args:
-      fn: called with all that the step is called with. In a class it may be a method, and a class method or a static
-        method, above or below their decorators.
-      id: what the step is called; by default ``fn.__name__``, looked up through `functools.partial`.
-      timeout: seconds that each attempt may take. A function that returns at that moment or later is too late, even if
-        it is sync, and nothing could stop it; an error of its own stands.
-      total_timeout: seconds for everything together, waiting for `limiter` and `rate` and between attempts included.
-      limiter: the step holds a token of it while it runs; forks and steps inside it can use that token too.
-      max_waiting: how many calls may wait for a token of `limiter`; one more is refused at once. None: any number.
+      fn: called with the arguments of the step. In a class, it can be a method, a class method or a static method,
+        above or below their decorators.
+      id: the name of the step; by default ``fn.__name__``, looked up through `functools.partial`.
+      timeout: seconds that each attempt may take. A value that comes at that moment or later is too late, even that of
+        a sync function, which nothing could stop. If the function raises instead, its own error stands.
+      total_timeout: seconds for everything together, including waits for `limiter` and `rate` and between attempts.
+      limiter: the step holds one of its tokens while it runs. Forks and steps inside it can use that token too.
+      max_waiting: how many calls may wait for a token of `limiter`; any more are refused at once. None: no limit.
       retry: what to try again, how often and when.
-      circuit_breaker: when not even to try.
+      circuit_breaker: when not to try at all.
       rate: each attempt takes a permit of it.
-      provides: in a pipeline, the key under which what it returns is stored, whatever that is; or the keys of the
+      provides: in a pipeline, the key under which to store what the step returns, whatever it is; or the keys of the
         mapping that it returns, ``("user", "plan")``.
-      was: in a pipeline, the name that the step had before it was renamed, or several, the oldest first.
+      was: in a pipeline, the name that the step had before it was renamed; or several, the oldest first.
 
     Raises:
-      ConfigError: an argument makes no sense.
+      ConfigError: an argument is not valid.
       StepTimeoutError: (when it runs) it was too slow; its body has stopped.
       CircuitOpenError: (when it runs) its circuit breaker is open.
       NotAcceptedError: (when it runs) the `accept` of its `retry` refused the value of the last attempt.
-      QueueFullError: (when it runs) `max_waiting` calls wait for its limiter already.
+      QueueFullError: (when it runs) `max_waiting` calls are waiting for its limiter already.
     """
     policies = Policies(
         timeout=timeout,
@@ -251,7 +250,7 @@ def _step_of(fn: Any, *, id: str | None, policies: Policies, provides: Provides,
 
 @public
 class StepDecorator(Protocol):
-    """What ``step(…)`` without a function returns: it makes a step of the function below it."""
+    """What ``step(…)`` returns without a function: it makes a step of the function below it."""
 
     @overload
     def __call__(self, fn: OfAnything[Awaitable[OutputT]], /) -> LooseStep[OutputT]: ...

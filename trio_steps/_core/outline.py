@@ -1,6 +1,6 @@
-"""What is drawn of a step: its entry is asked, and a function is a box with a name.
+"""How a step is drawn: its entry knows, and a function is a box with a name.
 
-Nothing here, nor in any drawing, looks at what kind of thing a callable is. Partials and decorated functions are looked
+Neither this module nor any drawing looks at the kind of a callable. Partials and decorated functions are looked
 through: what they bind or add does not show.
 """
 
@@ -42,7 +42,7 @@ def graph_of(call: object, place: Place) -> Graph:
 
 
 def name_of(call: object) -> str:
-    """Return what a function or step is called where its name is all that is said of it."""
+    """Return the name of a function or step, where only its name is shown."""
     call = _opened(call)
     name = getattr(call, "__name__", None)
     if not isinstance(name, str):
@@ -51,7 +51,7 @@ def name_of(call: object) -> str:
 
 
 def policy_notes(policies: Policies) -> Iterator[str]:
-    """Yield what there is to say about `policies`, in the order in which they apply."""
+    """Yield a line for each of `policies`, in the order in which they apply."""
     if policies.total_timeout is not None:
         yield f"total timeout {policies.total_timeout:g} s"
     if policies.limiter is not None:
@@ -69,12 +69,12 @@ def policy_notes(policies: Policies) -> Iterator[str]:
 
 
 def limiter_note(limiter: trio.CapacityLimiter) -> str:
-    """Return what there is to say about a limiter."""
+    """Return a limiter in words."""
     return "shared limiter" if limiter.total_tokens == inf else f"shared limit of {limiter.total_tokens}"
 
 
 def rate_note(rate: RateLimit) -> str:
-    """Return what there is to say about a rate."""
+    """Return a rate in words."""
     return f"{rate.count} in {rate.per:g} s"
 
 

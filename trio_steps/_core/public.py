@@ -1,7 +1,7 @@
-"""Public things name the module that users import them from.
+"""Public classes and functions name the module that users import them from.
 
-Stored text, pickles, traces and tracebacks contain that name. If it were the private module that a class happens to be
-defined in, then a class could never be moved.
+Stored text, pickles, traces and tracebacks contain that name. If it were the private module in which a class happens to
+be defined, no class could ever be moved.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What became of a path, `Fulfilled` or `Rejected`, and what a fork raises that holds them: `ForkPartialError`."""
+"""How a path ended, `Fulfilled` or `Rejected`, and the error of a fork that holds them: `ForkPartialError`."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Fulfilled(Generic[T_co]):
     def outcome(self) -> Value[T_co]:
         """What the path was captured as.
 
-        It is one object, made when it is first asked for: a path in ten thousand is. It can be unwrapped only once; the
-        result can be as often as you like.
+        It is made when it is first asked for, because few are, and stays the same object. It can be unwrapped only
+        once; the result itself can be unwrapped as often as you like.
         """
         try:
             return self._outcome
@@ -80,12 +80,12 @@ class Fulfilled(Generic[T_co]):
 
     @property
     def error(self) -> None:
-        """None: there is no error."""
+        """Always None. A `Rejected` has an error here."""
         return None
 
     @property
     def kind(self) -> None:
-        """None: nothing has failed."""
+        """Always None. A `Rejected` says here what kind of failure it was."""
         return None
 
     def unwrap(self) -> T_co:
@@ -98,7 +98,7 @@ _set_value: Callable[[object, object], None] = cast("Any", Fulfilled).value.__se
 
 
 def all_fulfilled(step_ids: Iterable[str], values: Sequence[T]) -> list[SettleResult[T]]:
-    """Make a `Fulfilled` of each step's id and value, column by column: that spares a call for each."""
+    """Make a `Fulfilled` of each step's id and value. Working by columns saves a call for each."""
     made: list[Any] = list(map(object.__new__, repeat(Fulfilled, len(values))))
     deque(map(_set_step_id, made, step_ids), maxlen=0)
     deque(map(_set_value, made, values), maxlen=0)
@@ -109,15 +109,15 @@ def all_fulfilled(step_ids: Iterable[str], values: Sequence[T]) -> list[SettleRe
 @final
 @attrs.frozen
 class Rejected:
-    """A path that raised `error`, was cancelled, or was not done in time.
+    """A path that raised `error`, was cancelled, or ran out of time.
 
     Attributes:
       step_id: the id of the path, without that of the fork.
-      error: the very exception that it raised, not wrapped; a `PathCancelledError` or `StepTimeoutError` stands for one
-        that was stopped.
+      error: the exception that it raised, not wrapped. If the path was stopped, a `PathCancelledError` or
+        `StepTimeoutError`.
 
     Raises:
-      TypeError: `error` is no `Exception`: a cancellation or an interrupt is no result.
+      TypeError: `error` is not an `Exception`: a cancellation or an interrupt is not a result.
     """
 
     step_id: str
@@ -126,7 +126,7 @@ class Rejected:
 
     def __init__(self, step_id: str, error: Exception) -> None:
         if not isinstance(cast("object", error), Exception):
-            raise TypeError(f"{short_repr(error)} is no Exception, so it is no result of a path: let it go its way")
+            raise TypeError(f"{short_repr(error)} is not an Exception, so it is not a result of a path: let it pass")
         object.__setattr__(self, "step_id", step_id)
         object.__setattr__(self, "error", error)
 
@@ -143,7 +143,7 @@ class Rejected:
 
     @property
     def outcome(self) -> Error:
-        """What the path was captured as, one object that can be unwrapped only once, as that of a `Fulfilled`."""
+        """What the path was captured as. Like that of a `Fulfilled`, it can be unwrapped only once."""
         try:
             return self._outcome
         except AttributeError:
@@ -160,12 +160,12 @@ class Rejected:
 
     @property
     def value(self) -> None:
-        """None: there is no value."""
+        """Always None. A `Fulfilled` has a value here."""
         return None
 
     @property
     def kind(self) -> Kind:
-        """What the failure was, ``step_failed``, ``timed_out``, ``cancelled``, ``fork_partial`` or ``not_accepted``."""
+        """One of ``step_failed``, ``timed_out``, ``cancelled``, ``fork_partial`` and ``not_accepted``."""
         return kind_of(self.error)
 
     def unwrap(self) -> NoReturn:
@@ -179,7 +179,7 @@ SettleResult: TypeAlias = Fulfilled[T] | Rejected
 
 @public
 class NoPathsError(Exception):
-    """A race or a quorum had no paths, or a quorum fewer than it needs: it can't have a result."""
+    """A race or quorum had no paths, or a quorum had fewer than it needs, so there can be no result."""
 
 
 @public
@@ -211,16 +211,15 @@ class PathCancelledError(Exception):
 class ForkPartialError(ExceptionGroup[ExceptionT_co]):
     """Some paths of a fork failed, and with them the fork.
 
-    It is an `ExceptionGroup` of the real failures in path order, then of what went wrong with the fork
-    itself (its deadline, its source of paths). A path's own exception group is one member, not flattened.
-    Cancelled siblings stand in `failed` only.
+    It is an `ExceptionGroup`. First come the real failures, in path order, and then what went wrong with the fork
+    itself (its deadline, its source of paths). A path's own exception group is one member, not flattened. Siblings that
+    were cancelled are in `failed` only.
 
     Attributes:
       step_id: the id of the fork.
       succeeded: a `Fulfilled` for each path that returned a value.
-      failed: a `Rejected` for each other path, in path order; for one that was cancelled, its error is a
-        `PathCancelledError`. It is a sequence, and those of thousands of paths that never started are made as they are
-        looked at.
+      failed: a `Rejected` for each other path, in path order; the error of a path that was cancelled is a
+        `PathCancelledError`. It is a lazy sequence: thousands of paths may never have started.
     """
 
     # no part of what is copied and pickled, as `__dict__` is
@@ -235,7 +234,7 @@ class ForkPartialError(ExceptionGroup[ExceptionT_co]):
     def derive(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         self, excs: Sequence[NewExceptionT], /
     ) -> ForkPartialError[NewExceptionT]:
-        """Return a group of `excs` with this one's class and fields; `split` and cancel scopes call this."""
+        """Return a group of `excs` with the class and fields of this one. `split` and cancel scopes call it."""
         derived = ForkPartialError(self.message, excs)
         derived.step_id, derived.succeeded, derived.failed = self.step_id, self.succeeded, self.failed
         discard = getattr(self, "discard_values", None)
@@ -245,7 +244,7 @@ class ForkPartialError(ExceptionGroup[ExceptionT_co]):
 
 
 def kind_of(error: BaseException) -> Kind:
-    """Classify `error`, of which any `trio.TooSlowError` is a timeout."""
+    """Classify `error`. Every `trio.TooSlowError` is a timeout."""
     if isinstance(error, trio.TooSlowError):
         return "timed_out"
     if isinstance(error, PathCancelledError):

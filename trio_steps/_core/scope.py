@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         """Keeps how often a step has failed, for a run that is resumed.
 
         Attributes:
-          failed: how many attempts have, before the run was resumed.
+          failed: how many attempts had failed before the run was resumed.
         """
 
         failed: int
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
             ...
 
         async def keep(self, number: int) -> None:
-            """Keep that attempt `number` has failed, and that there will be another one."""
+            """Note that attempt `number` has failed, and that there will be another one."""
             ...
 
 
@@ -39,9 +39,9 @@ class DurableRun:
     """A run that is kept in a store.
 
     Attributes:
-      names: what keys begin with: the pipeline, as it was called first, and the run.
-      run_id: what the run is called.
-      oldest: makes of the ids of a step those that it had first.
+      names: how keys begin: with the first name of the pipeline, and the run.
+      run_id: the id of the run.
+      oldest: turns the ids of a step into those that it had first.
     """
 
     def __init__(self, pipeline: str, run_id: str, oldest: Callable[[list[str]], list[str]]) -> None:
@@ -57,11 +57,11 @@ class Scope:
     Attributes:
       id: the step's id, unique among its siblings.
       parent: the scope it runs in, or None at the top.
-      state: what ``run(state=…)`` was given: each path has a deep copy of its own. None if nothing was given.
+      state: what ``run(state=…)`` was given, or None. Each path has a deep copy of its own.
     """
 
-    # There is no __init__: a call of that would be the dearest of all that a path costs. `scope_of` makes one. What few
-    # scopes have is not set until one has it, for the same reason.
+    # There is no __init__: calling it would be the most expensive part of a path. `scope_of` makes a scope. For the
+    # same reason, an attribute that few scopes need is not set until it is needed.
     __slots__ = (
         "__weakref__",
         "attempt_number",
@@ -107,13 +107,13 @@ class Scope:
 
     @property
     def attempt(self) -> int:
-        """Which attempt of the step this is, counted from 1; it is more only where ``retry=`` tries again."""
+        """The number of this attempt of the step, from 1. Only ``retry=`` makes it grow."""
         return getattr(self, "attempt_number", 1)
 
     def add(self, path: Callable[..., object], /) -> None:
-        """Add `path` to the fork that this step runs in as a path, or inside of one; that fork has ``growing=True``.
+        """Add `path` to the fork around this step, which must have ``growing=True``.
 
-        The path joins under the same limits, and is called like any other path of the fork. It gets the next index, so
+        The path runs under the same limits, and is called like any other path of the fork. It gets the next index, so
         its result comes after those of all paths so far. A free slot takes it before it asks the source for another
         path. It starts with the context variables of the fork's caller, so give it what it needs as an argument.
 
@@ -125,7 +125,7 @@ class Scope:
         while scope is not None and not isinstance(scope, PathScope):
             scope = scope.parent
         if scope is None or scope.parent is None:
-            raise ConfigError(f"{self.name!r} runs in no fork, so there is none that a path could be added to")
+            raise ConfigError(f"{self.name!r} does not run in a fork, so there is none to add a path to")
         grow = getattr(scope.parent, "grow", None)
         if grow is None:
             raise ConfigError(f"the fork {scope.parent.name!r} does not grow: make it with growing=True")
@@ -133,20 +133,20 @@ class Scope:
 
     @property
     def run_id(self) -> str | None:
-        """What the run is called in its store; None if it is not kept in one."""
+        """The id of the run in its store; None if it is not in a store."""
         scope = self._of_run()
         return None if scope is None else scope.durable_run.run_id
 
     @property
     def key(self) -> str:
-        """The same text each time this step of this run is tried, and no other, as an ``Idempotency-Key`` header needs.
+        """A key for an ``Idempotency-Key`` header: the same for each attempt at this step of this run, and no other.
 
-        It is made of the pipeline, the run id and the full name of the step, with the id of an element and the number
-        of a round, and not of the attempt. A step that was renamed, and says so with ``was=``, keeps the key that it
-        had. All of it is ASCII.
+        It consists of the pipeline, the run id and the full name of the step, including the id of an element and the
+        number of a round. The attempt is not part of it. A step that was renamed with ``was=`` keeps its key. The key
+        is ASCII.
 
         Raises:
-          RuntimeError: the run is not kept in a store, so that there is nothing that stays the same.
+          RuntimeError: the run is not in a store, so no key would stay the same.
         """
         run = self._of_run()
         if run is None:
@@ -171,7 +171,7 @@ class Scope:
 
     @property
     def probes(self) -> tuple[object, ...]:
-        """The probes of circuit breakers that the step is at the moment."""
+        """The probes of circuit breakers that this step is part of."""
         return getattr(self, "open_probes", ())
 
 
@@ -206,7 +206,7 @@ def scope_of(
 
 @public
 def current_scope() -> Scope:
-    """Return the scope of the step that is running.
+    """Return the scope of the step that calls this.
 
     Raises:
       RuntimeError: no step is running here.

@@ -1,8 +1,8 @@
-"""Signatures and annotations, read so that what an annotation names need not be there.
+"""Signatures and annotations, read even if the names in an annotation do not exist at run time.
 
-Since Python 3.14 annotations are code that runs when somebody asks for them. Names of an ``if TYPE_CHECKING:`` are then
-missing, and the naive ``inspect.signature(fn)`` raises NameError for a function that can be called all right. Here they
-are asked for with a `ForwardRef` in place of what is missing or, if the code raises anything else, as text.
+Since Python 3.14 annotations are code that runs on demand. Names imported under ``if TYPE_CHECKING:`` are then missing,
+and a naive ``inspect.signature(fn)`` raises NameError for a function that works. Here a `ForwardRef` takes the place of
+what is missing; if the code raises anything else, the annotations are read as text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ else:
 
         Raises:
           TypeError: it can't be called.
-          ValueError: it does not tell.
+          ValueError: it has no signature.
         """
         return inspect.signature(fn, follow_wrapped=follow_wrapped)
 

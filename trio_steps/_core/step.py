@@ -46,10 +46,10 @@ B = TypeVar("B")
 if TYPE_CHECKING:
 
     class Plain(Protocol):
-        """A function, and no other callable: it has globals.
+        """A function and no other callable, which its globals prove.
 
-        mypy believes that a `functools.partial` can be called with no matter what, and a step of any input can be
-        called with none: so that each would be two things at once, of which checkers can't make one.
+        To mypy, a `functools.partial` takes any arguments, and a step of any input can also be called without one. Each
+        would fit two forms at once, and checkers could not choose.
         """
 
         @property
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
         def __call__(self, /) -> O_co: ...
 
-    # What a step is called with, to say what `run` is called with.
+    # The arguments of a step, from which those of `run` follow.
 
     class Zero(Protocol[O_co]):
         def __call__(self, /) -> Coroutine[Any, Any, O_co]: ...
@@ -83,17 +83,17 @@ class NoInput:
 NO_INPUT: Final = NoInput()
 
 type_of: Final = cast("Callable[[object], type[object]]", type)
-"""The type of a value of any type, without type checkers concluding more from a comparison than there is."""
+"""The type of a value, in a form from which type checkers do not infer too much in a comparison."""
 
 
 @public
 class Step(Generic[P, O_co]):
     """Something async-callable with an `id`, made by `step`, `fork` and the like.
 
-    ``Step[[str], int]`` is called with a string and gives a number.
+    ``Step[[str], int]`` is called with a string and returns a number.
 
     Attributes:
-      id: what the step is called; its full name also says where it runs.
+      id: the name of the step; its full name also says where it runs.
     """
 
     __slots__ = ("__name__", "__weakref__", "entry", "id", "id_given")
@@ -117,7 +117,7 @@ class Step(Generic[P, O_co]):
     else:
 
         def __call__(self, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
-            """Run the step once. All arguments go to what the step is made of."""
+            """Run the step once. All arguments go to the function, fork or pipeline behind it."""
             return named(self._run(args, kwargs, (), None), self.id)
 
     @overload
@@ -161,14 +161,14 @@ class Step(Generic[P, O_co]):
         """Run the step once, with options.
 
         Args:
-          *args: what the step is called with. For checkers, two at most; `functools.partial` gives a function others.
-          observers: called with every event of this run, and of all that runs inside it.
+          *args: what the step is called with. Type checkers accept two; bind more with `functools.partial`.
+          observers: called with every event of this run and of everything that runs inside it.
           state: handed to the steps as ``current_scope().state``; each path of a fork gets a deep copy.
           **kwargs: what the step is called with, by name.
 
         Raises:
-          ConfigError: `observers` are no functions.
-          RuntimeError: this is no Trio program.
+          ConfigError: `observers` are not functions.
+          RuntimeError: it was not called from a Trio program.
         """
         return named(self._run(args, kwargs, observers, state), self.id)
 
@@ -217,11 +217,11 @@ class Step(Generic[P, O_co]):
             current.reset(token)
 
     def to_mermaid(self, *, direction: Direction = "down") -> str:
-        """Return the step as a Mermaid flowchart, which GitHub draws in a README, in a block of ``mermaid``.
+        """Return the step as a Mermaid flowchart, which GitHub draws in a ``mermaid`` block of a README.
 
         Forks, parallel steps and nested pipelines are frames, branches are decisions, and steps with a condition are
-        dashed. More than 20 paths of a fork, and those that come from a function or a lazy source, are one box that
-        says so. What a run did is drawn by `Recorder.to_mermaid`.
+        dashed. If a fork has more than 20 paths, or gets them from a function or a lazy source, one box stands for them
+        all. `Recorder.to_mermaid` draws what a run did.
 
         Args:
           direction: where a pipeline leads: ``"down"`` or ``"right"``.
@@ -247,7 +247,7 @@ class Step(Generic[P, O_co]):
         return to_dot(self._graph(direction), direction=direction)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """Return what a notebook shows: the diagram, which it draws itself; or the text."""
+        """Return what a notebook shows: the diagram, which the notebook draws, or the text."""
         diagram = self.to_mermaid()
         return {
             "text/vnd.mermaid": diagram,
@@ -269,7 +269,7 @@ class InputStep(Step[[I_contra], O_co], Generic[I_contra, O_co]):
 
     __slots__ = ()
 
-    # The form with an input comes first: mypy takes the type of the input from the first form that there is.
+    # The form with an input comes first: mypy takes the type of the input from the first form.
     @overload
     async def __call__(self, input: I_contra, /) -> O_co: ...
 
@@ -282,19 +282,19 @@ class InputStep(Step[[I_contra], O_co], Generic[I_contra, O_co]):
 
 
 def arguments(input: object) -> tuple[Any, ...]:
-    """Return what a step is called with that takes one input, or none."""
+    """Return the arguments of a step that takes one input, or none."""
     return () if isinstance(input, NoInput) else (input,)
 
 
 def named(run: Coroutine[Any, Any, OutputT], id: str) -> Coroutine[Any, Any, OutputT]:
-    """Return `run`, called as its step is: so Python's warning says which step it is that was never awaited."""
+    """Return `run`, named like its step, so that Python's warning says which step was never awaited."""
     coroutine = cast("Any", run)
     coroutine.__name__ = coroutine.__qualname__ = id
     return run
 
 
 async def called(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """Call `fn`, and await what it returns if that can be awaited."""
+    """Call `fn`, and await the result if it can be awaited."""
     result = fn(*args)
     if type_of(result) is CoroutineType or hasattr(type_of(result), "__await__"):
         result = await result
@@ -310,7 +310,7 @@ def observe_end(
     reason: str | None = None,
     won: bool = False,
 ) -> None:
-    """Tell how a step ended that started at `start`; `reason` is why it was cancelled, if that is known."""
+    """Report the end of a step that started at `start`. `reason` is why it was cancelled, if that is known."""
     now = trio.current_time()
     name = scope.name
     if error is None:

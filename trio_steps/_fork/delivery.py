@@ -1,18 +1,18 @@
-"""What lies between the paths of a stream and its reader: results that have come and have not been taken yet.
+"""Between the paths of a stream and its reader: results that have come and have not been taken yet.
 
-Problem: hand over results one by one, as paths end, to a reader that may be slower than they are, may stop early, and
+Problem: hand over results one by one, as paths end, to a reader that may be slower than the paths, may stop early, and
 may never read at all. Nothing may be lost, and memory must not grow with the number of paths.
 
-Naive answer: a memory channel, into which each path sends. A path that waits for room there holds its slot and its
-token, and what lies in the channel when the reader leaves is gone.
+Naive answer: a memory channel into which each path sends. A path that waits for room there holds its slot and its
+token, and what is in the channel when the reader leaves is gone.
 
-What is done instead. A stream's fork has a `Ledger` that keeps only what nobody has taken. To take a result is to take
-it out of the ledger, so that what is left there at the end is discarded like anything else that a fork does not return.
-The mode of the fork knows in which order results have come. The fork starts no path while `buffer` results wait, and
-does not end before the reader has asked for more than there is.
+What is done instead. The fork of a stream has a `Ledger` that keeps only what has not been taken. Taking a result takes
+it out of the ledger, so what is left there at the end is discarded like anything else that a fork does not return. The
+mode of the fork knows in which order results have come. The fork starts no path while `buffer` results are waiting, and
+does not end before the reader has asked for another result after the last.
 
-All of this is synchronous but for the three waits: of the workers for room, of the fork for the reader, and of the
-reader for news.
+All of this is synchronous except for three waits: the workers wait for room, the fork waits for the reader, and the
+reader waits for results.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _STRETCH: Final = 32
-"""How many results are taken without a checkpoint in between, at most."""
+"""The most results that are taken without a checkpoint in between."""
 
 
 @final
 class Undelivered(Ledger[T]):
-    """The ledger of a stream: what has been taken is forgotten."""
+    """The ledger of a stream, which forgets what has been taken."""
 
     __slots__ = ("_floor", "_taken", "untaken")
 
@@ -61,7 +61,7 @@ class Undelivered(Ledger[T]):
         self.untaken[index] = value
 
     def forget(self, index: int) -> None:
-        """Path `index` has been taken, with its value or error."""
+        """Forget path `index`, whose value or error has been taken."""
         if index != self._floor:
             self._taken.add(index)
             return
@@ -73,7 +73,7 @@ class Undelivered(Ledger[T]):
         self._floor = index
 
     def kept(self) -> Iterator[tuple[int, T]]:
-        """Yield the values that nobody has taken, with their indexes."""
+        """Yield the values that have not been taken, with their indexes."""
         yield from self.untaken.items()
 
     def unfinished(self) -> list[int]:
@@ -86,7 +86,7 @@ class Undelivered(Ledger[T]):
         ]
 
     def partial(self, *own: Exception) -> ForkPartialError[Exception]:
-        """Return the error for a fork that failed: of the paths whose results the reader has not taken."""
+        """Return the error for a fork that failed. It holds the paths whose results the reader has not taken."""
         total = len(self.names)
         left = [index for index in range(self._floor, total) if index not in self._taken]
         values = dict(self.untaken) if self.timeout is not None else {**self.untaken, **self.late_values}
@@ -101,14 +101,14 @@ class Undelivered(Ledger[T]):
 
 @final
 class Delivery:
-    """One run of a stream, between its fork and its reader. It is the mode of that fork, too.
+    """One run of a stream, between its fork and its reader. It is also the mode of that fork.
 
     Attributes:
-      buffer: how many results may wait before no other path is started.
-      waiting: how many results wait.
+      buffer: how many results may be waiting when a path starts.
+      waiting: how many results are waiting.
       over: the fork has ended.
       error: what the fork ended with, until the reader has it.
-      ledger: what nobody has taken.
+      ledger: what has not been taken.
     """
 
     __slots__ = (
@@ -135,9 +135,10 @@ class Delivery:
         """Begin with nothing.
 
         Args:
-          settles: results are taken, and no failure breaks the fork; else values are, and the first failure does.
-          ordered: results are taken in path order; else in the order in which they come.
-          buffer: how many results may wait before no other path is started.
+          settles: the reader takes results, and no failure breaks the fork. Otherwise it takes values, and the first
+            failure does.
+          ordered: results are taken in path order, not in the order in which they come.
+          buffer: how many results may be waiting when a path starts.
         """
         self.buffer: float = buffer
         self.waiting: int = 0
@@ -196,16 +197,16 @@ class Delivery:
                 self.succeeded(index, error)
 
     def answered(self, error: BaseException | None) -> None:
-        """The fork will raise `error`, if there is one. So what waits is part of that, or is about to be discarded."""
+        """The fork will raise `error`, if there is one. What is waiting is part of it, or about to be discarded."""
         self._broken = error is not None
 
     async def room(self) -> None:
-        """Wait until fewer than `buffer` results wait."""
+        """Wait until fewer than `buffer` results are waiting."""
         while self.waiting >= self.buffer:
             await self._room.park()
 
     async def collected(self) -> None:
-        """Wait until the reader has asked for more than there is."""
+        """Wait until the reader has asked for another result after the last."""
         self.ledger.errors.update(self._expired)
         while not self._news:  # a reader that is cancelled while it waits has left the lot
             await self._asked.park()
@@ -221,10 +222,10 @@ class Delivery:
     async def take(self) -> Any:
         """Wait for the next result, and take it.
 
-        All that a result costs is in here, as far as that can be: it is paid for each path.
+        It makes no calls that it can avoid, because it runs once for each path.
 
         Raises:
-          StopAsyncIteration: none will come any more.
+          StopAsyncIteration: there are no more.
           ForkPartialError: the fork has failed.
           RuntimeError: another task is waiting for the next result.
         """

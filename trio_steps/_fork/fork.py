@@ -2,14 +2,13 @@
 
 The overloads tell type checkers what a fork takes and returns. How they are ordered, and why:
 
-- A tuple of paths is typed arm by arm, up to six. Any other source is typed by its element.
-- Async paths come first, then paths of which some or all are sync: a coroutine would pass for the value of a
-  sync path.
-- Paths that take the input come before paths that take none. These leave the type of the input open, unless a
-  function gives them for an input; by default it is None.
-- `merge` comes in a form for each number of arguments, sync and async, so that mypy can see which one a lambda is.
-  What is wanted of `paths` is a protocol wherever it can be, because mypy looks at callables last, and then at all of
-  them at the same time.
+- A tuple is typed path by path, up to six. Any other source is typed by its element.
+- Async paths come first, then mixed and sync paths: a coroutine would pass for the value of a sync path.
+- Paths that take the input come before paths that take none. The latter leave the type of the input open, unless a
+  function of the input gives them; by default it is None.
+- `merge` has a form for each number of arguments, sync and async, so that mypy can see which one a lambda is. `paths`
+is
+  a protocol wherever possible, because mypy looks at callables last, and then at all of them at the same time.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .stream import Stream
 
-    # When one has a default, all have to have one.
+    # If one has a default, all need one.
     In = TypeVarWithDefault("In", default=None)
     T = TypeVarWithDefault("T", default=Never)
     R = TypeVarWithDefault("R", default=Never)
@@ -74,7 +73,7 @@ if TYPE_CHECKING:
         def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
 
     class BoundUnary(Bound, Protocol[X_contra, Y_co]):
-        """A partial that takes one argument, as each does to mypy."""
+        """A partial that takes one argument. To mypy, every partial does."""
 
         def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
 
@@ -148,11 +147,11 @@ O_co = TypeVar("O_co", covariant=True)
 
 @final
 class ForkEntry(StepEntry):
-    """What enters a fork, with its input or with none.
+    """The entry of a fork, with or without an input.
 
     Attributes:
       plan: what is run.
-      shown: what is drawn of it, and checked: as it was given.
+      shown: the plan as it was given, which is drawn and checked.
     """
 
     __slots__ = ("__name__", "plan", "shown")
@@ -176,7 +175,7 @@ class ForkEntry(StepEntry):
 @public
 @final
 class Fork(InputStep[I_contra, O_co]):
-    """Several paths that run at once, and a mode that decides between them. Made by `fork`; it is a step."""
+    """Several paths that run at once, and a mode that decides between them. It is a step, made by `fork`."""
 
     __slots__ = ()
 
@@ -221,19 +220,19 @@ class Fork(InputStep[I_contra, O_co]):
                 async for result in results:
                     ...
 
-        For a fork with ``mode="settle"``, which gives a `SettleResult` for each path, or ``mode="all"``, which gives
-        values; without `merge`. `stream` says what the two do, and what happens when the block is left.
+        The fork must have ``mode="settle"``, which gives a `SettleResult` for each path, or ``mode="all"``, which gives
+        values, and no `merge`. `trio_steps.stream` says what the modes do, and what happens when the block is left.
 
         Args:
-          input: what the fork is called with; leave it out to call it with no input.
-          ordered: results come in path order, each as soon as all before it have come.
-          buffer: how many results may wait to be taken before no other path is started. None: as many as paths may
+          input: the input of the fork; leave it out to call the fork without one.
+          ordered: give results in path order, each as soon as all before it have come.
+          buffer: how many results may wait to be taken; while they do, no other path starts. None: as many as paths may
             run at once.
           observers: called with every event of this run.
-          state: handed to the paths as ``current_scope().state``.
+          state: what the paths see as ``current_scope().state``.
 
         Raises:
-          ConfigError: the fork has another mode, or a `merge`; `buffer` is below 1.
+          ConfigError: the fork has another mode, or a `merge`; or `buffer` is below 1.
         """
         from .stream import stream_of  # noqa: PLC0415 - few forks are streamed
 
@@ -253,7 +252,7 @@ def plan_of(call: object) -> Plan | None:
 
 
 # fmt: off
-# A mapping of paths, whose keys are the ids: the result has the same keys
+# A mapping of ids to paths: the result has the same keys
 
 @overload
 def fork(id: str, *, mode: Literal["race"], paths: Mapping[K, Path[In, T]],
@@ -299,7 +298,7 @@ def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Mapping[K, AnyPa
          **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
 
 
-# A tuple, arm by arm
+# A tuple, path by path
 
 @overload
 def fork(id: str, *, mode: Literal["all"], paths: tuple[Path[In, A], Path[In, B]],
@@ -538,52 +537,50 @@ def fork(
 ) -> Fork[Any, Any]:
     """Make a step that runs several paths at once.
 
-    Call it like any other step, ``await f(input)``, as often as you like; every path gets the input, unless it
-    takes none. When the mode is decided, the paths that still run are cancelled and awaited: none outlives the
+    Call it like any other step, ``await f(input)``, as often as you like. Every path gets the input, unless it takes
+    none. When the fork is decided, the paths that are still running are cancelled and awaited: no path outlives the
     call.
 
     Args:
-      id: what the fork is called in names, notes and task names.
-      mode: when the fork is decided, and what it returns then.
+      id: the name of the fork in full names, notes and task names.
+      mode: when the fork is decided, and what it returns.
 
         - ``"race"``: the value of the first path that succeeds.
-        - ``"all"``: the values of all paths in path order; the first failure ends it.
-        - ``"settle"``: a `SettleResult` for every path, in path order; no failure ends it.
-        - ``"quorum"``: the values of the first `need` paths that succeed, in path order; it ends when too few
-          are left.
-        - A function that returns a new `Mode` for each run, whatever that returns. If it requires an argument, it
-          gets the run's `Ledger`.
-      paths: steps and async or sync functions. A tuple is typed arm by arm, anything else by its element; for mypy,
-        write a tuple where steps and plain functions stand together. An iterable or async iterable is pulled from
-        only when there is room for another path; it must be one that can be iterated over each time the fork runs.
-        A function is called with the input, and with the `Scope` if it requires a second argument; it returns an
-        iterable or async iterable, or something to await for one. A sync iterable must hold no nursery and no
-        cancel scope open across a ``yield``.
-      merge: sync or async function; makes the result of the list of values (or of results, for ``"settle"``). If
+        - ``"all"``: the values of all paths, in path order. The first failure ends it.
+        - ``"settle"``: a `SettleResult` for every path, in path order. No failure ends it.
+        - ``"quorum"``: the values of the first `need` paths that succeed, in path order. It fails when too few are
+          left.
+        - A function that returns a new `Mode` for each run. If it requires an argument, it gets the `Ledger` of the
+          run.
+      paths: steps and sync or async functions. A tuple is typed path by path, anything else by its element; for mypy,
+        use a tuple to mix steps and plain functions. An iterable or async iterable is advanced only when there is room
+        for another path, and must allow a new iteration for each run. A function is called with the input, and with
+        the `Scope` if it requires a second argument. It returns an iterable or async iterable, or an awaitable of one.
+        A sync iterable must not hold a nursery or cancel scope open across a ``yield``.
+      merge: a sync or async function that turns the list of values (for ``"settle"``, of results) into the result. If
         it requires a second argument, it gets the `Scope`. By default the result is a tuple. Not for a race.
-      need: how many paths have to succeed; for ``"quorum"`` only, and required there.
-      concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
+      need: how many paths have to succeed. Required for ``"quorum"``, and only allowed there.
+      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` of which each path
         holds a token. None: no limit.
-      stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
+      stagger: seconds between the start of one path and the next. If a path fails, the next starts at once. 0
         starts paths one checkpoint apart. None: no delay.
-      timeout: seconds for the whole fork. When they are over, ``"settle"`` returns what there is, with a
-        `StepTimeoutError` for each path that is not done; the others fail. None: no limit.
-      dispose: sync or async function; is given each value that a path returned and that is in neither the result
+      timeout: seconds for the whole fork. When they are over, ``"settle"`` returns what it has, with a
+        `StepTimeoutError` for each path that is not done. The other modes fail. None: no limit.
+      dispose: a sync or async function that is given each value that a path returned and that is in neither the result
         nor the error. It runs under a shield.
-      accept: a function of the value: whether it counts as success. A path whose value is refused has failed with a
+      accept: a function that tells whether a value counts as success. If not, the path has failed with a
         `NotAcceptedError`, which holds the value.
-      rate: a `RateLimit` of which each path takes a permit before it starts, and before it takes a slot or a token.
-      growing: paths may add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
+      rate: a `RateLimit`. Each path takes a permit before it takes a slot or a token and starts.
+      growing: let paths add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
 
     Returns:
-      A `Fork`. Its input is what the paths take, None if they take nothing; its output depends on `mode` and
-      `merge`.
+      A `Fork`. Its input is what the paths take, or None. Its output depends on `mode` and `merge`.
 
     Raises:
       ConfigError: it can't work: an unknown mode, a limit below 1, `merge` on a race, `need` out of range, a path
         that can't be called, an id given twice, an iterator that only one run could use.
-      ForkPartialError: (when it runs) paths failed and with them the fork; or its deadline has passed, its source
-        of paths failed, or there were too few of them. It keeps what succeeded.
+      ForkPartialError: (when it runs) paths failed, and with them the fork; or its deadline has passed, its source of
+        paths failed, or there were too few paths. It keeps what succeeded.
     """
     return Fork(
         plan(

@@ -1,4 +1,4 @@
-"""What became of the paths of one run of a fork: pure bookkeeping, no decisions."""
+"""What became of the paths in one run of a fork: bookkeeping without decisions."""
 
 from __future__ import annotations
 
@@ -43,20 +43,21 @@ MISSING: Final = Missing.MISSING
 class Ledger(Generic[T]):
     """The paths of one run: their names, the values and errors that count, and those that came too late.
 
-    A mode that is made with a ledger can leave the values there and need not keep a second copy.
+    A mode that is made with a ledger can leave the values there, and need not keep a second copy.
 
     Attributes:
       fork_id: the id of the fork.
       name: the full name of the fork.
       names: the ids of the paths so far, by index.
-      values: the values by index, a marker where there is none; may be shorter than `names`. `in_order` is without.
-      errors: the errors by index, those that came after the decision included; none any more when the run is over.
+      values: the values by index, with a marker where there is none; may be shorter than `names`. `in_order` leaves the
+        markers out.
+      errors: the errors by index, including those that came after the decision; empty once the run is over.
       late_values: values by index that came after the decision.
       late_errors: indexes of errors that came after the decision.
-      started: how many paths were started; they start in order.
+      started: how many paths were started. They start in order.
       reason: why the paths that are not done were stopped.
-      timeout: the seconds the fork had, once they are over; else None.
-      discard: takes the values, and the full names of their paths, of an error that nobody gets; None if nobody does.
+      timeout: the seconds that the fork had, once they are over; otherwise None.
+      discard: called with the values, and the full names of their paths, of an error that no one gets; or None.
     """
 
     __slots__ = (
@@ -89,7 +90,7 @@ class Ledger(Generic[T]):
         self.discard: Discard | None = None
 
     def expect(self, names: PathNames | list[str]) -> None:
-        """There will be one path for each of `names`."""
+        """Expect one path for each of `names`."""
         self.names = names
         self.values = [MISSING] * len(names)
 
@@ -105,7 +106,7 @@ class Ledger(Generic[T]):
             values.append(value)
 
     def forget_errors(self) -> None:
-        """The run is over, and its errors are where they belong. To keep them would be a cycle by their tracebacks."""
+        """Drop the errors at the end of the run: keeping them would be a reference cycle through their tracebacks."""
         self.errors = {}
         self.own_errors = []
 
@@ -118,7 +119,7 @@ class Ledger(Generic[T]):
         return [value for value in self.values if value is not MISSING]
 
     def has_succeeded(self, index: object) -> bool:
-        """Tell whether `index` is that of a path with a value that counts."""
+        """Tell whether path `index` has a value that counts."""
         values = self.values
         return isinstance(index, int) and 0 <= index < len(values) and values[index] is not MISSING
 
@@ -127,7 +128,7 @@ class Ledger(Generic[T]):
         return f"{self.name}/{self.names[index]}"
 
     def settled(self) -> list[SettleResult[T]]:
-        """Return a result for every path; one that is not done has run out of time."""
+        """Return a result for every path. A path that is not done has run out of time."""
         values = self.values
         if len(values) < len(self.names):
             values = [*values, *[MISSING] * (len(self.names) - len(values))]
@@ -144,7 +145,7 @@ class Ledger(Generic[T]):
         total = len(self.names)
         own_errors = (*self.own_errors, *own)
         failures = [errors[index] for index in sorted(errors)]
-        begun = total if total - self.started <= MANY else self.started  # the rest is made when somebody looks
+        begun = total if total - self.started <= MANY else self.started  # the rest is made on demand
         failed: Sequence[Rejected] = tuple(
             self._rejected(index) for index in range(begun) if not self._has_value(index)
         )
@@ -157,7 +158,7 @@ class Ledger(Generic[T]):
         return self._own(partial)
 
     def _own(self, partial: ForkPartialError[Exception]) -> ForkPartialError[Exception]:
-        """Let `partial` know what becomes of the values that it holds, if nobody gets it."""
+        """Tell `partial` what becomes of the values that it holds, if no one gets it."""
         if self.discard is not None:
             held: list[Named] = [(f"{self.name}/{result.step_id}", result.value) for result in partial.succeeded]
             for index, error in sorted(self.errors.items()):
@@ -167,7 +168,7 @@ class Ledger(Generic[T]):
         return partial
 
     def is_own(self, error: BaseException) -> bool:
-        """Tell whether `error` was made here, and so holds whatever the paths came to."""
+        """Tell whether `error` was made here, and so holds the results of the paths."""
         held: object = getattr(cast("object", error), "discard_values", None)
         return isinstance(held, _Held) and held.ledger is self
 
@@ -196,14 +197,14 @@ class Ledger(Generic[T]):
 
 @final
 class NotStarted(Sequence[Rejected]):
-    """The `failed` of a fork with thousands of paths that were never started: these are made when somebody looks."""
+    """The `failed` of a fork with thousands of paths that were never started: their results are made on demand."""
 
     __slots__ = ("_begun", "_first", "_name", "_names", "_reason")
 
     def __init__(
         self, first: Sequence[Rejected], names: PathNames | list[str], begun: int, name: str, reason: str
     ) -> None:
-        """Hold the results of the `first` paths, of which `begun` were started; and what the others have in common."""
+        """Hold the results of the `first` paths, of which `begun` were started, and what the others have in common."""
         self._first = first
         self._names = names
         self._begun = begun
@@ -239,7 +240,7 @@ class NotStarted(Sequence[Rejected]):
 
 @final
 class _Held:
-    """The values that an error of a fork holds: called when nobody gets that error. It takes them once."""
+    """Disposes of the values that an error of a fork holds, once, when no one gets that error."""
 
     __slots__ = ("_discard", "_values", "ledger")
 

@@ -1,8 +1,8 @@
 """How a fork decides: race, all, settle, quorum. Pure and synchronous.
 
-The engine tells a mode what happens, in the order in which it happens, and asks after each call whether the
-fork is decided. From that moment on the mode is told nothing more. When every path has ended, decided or not, the
-engine asks for the result.
+The engine tells a mode what happens, in the order in which it happens, and each call answers whether the fork is
+decided. After that the mode is told nothing more. When every path has ended, decided or not, the engine asks for the
+result.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ R_co = TypeVar("R_co", covariant=True)
 
 @public
 class Mode(Protocol[T_contra, R_co]):
-    """Decides one run of a fork. Each method but `result` returns True when the fork is decided by it.
+    """Decides one run of a fork. Each method except `result` returns True if its call decides the fork.
 
-    Without that, the fork goes on until every path has ended.
+    Until one does, the fork continues until every path has ended.
 
     No method may be async: a mode is told what has happened, and answers at once.
 
     Three attributes are optional:
 
-    - ``winner``: the index of the one path whose state the fork's scope takes over. That path must have succeeded.
-      None, or no such attribute: no path's.
+    - ``winner``: the index of a path that has succeeded, and whose state the scope of the fork takes over. None, or no
+      such attribute: it takes over none.
     - ``kept``: the indexes of the paths whose values, or errors, `result` holds. Every other value is given to
       ``dispose`` or reported. None, or no such attribute: `result` holds them all.
-    - ``settles_deadline``: True if `result` can be asked for when the fork's timeout has fired before the decision.
-      Else that is a `ForkPartialError`.
+    - ``settles_deadline``: True if `result` can be called after the timeout of the fork has fired without a decision.
+      Otherwise a timeout is a `ForkPartialError`.
     """
 
     def succeeded(self, index: int, value: T_contra, /) -> bool:
@@ -56,10 +56,10 @@ class Mode(Protocol[T_contra, R_co]):
         ...
 
     def exhausted(self, total: int, /) -> bool:
-        """There are `total` paths and no more will come; some may still be running.
+        """There are `total` paths and no more will come. Some may still be running.
 
-        Called once: before the first path starts where the number of paths is known, else when the source of
-        paths ran out.
+        It is called once: before the first path starts if the number of paths is known, and otherwise when the source
+        of paths has run out.
         """
         ...
 
@@ -73,7 +73,7 @@ ModeFactory: TypeAlias = Callable[[], Mode[T, R_co]] | Callable[["Ledger[T]"], M
 
 
 class _Patient(Generic[T]):
-    """Lets every path end. The four modes differ in what they do not wait for."""
+    """Lets every path end. The four modes differ in what makes them stop earlier."""
 
     def __init__(self, ledger: Ledger[T]) -> None:
         self._ledger = ledger
@@ -140,7 +140,7 @@ class Settle(_Patient[T]):
 
 @final
 class Quorum(_Patient[T]):
-    """`need` paths have to succeed; decided as soon as they have, or can't any more."""
+    """`need` paths have to succeed. It is decided as soon as they have, or no longer can."""
 
     def __init__(self, ledger: Ledger[T], need: int) -> None:
         super().__init__(ledger)
@@ -176,13 +176,13 @@ class Quorum(_Patient[T]):
         raise self._ledger.partial()
 
     def _impossible(self) -> bool:
-        """Tell whether too few paths are left that have not failed."""
+        """Tell whether too few paths are left to succeed."""
         return self._total is not None and self._total - self._failures < self._need
 
 
 @final
 class Checked(Generic[T]):
-    """A mode of the user's, whose methods and answers are looked at.
+    """A mode that the user wrote, with its methods and answers checked.
 
     Raises:
       ConfigError: it is not one, or it is async.
@@ -220,7 +220,7 @@ class Checked(Generic[T]):
         return self._checked("result", self._mode.result())
 
     def _checked(self, name: str, answer: R) -> R:
-        """Refuse what has to be awaited: it would be taken for a yes."""
+        """Refuse an awaitable: it would count as True."""
         if inspect.iscoroutine(answer):
             close_unawaited(answer)
             raise TypeError(

@@ -1,4 +1,4 @@
-"""What is drawn of a fork: a frame with its paths side by side, or one box for paths that nobody could tell apart."""
+"""How a fork is drawn: a frame with its paths side by side, or one box for paths that no one could tell apart."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def outline_of_fork(plan: Plan, place: Place) -> Node:
 
 
 def limit_notes(plan: Plan) -> Iterator[str]:
-    """Yield what there is to say about the limits of a fork."""
+    """Yield a line for each limit of a fork."""
     if isinstance(plan.concurrency, trio.CapacityLimiter):
         yield limiter_note(plan.concurrency)
     elif plan.concurrency is not None:

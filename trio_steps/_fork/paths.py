@@ -1,7 +1,7 @@
-"""The paths of a fork: what each is called by, and what to call for it.
+"""The paths of a fork: the id of each, and what to call for it.
 
-Ids that repeat are numbered (``fetch``, ``fetch#2``, ``fetch#3``); those that were given by hand stay as they are, and
-the others make way for them.
+Ids that repeat are numbered (``fetch``, ``fetch#2``, ``fetch#3``). Ids that were given by hand stay as they are, and
+the others avoid them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Adapt = Callable[[Call, object], Call]
 @final
 @attrs.frozen(eq=False)
 class Known:
-    """Paths that are all there, by index: the id of each, and what to call in its scope."""
+    """Paths that are all known, by index: the id of each, and what to call in its scope."""
 
     ids: PathNames | list[str]
     calls: list[Call]
@@ -38,16 +38,16 @@ class Known:
 
 
 COLLECTIONS: Final = (list, tuple, set, frozenset)
-"""Sources that are all there: their paths are known when the fork begins."""
+"""Sources that are all there, so their paths are known when the fork begins."""
 
 
 @final
 class PathNames:
     """The ids of a fork's paths, by index.
 
-    Ids that repeat are numbered (``fetch``, ``fetch#2``, ``fetch#3``). A lazy source may have a million paths
-    with one function: runs of the same base name are kept as one entry, so that memory does not grow with the
-    number of paths, and an id is put together when somebody asks for it.
+    Ids that repeat are numbered (``fetch``, ``fetch#2``, ``fetch#3``). A lazy source may have a million paths with one
+    function. So paths in a row with the same base name are one entry, memory does not grow with their number, and an id
+    is put together on demand.
     """
 
     __slots__ = ("_bases", "_counts", "_first", "_starts", "_total")
@@ -60,7 +60,7 @@ class PathNames:
         self._total = 0
 
     def add(self, base: str, given: bool) -> str:
-        """Add the next path and return its id: `base` as it is if it was `given`, else numbered if it repeats."""
+        """Add the next path and return its id: `base` if it was `given` or is new, otherwise `base` with a number."""
         index = self._total
         self._total = index + 1
         counts = self._counts
@@ -83,7 +83,7 @@ class PathNames:
         return id
 
     def extend(self, base: str, length: int) -> None:
-        """Add a run of `length` paths with a name that was not given."""
+        """Add `length` paths in a row with one name, which was not given."""
         if length:
             number = self._counts.get(base, 0) + 1
             self._counts[base] = number + length - 1
@@ -119,7 +119,7 @@ class PathNames:
 
 
 def describe_all(paths: Collection[object]) -> Known:
-    """Give each path of a source that is all there an id of its own.
+    """Give each path of a known source an id of its own.
 
     Raises:
       ConfigError: one can't be called, or two were given the same id.
@@ -132,7 +132,7 @@ def describe_all(paths: Collection[object]) -> Known:
     plain, last, number, length, code = True, "", 0, 0, None
     try:
         for path in cast("Collection[Any]", paths):
-            # As `describe` has it, but without a call: most paths are functions, or partials of them.
+            # The same as `describe`, but without a call: most paths are functions, or partials of them.
             function: object = path.func if type_of(path) is partial else path
             if type(function) is FunctionType:
                 if function.__code__ is not code:
@@ -165,15 +165,15 @@ def describe_all(paths: Collection[object]) -> Known:
     if plain and not any("#" in base for base in counts):
         names.extend(last, length)
         return Known(ids if few else names, calls)
-    # What was given by hand stays as it is; others make way for it, and for what looks like a number of theirs.
+    # Ids given by hand stay as they are. The others avoid them, and whatever looks like one of their own numbers.
     return Known(_ids(paths), calls)
 
 
 def describe_mapping(paths: Mapping[object, object]) -> Known:
-    """Take the keys of `paths` for ids.
+    """Use the keys of `paths` as ids.
 
     Raises:
-      ConfigError: a path can't be called, or a key is no text.
+      ConfigError: a path can't be called, or a key is not a string.
     """
     for id in paths:
         if not isinstance(id, str) or not id:
@@ -182,7 +182,7 @@ def describe_mapping(paths: Mapping[object, object]) -> Known:
 
 
 MANY: Final = 5_000
-"""The ids of more paths than this are put together when somebody asks for them: few of them may ever run."""
+"""With more paths than this, ids are put together on demand: few of the paths may ever run."""
 
 
 def _ids(paths: Collection[object]) -> list[str]:

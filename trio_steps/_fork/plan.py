@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @final
-@attrs.define(kw_only=True, eq=False)  # nobody changes it; but to freeze it would cost three times as much
+@attrs.define(kw_only=True, eq=False)  # nothing changes it, but freezing it would cost three times as much
 class Plan:
     """What a fork was built with. Exactly one of `known`, `source` and `function` says where paths come from."""
 

@@ -1,8 +1,8 @@
 """Forks on the spot: `race`, `gather`, `settle`, `stream`.
 
-The overloads tell type checkers what comes back: arm by arm for up to eight paths, and the union of all for more, or
-where one value comes back. Async paths come first, then paths of which some or all are sync: a coroutine would pass for
-the value of a sync path. Why each is as it is, scripts/overloads.py says, which writes them.
+The overloads tell type checkers what comes back: path by path for up to eight paths, and the union of all for more, or
+where one value comes back. Async paths come first, then mixed and sync paths: a coroutine would pass for the value of a
+sync path. scripts/overloads.py writes them, and says why each is as it is.
 """
 
 # pyright: reportInvalidTypeVarUse=false
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from .stream import Stream
 
-    # Nothing known of a path (mypy, of an async one among sync ones): it does not fit.
+    # Never: if nothing is known of a path, as mypy says of an async one among sync ones, the overload does not fit.
     T = TypeVar("T", default=Never)
     A = TypeVar("A", default=Never)
     B = TypeVar("B", default=Never)
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     Settled: TypeAlias = SettleResult[T]
 
     class Options(TypedDict, Generic[T], total=False):
-        """What the three have in common."""
+        """The options of all of them."""
 
         concurrency: int | trio.CapacityLimiter | None
         stagger: float | None
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
         observers: Iterable[Observer]
 
     class StreamOptions(Options[T], total=False):
-        """What a stream takes besides."""
+        """The options that only a stream has."""
 
         ordered: bool
         buffer: int | None
@@ -135,36 +135,36 @@ def race(
     growing: bool = False,
     observers: Iterable[Observer] = (),
 ) -> Any:
-    """Run all paths at once and return the first value; the other paths are cancelled and awaited.
+    """Run all paths at once and return the first value. The other paths are cancelled and awaited.
 
-    The first path that *succeeds* wins; one that fails only drops out. With `stagger` it is a hedged request::
+    The first path that *succeeds* wins. A path that fails only drops out. With `stagger`, it is a hedged request::
 
         html = await race(mirror_a, mirror_b, stagger=0.25)
 
     Args:
-      paths: steps and async or sync functions that are called with no input; or, alone, a mapping of ids to them, or
-        an iterable or async iterable of them, which is pulled from only when there is room for another path. A sync
-        iterable must hold no nursery and no cancel scope open across a ``yield``.
-      concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
+      paths: steps and sync or async functions, called with no input. Or a single argument: a mapping from ids to them,
+        or an iterable or async iterable of them, which is advanced only when there is room for another path. A sync
+        iterable must not hold a nursery or cancel scope open across a ``yield``.
+      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` of which each path
         holds a token. None: no limit.
-      stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
+      stagger: seconds between the start of one path and the next. If a path fails, the next starts at once. 0
         starts paths one checkpoint apart. None: no delay.
       timeout: seconds for the whole race. None: no limit.
-      dispose: sync or async function; is given each value that a path returned and that is in neither the result
+      dispose: a sync or async function that is given each value that a path returned and that is in neither the result
         nor the error. It runs under a shield.
-      accept: a function of the value: whether it counts as success. A path whose value is refused has failed with a
+      accept: a function that tells whether a value counts as success. If not, the path has failed with a
         `NotAcceptedError`, which holds the value.
-      rate: a `RateLimit` of which each path takes a permit before it starts, and before it takes a slot or a token.
-      growing: bool
-        observers: Iterable[Observer]
-      observers: called with every event of this run, and of all that runs inside it.
+      rate: a `RateLimit`. Each path takes a permit before it takes a slot or a token and starts.
+      growing: let paths add paths, with ``current_scope().add(path)``. The race ends when it is decided, or when all of
+        them have ended.
+      observers: called with every event of this run and of everything that runs inside it.
 
     Returns:
       The value of the path that succeeded first.
 
     Raises:
-      ConfigError: it can't work: a limit below 1, a path that can't be called, an id given twice.
-      ForkPartialError: every path failed, or there was none, or time ran out, or the iterable failed.
+      ConfigError: a limit below 1, a path that can't be called, or an id given twice.
+      ForkPartialError: every path failed, there were no paths, time ran out, or the iterable failed.
     """
     fork: Fork[None, Any] = Fork(
         plan(
@@ -287,35 +287,35 @@ def gather(
     growing: bool = False,
     observers: Iterable[Observer] = (),
 ) -> Any:
-    """Run all paths at once and return their values; the first failure cancels the others.
+    """Run all paths at once and return their values. The first failure cancels the others.
 
-    They are awaited before the error is raised::
+    They have all ended before the error is raised::
 
         user, orders = await gather(load_user, load_orders)
 
     Args:
-      paths: steps and async or sync functions that are called with no input; or, alone, a mapping of ids to them, or
-        an iterable or async iterable of them, which is pulled from only when there is room for another path. A sync
-        iterable must hold no nursery and no cancel scope open across a ``yield``.
-      concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
+      paths: steps and sync or async functions, called with no input. Or a single argument: a mapping from ids to them,
+        or an iterable or async iterable of them, which is advanced only when there is room for another path. A sync
+        iterable must not hold a nursery or cancel scope open across a ``yield``.
+      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` of which each path
         holds a token. None: no limit.
-      stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
+      stagger: seconds between the start of one path and the next. If a path fails, the next starts at once. 0
         starts paths one checkpoint apart. None: no delay.
       timeout: seconds for all paths together. None: no limit.
-      dispose: sync or async function; is given each value that a path returned and that is in neither the result
+      dispose: a sync or async function that is given each value that a path returned and that is in neither the result
         nor the error. It runs under a shield.
-      accept: a function of the value: whether it counts as success. A path whose value is refused has failed with a
+      accept: a function that tells whether a value counts as success. If not, the path has failed with a
         `NotAcceptedError`, which holds the value.
-      rate: a `RateLimit` of which each path takes a permit before it starts, and before it takes a slot or a token.
-      growing: paths may add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
-      observers: called with every event of this run, and of all that runs inside it.
+      rate: a `RateLimit`. Each path takes a permit before it takes a slot or a token and starts.
+      growing: let paths add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
+      observers: called with every event of this run and of everything that runs inside it.
 
     Returns:
       A tuple of the values, in path order.
 
     Raises:
-      ConfigError: it can't work: a limit below 1, a path that can't be called, an id given twice.
-      ForkPartialError: a path failed, or time ran out, or the iterable failed. It keeps what succeeded.
+      ConfigError: a limit below 1, a path that can't be called, or an id given twice.
+      ForkPartialError: a path failed, time ran out, or the iterable failed. It keeps what succeeded.
     """
     fork: Fork[None, Any] = Fork(
         plan(
@@ -449,35 +449,35 @@ def settle(
     growing: bool = False,
     observers: Iterable[Observer] = (),
 ) -> Any:
-    """Run all paths at once and return how each ended, in a value or an error; no failure stops the others.
+    """Run all paths at once and return how each ended, in a value or an error. No failure stops the others.
 
     ::
 
         outcomes = await settle(*probes, concurrency=20)
 
     Args:
-      paths: steps and async or sync functions that are called with no input; or, alone, a mapping of ids to them, or
-        an iterable or async iterable of them, which is pulled from only when there is room for another path. A sync
-        iterable must hold no nursery and no cancel scope open across a ``yield``.
-      concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
+      paths: steps and sync or async functions, called with no input. Or a single argument: a mapping from ids to them,
+        or an iterable or async iterable of them, which is advanced only when there is room for another path. A sync
+        iterable must not hold a nursery or cancel scope open across a ``yield``.
+      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` of which each path
         holds a token. None: no limit.
-      stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
+      stagger: seconds between the start of one path and the next. If a path fails, the next starts at once. 0
         starts paths one checkpoint apart. None: no delay.
-      timeout: seconds for all paths together; those that are not done by then are `Rejected` with a
-        `StepTimeoutError`, and the others keep their values. None: no limit.
-      dispose: sync or async function; is given each value that a path returned and that is in neither the result
+      timeout: seconds for all paths together. A path that is not done by then is `Rejected` with a `StepTimeoutError`;
+        the others keep their values. None: no limit.
+      dispose: a sync or async function that is given each value that a path returned and that is in neither the result
         nor the error. It runs under a shield.
-      accept: a function of the value: whether it counts as success. A path whose value is refused has failed with a
+      accept: a function that tells whether a value counts as success. If not, the path has failed with a
         `NotAcceptedError`, which holds the value.
-      rate: a `RateLimit` of which each path takes a permit before it starts, and before it takes a slot or a token.
-      growing: paths may add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
-      observers: called with every event of this run, and of all that runs inside it.
+      rate: a `RateLimit`. Each path takes a permit before it takes a slot or a token and starts.
+      growing: let paths add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
+      observers: called with every event of this run and of everything that runs inside it.
 
     Returns:
       A tuple of `Fulfilled` and `Rejected`, in path order; ``status``, ``isinstance`` and ``match`` tell them apart.
 
     Raises:
-      ConfigError: it can't work: a limit below 1, a path that can't be called, an id given twice.
+      ConfigError: a limit below 1, a path that can't be called, or an id given twice.
       ForkPartialError: the iterable failed.
     """
     fork: Fork[None, Any] = Fork(
@@ -641,44 +641,43 @@ def stream(
                 if not result.error:
                     break
 
-    Paths start when the block is entered. When it is left, in whatever way, the paths that are still running are
-    cancelled and awaited. Values that were not taken go to `dispose`, and failures that were not taken are reported
-    to observers and logged. An exception that the block raises leaves it as it is.
+    Paths start when the block is entered. However the block is left, the paths that are still running are cancelled and
+    awaited. Values that were not taken go to `dispose`. Failures that were not taken are reported to observers and
+    logged. An exception in the block leaves it unchanged.
 
-    No path is started while `buffer` results wait to be taken. So a slow reader holds the paths back, and a million
-    lazy paths need the memory of a few.
+    No path starts while `buffer` results are waiting. So a slow reader holds the paths back, and a million lazy paths
+    need the memory of a few.
 
     Args:
-      paths: steps and async or sync functions that are called with no input; or, alone, a mapping of ids to them, or
-        an iterable or async iterable of them, which is pulled from only when there is room for another path. An
-        async iterable is advanced and closed by a task of the stream's own. A sync iterable must hold no nursery and
-        no cancel scope open across a ``yield``.
+      paths: steps and sync or async functions, called with no input. Or a single argument: a mapping from ids to them,
+        or an iterable or async iterable of them, which is advanced only when there is room for another path. A task
+        of the stream advances and closes an async iterable. A sync iterable must not hold a nursery or cancel scope
+        open across a ``yield``.
       mode: ``"settle"`` gives a `SettleResult` for each path. ``"all"`` gives values, and the first failure ends the
-        stream: it raises `ForkPartialError` at the next step of the loop, ahead of the values that wait, which are in
-        the error.
-      ordered: results come in path order, each as soon as all before it have come. Results that are held back wait.
-      buffer: how many results may wait to be taken before no other path is started. None: as many as paths may run at
-        once.
-      concurrency: how many paths run at the same time at most, or a `trio.CapacityLimiter` of which each path
+        stream: the next step of the loop raises a `ForkPartialError`, which holds the values that were still waiting.
+      ordered: give results in path order, each as soon as all before it have come. Results that are held back count as
+        waiting.
+      buffer: how many results may wait to be taken; while they do, no other path starts. None: as many as paths may run
+        at once.
+      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` of which each path
         holds a token while it runs. None: no limit.
-      stagger: seconds from the start of a path to the start of the next, less if a path fails in between. 0
+      stagger: seconds between the start of one path and the next. If a path fails, the next starts at once. 0
         starts paths one checkpoint apart. None: no delay.
-      timeout: seconds for the whole. Then ``"settle"`` gives a `Rejected` with a `StepTimeoutError` for each path that
-        is running, starts no other, and ends; ``"all"`` raises. None: no limit.
-      dispose: sync or async function; is given each value that was not taken and is in no error. It runs under a
-        shield.
-      accept: a function of the value: whether it counts as success. A path whose value is refused has failed with a
+      timeout: seconds for the whole stream. Then ``"settle"`` gives a `Rejected` with a `StepTimeoutError` for each
+        path that is running, starts no other, and ends; ``"all"`` raises. None: no limit.
+      dispose: a sync or async function that is given each value that was not taken and is not in an error. It runs
+        under a shield.
+      accept: a function that tells whether a value counts as success. If not, the path has failed with a
         `NotAcceptedError`, which holds the value.
-      rate: a `RateLimit` of which each path takes a permit before it starts, and before it takes a slot or a token.
-      growing: paths may add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
-      observers: called with every event of this run, and of all that runs inside it.
+      rate: a `RateLimit`. Each path takes a permit before it takes a slot or a token and starts.
+      growing: let paths add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
+      observers: called with every event of this run and of everything that runs inside it.
 
     Returns:
       A `Stream`: enter it with ``async with``, and read it with ``async for``.
 
     Raises:
-      ConfigError: it can't work: another mode, a limit or a buffer below 1, a path that can't be called, an id given
-        twice.
+      ConfigError: another mode, a limit or buffer below 1, a path that can't be called, or an id given twice.
       ForkPartialError: (in the loop) a path failed with ``mode="all"``, or the iterable failed.
     """
     watching = observers_of(observers)

@@ -1,14 +1,14 @@
 """`Stream`: the results of a fork one by one, as its paths end.
 
-Problem: a caller wants each result as soon as it is there, and perhaps not all of them. So there is a block in which
-results are read, and it may be left at any moment and in any way.
+Problem: a caller wants each result as soon as it comes, and perhaps not all of them. Results are read in a block, which
+may be left at any moment and in any way.
 
 Naive answer: an async generator that opens a nursery. If a caller breaks out of the loop, the generator and its nursery
 stay open until the garbage collector finds them, possibly in another task.
 
 What is done instead. A stream is an async context manager. Its nursery has one task, which runs the fork like any other
-fork. When the block is left, that task is cancelled and awaited. An exception of the block leaves it as it is, not
-inside a group.
+fork. When the block is left, that task is cancelled and awaited. An exception of the block leaves it unchanged, not in
+a group.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Stream(Generic[T_co]):
     _nursery: trio.Nursery
 
     def __init__(self, plan: Plan, delivery: Delivery, run: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """Make a stream of what `delivery` gets while `run` runs `plan`."""
+        """Make a stream of what `delivery` receives while `run` runs `plan`."""
         self._id = plan.id
         self._delivery = delivery
         self._run = run
@@ -81,7 +81,7 @@ class Stream(Generic[T_co]):
         self._scope.cancel(f"stream {self._id!r}: its block was left")
         fatal: BaseException | None = None
         try:
-            # What the block raised leaves it by itself, unless it may be a cancellation by the nursery.
+            # What the block raised leaves by itself, unless it may be a cancellation by the nursery.
             cancelled = self._nursery.cancel_scope.cancel_called
             await self._manager.__aexit__(*((kind, error, traceback) if cancelled else (None, None, None)))
         except BaseExceptionGroup as group:
@@ -95,7 +95,7 @@ class Stream(Generic[T_co]):
             await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _work(self) -> None:
-        """Run the fork, and keep its error for the reader, who has asked for it."""
+        """Run the fork, and keep its error for the reader, who will ask for it."""
         error: ForkPartialError[Exception] | None = None
         with self._scope:
             try:
@@ -124,7 +124,7 @@ class Stream(Generic[T_co]):
         """Return the next result.
 
         Raises:
-          ForkPartialError: a path failed, with ``mode="all"``; or the source of paths did.
+          ForkPartialError: a path failed, with ``mode="all"``; or the source of paths failed.
           RuntimeError: another task is reading.
         """
         return self._delivery.take()  # no coroutine of its own, which each result would pay for

@@ -1,11 +1,12 @@
 """What flows through a pipeline: the context, and how outputs are merged into it. Pure and synchronous.
 
 - A `Store` is the context of one run, or of one nested pipeline. It is changed in place, by the run loop only.
-- A `Snapshot` is what a store held at one moment. It costs nothing, and the store pays for it (with a copy of
-  its dict) only if it changes while somebody still has the snapshot.
+- A `Snapshot` is what a store held at one moment. It costs nothing. The store pays for it, with a copy of its dict,
+only
+  if it changes while the snapshot is in use.
 - A `Context` is the read-only mapping that a step function gets: a snapshot whose values are copied on first access.
 - `merge` decides what outputs mean for a store and changes nothing; ``store.update(merged.changes, merged.sources)``
-  can't fail. So a merge happens whole or not at all, and costs something per key of the outputs only.
+  can't fail. So a merge happens whole or not at all, and its cost is per key of the outputs only.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from trio_steps._values.equality import equal
 from .contract.records import field_names
 
 MergePolicy: TypeAlias = Literal["override", "error", "warn", "skip"]
-"""What happens to a key that is there already: the later value wins (override, warn), or the first (skip)."""
+"""What happens to a key that is there already: the later value wins (override, warn), or the first one (skip)."""
 
 
 # The context
@@ -45,11 +46,11 @@ EVERYTHING: Final = cast("Collection[str]", _Everything())
 
 @final
 class Inputs(dict[str, object]):
-    """What the caller of a run gave it: a value is copied when somebody first looks it up, and not before.
+    """The input that the caller gave to a run, with each value copied when it is first looked up.
 
-    The dict itself holds what is not the caller's: the copies, and what steps have set. So most look-ups, and all
-    updates, take no longer than those of any dict. The rest is in `given`, where `__missing__` finds it. To iterate,
-    ``in`` and `len` show both; the methods of a dict that do not go through these know the dict itself only.
+    The dict itself holds the copies, and what steps have set. So most look-ups, and all updates, take no longer than
+    those of any dict. The rest is in `given`, where `__missing__` finds it. Iteration, ``in`` and `len` cover both;
+    methods of a dict that do not use these cover the dict itself only.
 
     Attributes:
       given: what the caller gave, in its order. It never changes.
@@ -58,7 +59,7 @@ class Inputs(dict[str, object]):
     __slots__ = ("_share", "given")
 
     def __init__(self, given: Mapping[str, object], share: Collection[str]) -> None:
-        """Hold `given`, the caller's values; those of the keys in `share` are never copied."""
+        """Hold `given`, the caller's values. Those of the keys in `share` are never copied."""
         super().__init__()
         self.given: Mapping[str, object] = given
         self._share = share
@@ -80,7 +81,7 @@ class Inputs(dict[str, object]):
         return len(self.now())
 
     def now(self) -> dict[str, object]:
-        """Return the values as they are now, in a plain dict: the caller's too, none is copied for this."""
+        """Return all values as they are now in a plain dict, without copying any."""
         values = dict(self.given)
         values.update(list(super().items()))  # a list is of one moment, even if another thread looks a key up
         return values
@@ -90,7 +91,7 @@ class Inputs(dict[str, object]):
         return self.given.keys() - super().keys()
 
     def copy(self) -> Inputs:
-        """Return another one, whose values are copied apart from those here."""
+        """Return another one, which makes copies of its own."""
         other = Inputs(self.given, self._share)
         other.update(list(super().items()))
         return other
@@ -98,7 +99,7 @@ class Inputs(dict[str, object]):
 
 @final
 class Snapshot(Mapping[str, object]):
-    """What a `Store` held at one moment: the very values, not copied, so not to be given to a step."""
+    """What a `Store` held at one moment. The values are not copied, so they must not be passed to a step."""
 
     __slots__ = ("__weakref__", "base", "origin", "own", "sources")
 
@@ -149,10 +150,9 @@ class Snapshot(Mapping[str, object]):
 
 @final
 class Store(Mapping[str, object]):
-    """The context of a run, or of a nested pipeline within one. The run loop alone has it, and alone changes it.
+    """The context of a run, or of a nested pipeline within one. Only the run loop has it and changes it.
 
-    A nested store sees what the store around it holds, which must not change meanwhile; drop the nested one
-    before it does.
+    A nested store sees what the store around it holds. Drop the nested store before the outer one changes.
     """
 
     __slots__ = ("_base", "_origin", "_own", "_same", "_snapshot", "_sources", "_under")
@@ -186,7 +186,7 @@ class Store(Mapping[str, object]):
         return self.now().source_of(key)
 
     def now(self) -> Snapshot:
-        """Return what the store holds now, in no time."""
+        """Return what the store holds now, at no cost."""
         snapshot = None if self._snapshot is None else self._snapshot()
         if snapshot is None:
             snapshot = Snapshot(self._own, self._sources, self._origin, self._base)
@@ -194,7 +194,7 @@ class Store(Mapping[str, object]):
         return snapshot
 
     def readable(self) -> Mapping[str, object]:
-        """Return what to look keys up in, now and not later: it is faster than the store itself."""
+        """Return a mapping to look keys up in right now. It is faster than the store itself."""
         return self._own if self._base is None else self
 
     def update(self, changes: Mapping[str, object], sources: Mapping[str, str]) -> None:
@@ -218,13 +218,13 @@ class Store(Mapping[str, object]):
             sources[key] = source
 
     def _let_go(self, snapshot: weakref.ref[Snapshot]) -> None:
-        if snapshot() is not None:  # somebody looks on: leave it what it sees
+        if snapshot() is not None:  # a snapshot uses the dict: leave it unchanged
             self._own = self._own.copy()
             self._sources = self._sources.copy()
         self._snapshot = None
 
     def replace(self, values: dict[str, object], source: str) -> None:
-        """Hold `values` of `source` and nothing else, as after a transform; what is around a nested store is hidden."""
+        """Hold `values` of `source` and nothing else, as after a transform. The store around a nested one is hidden."""
         self._own = values
         self._sources = {}
         self._same = {}
@@ -233,7 +233,7 @@ class Store(Mapping[str, object]):
         self._snapshot = None
 
     def nested(self) -> Store:
-        """Return a store for a nested pipeline: it sees what this one holds, and keeps its changes to itself."""
+        """Return a store for a nested pipeline, which sees what this one holds, and keeps its changes to itself."""
         return Store({}, "", self.now())
 
     def _unchanged(self, changes: Mapping[str, object]) -> frozenset[str]:
@@ -250,14 +250,14 @@ class Store(Mapping[str, object]):
         return store
 
     def decide(self, changes: Mapping[str, object], unchanged: Collection[str] | None = None) -> Collection[str] | None:
-        """Decide which keys of `changes`, which were entered last, are in no patch: they are as this store began.
+        """Decide which keys of `changes`, which were entered last, have not changed, and so are not part of a patch.
 
-        Of a run that is recorded this is decided as soon as a step has run. What the values are equal to when they
-        have been written and read makes no difference any more.
+        A run that is recorded decides this as soon as a step has run. Later, after the values have been written and
+        read, it no longer matters what they are equal to.
 
         Args:
           changes: keys and values.
-          unchanged: what was decided before; None: find out.
+          unchanged: what was decided before; None to decide now.
 
         Returns:
           what was decided; None if there is no patch.
@@ -271,7 +271,7 @@ class Store(Mapping[str, object]):
         return unchanged
 
     def patch(self) -> dict[str, object]:
-        """Return the keys that are new or changed since this store began, at a price per key that was written."""
+        """Return the keys that are new or changed since this store began. The cost is per key that was written."""
         own, decided = self._own, self._same
         unchanged = self._unchanged({key: value for key, value in own.items() if key not in decided})
         return {key: value for key, value in own.items() if key not in unchanged and not decided.get(key)}
@@ -280,15 +280,15 @@ class Store(Mapping[str, object]):
 @public
 @final
 class Context(Mapping[str, object]):
-    """The whole context, for a step function with one positional-only parameter: read-only, and a copy.
+    """The whole context, for a step function with one positional-only parameter. It is read-only, and a copy.
 
-    Each value is copied on first access, and is then the same copy each time. To make one costs nothing.
+    Each value is copied on first access, and is then the same copy each time. Making a `Context` costs nothing.
     """
 
     __slots__ = ("_copies", "_share", "_values")
 
     def __init__(self, values: Mapping[str, object], share: Collection[str] = ()) -> None:
-        """Show `values`; those of the keys in `share` are not copied."""
+        """Show `values`. Those of the keys in `share` are not copied."""
         self._values = values
         self._share = share
         self._copies: dict[str, object] = {}
@@ -325,8 +325,8 @@ class Output:
 
     Attributes:
       source: the full name of where it comes from.
-      values: a value for each key, copied already.
-      is_patch: `values` come from a nested pipeline or a branch; then an equal value is no collision.
+      values: a value for each key, already copied.
+      is_patch: `values` come from a nested pipeline or a branch, so an equal value is not a collision.
     """
 
     source: str
@@ -347,12 +347,12 @@ class Collision:
 @final
 @attrs.frozen(eq=False)
 class Merged:
-    """What a merge comes to.
+    """The outcome of a merge.
 
     Attributes:
       changes: the keys to set in the context.
       sources: where the value of each of them came from.
-      collisions: what to warn of; empty under any policy but "warn".
+      collisions: what to warn about; empty unless the policy is "warn".
     """
 
     changes: dict[str, object]
@@ -361,10 +361,10 @@ class Merged:
 
 
 def merge(context: Store, outputs: Iterable[Output], policy: MergePolicy, step: str) -> Merged:
-    """Decide what `outputs`, in the order of the functions they come from, change in `context`. Nothing is changed yet.
+    """Decide what `outputs`, in the order of their functions, change in `context`. Nothing is changed yet.
 
-    The policy applies among the outputs, then against the context. In a patch, a value that equals an earlier
-    output's is no collision; one that equals the context's is not in it.
+    The policy applies among the outputs, then against the context. In a patch, a value that equals that of an earlier
+    output is not a collision, and one that equals that of the context is left out.
 
     Raises:
       KeyCollisionError: a key collides and `policy` is "error".
@@ -398,7 +398,7 @@ def merge(context: Store, outputs: Iterable[Output], policy: MergePolicy, step: 
 
 
 def as_output(result: object, step: str, share: Collection[str] = ()) -> dict[str, object]:
-    """Return what the step returned as a dict of its own, every value copied.
+    """Return what the step returned as a new dict with every value copied.
 
     Args:
       result: a mapping with str keys, an instance of a class with fields (these, one level), or None (nothing).
@@ -424,7 +424,7 @@ def as_output(result: object, step: str, share: Collection[str] = ()) -> dict[st
 
 
 def unawaited(coroutine: CoroutineType[Any, Any, Any], key: str, step: str) -> StepOutputError:
-    """Return the error of a step that returned `coroutine` under `key`; close it, so that nobody reports it as well."""
+    """Return the error of a step that returned `coroutine` under `key`. Close it, or Python would report it too."""
     coroutine.close()
     return StepOutputError(
         step,

@@ -1,7 +1,7 @@
-"""`Pipeline`: the immutable builder. It produces a plan, checks at every step that it can work, and runs nothing.
+"""`Pipeline`: the immutable builder. It makes a plan, checks at every step that the plan can work, and runs nothing.
 
-Every method returns a new pipeline and leaves the old one as it is, so that a prefix can be shared. Each folds what
-the step needs and provides into the `Flow`: a mistake is an error at the very line that makes it.
+Every method returns a new pipeline and leaves the old one unchanged, so that a prefix can be shared. Each adds what the
+step needs and provides to the `Flow`, so a mistake is an error at the very line that makes it.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ class _Launch(InputStep[Any, Any]):
 class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
     """Named steps that pass a context forward.
 
-    A pipeline is a step: call it, nest it, use it as a path of a fork. The context is a mapping of keys; each step
-    is called with those it names as its parameters, and returns those it adds.
+    A pipeline is a step: call it, nest it, use it as a path of a fork. The context is a mapping. Each step is called
+    with the keys that it names as parameters, and returns the keys that it adds.
 
-    It is immutable: `step` and the other methods return a new pipeline, and leave this one as it is.
+    A pipeline is immutable: `step` and the other methods return a new one, and leave this one unchanged.
 
-    ``Pipeline[In, Out]`` says what `run` takes and returns. `inputs` and `outputs` set them.
+    ``Pipeline[In, Out]`` says what `run` takes and returns. `inputs` and `outputs` set these types.
     """
 
     __slots__ = ("_program",)
@@ -138,27 +138,27 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         """Make a pipeline without steps.
 
         Its observers and hooks are called wherever it runs: by itself, nested in another pipeline, for each element,
-        or as a path of a fork. They see the full names of that run, and are called before those of what is around it.
+        or as a path of a fork. They see the full names of that run, and are called before those of the step around it.
 
         Args:
-          name: what it is called; full names of its own steps don't have it.
+          name: its name, which is not part of the full names of its own steps.
           inputs: a TypedDict, attrs class, dataclass, pydantic model or msgspec struct whose fields are the keys of the
-            input. A mapping that lacks one is refused before the first step runs, unless the class has a default for
-            it, which is then the value. Values are not validated. By default anything can be in the input.
-          share: keys whose values are handed to functions as they are, not copied.
+            input. If a mapping lacks a key, the default of the class is used; without a default, the mapping is refused
+            before the first step runs. Values are not validated. By default anything can be in the input.
+          share: keys whose values are passed to functions without a copy.
           observers: called with every event of every run.
           on_step_complete: sync or async function, called with a `StepCompletion` after each step of each run.
           on_error: sync or async function, called with the full name of the step and the error at each failure.
-          codec: how the values in checkpoints are written; by default as JSON that keeps their exact types.
-          strict: whether to refuse what can't be known when the pipeline is built: it needs `inputs`, and each function
-            has to say what it returns.
-          version: which version of the pipeline this is; it is kept with each durable run, and shown.
-          versions: other versions with whose runs this one can go on, ``{"1", "2"}``; None is a run without a version.
-          was: the name that the pipeline had before it was renamed, or several, the oldest first. It goes on with
-            durable runs of these names.
+          codec: how values in checkpoints are written; by default as JSON that keeps their exact types.
+          strict: refuse anything that is not known when the pipeline is built. It needs `inputs`, and each function has
+            to say what it returns.
+          version: the version of the pipeline, which is kept with each durable run, and shown.
+          versions: other versions whose runs this one can continue, ``{"1", "2"}``; None is a run without a version.
+          was: the name that the pipeline had before it was renamed; or several, the oldest first. Durable runs of these
+            names can be continued.
 
         Raises:
-          ConfigError: an argument makes no sense.
+          ConfigError: an argument is not valid.
         """
         flow = Flow.start(inputs)
         if strict and flow.context.outside:
@@ -235,22 +235,22 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           name_and_functions: the name, if it has one, then sync or async functions, steps, forks and pipelines. A
             function is called with the keys of the context that it names, and returns a mapping of the keys that
             it adds (or an attrs or dataclass instance, or None).
-          mode: for several functions, what `fork` means by it: ``"all"`` (the default), ``"settle"`` or ``"race"``. Or
-            ``"flow"``: as ``"all"``, but each function starts when those have ended that provide the keys it names.
-          concurrency: how many of them run at the same time at most, or a limiter.
+          mode: for several functions, as for `fork`: ``"all"`` (the default), ``"settle"`` or ``"race"``. Or
+            ``"flow"``: like ``"all"``, but each function starts when the functions that provide its keys have ended.
+          concurrency: the most functions that run at the same time, or a limiter.
           provides: for one function, the key under which to store whatever it returns; or the keys of the mapping that
             it returns, if its annotation can't name them, ``("user", "plan")``.
           merge_policy: what happens to keys that are there already: ``"override"``, ``"error"``, ``"warn"`` or
             ``"skip"``.
-          options: `condition`, a function of the context, or a bool: whether to run it at all. `on_error`:
+          options: `condition`: whether to run it at all, a function of the context, or a bool. `on_error`:
             ``"raise"``, ``"continue"`` (with the next step) or ``"skip-remaining"`` (of this pipeline). `timeout`,
-            `total_timeout`, `retry`, `circuit_breaker`, `limiter`: as for `step`; with several functions,
-            `timeout` is the fork's. `log`: whether it is to be seen in logs and summaries. `share`: keys whose values
-            are handed to its functions as they are, not copied. `was`: the name that the step had before it was
-            renamed, or several, the oldest first.
+            `total_timeout`, `retry`, `circuit_breaker`, `limiter`, `rate`: as for `trio_steps.step`; with several
+            functions, `timeout` is for all of them together. `log`: whether it appears in logs and summaries. `share`:
+            keys whose values are passed to its functions without a copy. `was`: the name that the step had before it
+            was renamed; or several, the oldest first.
 
         Raises:
-          ConfigError: it can't work as it is written, or what it needs can't be there.
+          ConfigError: it can't work as it is written, or needs a key that can't be there.
         """
         return self._with(
             step_of(
@@ -285,11 +285,11 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         merge_policy: MergePolicy = "override",
         **options: Unpack[NodeOptions],
     ) -> Pipeline[I_contra, dict[str, Any]]:
-        """Add a step that takes the first of several cases that holds.
+        """Add a step that takes the first of several cases whose condition holds.
 
         Args:
-          name_and_cases: the name, if it has one, then what `when` returns, and `otherwise` at the end if there is
-            a case for all else.
+          name_and_cases: the name, if it has one, then cases made by `when`, and at the end perhaps one made by
+            `otherwise`.
           merge_policy: as for `step`.
           options: as for `step`.
 
@@ -310,21 +310,21 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         merge_policy: MergePolicy = "override",
         **options: Unpack[NodeOptions],
     ) -> Pipeline[I_contra, dict[str, Any]]:
-        """Add a step that runs a function or a pipeline once for each element of a collection, at once.
+        """Add a step that runs a function or a pipeline for each element of a collection, all at once.
 
-        A pipeline runs in the context with the element in it, and its result is what its `run` would return for that:
-        the whole context at its end, or what its `outputs` makes of that.
+        A pipeline runs in the context with the element in it. Its result is what its `run` would return for that: the
+        whole context at its end, or what its `outputs` makes of it.
 
         Args:
           name_and_function: the name, if it has one, then a sync or async function, a step, or a pipeline.
           over: the key that holds the collection: a list, a tuple, or a mapping.
-          each: the parameter of the function that is given the element (of a mapping, the value), or its key in the
-            context of the pipeline. The rest is given keys of the context.
+          each: the parameter of the function that takes the element (of a mapping, the value), or the key of the
+            element in the context of the pipeline. Other parameters take keys of the context.
           into: the key under which the results are stored: a list in order, or a dict with the mapping's keys.
           mode: ``"all"``, or ``"settle"``: each result is a `SettleResult`.
-          concurrency: how many calls run at the same time at most, or a limiter.
+          concurrency: the most calls that run at the same time, or a limiter.
           merge_policy: as for `step`.
-          options: as for `step`; `timeout` is the fork's.
+          options: as for `step`; `timeout` is for all elements together.
 
         Raises:
           ConfigError: it can't work as it is written, or what it needs can't be there.
@@ -355,19 +355,19 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
     ) -> Pipeline[I_contra, dict[str, Any]]:
         """Add a step that runs a pipeline again and again, until a condition holds.
 
-        Each round sees the context and what the rounds before it have changed there. What it needs has to be there
-        before the first one. The steps of the second round are named ``refine/2/draft``.
+        Each round sees the context with the changes of the rounds before it. The keys that a round needs must be there
+        before the first round. The steps of the second round are named ``refine/2/draft``.
 
         Args:
           name_and_body: the name, if it has one, then a pipeline, or a function that is given an empty pipeline and
             returns it with steps.
-          until: sync or async function, called after each round with the keys of the context that it names. If what it
-            returns is true, that was the last round.
-          at_most: how many rounds there may be.
-          on_limit: what happens if `until` does not hold after the last of them: ``"raise"`` a `LoopLimitError`, or
+          until: a sync or async function, called after each round with the keys of the context that it names. If it
+            returns a true value, that was the last round.
+          at_most: the most rounds there may be.
+          on_limit: what happens if `until` does not hold after the last round: ``"raise"`` a `LoopLimitError`, or
             ``"continue"`` with what the rounds have changed.
           merge_policy: as for `step`.
-          options: as for `step`. `timeout` is for all rounds, and `retry` begins again with the first one.
+          options: as for `step`. `timeout` is for all rounds together, and `retry` starts over with the first round.
 
         Raises:
           ConfigError: it can't work as it is written, or what it needs can't be there.
@@ -399,18 +399,18 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         log: bool = True,
         was: str | Sequence[str] = (),
     ) -> Pipeline[I_contra, dict[str, Any]]:
-        """Add a step that waits for an answer from outside of the run, such as an approval.
+        """Add a step that waits for an answer from outside the run, such as an approval.
 
-        A run that is kept in a store is saved as ``waiting`` when nothing else is left to do, and returns the context
-        that there is then. It goes on when it is run again and somebody has answered: ``run(…, answers={…})``, or
-        ``await store.answer(run_id, …)``.
+        When a run in a store has nothing else left to do, it is saved as ``waiting``, and returns the context as it is
+        then. It continues when it is run again and there is an answer: ``run(…, answers={…})``, or ``await
+        store.answer(run_id, …)``.
 
         Args:
-          name: what the step is called.
+          name: the name of the step.
           provides: the key under which the answer is stored.
-          of: the type that an answer has to have, exactly: a class, or several, ``str | None``. By default any.
-          timeout: how many seconds there are for an answer from when it is asked for first, whether the run is running
-            or not. Then the step fails with a `StepTimeoutError`.
+          of: the exact type of an answer: a class, or several, ``str | None``. By default any.
+          timeout: seconds for an answer, counted from when it is first asked for, whether the run is running or not.
+            Then the step fails with a `StepTimeoutError`.
           condition: as for `step`.
           on_error: as for `step`.
           merge_policy: as for `step`.
@@ -433,14 +433,14 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         )
 
     def outputs(self, done: type[DoneT], /) -> Pipeline[I_contra, DoneT]:
-        """Prove that the pipeline produces `done`, and return one whose `run` is typed so.
+        """Prove that the pipeline produces `done`, and return one whose `run` has that type.
 
         Args:
           done: a TypedDict; or an attrs class, dataclass, pydantic model or msgspec struct, of which `run` then returns
             an instance.
 
         Raises:
-          ConfigError: a key of it may not be there, or not with its type.
+          ConfigError: one of its keys may be missing, or have another type.
         """
         self._program.flow.prove(done)
         return cast("Pipeline[I_contra, DoneT]", self._with(attrs.evolve(self._program, done=done)))
@@ -453,18 +453,18 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         return self._program.steps
 
     def input_of(self, name: str) -> dict[str, object]:
-        """Return the keys that the step sees, as far as they are known, and their types.
+        """Return the keys that a step sees, as far as they are known, and their types.
 
         Raises:
-          KeyError: there is no step of that full name.
+          KeyError: there is no step with that full name.
         """
         return self._node(name).before.types
 
     def output_of(self, name: str | None = None) -> dict[str, object]:
-        """Return the keys of the whole context after a step, or at the end, as far as they are known, and their types.
+        """Return the keys of the context after a step, or at the end, as far as they are known, and their types.
 
         Raises:
-          KeyError: there is no step of that full name.
+          KeyError: there is no step with that full name.
         """
         return (self._program.flow.result if name is None else self._node(name).after).types
 
@@ -519,33 +519,33 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         run_id: str | None = None,
         answers: Mapping[str, object] | None = None,
     ) -> Coroutine[Any, Any, Any]:
-        """Run the pipeline once, with options, and return the context at its end: a plain dict that is the caller's.
+        """Run the pipeline once, with options, and return the context at its end: a plain dict that the caller owns.
 
         Args:
-          input: the keys that the context begins with; a mapping, or an attrs or dataclass instance.
+          input: the first keys of the context; a mapping, or an attrs or dataclass instance.
           observers: called with every event of this run.
-          state: handed to the steps as ``current_scope().state``.
-          on_step_complete: sync or async function, called with a `StepCompletion` after each step.
-          on_error: sync or async function, called with the full name of the step and the error at each failure.
-          store: where the run is kept as it goes, such as a `store.SqliteStore`; then it needs a `run_id`. With a
-            `store.QueueStore`, such as `absurd.AbsurdStore`, the run is submitted, and this waits for a worker.
-          run_id: what the run is called there. One that is there already goes on where it was, with the input that it
-            was started with; if it is finished, its result is returned, and nothing is run.
-          answers: answers for steps that wait for one, by the full name of the step, or by the key that it provides if
-            just one step waits for that: ``{"approved": True}``.
+          state: what the steps see as ``current_scope().state``.
+          on_step_complete: a sync or async function, called with a `StepCompletion` after each step.
+          on_error: a sync or async function, called with the full name of the step and the error at each failure.
+          store: where to keep the run while it runs, such as a `store.SqliteStore`. It needs a `run_id`.
+            With a `store.QueueStore`, such as `absurd.AbsurdStore`, the run is submitted, and this waits for a worker.
+          run_id: the id of the run in the store. A run that is there already continues where it was, with the input
+            that it was started with. If it is finished, its result is returned, and nothing runs.
+          answers: answers for steps that wait for one, by the full name of the step; or by the key that it provides, if
+            only one step waits for that: ``{"approved": True}``.
 
         Raises:
-          ConfigError: there is a `store` and no `run_id`, or the other way round; or a step waits for an answer, and
-            there is neither that nor a store.
-          AnswerError: no step waits for one of the answers, or not for such a value.
+          ConfigError: there is a `store` without a `run_id`, or the other way round; or a step waits for an answer, and
+            there is neither an answer nor a store.
+          AnswerError: no step waits for one of the answers, or for a value of its type.
           AnswerConflictError: the stored run has another answer already.
-          RunClaimedError: the run is running already, or was taken over by somebody else.
-          RunCancelledError: somebody has cancelled the run in its store.
-          RunFailedError: a worker has run it, for a store whose runs only workers run, and it has failed.
-          CheckpointError: a value can't be kept in the store, or the stored run is of another pipeline, of one that has
-            changed before the point of resumption, or was started with another input.
+          RunClaimedError: the run is running already, or another process took it over.
+          RunCancelledError: the run was cancelled in its store.
+          RunFailedError: the store leaves runs to workers, and the run has failed there.
+          CheckpointError: a value can't be kept in the store; or the stored run is of another pipeline, or of one that
+            has changed before the point of resumption, or was started with another input.
           StepInputError: a step needs a key that is not there.
-          StepOutputError: a step returned something that is no output.
+          StepOutputError: a step returned something that can't be merged.
           KeyCollisionError: a key was given twice, and the step has ``merge_policy="error"``.
           ForkPartialError: members of a parallel step failed.
         """
@@ -570,16 +570,16 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
     def submit(self, input: I_contra, *, store: RunStore, run_id: str) -> Coroutine[Any, Any, bool]: ...
 
     def submit(self, input: Any = NO_INPUT, *, store: RunStore, run_id: str) -> Coroutine[Any, Any, bool]:
-        """Put a run into a store, for whoever works there to run it; return whether it is new.
+        """Put a run into a store, for a worker to run it. Return whether it is new.
 
         Args:
           input: as for `run`.
-          store: where it is kept, such as a `store.SqliteStore`.
-          run_id: what it is called there. If there is one of that id already, nothing is changed.
+          store: where to keep it, such as a `store.SqliteStore`.
+          run_id: the id of the run. If there is a run with that id already, nothing changes.
 
         Raises:
-          ConfigError: `run_id` is no name.
-          CheckpointError: a value can't be stored, or there is a run of that id with another input.
+          ConfigError: `run_id` is not a valid id.
+          CheckpointError: a value can't be stored, or there is a run with that id and another input.
         """
         from .run.durable import submit  # noqa: PLC0415 - who has no store doesn't wait for it
 
@@ -595,14 +595,14 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         on_step_complete: CompleteHook | None = None,
         on_error: ErrorHook | None = None,
     ) -> Coroutine[Any, Any, O_co]:
-        """Go on with a run after the step of `checkpoint`, and return the context at its end.
+        """Continue a run after the step of `checkpoint`, and return the context at its end.
 
-        What was done is not run again, inside nested pipelines, branches and parallel steps too; a race is run as
-        a whole.
+        Steps that are done are not run again, not even inside nested pipelines, branches and parallel steps. A race is
+        run as a whole.
 
         Args:
           checkpoint: ``event.checkpoint`` of a hook, or ``Checkpoint.from_json(text)``.
-          overrides: keys and the values that the rest of the run finds there instead.
+          overrides: values for keys of the context, which the rest of the run sees instead.
           observers: as for `run`.
           state: as for `run`.
           on_step_complete: as for `run`.
@@ -610,7 +610,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
 
         Raises:
           CheckpointError: it is of another pipeline, or the pipeline has changed before the point of resumption.
-          ConfigError: `overrides` is no mapping.
+          ConfigError: `overrides` is not a mapping.
         """
         program = self._program
         if overrides is not None and not isinstance(cast("object", overrides), Mapping):
@@ -645,16 +645,16 @@ Then: TypeAlias = "AnyPipeline | Callable[[AnyPipeline], AnyPipeline]"
 def when(
     condition: Callable[..., Any], then: Then, *, name: str | None = None, was: str | Sequence[str] = ()
 ) -> BranchCase:
-    """Make a case of ``branch_on`` that is taken if `condition` holds and no case before it did.
+    """Make a case of ``branch_on`` that is taken if `condition` holds, and no case before it did.
 
     Args:
-      condition: sync or async function, called with the keys of the context that it names.
+      condition: a sync or async function, called with the keys of the context that it names.
       then: a pipeline, or a function that is given an empty pipeline and returns it with steps.
-      name: what the case is called; by default what the pipeline is, or ``case-1`` by position.
-      was: the name that the case had before it was renamed, or several, the oldest first.
+      name: the name of the case; by default that of the pipeline, or ``case-1`` by position.
+      was: the name that the case had before it was renamed; or several, the oldest first.
 
     Raises:
-      ConfigError: `condition` is no function.
+      ConfigError: `condition` is not a function.
     """
     if not callable(condition):
         raise ConfigError(f"when({condition!r}, …): the condition is a function, when(lambda plan: plan == 'pro', …)")
@@ -663,14 +663,14 @@ def when(
 
 @public
 def otherwise(then: Then, *, name: str | None = None, was: str | Sequence[str] = ()) -> BranchCase:
-    """Make the case of ``branch_on`` that is taken if no other is; it comes last.
+    """Make the case of ``branch_on`` that is taken if no other is. It comes last.
 
     Args:
       then: a pipeline, or a function that is given an empty pipeline and returns it with steps.
-      name: what the case is called; by default what the pipeline is, or ``otherwise``.
+      name: the name of the case; by default that of the pipeline, or ``otherwise``.
       was: as for `when`.
 
     Raises:
-      ConfigError: `was` is no name.
+      ConfigError: `was` is not a valid name.
     """
     return BranchCase(condition=None, then=then, name=name, was=check_was(was, "otherwise(…): "))

@@ -274,7 +274,7 @@ def decode(
       known: what was read before, by its text, to be used for what is written alike; this adds to it.
 
     Raises:
-      CheckpointError: `tree` makes no sense, or names a class that is not there.
+      CheckpointError: `tree` is malformed, or names a class that is not there.
     """
     try:
         return _read(tree, {} if known is None else known)

@@ -64,7 +64,7 @@ class Explore:
 
         Raises:
           ExplorationError: something was found.
-          ConfigError: an argument makes no sense.
+          ConfigError: an argument is not valid.
           RuntimeError: it is called inside of a Trio program.
           TokenError: the token is damaged, or of another version of Trio or of trio_steps.
         """

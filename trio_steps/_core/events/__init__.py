@@ -1,4 +1,4 @@
-"""What observers are told, and how: the records, who gets them, and what a fork or step neither returns nor raises.
+"""What observers are told: the records, who gets them, and what a fork or step neither returns nor raises.
 
 May use: the other modules of `_core`.
 Begin with `records`.

@@ -1,13 +1,13 @@
-"""`observing`: observers for every run that begins inside a block, whoever begins it.
+"""`observing`: observers for every run that begins inside a block, wherever it begins.
 
-Problem: observe a whole program with one line in ``main``, in a fixture or in a middleware, where no run can be given
-``observers=``: they begin elsewhere, in functions and tasks further inside.
+Problem: observe a whole program with one line in ``main``, in a fixture or in a middleware. The runs begin elsewhere,
+in functions and tasks further inside, so that line can't pass ``observers=`` to them.
 
 Naive answer: a context variable with the observers, which every run adds to its own. A run inside a run would then tell
-them twice; and one inside a step with ``log=False`` would tell them what that step is to keep quiet.
+them twice, and a run inside a step with ``log=False`` would tell them what that step keeps quiet.
 
-What is done instead. The variable holds the scope that the block was opened in as well. A run that begins in this very
-scope takes the observers. All that runs inside such a run has them from it, as it has those of ``observers=``.
+What is done instead. The variable also holds the scope in which the block was opened. A run that begins in this very
+scope takes the observers. Everything inside such a run inherits them, like those of ``observers=``.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def observing(*observers: Observer) -> Generator[None]:
         with observing(recorder, Tracing()):
             await main()
 
-    They are told after those that a run is given itself. One that is given twice is told once. A run that has begun
-    before the block is not observed, nor is one in a task that somebody outside of the block starts.
+    They are told after the observers that a run is given itself. An observer that is given twice is told once. A run
+    that began before the block is not observed, and neither is a run in a task that was started outside the block.
 
     Args:
       observers: called with every event.
 
     Raises:
-      ConfigError: there are none, or one is no function.
+      ConfigError: there are none, or one is not a function.
     """
     if not observers:
         raise ConfigError("observing(): give it the observers, observing(recorder)")

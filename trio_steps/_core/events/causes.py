@@ -1,8 +1,8 @@
 """Who cancelled a step, in words.
 
-Trio says of a `trio.Cancelled` where it comes from: a call of ``cancel()``, by which task and with which reason, a
-deadline, a nursery of which a task has failed, or Ctrl-C. A deadline does not say whose it is. So a step that has a
-timeout keeps it in a context variable while it runs, which is seen in all tasks inside it.
+A `trio.Cancelled` says where it comes from: a call of ``cancel()``, with the task and the reason; a deadline; a nursery
+in which a task failed; or Ctrl-C. It does not say whose deadline it was. So a step with a timeout keeps that in a
+context variable while it runs, which all tasks inside it see.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Deadline:
       at: when it fires, by ``trio.current_time()``.
       seconds: how long the step may take.
       step: the full name of the step.
-      around: that of a step around it.
+      around: the deadline of a step around it.
     """
 
     at: float
@@ -56,7 +56,7 @@ def cause_of(cancelled: trio.Cancelled) -> str:
 
 
 def _whose() -> str:
-    """Return which of the deadlines around this code has fired: the outermost, if there are several."""
+    """Return which of the deadlines around this code has fired; the outermost if there are several."""
     now = trio.current_time()
     fired = [deadline for deadline in _around() if deadline.at <= now]
     return f"timeout of {fired[-1].seconds:g} s of step {fired[-1].step!r}" if fired else "a timeout around it"

@@ -1,12 +1,13 @@
 """What a step neither returns nor raises: it goes to the ``dispose`` of its fork, or observers are told.
 
-Problem: trio_steps itself drops values and errors: the error of an attempt that is tried again, with the results in it
-if a fork raised it; a value that ``accept=`` refused; a value that came too late. Somebody has to close them.
+Problem: the library itself drops values and errors. It drops the error of an attempt that is tried again, with the
+results in it if a fork raised it; a value that ``accept=`` refused; and a value that came too late. Someone has to
+close them.
 
-Who closes what. A fork has `dispose` for the values of its paths, and nothing else may be handed to that: so the values
-in a `ForkPartialError` go back to the fork that raised it, which left the error a function for this; and what a step
-that is a path drops goes to the fork that it is a path of, with `Scope.discard_value`. What has no such home is told to
-observers, as `ValueDiscarded`.
+What is done. `dispose` of a fork is for the values of its own paths and nothing else. So the values in a
+`ForkPartialError` go back to the fork that raised it, through a function that the fork left in the error. A step that
+is a path hands what it drops to its fork, with `Scope.discard_value`. For anything else there is no `dispose`:
+observers are told of it with a `ValueDiscarded`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 async def discard_value(scope: Scope, value: object) -> None:
-    """Take a value of the step in `scope`, which nobody gets."""
+    """Take a value of the step in `scope` that no one gets."""
     if type(scope) is PathScope and scope.parent is not None:
         discard = getattr(scope.parent, "discard_value", None)
         if discard is not None:
@@ -37,7 +38,7 @@ async def discard_value(scope: Scope, value: object) -> None:
 
 
 async def discard_values_in(error: BaseException, scope: Scope) -> None:
-    """Take the values that `error` holds, which came out of the step in `scope`, and which nobody gets."""
+    """Take the values in `error`, which came out of the step in `scope`, and which no one gets."""
     seen: set[int] = set()
     left: list[BaseException] = [error]
     while left:
@@ -75,7 +76,7 @@ def _tell(scope: Scope, value: object) -> None:
 
 
 def report_error(scope: Scope, error: BaseException) -> None:
-    """Tell observers and the log of an error of the step in `scope`, which nobody raises."""
+    """Tell observers and the log of an error of the step in `scope` that is not raised."""
     name = scope.name
     logger.warning("%s: an error that is not raised: %s", name, short_repr(error), exc_info=error)
     if scope.observers is not None:

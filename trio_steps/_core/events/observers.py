@@ -1,6 +1,6 @@
 """Who is told what happens in a run, in which order, and what becomes of an observer that raises.
 
-This module knows no events: an event holds the scope in which it happened, and a scope holds its observers.
+This module does not know events: an event holds the scope in which it happened, and a scope holds its observers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ logger = logging.getLogger("trio_steps")
 
 @final
 class Observers:
-    """The observers of one run, shared by everything that runs in it; before those of the run around it.
+    """The observers of one run, shared by everything inside it. They come before those of the run around it.
 
-    One that is among them already, or told by the run around, is not told a second time.
+    An observer that is given twice, or also to the run around, is told once.
     """
 
     __slots__ = ("_around", "_change", "_observers")
@@ -33,7 +33,7 @@ class Observers:
         around: Observers | None = None,
         change: Callable[[Any], object] | None = None,
     ) -> None:
-        """Tell `observers`; and those `around`, what `change` makes of each event."""
+        """Tell `observers` each event, and those `around` what `change` makes of it."""
         self._observers: tuple[Callable[[Any], object], ...] = ()
         self._around = around
         self._change = change
@@ -59,6 +59,6 @@ class Observers:
 
 
 def are_one(one: object, other: object) -> bool:
-    """Tell whether two observers are one: by identity, but for methods, of which each look-up makes another object."""
+    """Tell whether two observers are the same: by identity, except for methods, which are new at each look-up."""
     is_method = isinstance(one, (MethodType, BuiltinMethodType)) and type(one) is type(other)
     return one is other or (is_method and one == other)

@@ -25,10 +25,9 @@ class Event:
     Attributes:
       name: the step's full name, such as ``"gather-research/academic"``.
       time: ``trio.current_time()`` when it happened, in seconds.
-      scope: the run of the step that it happened to, the same object in all events of that run; or that of the fork
-        around it, if the step never started or is over. It tells runs of one name apart, and its `parent` is what it
-        runs in.
-      quiet: it happened in a step with ``log=False``, which is to be kept out of logs and summaries.
+      scope: the run of the step, the same object in all events of that run; or that of the fork around it, if the step
+        never started or is over. It tells apart runs with the same name. Its `parent` is the scope around it.
+      quiet: it happened in a step with ``log=False``, and is to be kept out of logs and summaries.
     """
 
     name: str
@@ -43,8 +42,9 @@ class Event:
 class StepStarted(Event):
     """A step began to run.
 
-    `in_pipeline` tells whether it is a step of a pipeline, and `parallel` whether it is a parallel one, whose members
-    are steps of the pipeline, too. There are as many of these as somebody has written down; of paths, any number.
+    `in_pipeline` tells whether it is a step of a pipeline, and `parallel` whether it is a parallel step, whose members
+    are steps of the pipeline too. Someone wrote each of these down, so there are not many; there can be any number of
+    paths.
     """
 
     in_pipeline: bool = attrs.field(default=False, repr=False)
@@ -55,7 +55,7 @@ class StepStarted(Event):
 @final
 @attrs.frozen(kw_only=True)
 class StepSucceeded(Event):
-    """A step returned, `duration` seconds after it started; `won` tells whether it won a race by that."""
+    """A step returned, `duration` seconds after it started; `won` tells whether that won a race."""
 
     duration: float
     won: bool = attrs.field(default=False, repr=False)
@@ -108,7 +108,7 @@ class StepRetrying(Event):
 class AttemptStarted(Event):
     """A step with policies begins attempt number `attempt`; the first is 1. Without policies, its run is the attempt.
 
-    It is told when the step has got what it had to wait for: a token, a permit, its circuit breaker's leave.
+    It comes when the step has what it had to wait for: a token, a permit, the leave of its circuit breaker.
     """
 
     attempt: int
@@ -120,8 +120,8 @@ class AttemptStarted(Event):
 class AttemptEnded(Event):
     """Attempt number `attempt` is over, `duration` seconds after it started.
 
-    `status` tells how it ended. If it failed, `error` is what it raised; what is refused by ``accept=`` and what is too
-    late for ``timeout=`` has failed as well. If it failed and there is another attempt, a `StepRetrying` comes next.
+    `status` tells how it ended. If it failed, `error` is what it raised. An attempt whose value ``accept=`` refused, or
+    that was too late for ``timeout=``, has failed too. If there is another attempt, a `StepRetrying` comes next.
     """
 
     attempt: int
@@ -136,7 +136,7 @@ class AttemptEnded(Event):
 class LimitWaited(Event):
     """A step waited `duration` seconds for a token of its limiter, or a permit of its rate, until it got one.
 
-    `limit` tells which it was. A step that got one at once is not told of.
+    `limit` tells which it was. There is no such event if the step did not have to wait.
     """
 
     limit: Literal["limiter", "rate"]
@@ -147,7 +147,7 @@ class LimitWaited(Event):
 @final
 @attrs.frozen(kw_only=True)
 class CircuitChanged(Event):
-    """An attempt of a step has opened or closed its circuit breaker, which may be that of other steps as well."""
+    """An attempt of a step opened or closed its circuit breaker, which other steps may share."""
 
     state: Literal["closed", "open"]
 
@@ -156,7 +156,7 @@ class CircuitChanged(Event):
 @final
 @attrs.frozen(kw_only=True)
 class PathsCounted(Event):
-    """A fork knows how many paths it has: `total`. It may be at its start, or when a lazy source has run dry."""
+    """A fork knows that it has `total` paths: at its start, or when a lazy source has run dry."""
 
     total: int
 
@@ -165,7 +165,7 @@ class PathsCounted(Event):
 @final
 @attrs.frozen(kw_only=True)
 class ValueDiscarded(Event):
-    """A path returned `value`, but nobody gets it. `disposed` tells whether the fork's ``dispose`` does."""
+    """A path returned `value`, but no one gets it. `disposed` tells whether the fork's ``dispose`` does."""
 
     value: object
     disposed: bool
@@ -175,7 +175,7 @@ class ValueDiscarded(Event):
 @final
 @attrs.frozen(kw_only=True)
 class ErrorDiscarded(Event):
-    """A path (or ``dispose``) raised `error`, but the fork's outcome is another one."""
+    """A path (or ``dispose``) raised `error`, but the outcome of the fork is another one."""
 
     error: BaseException
 
@@ -199,7 +199,7 @@ def observers_of(given: Iterable[Observer]) -> tuple[Observer, ...]:
     """Return the observers that were given.
 
     Raises:
-      ConfigError: they are in no list or the like, or are no functions.
+      ConfigError: they are not in a list or the like, or are not functions.
     """
     if given == ():  # most are; a short cut
         return ()
@@ -214,6 +214,6 @@ def observers_of(given: Iterable[Observer]) -> tuple[Observer, ...]:
 def quietly(observers: Observers) -> Observers:
     """Return `observers` for a step with ``log=False``: they get its events marked as quiet.
 
-    They are hidden from the runs inside, so one that is given to such a run as well gets its events unmarked, too.
+    Runs inside the step do not see them, so an observer that is also given to such a run gets its events unmarked too.
     """
     return Observers((lambda event: observers(attrs.evolve(event, quiet=True)),))

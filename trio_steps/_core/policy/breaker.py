@@ -1,17 +1,17 @@
-"""`CircuitBreaker`: do not ask a service that keeps failing; probe now and then whether it works again.
+"""`CircuitBreaker`: leave a service alone that keeps failing, and probe now and then whether it works again.
 
-Problem: decide from the ends of calls, which overlap, whether the next call is made.
+Problem: calls overlap. Decide from the ways they end whether to make the next call.
 
 Naive answer: count failures, open at the threshold, close at a success. Then a call from before the outage closes the
-breaker when it ends, a race that is won opens it because its losers raise in their clean-up, and a 404 opens it though
-the service is well.
+breaker when it ends. A race that is won opens it, because the losers raise in their clean-up. A 404 opens it, although
+the service is fine.
 
 What is done instead.
 
 - Each call is let in with a `Ticket` of the era it began in. An era ends when the breaker opens, and when a probe
   begins. The end of a call from an earlier era changes nothing.
-- Who lets the call out says what its end means: a success, a failure, or nothing at all (it was cancelled from
-  outside). Only a ticket of a probe gives the probe back.
+- Whoever made the call says what its end means: a success, a failure, or nothing at all (it was cancelled from
+  outside). Only the ticket of a probe gives the probe back.
 - A step that runs inside a probe and has the same breaker is part of the probe. It is let in without a ticket.
 - The state is that of one Trio run, see `per_run`.
 
@@ -54,7 +54,7 @@ _states: PerRun[_State] = PerRun("breakers", _State)
 @final
 @attrs.frozen(eq=False)
 class Ticket:
-    """What a call was let in with."""
+    """What a call gets when it is let in."""
 
     state: _State
     era: int
@@ -63,30 +63,29 @@ class Ticket:
 @public
 @final
 class CircuitBreaker:
-    """Stop trying what keeps failing, and probe now and then whether it works again.
+    """Stops trying what keeps failing, and probes now and then whether it works again.
 
-    Closed, it lets every attempt through and counts failures in a row; `failure_threshold` of them open it. Open,
-    it refuses attempts for `cooldown` seconds of ``trio.current_time()``. Then it is half open: it lets one attempt
-    through as a probe; success closes it, failure opens it again.
+    While it is closed, it lets every attempt through and counts failures in a row; `failure_threshold` of them open it.
+    While it is open, it refuses attempts for `cooldown` seconds of ``trio.current_time()``. Then it is half open: it
+    lets one attempt through as a probe. Success closes it, failure opens it again.
 
-    An attempt that the step's own ``timeout`` or ``total_timeout`` ended is a failure. One whose scope was cancelled
-    from outside counts neither way, whatever it raises: a race that was won says nothing about the service of its
-    losers.
+    An attempt that the step's own ``timeout`` or ``total_timeout`` ended is a failure. One that was cancelled from
+    outside does not count, whatever it raises: when a race is won, that says nothing about the services of the losers.
 
-    The state belongs to the object: give the same one to several steps and they share it. It lasts as long as the Trio
-    run; in another ``trio.run``, the breaker begins closed.
+    The state is that of the object: steps that are given the same one share it. It lasts for one Trio run. In another
+    ``trio.run``, the breaker starts closed.
 
     Args:
-      failure_threshold: failures in a row that open it, 1 or more.
-      cooldown: seconds it stays open.
-      on_open: what a step does when it is refused: ``"raise"`` a `CircuitOpenError`, or ``"skip"``: return None
-        and do nothing. In a fork both are a failed path.
+      failure_threshold: the number of failures in a row that opens it, 1 or more.
+      cooldown: seconds for which it stays open.
+      on_open: what a step does when it is refused: ``"raise"`` a `CircuitOpenError`, or ``"skip"`` the work and return
+        None. In a fork, both are a failed path.
       on: which errors are the service's fault: exception type(s), or a function of the error. By default all. An
-        exception group is if it matches itself, or if any error in it does. Every other error, such as a "not found",
-        shows that the service answers, and counts as a success.
+        exception group counts if it matches itself, or if any error in it does. Every other error, such as a "not
+        found", shows that the service answers, and counts as a success.
 
     Raises:
-      ConfigError: an argument makes no sense.
+      ConfigError: an argument is not valid.
     """
 
     __slots__ = ("__weakref__", "cooldown", "failure_threshold", "on", "on_open")
@@ -141,10 +140,10 @@ class CircuitBreaker:
         return state.probe
 
     def leave(self, ticket: Ticket, success: bool | None) -> Literal["closed", "open"] | None:
-        """Take the end of an attempt, which says nothing if `success` is None; return the new state if it changed."""
+        """Note the end of an attempt, and return the new state if it changed. None as `success` says nothing."""
         state = ticket.state
         if ticket.era != state.era:
-            return None  # it began before the breaker opened, and says nothing about now
+            return None  # it began before the breaker opened, and says nothing about the present
         is_probe = ticket is state.probe
         if is_probe:
             state.probe = None
@@ -179,7 +178,7 @@ def _is_inside(scope: Scope, probe: Ticket) -> bool:
 
 
 def _seconds_until(moment: float, now: float) -> float:
-    """Return how long to sleep from `now` to be at `moment`, and not just before it for want of a digit."""
+    """Return how long to sleep from `now` to reach `moment`, and not wake just before it for lack of a digit."""
     seconds = max(moment - now, 0.0)
     while now + seconds < moment:
         seconds = nextafter(seconds, inf)

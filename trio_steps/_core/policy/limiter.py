@@ -1,15 +1,15 @@
 """Tokens of a `trio.CapacityLimiter` that can be lent to whatever runs inside their holder.
 
-Problem: a path holds a token of a limiter and runs a fork, or a step, that is bounded by the same limiter.
-When all tokens are held by such paths, each waits for a token that only the others could give back.
+Problem: a path holds a token of a limiter and runs a fork, or a step, under the same limiter. If such paths hold all
+tokens, each waits for a token that only the others can give back.
 
-Naive answer: count the holder's token as the inner fork's first slot. That deadlocks one level further down,
-when two inner paths think the slot is theirs, and it gives the token back too early when the inner fork runs
-in the background of a path that has ended.
+Naive answer: count the holder's token as the first slot of the inner fork. That deadlocks one level further down, where
+two inner paths both think that the slot is theirs. And if the inner fork outlives its path in the background, it gives
+the token back too early.
 
-So a token is held by a `Lease`, and a lease has one lane. Whoever runs on the lane has a lease of its own,
-taken from the lender's lane instead of the limiter, and can lend in turn. The token goes back when its
-holder and every borrower have ended.
+What is done instead. A token is held by a `Lease`, and a lease has one lane. Whoever runs on the lane has a lease of
+its own, taken from the lender's lane instead of the limiter, and can lend in turn. The token goes back when its holder
+and every borrower have ended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import trio
 
 @final
 class Lease:
-    """One token of `limiter`, held on its own behalf, and lendable to one borrower at a time."""
+    """One token of `limiter`, which is its own borrower in Trio's books, and can be lent to one borrower at a time."""
 
     __slots__ = ("_lane", "_lender", "_source", "_token", "_users", "ended", "limiter", "outer")
 
@@ -50,7 +50,7 @@ class Lease:
         return self._taken()
 
     async def take(self) -> bool:
-        """Wait for the token, or the lender's lane; return False if the lender has ended in the meantime."""
+        """Wait for the token, or the lender's lane. Return False if the lender has ended in the meantime."""
         await self._source.acquire_on_behalf_of(self._token)
         return self._taken()
 
@@ -65,9 +65,9 @@ class Lease:
     def pass_on(self, waiting: int, *, look: bool = True) -> Lease | None:
         """End this lease, and return one with the same token for the holder's next path.
 
-        Return None, and give the token back, while it is lent, when its own lender has ended; and, if this is to
-        `look`, while anybody waits for it but `waiting` tasks of the holder's (they wait for the limiter, not for a
-        lane), and after ``total_tokens`` was lowered.
+        Give the token back instead, and return None, while it is lent or after its own lender has ended. If this is to
+        `look`, do so as well while anyone waits for the limiter besides `waiting` tasks of the holder, and after
+        ``total_tokens`` was lowered.
         """
         self.ended = True
         if (
@@ -86,7 +86,7 @@ class Lease:
         return seen.tasks_waiting > own or seen.borrowed_tokens > seen.total_tokens
 
     def end(self) -> None:
-        """The holder has ended: lend no more, and give the token back as soon as nobody uses it."""
+        """End the holder's part: stop lending, and give the token back as soon as no one uses it."""
         if not self.ended:
             self.ended = True
             self._drop()
@@ -109,7 +109,7 @@ def find_lender(limiter: trio.CapacityLimiter, lease: Lease | None) -> Lease | N
 
 
 async def hold(limiter: trio.CapacityLimiter, outer: Lease | None) -> Lease:
-    """Take a token of `limiter`, or the lane of a lease of it that is held around here: whichever is free first."""
+    """Take a token of `limiter`, or the lane of a lease around this step: whichever is free first."""
     lease = Lease(limiter, outer)
     while (lender := find_lender(limiter, outer)) is not None:
         borrowed = Lease(limiter, outer, lender)
@@ -117,8 +117,8 @@ async def hold(limiter: trio.CapacityLimiter, outer: Lease | None) -> Lease:
             return borrowed
         if lease.take_nowait():
             return lease
-        # A token alone would not do: all of them may be held by paths that wait like this one. Nor would the lane
-        # alone: who is on it may wait for this step.
+        # Waiting for a token alone would not do: paths that wait like this one may hold all of them. Nor would waiting
+        # for the lane alone: whoever is on it may be waiting for this step.
         taken = await _take_either(borrowed, lease)
         if taken is not None:
             return taken
@@ -128,7 +128,7 @@ async def hold(limiter: trio.CapacityLimiter, outer: Lease | None) -> Lease:
 
 
 async def _take_either(*leases: Lease) -> Lease | None:
-    """Return the first that can be taken, or None if a lender has ended in the meantime."""
+    """Return the first one that can be taken, or None if a lender has ended in the meantime."""
     taken: list[Lease] = []
 
     async def take(lease: Lease) -> None:

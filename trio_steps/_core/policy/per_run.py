@@ -1,13 +1,13 @@
 """State of an object that lives as long as one Trio run.
 
-Problem: a `CircuitBreaker` or a `RateLimit` is made once, at the top of a module, and keeps moments of Trio's clock.
-Programs and test suites call ``trio.run`` many times, threads call it side by side, and each run has a clock with an
-offset of its own. A moment of one run says nothing in another.
+Problem: a `CircuitBreaker` or a `RateLimit` is made once, at the top of a module, and keeps times of Trio's clock.
+Programs and test suites call ``trio.run`` many times, threads call it side by side, and the clock of each run has its
+own offset. A time of one run means nothing in another.
 
 Naive answer: keep the state in the object. A breaker that opened in one run then stays open for days in the next.
 
-What is done instead. A `trio.lowlevel.RunVar` holds the states of one run, by object. Both ends are weak enough: the
-states go with the run, and the state of an object goes with the object.
+What is done instead. A `trio.lowlevel.RunVar` holds the states of one run, by object. They are released with the run,
+and the state of an object is released with the object.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class PerRun(Generic[StateT]):
         self._states: RunVar[WeakKeyDictionary[object, StateT]] = RunVar(f"trio_steps.{name}")
 
     def of(self, owner: object) -> StateT:
-        """Return the state of `owner` in this run; the first time it is a new one."""
+        """Return the state of `owner` in this run, making it the first time."""
         try:
             states = self._states.get()
         except LookupError:
@@ -46,7 +46,7 @@ class PerRun(Generic[StateT]):
         return state
 
     def known(self, owner: object) -> StateT | None:
-        """Return the state of `owner` in this run, or None: it has none yet, or there is no run."""
+        """Return the state of `owner` in this run, or None if there is no state or no run."""
         try:
             return self._states.get().get(owner)
         except (LookupError, RuntimeError):

@@ -1,18 +1,17 @@
 """What a step does about slow, failing and overloaded work, and in which order.
 
-From the outside in: ``total_timeout``, ``limiter``, ``retry``, ``circuit_breaker``, ``rate``, ``timeout``. So one token
-is held for the whole call; and each attempt asks the breaker, takes a permit and has a timeout of its own, because a
+From the outside in: ``total_timeout``, ``limiter``, ``retry``, ``circuit_breaker``, ``rate``, ``timeout``. So a call
+holds one token from start to end. Each attempt asks the breaker, takes a permit and has its own timeout, because a
 breaker and a rate have to count requests.
 
-Each is a method of `_Call`, which calls the next one inside. What makes that harder than it looks is the question who
-ended an attempt:
+Each policy is a method of `_Call`, which calls the next one inside. The hard part is to know what ended an attempt:
 
-- The body's time may be over though it never stopped: it was sync, or it shielded itself. What it returns is late then,
-  and discarded. An error of its own stands, however late.
-- The scope around the step may be cancelled, and the body may all the same return or raise whatever it likes. Then the
-  attempt says nothing about the service, and none follows it.
-- ``total_timeout`` cancels as well, from inside of the step. As long as its scope is open, that can't be told from a
-  cancellation from outside. So the breaker gets its answer when the scope is closed.
+- The time of the body may be up although it never stopped: it was sync, or shielded. A value that it returns then is
+  late, and discarded. An error that it raises stands, however late.
+- The scope around the step may be cancelled, and the body may still return or raise whatever it likes. Such an attempt
+  says nothing about the service, and no other follows it.
+- ``total_timeout`` cancels too, from inside the step. While its scope is open, that can't be told from a cancellation
+  from outside. So the breaker gets its answer when the scope is closed.
 """
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ class Policies:
           scope: the scope of the step, in which this is called.
           body: called once for each attempt.
           since: when the step began, in the seconds of ``trio.current_time()``; None: now.
-          reveal: makes of what `body` returns the value that ``accept=`` and observers get; by default it is that.
+          reveal: turns what `body` returns into the value that ``accept=`` and observers get; by default it is that.
         """
         return await _Call(self, scope, body, reveal).in_total_time(since)
 
@@ -354,9 +353,9 @@ async def in_time(
     since: float | None = None,
     discard: Callable[[T], Awaitable[None]] | None = None,
 ) -> T:
-    """Call `call`, for the step that `scope` shows, until `seconds` after `since`, which is now by default.
+    """Call `call` for the step that `scope` shows, with a deadline `seconds` after `since`, by default now.
 
-    What it returns at that moment or later goes to `discard`.
+    A value that comes at that moment or later goes to `discard`.
 
     Raises:
       StepTimeoutError: it took longer.
@@ -364,7 +363,7 @@ async def in_time(
     pending: BaseException | None = None
     deadline = seconds + (trio.current_time() if since is None else since)
     token = deadlines.set(Deadline(deadline, seconds, scope.name, deadlines.get()))
-    # Nobody else can cancel this scope: whenever it ends the block, the deadline has fired.
+    # Nothing else can cancel this scope: if it ends the block, the deadline has fired.
     with trio.CancelScope(deadline=deadline):
         try:
             value = await call()
@@ -381,7 +380,7 @@ async def in_time(
 
 
 def _is_cancelled() -> bool:
-    """Tell whether a scope around is cancelled, or will be at the next checkpoint."""
+    """Tell whether a scope around this code is cancelled, or will be at the next checkpoint."""
     return trio.current_effective_deadline() <= trio.current_time()
 
 

@@ -1,15 +1,15 @@
-"""`RateLimit`: so many in so many seconds, on Trio's clock.
+"""`RateLimit`: a number of permits per number of seconds, on Trio's clock.
 
-Problem: a service allows ten requests a second. How many run at the same time does not matter, so a limiter of tokens
-is no help; and a task that sleeps 0.1 s between requests is too slow when it was idle before, and drifts.
+Problem: a service allows ten requests a second. It does not matter how many run at the same time, so a limiter of
+tokens does not help. A task that sleeps 0.1 s between requests drifts, and is too slow after it was idle.
 
-Naive answer: keep the level of a bucket and the time of the last look, and add what has flowed in since. The sum of a
-hundred thousand small numbers is not the product, and two tasks that look in turn let a third overtake them.
+Naive answer: keep the level of a bucket and the time of the last look, and add what has flowed in since. But the sum of
+a hundred thousand small numbers is not their product, and while two tasks look in turn, a third overtakes them.
 
-What is done instead. The bucket remembers when it was full last, and how many permits were taken since. From these, one
-multiplication gives the moment at which the next permits are there. So the hundred-thousandth comes as exactly as the
-first. Whoever asks waits in a line, `trio.StrictFIFOLock`, and only the first in the line sleeps. A waiter that is
-cancelled leaves the line, and has taken nothing. The state is that of one Trio run, see `per_run`.
+What is done instead. The bucket remembers when it was last full, and how many permits were taken since. From these, one
+multiplication gives the time of the next permit, so the hundred-thousandth is as exact as the first. Tasks wait in a
+line, a `trio.StrictFIFOLock`, and only the first in the line sleeps. A task that is cancelled leaves the line, and has
+taken nothing. The state is that of one Trio run, see `per_run`.
 
 What is deliberately not done: permits are not given back. A request that failed was a request.
 """
@@ -51,22 +51,22 @@ _buckets: PerRun[_Bucket] = PerRun("rates", _Bucket)
 class RateLimit:
     """At most `count` permits in `per` seconds: a token bucket on Trio's clock.
 
-    Give it to a step, ``step(fetch, rate=RateLimit(10, per=1.0))``, where each attempt takes a permit; to a fork, where
-    each path takes one before it starts; or take permits by hand, with `acquire` or ``async with rate``. All that use
-    the same object share its permits.
+    Give it to a step, ``step(fetch, rate=RateLimit(10, per=1.0))``, and each attempt takes a permit. Give it to a fork,
+    and each path takes one before it starts. Or take permits by hand, with `acquire` or ``async with rate``. Everything
+    that uses the same object shares its permits.
 
     Permits are granted in the order in which they were asked for: a small request does not overtake a large one. A task
-    that is cancelled while it waits has taken none. The bucket lasts as long as the Trio run; in another ``trio.run``,
-    it begins full.
+    that is cancelled while it waits has taken none. The state lasts for one Trio run. In another ``trio.run``, the
+    bucket starts full.
 
     Args:
-      count: how many permits there are in `per` seconds, 1 or more.
+      count: the number of permits in `per` seconds, 1 or more.
       per: seconds.
-      burst: how many can be saved up while nobody asks, and taken at once. By default `count`; with 1, permits are
+      burst: how many permits an idle bucket saves up, to be taken at once. By default `count`; with 1, permits are
         ``per / count`` seconds apart.
 
     Raises:
-      ConfigError: an argument makes no sense.
+      ConfigError: an argument is not valid.
     """
 
     __slots__ = ("__weakref__", "burst", "count", "per")
@@ -90,7 +90,7 @@ class RateLimit:
         """Wait for `amount` permits, and take them.
 
         Raises:
-          ValueError: `amount` is no number of permits, or more than `burst`: so many are never there at once.
+          ValueError: `amount` is not a number of permits, or more than `burst`, which are never there at once.
         """
         if isinstance(amount, bool) or not isinstance(amount, int) or amount < 1:
             raise ValueError(f"acquire({amount!r}): give the number of permits, 1 or more")
@@ -108,7 +108,7 @@ class RateLimit:
             ready = bucket.full_at + (bucket.taken + amount - self.burst) * self.per / self.count
             if now < ready:
                 await trio.sleep_until(ready)
-            # If this task woke a little late, the permits after these are there in time all the same.
+            # If this task woke a little late, the permits after these are still on time.
             bucket.taken += amount
 
     async def __aenter__(self) -> None:

@@ -22,29 +22,28 @@ if TYPE_CHECKING:
 @final
 @attrs.frozen
 class Retry:
-    """Try again when a step fails.
+    """Tries again when a step fails.
 
-    The last error is the one that is raised, with a note that says how many attempts were made.
-    ``current_scope().attempt`` tells the step which attempt it is. Once the scope around the step is cancelled, nothing
-    is tried again.
+    The last error is raised, with a note that says how many attempts were made. ``current_scope().attempt`` tells the
+    step which attempt it is. Once the scope around the step is cancelled, nothing is tried again.
 
     Args:
-      attempts: how often to try at most, the first time included.
+      attempts: the most attempts, including the first.
       backoff: how the delay grows: ``"fixed"`` (``delay``, ``delay``, …), ``"linear"`` (1, 2, 3 times
         ``delay``) or ``"exponential"`` (1, 2, 4, 8 times ``delay``).
       delay: seconds before the second attempt. Or a function of the error and the number of the attempt that failed,
-        which returns the seconds (a server may say how long to wait), or None for no delay of its own.
+        which returns the seconds, for example those that a server asked for, or None for no delay.
       max_delay: no delay is longer than this many seconds.
-      jitter: the part of each delay that is random, 0 to 1: with 0.25 a delay is 75 % to 100 % of its length. What a
-        `delay` function returns is left alone.
+      jitter: the random part of each delay, 0 to 1. With 0.25, a delay is 75 % to 100 % of its length. Jitter does not
+        apply to what a `delay` function returns.
       on: which errors are worth another attempt: exception type(s), or a function of the error. By default all. An
-        exception group is if it matches itself, or if every error in it does. A `CircuitOpenError` is only if `on`
-        names it: so is the wait for an open breaker.
-      accept: a function of the value: whether it is good enough. One that is not becomes a `NotAcceptedError`, and is
-        worth another attempt whatever `on` says.
+        exception group counts if it matches itself, or if every error in it does. A `CircuitOpenError` counts only if
+        `on` names it.
+      accept: a function that tells whether a value is good enough. If not, the attempt has failed with a
+        `NotAcceptedError`, and is worth another one whatever `on` says.
 
     Raises:
-      ConfigError: an argument makes no sense.
+      ConfigError: an argument is not valid.
     """
 
     attempts: int
@@ -87,7 +86,7 @@ class Retry:
         """Return the seconds to wait after attempt number `attempt` (the first is 1), which raised `error`.
 
         Raises:
-          ConfigError: the `delay` function returned something else than seconds.
+          ConfigError: the `delay` function did not return seconds.
         """
         base = 0.0
         if callable(self.delay):

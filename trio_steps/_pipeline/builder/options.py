@@ -52,7 +52,7 @@ _ON_ERROR = ("raise", "continue", "skip-remaining")
 def check_name(name: object) -> str:
     """Return `name` if a step can have it."""
     if not isinstance(name, str) or not name or "/" in name:
-        raise ConfigError(f"{name!r} is no name of a step: a name is a string that is not empty and has no '/' in it")
+        raise ConfigError(f"{name!r} can't be the name of a step: a name is a non-empty string without a '/'")
     return name
 
 

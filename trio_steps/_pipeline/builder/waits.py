@@ -35,7 +35,7 @@ def wait_of(
 ) -> Program:
     """Return `program` with a step that waits; for the arguments see `Pipeline.wait_for`."""
     if not isinstance(provides, str) or not provides:
-        raise ConfigError(f"wait_for {name!r}: provides={provides!r}: give the key, a string that is not empty")
+        raise ConfigError(f"wait_for {name!r}: provides={provides!r}: give the key, a non-empty string")
     new = NewStep(program, name, (), options, merge_policy)
     Policies(timeout=timeout)  # checks it
     body = Wait(provides=provides, of=_types(new.full, of), timeout=timeout)
@@ -75,7 +75,7 @@ def refuse_waits(nodes: Nodes, where: str) -> None:
 def check_version(version: object) -> str | None:
     """Return `version` if it can be one of a pipeline."""
     if version is not None and (not isinstance(version, str) or not version):
-        raise ConfigError(f"version={version!r}: give a string that is not empty, version={str(version or 1)!r}")
+        raise ConfigError(f"version={version!r}: give a non-empty string, version={str(version or 1)!r}")
     return version
 
 

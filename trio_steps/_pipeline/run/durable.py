@@ -83,7 +83,7 @@ def kept(
       args: the input, if there is one; without one, a run that is there already goes on with its own.
 
     Raises:
-      ConfigError: `store` or `run_id` makes no sense.
+      ConfigError: `store` or `run_id` is not valid.
       AnswerError: nothing in the pipeline asks for an answer, or not for such a value.
     """
     if store is None and run_id is None:

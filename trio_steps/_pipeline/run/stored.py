@@ -237,7 +237,7 @@ class RunStore(RunClaims, Protocol):
           status: what became of the runs that are to be counted and deleted.
 
         Raises:
-          ConfigError: neither `older_than` nor `keep` is given, or an argument makes no sense.
+          ConfigError: neither `older_than` nor `keep` is given, or an argument is not valid.
         """
         check_prune(older_than, keep, status)
         now = self.now()

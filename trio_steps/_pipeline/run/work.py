@@ -58,7 +58,7 @@ async def work(
         without observers, a failure is logged.
 
     Raises:
-      ConfigError: two pipelines have one name, or had it before, or an argument makes no sense.
+      ConfigError: two pipelines have one name, or had it before, or an argument is not valid.
     """
     by_name: dict[str, Pipeline[Any, Any]] = {}
     wanted: dict[str, tuple[str | None, ...]] = {}

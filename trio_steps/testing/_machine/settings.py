@@ -67,7 +67,7 @@ class Settings:
       fault: makes what `sweep_faults` raises.
 
     Raises:
-      ConfigError: one of them makes no sense.
+      ConfigError: one of them is not valid.
     """
 
     allow: tuple[type[BaseException], ...] = attrs.field(default=(), converter=_types)
@@ -87,7 +87,7 @@ def settings_of(function: str, options: Options, fault: Callable[[], BaseExcepti
     """Return what the options of `function` say.
 
     Raises:
-      ConfigError: one of them makes no sense.
+      ConfigError: one of them is not valid.
       TypeError: there is no such option.
     """
     for name in options:

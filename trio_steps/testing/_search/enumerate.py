@@ -32,7 +32,7 @@ def enumerate_schedules(
       options: see `Options`.
 
     Raises:
-      ConfigError: an argument makes no sense.
+      ConfigError: an argument is not valid.
       RuntimeError: it is called inside of a Trio program.
     """
     search = Search(program, settings_of("enumerate_schedules", options), runs=budget, seconds=float("inf"))

@@ -45,7 +45,7 @@ def explore(
       options: see `Options`.
 
     Raises:
-      ConfigError: an argument makes no sense.
+      ConfigError: an argument is not valid.
       RuntimeError: it is called inside of a Trio program.
     """
     return Exploration(program, settings_of("explore", options), budget, seconds, seed).report()

@@ -66,7 +66,7 @@ def linearizable(
       The report of the first plan with a failure, or of the last one. The failure shows the history as a table.
 
     Raises:
-      ConfigError: an argument makes no sense.
+      ConfigError: an argument is not valid.
       RuntimeError: it is called inside of a Trio program.
     """
     drawn = _checked(operations)

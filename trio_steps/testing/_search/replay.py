@@ -39,7 +39,7 @@ def run_once(
       options: see `Options`.
 
     Raises:
-      ConfigError: an argument makes no sense.
+      ConfigError: an argument is not valid.
       RuntimeError: it is called inside of a Trio program.
     """
     bench = Bench(program, settings_of("run_once", options), runs=1, seconds=0)
@@ -64,7 +64,7 @@ def replay(
 
     Raises:
       TokenError: the token is damaged, or of another version of Trio or of trio_steps.
-      ConfigError: an argument makes no sense, such as `exc` being a type that can't be called without arguments.
+      ConfigError: an argument is not valid, such as `exc` being a type that can't be called without arguments.
       RuntimeError: it is called inside of a Trio program.
     """
     recipe, mark = parse(token)
@@ -89,7 +89,7 @@ def check_determinism(program: Program, *, seed: int = 0, runs: int = 3, **optio
 
     Raises:
       ExplorationError: it did something else although everything was the same; the text shows where.
-      ConfigError: an argument makes no sense.
+      ConfigError: an argument is not valid.
       RuntimeError: it is called inside of a Trio program.
     """
     first = run_once(program, seed=seed, **options)

@@ -37,7 +37,7 @@ def sweep_cancellation(program: Program, *, budget: int = MOST, **options: Unpac
       options: see `Options`.
 
     Raises:
-      ConfigError: an argument makes no sense.
+      ConfigError: an argument is not valid.
       RuntimeError: it is called inside of a Trio program.
     """
     settings = settings_of("sweep_cancellation", options)
@@ -61,7 +61,7 @@ def sweep_timeouts(program: Program, *, budget: int = MOST, **options: Unpack[Op
       options: see `Options`.
 
     Raises:
-      ConfigError: an argument makes no sense.
+      ConfigError: an argument is not valid.
       RuntimeError: it is called inside of a Trio program.
     """
 
@@ -92,7 +92,7 @@ def sweep_faults(
       options: see `Options`.
 
     Raises:
-      ConfigError: an argument makes no sense, such as `exc` being a type that can't be called without arguments.
+      ConfigError: an argument is not valid, such as `exc` being a type that can't be called without arguments.
       RuntimeError: it is called inside of a Trio program.
     """
 
