@@ -428,12 +428,16 @@ async def _runs_pipelines(store: RunStore) -> None:
     assert (await store.load("r")).result == result, "which is stored"
 
 
+def _quietly(_run_id: str, _error: Exception | None) -> None:
+    """Take the end of a run, which would be logged otherwise."""
+
+
 @asynccontextmanager
 async def _workers(store: RunStore, pipeline: Pipeline[Any, Any]) -> AsyncGenerator[None]:
     """Have a worker, if the store needs one."""
     async with trio.open_nursery() as nursery:
         if isinstance(store, QueueStore):
-            nursery.start_soon(partial(work, store, [pipeline], on_end=lambda *_: None))
+            nursery.start_soon(partial(work, store, [pipeline], on_end=_quietly))
         yield
         nursery.cancel_scope.cancel()
 

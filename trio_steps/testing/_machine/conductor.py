@@ -80,7 +80,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self.value: Any = None
         self.error: BaseException | None = None
         self.returned = False  # the root task has ended
-        self.points = 0
+        self.points: int = 0
         self.steps = 0
         self.order: list[tuple[int, ...]] = []  # the path of the task of every step; () where time passes
         self._by_task: dict[trio.lowlevel.Task, Player] = {}
@@ -96,7 +96,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
             self.scopes = Scopes(places=keep_log, lists=survey)
         self.disturbance = Disturbance(recipe, fault, self.scopes, self.story)
         # the next point at which there is more to do than to count it; None: there is none any more
-        self._quiet_until = self.disturbance.at if self.scopes is None else 0
+        self._quiet_until: int | None = self.disturbance.at if self.scopes is None else 0
         self.notes: dict[str, None] = {}
         self.finding: Finding | None = None  # that the run could not end by itself
         self.crash: BaseException | None = None
