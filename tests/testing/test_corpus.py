@@ -69,6 +69,17 @@ def test_explore_finds_the_seeded_bug_and_names_its_line(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_reduction_loses_no_seeded_bug(name: str) -> None:
+    found = {failure.finding.key for failure in report_on(name).failures}
+    assert {failure.finding.key for failure in explore(load(name).buggy, reduce=True).failures} == found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reduction_raises_no_alarm_on_the_corrected_program(name: str) -> None:
+    assert explore(load(name).fixed, reduce=True, budget=60).ok
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_token_of_the_seeded_bug_replays_it(name: str) -> None:
     module = load(name)
     failure = report_on(name).failures[0]

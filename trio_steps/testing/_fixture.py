@@ -51,6 +51,7 @@ class Explore:
         budget: float | None = None,
         seconds: float = 60.0,
         seed: int = 0,
+        reduce: bool = False,
         **options: Unpack[Options],
     ) -> Report:
         """Explore `program`, or replay it.
@@ -60,6 +61,7 @@ class Explore:
           budget: see `trio_steps.testing.explore`; the command line wins.
           seconds: likewise.
           seed: of the random runs.
+          reduce: see `trio_steps.testing.explore`.
           options: see `Options`.
 
         Raises:
@@ -73,7 +75,7 @@ class Explore:
             report = self._replay(program, self._token, options)
         else:
             runs, length = self._budget or (budget, seconds)
-            report = explore(program, budget=runs, seconds=length, seed=seed, **options)
+            report = explore(program, budget=runs, seconds=length, seed=seed, reduce=reduce, **options)
         report.raise_if_failed()
         return report
 

@@ -32,6 +32,7 @@ from .turns import Turns, path_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from trio_steps.testing._footprints.footprints import Footprints
     from trio_steps.testing._probe import Probe
 
     from .faults import Fault
@@ -52,11 +53,11 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     """Runs `program` once, under `trio.run` with itself as the clock and as an instrument."""
 
     __slots__ = (
-        "_by_task", "_fakes_time", "_hearing", "_host", "_host_scope", "_keeps_batches", "_keeps_log", "_last",
-        "_listened", "_max_seconds", "_max_steps", "_moves", "_names", "_policy", "_quiet_until", "_stuck",
-        "crash", "disturbance", "error", "fault", "finding", "gate", "lookout", "notes", "now", "order",
-        "players", "points", "probe", "program", "queue", "returned", "scopes", "steps", "story", "turns",
-        "value",
+        "_batches", "_by_task", "_ends_batch", "_fakes_time", "_footprints", "_hearing", "_host", "_host_scope",
+        "_keeps_batches", "_keeps_log", "_last", "_listened", "_max_seconds", "_max_steps", "_moves", "_names",
+        "_policy", "_quiet_until", "_stuck", "crash", "disturbance", "error", "fault", "finding", "gate",
+        "lookout", "notes", "now", "order", "players", "points", "probe", "program", "queue", "returned",
+        "scopes", "steps", "story", "turns", "value",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +75,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         survey: bool = False,
         closely: bool = False,
         clock: bool = False,
+        footprints: Footprints | None = None,
     ) -> None:
         self.program = program
         self.probe = probe
@@ -104,6 +106,9 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self._hearing = hearing
         self._policy = recipe.policy
         self._keeps_batches = recipe.policy != "any"
+        self._footprints = footprints
+        self._batches = 0  # that have come to their ends; counted with footprints
+        self._ends_batch = False
         self._fakes_time = clock
         self._keeps_log = keep_log
         self._max_steps = max_steps
@@ -195,6 +200,8 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         if self.finding is not None:
             return self._tear_down(deadline)
         if deadline <= self.now and not (self._keeps_batches and turns.left):
+            if self._footprints is not None and self.order and self.order[-1]:
+                self._footprints.doubt("a timeout that fires at once")
             return 0.0  # Trio cancels what has run out of time first
         if not count:
             return self._idle(deadline)
@@ -213,6 +220,22 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
             self.story.steps(player)
         _reschedule(player.task)
         return 0.0
+
+    def _step_watched(self, player: Player, send: Callable[[Any], Any], brought: list[Any]) -> Any:
+        """Have `player` take its step, and have it written down what that touches."""
+        __tracebackhide__ = True
+        assert self._footprints is not None
+        if self._keeps_batches:
+            self._batches += self._ends_batch
+            self._ends_batch = not self.turns.left
+        return self._footprints.step(
+            player,
+            send,
+            brought,
+            others=self.queue,
+            enabled=self.turns.left if self._keeps_batches else len(self.queue),
+            epoch=len(self.order) - self.steps + self._batches,
+        )
 
     def _tell_choice(self, players: Sequence[Player], choice: int) -> None:
         if self._policy == "trio":
@@ -314,6 +337,8 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
             key = (path[:-1], short_name(task.name))
             self._names[key] = number = self._names.get(key, 0) + 1
             player = Player(self, task, path, number)
+            if self._footprints is not None:
+                player.watched_by(self._step_watched)
             self._by_task[task] = player
             self.players.append(player)
         except BaseException as error:  # noqa: BLE001 - raised when the run is over
@@ -345,6 +370,8 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
 
     def _give_up(self) -> float:
         assert self._host_scope is not None
+        if self._footprints is not None:
+            self._footprints.stop()
         self.turns.left = 0
         self._max_steps = self.steps + _TEARDOWN
         self._host_scope.cancel(reason="the run is given up")

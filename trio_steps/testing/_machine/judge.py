@@ -58,13 +58,12 @@ def _judge_value(conductor: Conductor) -> Iterator[Finding]:
             what="swallowed",
         )
     for item in contents(conductor.value):
-        if issubclass(type(item), trio.Cancelled):  # not isinstance, which asks the object for its class
-            stored = cast("trio.Cancelled", item)
-            places = [place for error, place in conductor.story.cancellations if error is stored]
+        if isinstance(item, trio.Cancelled):
+            places = [place for error, place in conductor.story.cancellations if error is item]
             yield Finding(
                 invariant="cancellation",
                 message=f"stored: a Cancelled is in what the program returned, {show(conductor.value)}",
-                place=places[0] if places else place_of_error(stored),
+                place=places[0] if places else place_of_error(item),
                 what="stored",
             )
             return

@@ -19,6 +19,7 @@ import trio
 from trio_steps.testing._places import place_of, short_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CoroutineType
 
     from trio_steps.testing._places import Place
@@ -84,8 +85,8 @@ class Player:
     """
 
     __slots__ = (
-        "_base", "_gate", "_held", "_inner", "_is_given_fault", "_meets_trap", "_number", "_queue", "_send", "_stage",
-        "children", "dead", "ended", "parked", "path", "seen", "task", "traps",
+        "_base", "_brought", "_gate", "_held", "_inner", "_is_given_fault", "_meets_trap", "_number", "_queue", "_send",
+        "_stage", "children", "dead", "ended", "parked", "path", "seen", "task", "traps",
     )  # fmt: skip
 
     def __init__(self, stage: Stage, task: trio.lowlevel.Task, path: tuple[int, ...], number: int) -> None:
@@ -103,12 +104,30 @@ class Player:
         self._gate = stage.gate
         self._queue = stage.queue
         self._held: Any = _NOTHING
+        self._brought: list[Any] | None = None
         watched = stage.fault.watched
         self._meets_trap = stage.fault.meets_trap if watched else None
         self._is_given_fault = stage.fault.comes_to if watched else None
         self._inner: CoroutineType[Any, Any, Any] = task.coro
         self._send = self._inner.send
         task.coro = self  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def coroutine(self) -> CoroutineType[Any, Any, Any]:
+        """The task's own coroutine."""
+        return self._inner
+
+    def watched_by(self, step: Callable[[Player, Callable[[Any], Any], list[Any]], Any]) -> None:
+        """Have `step` resume the coroutine, by a call of a function with what is in a list: what Trio has brought."""
+        brought = self._brought = list[Any]()
+        send = self._send
+
+        def watched(value: Any) -> Any:
+            if not brought:
+                brought.append(value)
+            return step(self, send, brought)
+
+        self._send = watched
 
     @property
     def label(self) -> str:
@@ -163,7 +182,10 @@ class Player:
             value = outcome.Error(self._stage.fault_fired(self))
         elif isinstance(error, trio.Cancelled):
             self._stage.delivered(self, error)
-        self._held = value
+        if self._brought is None:
+            self._held = value
+        else:
+            self._brought.append(value)
         self.parked = True
         self._queue.append(self)
         return self._gate

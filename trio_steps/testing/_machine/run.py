@@ -14,7 +14,7 @@ from .conductor import Conductor
 from .faults import Fault
 from .hearing import Hearing
 from .judge import judge
-from .schedules import Schedule, Script
+from .schedules import Follows, Schedule, Script
 from .token import Recipe, fingerprint
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ def perform(
         survey=survey,
         closely=closely,
         clock=settings.clock,
+        footprints=schedule.footprints if isinstance(schedule, Follows) else None,
     )
     internal: BaseException | None = None
     with hearing.listening(keep_log):

@@ -7,10 +7,12 @@ the order in which they were spawned. Every other schedule is told by where it d
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, final
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
+
+    from trio_steps.testing._footprints.footprints import Footprints
 
 Policy: TypeAlias = Literal["trio", "batch", "any"]
 """Which tasks may go on: as Trio has it (each batch in order, or reversed); any of the batch; any that is woken."""
@@ -66,6 +68,33 @@ class Delays:
     def _is_free(self, player: Hashable) -> bool:
         behind = self._behind.get(player, set())
         return behind is not None and not behind
+
+
+@final
+class Follows:
+    """The tasks of `path` one after the other, a step each, then FIFO; every step leaves a footprint.
+
+    Attributes:
+      footprints: what the steps touched.
+      strayed: whether one of them could not go on when it was its turn: the program is not deterministic.
+    """
+
+    def __init__(self, path: Sequence[tuple[int, ...]], footprints: Footprints) -> None:
+        self.footprints = footprints
+        self.strayed = False
+        self._path = path
+
+    def choose(self, decision: int, players: Sequence[Any], options: int) -> int:
+        """Choose the one whose turn it is."""
+        del decision
+        step = len(self.footprints.steps)
+        if step >= len(self._path):
+            return 0
+        for index in range(options):
+            if players[index].path == self._path[step]:
+                return index
+        self.strayed = True
+        return 0
 
 
 @final

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trio_steps._core.errors import ConfigError
 from trio_steps.testing._machine.settings import settings_of
 from trio_steps.testing._machine.token import Recipe
 
+from .reduce import Orders
 from .search import Search
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def enumerate_schedules(
-    program: Program, *, policy: Policy = "any", budget: int = 10_000, **options: Unpack[Options]
+    program: Program, *, policy: Policy = "any", budget: int = 10_000, reduce: bool = False, **options: Unpack[Options]
 ) -> Report:
     """Run `program` in every order that `policy` allows, at the granularity of checkpoints, depth first.
 
@@ -29,17 +31,32 @@ def enumerate_schedules(
       program: an async function of a `Probe`.
       policy: ``any`` woken task goes on; any within a ``batch``; or what ``trio`` could do.
       budget: how many runs at most.
+      reduce: of orders that differ in nothing but independent steps, run one. Steps of two tasks are independent if
+        neither changes what the other can get at: shared objects, variables of functions around them, names of
+        modules. If that can't be known, they are not; the report says why. Not for policy ``trio``, whose batches
+        go on as wholes.
       options: see `Options`.
 
     Raises:
       ConfigError: an argument is not valid.
       RuntimeError: it is called inside of a Trio program.
     """
+    if reduce and policy == "trio":
+        raise ConfigError('policy="trio" has two orders for each batch, and can\'t be reduced: give "batch" or "any"')
     search = Search(program, settings_of("enumerate_schedules", options), runs=budget, seconds=float("inf"))
+    orders = Orders(policy) if reduce else None
     prefix: list[int] | None = []
 
     def go() -> str:
         nonlocal prefix
+        for trial in () if orders is None else orders.trials():
+            stopped = search.bench.stopped
+            if stopped is not None:
+                return stopped
+            search.show("one order after the other")
+            search.tries(trial)
+        if orders is not None and orders.exhausted:
+            return "having tried all that differ"
         while prefix is not None:
             stopped = search.bench.stopped
             if stopped is not None:
@@ -50,14 +67,19 @@ def enumerate_schedules(
         return "having tried them all"
 
     def report(stopped: str, *, explains: bool) -> Report:
-        what = f"interleavings of policy {policy!r}"
+        exhausted = prefix is None or (orders is not None and orders.exhausted)
+        what = f"{'all ' if exhausted else ''}interleavings of policy {policy!r}"
+        if orders is not None:
+            what += f", {orders}"
+            search.bench.notes.update(dict.fromkeys(orders.notes()))
         return search.found.report(
             search.bench,
-            what=f"all {what}" if prefix is None else what,
+            what=what,
             points=0,
-            exhausted=prefix is None,
+            exhausted=exhausted,
             stopped=stopped,
             explains=explains,
+            saved=0 if orders is None else orders.saved,
         )
 
     return search.report(go, report)

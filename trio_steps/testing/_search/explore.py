@@ -8,7 +8,8 @@ from trio_steps.testing._machine.settings import settings_of
 from trio_steps.testing._machine.token import Recipe
 
 from .order import ranges
-from .phases import CANCEL, PAIRS, RANDOM, TIMEOUTS, Phase, phases
+from .phases import CANCEL, DELAYS, PAIRS, RANDOM, TIMEOUTS, Phase, phases
+from .reduce import Orders
 from .replay import compared
 from .search import Search
 
@@ -27,7 +28,13 @@ SWEPT = 1000
 
 
 def explore(
-    program: Program, *, budget: float | None = None, seconds: float = 60.0, seed: int = 0, **options: Unpack[Options]
+    program: Program,
+    *,
+    budget: float | None = None,
+    seconds: float = 60.0,
+    seed: int = 0,
+    reduce: bool = False,
+    **options: Unpack[Options],
 ) -> Report:
     """Run `program` again and again, disturbed in every way, and report what is wrong with it.
 
@@ -42,23 +49,35 @@ def explore(
         up to 1,000 of each.
       seconds: how long in real time at most.
       seed: of the random runs.
+      reduce: look for all orders that differ in more than independent steps, too, as `enumerate_schedules` does; and
+        when those were tried, no others undisturbed.
       options: see `Options`.
 
     Raises:
       ConfigError: an argument is not valid.
       RuntimeError: it is called inside of a Trio program.
     """
-    return Exploration(program, settings_of("explore", options), budget, seconds, seed).report()
+    orders = Orders("any") if reduce else None
+    return Exploration(program, settings_of("explore", options), budget, seconds, seed, orders).report()
 
 
 class Exploration:
     """What `explore` does, and how far it is."""
 
-    def __init__(self, program: Program, settings: Settings, budget: float | None, seconds: float, seed: int) -> None:
+    def __init__(
+        self,
+        program: Program,
+        settings: Settings,
+        budget: float | None,
+        seconds: float,
+        seed: int,
+        orders: Orders | None,
+    ) -> None:
         runs = float("inf") if budget is None else budget
         self._search = Search(program, settings, runs=runs, seconds=seconds)
         self._stops_early = budget is None
         self._seed = seed
+        self._orders = orders
         self._points = 0
         self._cancelled: set[int] = set()
         self._timeouts = 0
@@ -75,7 +94,7 @@ class Exploration:
         baseline = search.baseline()
         self._points = baseline.points
         self._decides = bool(baseline.options)
-        self._phases = phases(baseline, self._seed)
+        self._phases = phases(baseline, self._seed, self._orders)
         self._all = {phase.name: phase for phase in self._phases}
         stopped = search.bench.stopped
         if stopped is None:
@@ -93,6 +112,9 @@ class Exploration:
 
     def _turn(self, phase: Phase) -> str | None:
         """Do what `phase` has to do in one turn; return what stops the search, if anything does."""
+        if phase.name in (DELAYS, PAIRS) and self._orders is not None and self._orders.exhausted:
+            self._phases.remove(phase)  # they are among those that were tried, but for independent steps
+            return None
         if phase.name in (PAIRS, RANDOM) and not self._decides:
             if phase.name == PAIRS or len(self._phases) == 1:
                 self._phases.remove(phase)  # there is only one order
@@ -118,7 +140,8 @@ class Exploration:
         self._timeouts += run.expired is not None and recipe.chance is None
 
     def _enough(self) -> str | None:
-        if not self._stops_early or self._search.bench.runs < BUDGET:
+        runs = self._search.bench.runs - (0 if self._orders is None else self._orders.runs)
+        if not self._stops_early or runs < BUDGET:
             return None
         swept = all(self._all[name].over or self._all[name].tried >= SWEPT for name in (CANCEL, TIMEOUTS))
         return "the budget of runs" if swept else None
@@ -126,6 +149,9 @@ class Exploration:
     def _report(self, stopped: str, *, explains: bool) -> Report:
         untried = tuple(point for point in range(self._points) if point not in self._cancelled)
         what = f"{self._search.bench.schedules} orders undisturbed"
+        if self._orders is not None:
+            what += f", {'all that differ, ' if self._orders.exhausted else ''}{self._orders}"
+            self._search.bench.notes.update(dict.fromkeys(self._orders.notes()))
         what += f", cancelled at {len(self._cancelled)} of {self._points} points of FIFO"
         if untried:
             what += f" (not at {ranges(untried)})"
@@ -138,6 +164,7 @@ class Exploration:
             points=len(self._cancelled) + self._timeouts,
             timeouts=self._timeouts,
             untried=untried,
+            saved=0 if self._orders is None else self._orders.saved,
             exhausted=not self._phases and not self._decides,
             stopped=stopped,
             explains=explains,

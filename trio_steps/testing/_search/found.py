@@ -52,6 +52,7 @@ class Findings:
         stopped: str,
         timeouts: int = 0,
         untried: tuple[int, ...] = (),
+        saved: int = 0,
         explains: bool = True,
     ) -> Report:
         """Return the report of what `bench` has tried; if it `explains`, with the least that shows each finding."""
@@ -77,6 +78,7 @@ class Findings:
             timeouts=timeouts,
             untried=untried,
             schedules=schedules,
+            saved=saved,
             exhausted=exhausted,
             stopped=stopped,
             failures=failures,

@@ -10,9 +10,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from itertools import accumulate, chain
 from random import Random
-from typing import TYPE_CHECKING, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Final, final
 
-from trio_steps.testing._machine.schedules import Delays, Schedule, Shuffled
+from trio_steps.testing._machine.schedules import Delays, Shuffled
 from trio_steps.testing._machine.token import Recipe
 
 from .order import bisection, pairs
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from trio_steps.testing._machine.schedules import Policy
     from trio_steps.testing._machine.scopes import Entered
 
-Trial: TypeAlias = tuple[Recipe, Schedule | None]
+    from .reduce import Orders
+    from .trial import Trial
 
 
 @final
@@ -98,19 +99,21 @@ class Timeouts:
 CANCEL: Final = "cancelled at a point"
 TIMEOUTS: Final = "a lone timeout"
 DELAYS: Final = "an order that deviates a little"
+ORDERS: Final = "an order that differs"
 PAIRS: Final = "an order that deviates twice"
 RANDOM: Final = "a random order"
 
 
-def phases(baseline: Run, seed: int) -> list[Phase]:
+def phases(baseline: Run, seed: int, orders: Orders | None) -> list[Phase]:
     """Return the phases for a program whose undisturbed run was `baseline`, in the order of their turns."""
     timeouts = Timeouts(baseline)
     return [
         Phase(CANCEL, 10, cancellations(baseline), baseline.points),
         Phase(TIMEOUTS, 5, timeouts.trials(), timeouts.total),
+        *([] if orders is None else [Phase(ORDERS, 3, orders.trials())]),
         Phase(DELAYS, 3, _delays(baseline)),
         Phase(PAIRS, 1, _pairs(baseline, seed)),
-        Phase(RANDOM, 3, _random(baseline, seed, disturbs_scopes=timeouts.total > 0)),
+        Phase(RANDOM, 3, _random(baseline, seed, orders, disturbs_scopes=timeouts.total > 0)),
     ]
 
 
@@ -146,8 +149,11 @@ def _pairs(baseline: Run, seed: int) -> Iterator[Trial]:
         yield Recipe(policy="any"), Delays(pair, long=False)
 
 
-def _random(baseline: Run, seed: int, *, disturbs_scopes: bool) -> Iterator[Trial]:
-    """Yield random orders: every other one undisturbed, the rest cancelled or with a timeout at random."""
+def _random(baseline: Run, seed: int, orders: Orders | None, *, disturbs_scopes: bool) -> Iterator[Trial]:
+    """Yield random orders: every other one undisturbed, the rest cancelled or with a timeout at random.
+
+    Undisturbed ones are left out once all `orders` were tried.
+    """
     number = Random(f"disturb {seed}").random  # noqa: S311 - no secret
     turn = 0
     while True:
@@ -159,5 +165,6 @@ def _random(baseline: Run, seed: int, *, disturbs_scopes: bool) -> Iterator[Tria
             recipe = Recipe(policy=policy, expire_at=point, chance=chance)
         else:
             recipe = Recipe(policy=policy, cancel_at=point)
-        yield recipe, Shuffled(seed * 1_000_003 + turn, baseline.points, changes=turn % 4)
+        if recipe.disturbs or orders is None or not orders.exhausted:
+            yield recipe, Shuffled(seed * 1_000_003 + turn, baseline.points, changes=turn % 4)
         turn += 1

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trio_steps.testing._machine.settings import Program, Settings
     from trio_steps.testing._report import Report
 
-    from .phases import Trial
+    from .trial import Trial
 
 _EVERY: Final = 0.2  # seconds
 

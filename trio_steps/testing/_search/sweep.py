@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trio_steps.testing._machine.settings import Options, Program, Settings
     from trio_steps.testing._report import Report
 
-    from .phases import Trial
+    from .trial import Trial
 
 MOST = 1000
 """Sweeps are quadratic: with more points than this, only so many are tried unless more are asked for."""

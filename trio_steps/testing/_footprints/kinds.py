@@ -1,0 +1,212 @@
+"""What is known of types and of functions that are written in C: what there is in them, and what they touch.
+
+What is not listed here is not known, and a step that can get at it depends on all others.
+"""
+
+from __future__ import annotations
+
+import abc
+import array
+import builtins
+import collections
+import contextvars
+import datetime as dt
+import enum
+import functools
+import io
+import itertools
+import math
+import operator
+import random
+import re
+import sys
+import types
+import typing
+from typing import TYPE_CHECKING, Any, Final, cast
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable
+
+
+class Kind(enum.Enum):
+    """What an object is to a step that can get at it."""
+
+    LEAF = enum.auto()
+    """Nothing can be changed in it, and there is nothing in it."""
+    FIXED = enum.auto()
+    """It can't be changed; what is in it can."""
+    OPEN = enum.auto()
+    """All of its state is in what it refers to: whether a step has changed it can be seen."""
+    DICT = enum.auto()
+    """Likewise, a dictionary."""
+    INSTANCE = enum.auto()
+    """Likewise, an instance of a class that is written in Python."""
+    FUNCTION = enum.auto()
+    """Likewise; but for its module, of which only those names count that its code has."""
+    CLASS = enum.auto()
+    """Likewise, a class that is written in Python."""
+    STATEFUL = enum.auto()
+    """It has a state that can't be seen from outside: who can get at it counts as one who changes it."""
+    SCOPE = enum.auto()
+    """A cancel scope of Trio: open, but nothing in it is followed."""
+    SYNC = enum.auto()
+    """Something of Trio's that tasks synchronise with."""
+    TASK = enum.auto()
+    """A task of Trio."""
+    UNKNOWN = enum.auto()
+    """Nothing is known of it."""
+
+
+def _type_of(value: object) -> type:
+    return type(value)
+
+
+_LIST: Final[list[int]] = []
+_EMPTY: Final[dict[int, int]] = {}
+
+
+def _types(*names: str) -> list[type]:
+    """Return types that have no name of their own, as far as this Python has them."""
+    return [kind for name in names if isinstance(kind := getattr(types, name, None), type)]
+
+
+async def _generates() -> AsyncGenerator[None]:
+    yield
+
+
+def _awaitables_of_generators() -> list[type]:
+    generator = _generates()
+    made: list[Any] = [generator.__anext__(), generator.asend(None), generator.aclose()]
+    for awaitable in made:
+        awaitable.close()
+    return list(map(_type_of, made))
+
+
+_LEAVES: Final[list[type]] = [
+    *(_type_of(value) for value in (None, True, 0, 0.0, 0j, "", b"", ..., NotImplemented, range(0))),
+    *_types(
+        "CodeType", "FrameType", "TracebackType", "WrapperDescriptorType", "MethodDescriptorType",
+        "ClassMethodDescriptorType", "GetSetDescriptorType", "MemberDescriptorType", "GenericAlias", "UnionType",
+    ),
+    *(dt.date, dt.time, dt.datetime, dt.timedelta, dt.timezone),
+    *(re.Pattern, re.Match, contextvars.Token),
+    *(kind for name in ("TypeVar", "ParamSpec", "TypeVarTuple", "TypeAliasType", "Union")
+      if isinstance(kind := getattr(typing, name, None), type)),
+    _type_of(vars(abc.ABC)["_abc_impl"]),  # what an ABC remembers of who is of its kind
+]  # fmt: skip
+_FIXED: Final[list[type]] = [
+    *(tuple, frozenset, slice, property, classmethod, staticmethod, super),
+    *map(_type_of, (_EMPTY.keys(), _EMPTY.values(), _EMPTY.items())),
+    *(types.MethodType, types.MappingProxyType, _type_of("".__str__), contextvars.Context),
+    *(contextvars.ContextVar, operator.itemgetter, operator.attrgetter, operator.methodcaller),
+]
+_OPEN: Final[list[type]] = [list, set, types.CellType, collections.deque, functools.partial, object]
+_DICTS: Final[list[type]] = [dict, collections.OrderedDict, collections.defaultdict]
+_STATEFUL: Final[list[type]] = [
+    *(types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType),
+    *_awaitables_of_generators(),
+    *(bytearray, memoryview, array.array, io.StringIO, io.BytesIO, random.Random.__mro__[1]),
+    *(reversed, enumerate, zip, map, filter),
+    *map(_type_of, (reversed(_LIST), iter(int, 0), functools.lru_cache(len))),
+    *(_type_of(iter(empty)) for empty in (_LIST, (), _EMPTY, _EMPTY.values(), _EMPTY.items(), set[int]())),
+    *(_type_of(iter(empty)) for empty in (range(0), "", collections.deque[int]())),
+    *(kind for kind in vars(itertools).values() if isinstance(kind, type)),
+]
+
+
+def _coroutine_wrapper() -> type:
+    async def nothing() -> None: ...
+
+    coroutine = nothing()
+    wrapper = coroutine.__await__()
+    wrapper.close()
+    return type(wrapper)
+
+
+KNOWN: Final[dict[type, Kind]] = {
+    **dict.fromkeys(_LEAVES, Kind.LEAF),
+    **dict.fromkeys(_FIXED, Kind.FIXED),
+    **dict.fromkeys(_OPEN, Kind.OPEN),
+    **dict.fromkeys(_DICTS, Kind.DICT),
+    **dict.fromkeys(_STATEFUL, Kind.STATEFUL),
+    _coroutine_wrapper(): Kind.STATEFUL,
+    types.FunctionType: Kind.FUNCTION,
+}
+"""Types that are written in C.
+
+Not among them, though they look harmless: weak references, since who drops an object changes what they say; and
+decimals, since to add two of them changes the decimal context, which tasks share.
+"""
+
+_QUIET: Final = frozenset(
+    {
+        (module.__name__, name)
+        for module, names in {
+            builtins: "abs aiter all anext any ascii bin callable chr delattr divmod format getattr hasattr hash hex "
+            "id isinstance issubclass iter len max min next oct ord pow repr round setattr sorted sum",
+            sys: "exc_info exception intern",
+            functools: "reduce cmp_to_key",
+            math: " ".join(name for name in vars(math) if not name.startswith("_")),
+            operator: " ".join(name for name in vars(operator) if not name.startswith("__")),
+        }.items()
+        for name in names.split()
+    }
+    | {("_operator", name) for name in vars(operator)}
+    | {("_abc", name) for name in vars(sys.modules["_abc"])}
+    | {("_functools", "reduce"), ("_functools", "cmp_to_key"), ("_contextvars", "copy_context")}
+)
+"""Functions of C that touch nothing but what they are given."""
+
+
+def is_quiet(function: Any) -> bool:
+    """Tell whether a function or method of C touches nothing but its object and what it is given."""
+    owner: object = getattr(function, "__self__", None)
+    if owner is None or type(owner) is types.ModuleType:
+        return (getattr(function, "__module__", None), function.__name__) in _QUIET
+    return is_known(owner if isinstance(owner, type) else type(owner))
+
+
+def is_known(kind: type) -> bool:
+    """Tell whether all is known of what was written in C of a type."""
+    return all(base in KNOWN or _is_error(base) or is_of_python(base) for base in kind.__mro__)
+
+
+def kind_of(kind: type) -> Kind:
+    """Return what an object of a type is; of those of Trio, others know more."""
+    known = KNOWN.get(kind)
+    if known is not None:
+        return known
+    if type in kind.__mro__:
+        return Kind.CLASS
+    if not is_known(kind):
+        return Kind.UNKNOWN
+    is_stateful = any(KNOWN.get(base) is Kind.STATEFUL for base in kind.__mro__)
+    return Kind.STATEFUL if is_stateful else Kind.INSTANCE
+
+
+def _is_error(kind: type) -> bool:
+    return issubclass(kind, BaseException) and getattr(builtins, kind.__name__, None) is kind
+
+
+def is_of_python(kind: type) -> bool:
+    """Tell whether a class is written in Python: what C has made shows in descriptors."""
+    slots: object = vars(kind).get("__slots__", ())
+    names = {slots} if isinstance(slots, str) else set(cast("Iterable[object]", slots))
+    private = f"_{kind.__name__.lstrip('_')}"
+    for name, value in vars(kind).items():
+        if isinstance(value, _MADE_BY_C) and getattr(value, "__objclass__", kind) is kind:
+            plain = name.removeprefix(private) if name.startswith(f"{private}__") else name
+            is_slot = type(value) is types.MemberDescriptorType and (plain in names or name in names)
+            if not is_slot and name not in ("__dict__", "__weakref__"):
+                return False
+    return bool(kind.__flags__ & _HEAP)
+
+
+_HEAP: Final = 1 << 9
+_MADE_BY_C: Final = (
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+)
