@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 FORKS = Path(__file__).parent.parent / "trio_steps" / "_fork"
-BLOCK = re.compile(r"(?<=^# fmt: off\n).*?(?=^# fmt: on$)", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"(?<=# fmt: off\n).*?(?=^ *# fmt: on$)", re.DOTALL | re.MULTILINE)
 WIDTH = 120
 KINDS = ("Path", "AnyPath")  # async ones come first: a coroutine would pass for the value of a sync path
 LETTERS = "ABCDEFGHJMNP"
@@ -135,11 +135,39 @@ def _streams(paths: list[str], taken: str, what: str) -> Iterator[str]:
 
 # Built beforehand
 
+TUPLES = {
+    "Any": ("TupleOf", 2),
+    "Many": ("LongTupleOf", 7),
+}  # what they are called, and how many paths they have at least
+
+
+def tuples() -> Iterator[str]:
+    """Write what a tuple of paths is, whatever their number: to mypy an arm that is not there gives nothing."""
+    for name, least in TUPLES.values():
+        for kind in KINDS:
+            yield f"    {name}{kind}s: TypeAlias = (\n"
+            for count in range(least, len(LETTERS) + 1):
+                paths = [f"{kind}[X, {letter}]" for letter in LETTERS[:count]]
+                yield _wrapped(f"        {'| ' if count > least else ''}tuple[", paths)
+            yield "    )\n"
+
+
+def _wrapped(head: str, parts: Sequence[str]) -> str:
+    lines = [head]
+    for number, part in enumerate(parts, 1):
+        text = part + (", " if number < len(parts) else "]")
+        if len(lines[-1] + text.rstrip()) > WIDTH:
+            lines[-1] = lines[-1].rstrip()
+            lines.append(" " * len(head))
+        lines[-1] += text
+    return "\n".join(lines) + "\n"
+
 
 def fork(mode: str, paths: str, result: str, *, merge: str = "", what: str = "T") -> str:
     need = ["need: int"] if "quorum" in mode else []
     merges = [f"merge: {merge}"] if merge else []
-    parameters = ["id: str", "*", f"mode: {mode}", *need, f"paths: {paths}", *merges, options(what)]
+    rest = options(what) if what else "**options: Unpack[PlainOptions]"
+    parameters = ["id: str", "*", f"mode: {mode}", *need, f"paths: {paths}", *merges, rest]
     return overload("def fork", parameters, f"Fork[In, {result}]")
 
 
@@ -160,6 +188,17 @@ def forks() -> Iterator[str]:
                 paths = ", ".join(f"{kind}[In, {letter}]" for letter in LETTERS[:count])
                 results = settled(count) if mode == "settle" else ", ".join(LETTERS[:count])
                 yield fork(named(mode), f"tuple[{paths}]", f"tuple[{results}]", what=union(count))
+    yield "\n\n# A tuple, of which what comes back is a union\n\n"
+    for kind in KINDS:
+        for mode, alias, result in (
+            ("race", "Any", EVERY),
+            ("quorum", "Any", f"tuple[{EVERY}, ...]"),
+            ("all", "Many", f"tuple[{EVERY}, ...]"),
+            ("settle", "Many", f"tuple[Settled[{EVERY}], ...]"),
+        ):
+            paths = f"{TUPLES[alias][0]}{kind}s[In, {', '.join(LETTERS)}]"
+            # `accept` and `dispose` must not name an arm that is not there: see `more_arms`
+            yield fork(named(mode), paths, result, what="")
     for title, paths, path in (
         ("take the input", "UnaryPaths[In, T]", "[In]"),
         ("take none", "NullaryPaths[T, In]", "[]"),
@@ -200,7 +239,7 @@ def _own_modes(paths: str) -> Iterator[str]:
         yield fork(f"Callable[{ledger}, Mode[T, R]]", paths, "R")
 
 
-MODULES = {"race.py": (race, gather, settle, stream), "fork.py": (forks,)}
+MODULES = {"race.py": (race, gather, settle, stream), "fork.py": (tuples, forks)}
 
 
 def rewritten(name: str) -> tuple[str, str]:

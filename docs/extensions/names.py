@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MODULES: Final = [f"trio_steps{name}" for name in ("", ".testing", ".terminal", ".otel", ".store", ".executors")]
+MODULES: Final = [
+    f"trio_steps{name}" for name in ("", ".testing", ".terminal", ".otel", ".store", ".absurd", ".executors")
+]
 _ALIAS: Final = re.compile(r"\.\. py:type:: (\w+)\n.*\n\n   (.*(?:\n   .+)*)")
 
 

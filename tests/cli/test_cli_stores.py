@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from trio_steps._cli.common import DONE, FAILED, SIGNALLED, USAGE
+from trio_steps.store import SqliteStore
 
 ORDER = """
 from trio_steps import Pipeline
@@ -39,7 +40,8 @@ def orders(run, shop):
     def on(command, *rest):
         return run(command, *rest, "--store", "runs.db")
 
-    return on
+    yield on
+    sys.modules.pop("orders", None)
 
 
 def submitted(orders, *names):
@@ -102,6 +104,54 @@ def test_cancel_and_delete_say_what_they_could_not_do(orders) -> None:
     assert orders("delete", "a") == (DONE, "", "")
     status, _, err = orders("delete", "a")
     assert (status, "there is no run 'a' in the store" in err) == (USAGE, True)
+
+
+def test_move_takes_a_run_to_another_store(orders, run) -> None:
+    orders("run", "orders:order", "--input", '{"order": 1}', "--run-id", "one", "-q")
+    assert orders("move", "one", "--to", "other.db") == (DONE, "", "")
+    assert orders("move", "one", "--to", "other.db")[0] == USAGE
+    assert listed(orders) == []
+    assert run("answer", "one", "--set", "approved=true", "--store", "other.db")[0] == DONE
+    assert run("run", "orders:order", "--run-id", "one", "-q", "--store", "other.db")[0] == DONE
+    status, _, err = run("move", "one", "--store", "other.db", "--to", "runs.db")
+    assert (status, err) == (USAGE, "trio-steps: the run 'one' is finished; only a run that can go on is moved\n")
+
+
+def test_store_at_a_url_is_one_of_absurd(orders, monkeypatch) -> None:
+    class Module:
+        AbsurdStore = staticmethod(lambda url: opened.append(url) or SqliteStore("other.db"))
+
+    opened = []
+    submitted(orders, "one")
+    monkeypatch.setitem(sys.modules, "trio_steps.absurd", Module)
+    assert orders("move", "one", "--to", "postgresql://host/db")[0] == DONE
+    assert opened == ["postgresql://host/db"]
+    monkeypatch.setitem(sys.modules, "trio_steps.absurd", None)
+    status, _, err = orders("move", "one", "--to", "postgres://host/db")
+    assert (status, "trio_steps.absurd" in err) == (USAGE, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", "orders:order", "--run-id", "one", "--input"],
+        ["submit", "orders:order", "--run-id", "one", "--input"],
+    ],
+    ids=["run", "submit"],
+)
+@pytest.mark.parametrize("input", ["@gone.json", '{"order"', "[1]", '{"ordr": 1}'])
+def test_input_that_is_missing_or_wrong_is_misuse_and_makes_no_run(orders, shop, command, input) -> None:
+    (shop / "orders.py").write_text(
+        ORDER.replace('version="7"', "inputs=Order")
+        .replace("from trio_steps", "from typing import TypedDict\nfrom trio_steps")
+        .replace("def charge", "class Order(TypedDict):\n    order: int\n\ndef charge"),
+        encoding="utf-8",
+    )
+    status, out, err = orders(*command, input)
+    assert (status, out) == (USAGE, "")
+    assert "go on with" not in err
+    assert not Path(shop, "runs.db").exists() or listed(orders) == []
+    assert orders(*command, '{"order": 1}')[0] == DONE
 
 
 def test_prune_deletes_old_runs(orders) -> None:

@@ -18,7 +18,7 @@ import attrs
 import msgspec
 import pytest
 
-from trio_steps import CheckpointError, ConfigError, Fulfilled, Pipeline, step
+from trio_steps import CheckpointError, ConfigError, Fulfilled, Pipeline, StepInputError, step
 from trio_steps._pipeline.contract.storable import obstacle
 from trio_steps.store import AnswerError
 from trio_steps.testing import MemoryStore
@@ -350,3 +350,60 @@ async def test_marked_answer_has_the_exact_type_that_is_asked_for() -> None:
         await store.mark_done("r", "ask", {"ok": 1})
     await store.mark_done("r", "ask", {"ok": True})
     assert await p.run(store=store, run_id="r") == {"ok": True}
+
+
+# Inputs
+
+
+def mail(email: str) -> None:
+    """A step that needs a key."""
+
+
+def declared() -> FineKeys:
+    return {"tree": Tree([])}
+
+
+@pytest.mark.parametrize(
+    ("build", "step"),
+    [
+        (lambda p: p.step("mail", mail), "mail"),
+        (lambda p: p.step("both", charge_too, mail), "both/mail"),
+        (lambda p: p.step("keys", declared).step("mail", mail), "mail"),
+        (lambda p: p.step("both", charge_too, mail, mode="settle").step("mail", mail), "mail"),
+        (lambda p: p.step("in", Pipeline("in").step("charge", charge_too)).step("mail", mail), "mail"),
+    ],
+    ids=["step", "member", "keys before", "settle before", "pipeline before"],
+)
+async def test_key_that_nobody_gives_is_an_error_before_the_first_step(build, step) -> None:
+    charged.clear()
+    store = MemoryStore()
+    p = build(Pipeline("p").step("charge", charge, provides="receipt"))
+    for call in (p.run, p.submit):
+        with pytest.raises(StepInputError, match=f"^{step!r} needs 'email', which the context does not have") as caught:
+            await call({"emial": "a@b"}, store=store, run_id="r")
+        assert (caught.value.step, caught.value.key) == (step, "email")
+    with pytest.raises(StepInputError):
+        await p.run(store=store, run_id="r")
+    assert (charged, await store.runs()) == ([], ())
+    assert await p.run({"email": "a@b"}, store=store, run_id="r")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda p: p.step("mail", mail, condition=lambda: False),
+        lambda p: p.step("mail", mail, on_error="continue"),
+        lambda p: p.step("stop", fails_always, on_error="skip-remaining").step("mail", mail),
+        lambda p: p.step("email", lambda: {"email": "a@b"}).step("mail", mail),
+        lambda p: p.step("email", lambda: "a@b", provides="email").step("mail", mail),
+        lambda p: p.step("both", charge_too, mail, mode="settle"),
+        lambda p: p.step("mail", lambda email="nobody": None),
+    ],
+    ids=["condition", "continue", "skip-remaining", "may be given", "given", "settle", "default"],
+)
+async def test_key_that_may_not_be_needed_or_may_be_given_is_no_error(build) -> None:
+    assert (await build(Pipeline("p")).run({}, store=MemoryStore(), run_id="r")) is not None
+
+
+def fails_always() -> None:
+    raise OSError("no")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +19,15 @@ from trio_steps import CheckpointError, ConfigError, Pipeline
 from trio_steps._durable.file import File
 from trio_steps._durable.owner import Owner
 from trio_steps._durable.sqlite import Database
-from trio_steps.store import RunChange, RunClaimedError, RunStore, SqliteStore, StoreError
+from trio_steps.store import (
+    RunCancelledError,
+    RunChange,
+    RunClaimedError,
+    RunFailedError,
+    RunStore,
+    SqliteStore,
+    StoreError,
+)
 from trio_steps.testing import MemoryStore
 
 CODE = """
@@ -468,6 +477,32 @@ async def test_store_that_somebody_else_makes_meanwhile_is_used(store, path, mon
     monkeypatch.setattr(File, "_is_store", lambda self, *args: answers.pop() if answers else is_store(self, *args))
     assert await store.runs() == ()
     assert answers == []
+
+
+async def test_claim_that_was_not_written_is_none(store, path) -> None:
+    database = store._database
+    await store.runs()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TRIGGER no BEFORE UPDATE ON runs BEGIN SELECT raise(ABORT, 'no'); END")
+        async with store.claim("r") as claim:
+            await claim.write(RunChange(pipeline="p", status="running"))
+        with pytest.raises(sqlite3.IntegrityError, match="no"):
+            async with store.claim("r"):
+                raise AssertionError
+        assert database._tokens == set()
+        connection.execute("DROP TRIGGER no")
+    async with store.claim("r"):
+        assert len(database._tokens) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RunClaimedError(run_id="r", pid=7), RunCancelledError(run_id="r"), RunFailedError(run_id="r", error="no")],
+    ids=lambda error: type(error).__name__,
+)
+def test_error_of_a_store_can_be_pickled(error) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
 async def test_nobody_else_can_make_the_store_between_the_last_look_and_the_making(store, path, monkeypatch) -> None:

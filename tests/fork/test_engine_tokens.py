@@ -109,6 +109,25 @@ async def test_limiter_may_pause_while_the_fork_runs() -> None:
     assert starts == [1, 1.5, 1.5, 2, 6.25, 6.25, 6.25, 6.25]
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+async def test_fork_waits_for_a_limiter_that_has_lent_more_tokens_than_it_has(lazy: bool) -> None:
+    limiter = trio.CapacityLimiter(4)
+    gauge = Gauge()
+    paths = [gauge.path(1, f"p{n}") for n in range(3)]
+
+    async def other() -> None:
+        async with limiter:
+            await trio.sleep(5)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(other)
+        await trio.testing.wait_all_tasks_blocked()
+        limiter.total_tokens = 1
+        await gather(iter(paths) if lazy else paths, concurrency=limiter)
+    assert [time for _, time in gauge.starts] == [5, 6, 7]
+
+
 async def test_infinite_limiter_limits_nothing() -> None:
     gauge = Gauge()
     await gather(*[gauge.path(1, f"p{n}") for n in range(50)], concurrency=trio.CapacityLimiter(math.inf))

@@ -123,6 +123,7 @@ async def test_failure_ends_a_stream_of_values_ahead_of_those_that_wait() -> Non
     assert [repr(inside) for inside in error.exceptions] == ["OSError('c')"]
     assert error.succeeded == (Fulfilled("b", "b"),)
     assert failures(error) == [("c", "step_failed"), ("never", "cancelled")]
+    assert error.step_id == "stream"
 
 
 async def test_failed_stream_has_awaited_its_losers_before_it_raises() -> None:

@@ -162,7 +162,7 @@ def test_resource_closed_twice_is_found_with_both_lines() -> None:
 
 
 def test_resource_made_outside_of_a_run_names_no_task() -> None:
-    finding = next(Probe().resource("conn").check(owned=False))
+    finding = next(Probe().resource("conn").check())
     assert "opened by no task" in finding.message
 
 

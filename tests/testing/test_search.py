@@ -341,6 +341,18 @@ def test_check_of_determinism_compares_what_is_returned_and_raised() -> None:
     assert [failure.invariant for failure in failures] == ["determinism"]  # and no cancellation is blamed for it
 
 
+@pytest.mark.parametrize("runs", [1, 2, 3, 4])
+def test_check_of_determinism_runs_the_program_as_often_as_it_is_told(runs: int) -> None:
+    ran: list[int] = []
+
+    async def program(probe: Probe) -> None:
+        await trio.lowlevel.checkpoint()
+        ran.append(1)
+
+    check_determinism(program, runs=runs)
+    assert len(ran) == runs
+
+
 def test_minimiser_takes_what_it_has_when_its_budget_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     async def program(probe: Probe) -> None:
         log: list[str] = []

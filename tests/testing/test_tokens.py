@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 
 import pytest
 import trio
@@ -84,3 +85,10 @@ def test_deterministic_program_with_a_finding_is_still_deterministic() -> None:
 
 def test_finding_says_what_and_where() -> None:
     assert str(Finding(invariant="task", message="x")) == "task: x"
+
+
+def test_what_is_pickled_names_the_public_module() -> None:
+    for error in (TokenError("no"), ExplorationError("no")):
+        pickled = pickle.dumps(error, protocol=0)
+        assert f"trio_steps.testing\n{type(error).__name__}".encode() in pickled
+        assert str(pickle.loads(pickled)) == "no"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, assert_type
 
-from trio_steps import SettleResult, Stream, gather, race, settle, step, stream
+from trio_steps import Fork, SettleResult, Stream, fork, gather, race, settle, step, stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -257,3 +257,77 @@ async def mypy_wants_the_type_of_a_list_of_functions_and_steps() -> None:
     await gather({"number": num, "orders": s})  # type: ignore[dict-item]
     paths: dict[str, Callable[[], Awaitable[int | list[int]]]] = {"number": num, "orders": s}
     assert_type(await gather(paths), dict[str, int | list[int]])
+
+
+async def a(topic: str) -> int:
+    return 1
+
+
+async def b(topic: str) -> bytes:
+    return b""
+
+
+async def c(topic: str) -> list[str]:
+    return []
+
+
+async def two(kind: str, topic: str) -> float:
+    return 1.0
+
+
+class Service:
+    async def get(self, topic: str) -> bytes:
+        return b""
+
+    @step(timeout=1)
+    async def fetch(self, topic: str) -> bool:
+        return True
+
+
+class CallOne:
+    async def __call__(self, topic: str) -> complex:
+        return 1j
+
+
+sa = step(a, timeout=1)
+sb = step(timeout=2)(b)
+sp = step(partial(two, "x"), timeout=1)
+service = Service()
+
+
+def a_fork_of_a_tuple_is_typed_by_its_arms_or_by_a_union() -> None:
+    assert_type(fork("f", mode="race", paths=(a, b)), Fork[str, int | bytes])
+    assert_type(fork("f", mode="race", paths=(sa, sb)), Fork[str, int | bytes])
+    assert_type(fork("f", mode="race", paths=(a, sb)), Fork[str, int | bytes])
+    assert_type(fork("f", mode="race", paths=(a, b, c, a, b, c, a, b, c)), Fork[str, int | bytes | list[str]])
+    assert_type(fork("f", mode="quorum", need=2, paths=(a, b, c)), Fork[str, tuple[int | bytes | list[str], ...]])
+    assert_type(fork("f", mode="all", paths=(a, b)), Fork[str, tuple[int, bytes]])
+    assert_type(fork("f", mode="all", paths=(a, sp)), Fork[str, tuple[int, float]])
+    assert_type(fork("f", mode="all", paths=(sp, a)), Fork[str, tuple[float, int]])
+    assert_type(fork("f", mode="all", paths=(service.get, service.fetch)), Fork[str, tuple[bytes, bool]])
+    assert_type(
+        fork("f", mode="all", paths=(a, b, c, a, b, c, a, b, c)), Fork[str, tuple[int | bytes | list[str], ...]]
+    )
+    assert_type(
+        fork("f", mode="settle", paths=(a, b, c, a, b, c, a)),
+        Fork[str, tuple[SettleResult[int | bytes | list[str]], ...]],
+    )
+    assert_type(fork("f", mode="all", paths=(num, txt)), Fork[None, tuple[int, str]])
+    assert_type(fork("f", mode="race", paths=(num, txt, dat), concurrency=2), Fork[None, int | str | bytes])
+
+
+def a_fork_of_a_list_is_typed_by_its_element() -> None:
+    assert_type(fork("f", mode="all", paths=[CallOne()]), Fork[str, tuple[complex, ...]])
+    assert_type(fork("f", mode="race", paths=[service.fetch]), Fork[str, bool])
+    assert_type(fork("f", mode="all", paths=[a, a], accept=lambda n: n > 1, dispose=print), Fork[str, tuple[int, ...]])
+    assert_type(fork("f", mode="all", paths={"a": a, "b": a}), Fork[str, dict[str, int]])
+    assert_type(fork("f", mode="settle", paths={"a": sa, "b": sa}), Fork[str, dict[str, SettleResult[int]]])
+    assert_type(fork("f", mode="all", paths=[a]).stream("owls"), Stream[int])
+
+
+async def forks_of_partials_are_called_with_nothing_too() -> None:
+    """To mypy they take anything, to pyright what the partials do."""
+    both = fork("f", mode="all", paths=(p_user, s))
+    assert_type(await both(), tuple[User, list[int]])
+    either = fork("f", mode="race", paths=(p_user, s))
+    assert_type(await either(), User | list[int])

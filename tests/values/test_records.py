@@ -16,11 +16,13 @@ import attrs
 import pytest
 
 from trio_steps import CheckpointError
+from trio_steps._values import kinds
 from trio_steps._values.codec import decode, encode
 from trio_steps._values.containers import frozen_dict
 from trio_steps._values.copying import copy_value
 from trio_steps._values.equality import equal
 from trio_steps._values.kinds import KINDS, MOST, kind_of
+from trio_steps._values.records import record_of
 
 T = TypeVar("T")
 
@@ -403,6 +405,27 @@ def test_classes_that_a_program_makes_are_not_kept_for_ever() -> None:
     gc.collect()
     assert first() is None
     assert len(KINDS) <= MOST + 100
+
+
+def test_class_is_looked_at_once_as_long_as_few_others_come_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[type[Any]] = []
+
+    def look(kind: type[Any]) -> Any:
+        looked.append(kind)
+        return record_of(kind)
+
+    monkeypatch.setattr(kinds, "record_of", look)
+    monkeypatch.setattr(kinds, "_known", {})
+    monkeypatch.setattr(kinds, "KINDS", {**KINDS})  # what is known of these classes must not outlive them
+    many = [type(f"Kind{number}", (), {}) for number in range(MOST + 1)]
+    for _ in range(2):
+        for kind in many[:MOST]:
+            kind_of(kind)
+    assert looked == many[:MOST]
+    kind_of(many[MOST])
+    assert list(kinds._known.values()) == [many[MOST]]
+    assert kind_of(many[0]) is None
+    assert looked == [*many, many[0]]
 
 
 def test_local_class_can_be_copied_and_is_not_held() -> None:

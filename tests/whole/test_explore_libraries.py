@@ -66,6 +66,8 @@ def test_example_explores_every_program_that_the_table_tells_of(reports: dict[st
         ("anyio_send", "anyio: the receiver got item, the sender was told: cancelled"),
         ("httpcore_pool", "the third request hangs; <AsyncConnectionPool [Requests: 0 active, 0 queued | "),
         ("tricycle_rwlock", "the second reader waits for ever"),
+        ("trio_util_azip", "the first pair is ('quick 1', 'slow 0')"),
+        ("trio_util_events", "'trio_util._async_value.AsyncValue.eventual_values' was garbage collected before"),
     ],
 )
 def test_report_to_a_library_is_a_plain_program_that_shows_it(report: str, told: str) -> None:
@@ -73,3 +75,12 @@ def test_report_to_a_library_is_a_plain_program_that_shows_it(report: str, told:
     done = subprocess.run([sys.executable, file], capture_output=True, encoding="utf-8", check=True, timeout=60)
     assert told in done.stdout
     assert "trio_steps" not in file.read_text(encoding="utf-8")
+
+
+def test_everything_that_was_found_is_written_up() -> None:
+    _, section = docs_page("testing.md").split("## Other people's code\n")
+    rows = [line for line in section.split("\n## ")[0].splitlines() if re.match(r"\| .*\| `\w+` \|", line)]
+    found = [row for row in rows if not row.endswith("| nothing |")]
+    assert [row for row in found if "`reports/" not in row] == []
+    written_up = {name for row in found for name in re.findall(r"`reports/(\w+\.py)`", row)}
+    assert written_up == {file.name for file in (EXAMPLES / "reports").glob("*.py")}

@@ -20,11 +20,12 @@ from uuid import uuid4
 
 import trio
 
-from trio_steps._core.errors import ConfigError, listed
+from trio_steps._core.errors import ConfigError, StepInputError, listed
 from trio_steps._durable.protocol import RunClaimedError
 from trio_steps._observers.recorder import Recorder
 from trio_steps._pipeline.entry import program_of
 from trio_steps._pipeline.run.durable import error_text
+from trio_steps._pipeline.run.inputs import inputs_entry
 from trio_steps.store import SqliteStore, StoreError
 
 from .attended import attended
@@ -160,6 +161,8 @@ def _run(args: argparse.Namespace) -> int:
             run_id = f"{pipeline.id}-{uuid4().hex[:8]}"
             say(f"the run is called {run_id}")
         options = {"store": SqliteStore(args.store), "run_id": run_id}
+    if inputs or args.store is None or trio.run(options["store"].read, run_id) is None:
+        _check_input(pipeline, inputs)
     return _execute(pipeline, inputs, options, args)
 
 
@@ -188,6 +191,7 @@ def _resume(args: argparse.Namespace) -> int:
 def _submit(args: argparse.Namespace) -> int:
     pipeline = pipeline_at(args.pipeline)
     inputs = [] if args.input is None else [_input(args.input)]
+    _check_input(pipeline, inputs)
     run_id = args.run_id or f"{pipeline.id}-{uuid4().hex[:8]}"
     submit = functools.partial(pipeline.submit, *inputs, store=SqliteStore(args.store), run_id=run_id)
     if not trio.run(submit):
@@ -211,6 +215,17 @@ def _input(text: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise UsageError(f"--input: give a JSON object, '{{\"key\": …}}', not {text.strip()[:40]!r}")
     return cast("dict[str, object]", value)
+
+
+def _check_input(pipeline: AnyPipeline, inputs: list[Any]) -> None:
+    """Refuse an input with which a run could only fail."""
+    program = program_of(pipeline)
+    assert program is not None
+    try:
+        inputs_entry(program, inputs[0] if inputs else None)
+    except StepInputError as error:
+        hint = "" if inputs else "; give an input, --input '{\"key\": …}'"
+        raise UsageError(f"{error}{hint}") from error
 
 
 def _execute(pipeline: AnyPipeline, inputs: list[Any], options: Mapping[str, Any], args: argparse.Namespace) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_steps.store import SqliteStore
+
+if TYPE_CHECKING:
+    from trio_steps.store import RunStore
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -30,6 +34,18 @@ def say(text: object) -> None:
 def show(text: str) -> None:
     """Give a program, or a person, what was asked for, on standard output."""
     sys.stdout.write(f"{text}\n")
+
+
+def store_at(where: str) -> RunStore:
+    """Return the store at a URL, or in a file that need not be there yet."""
+    if where.startswith(("postgresql://", "postgres://")):
+        try:
+            module: Any = importlib.import_module("trio_steps.absurd")
+        except ImportError as error:
+            raise UsageError(str(error)) from error
+        store: RunStore = module.AbsurdStore(where)
+        return store
+    return SqliteStore(where)
 
 
 def existing_store(path: str) -> SqliteStore:

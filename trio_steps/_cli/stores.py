@@ -14,11 +14,12 @@ from trio_steps._core.errors import leaves
 from trio_steps._durable.protocol import RunStatus
 from trio_steps._observers.rows import plain
 from trio_steps._pipeline.run.durable import error_text
+from trio_steps._pipeline.run.move import move
 from trio_steps._pipeline.run.stored import attempts_of
 from trio_steps.store import AnswerError, SqliteStore, work
 
 from .attended import Lines, stopped_by_signal
-from .common import DONE, FAILED, SIGNALLED, UsageError, existing_store, say, show
+from .common import DONE, FAILED, SIGNALLED, UsageError, existing_store, say, show, store_at
 from .modules import pipeline_at
 from .output import as_json
 
@@ -58,6 +59,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     add("cancel", _cancel, "cancel a run", one=True)
     add("delete", _delete, "delete a run", one=True)
+
+    moved = add("move", _move, "move a run that can go on to another store, where a worker goes on with it", one=True)
+    moved.add_argument("--to", metavar="STORE", required=True, help="the store that it is moved to")
 
     prune = add("prune", _prune, "delete runs that nobody needs any more", one=False)
     prune.add_argument("--older-than", type=_duration, metavar="TIME", help="those updated longer ago, such as 30d")
@@ -171,6 +175,11 @@ def _cancel(args: argparse.Namespace) -> int:
 
 def _delete(args: argparse.Namespace) -> int:
     _call(existing_store(args.store).delete, args.run_id)
+    return DONE
+
+
+def _move(args: argparse.Namespace) -> int:
+    _call(move, args.run_id, existing_store(args.store), store_at(args.to))
     return DONE
 
 

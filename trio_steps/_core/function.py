@@ -18,7 +18,7 @@ from .step import Step, called
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from typing import TypeAlias
+    from typing import Literal, TypeAlias
 
     import trio
     from typing_extensions import TypedDict, Unpack
@@ -138,6 +138,12 @@ if TYPE_CHECKING:
 
     class LooseStep(FunctionStep[..., O_co]):
         """A step of such a function. It names no Any: mypy makes the result of an overload Any where it sees one."""
+
+        async def __call__(self, /, *args: object, **kwargs: object) -> O_co:
+            raise NotImplementedError
+
+        @property
+        def _exact(self) -> Literal[False]: ...  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 @final

@@ -29,6 +29,7 @@ from .scope import Scope, current, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
+    from typing import Literal
 
     from trio_steps._drawing.graph import Direction, Graph
 
@@ -112,6 +113,11 @@ class Step(Generic[P, O_co]):
     if TYPE_CHECKING:
         # mypy tells this from a function that returns a coroutine of anything, which makes a partial of it anything
         async def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> O_co:
+            raise NotImplementedError
+
+        @property
+        def _exact(self) -> Literal[True]:
+            """That it is called like its function; a step of what takes anything has another type, and says False."""
             raise NotImplementedError
 
     else:

@@ -230,9 +230,9 @@ class Database:
         """Write a run for somebody to take; return False if there is one of that name already."""
         with self._transaction() as connection:
             now = time.time()
-            values = (run_id, change.pipeline, change.version, change.status, now, now, os.getpid())
-            columns = "run_id, pipeline, version, status, started, updated, pid"
-            insert = f"INSERT OR IGNORE INTO runs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+            values = (run_id, change.pipeline, change.version, change.status, change.step, now, now, os.getpid())
+            columns = "run_id, pipeline, version, status, step, started, updated, pid"
+            insert = f"INSERT OR IGNORE INTO runs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
             if connection.execute(insert, values).rowcount != 1:
                 return False
             self._take(connection, run_id)  # somebody may have it who has not written anything of it yet

@@ -2,13 +2,13 @@
 
 The overloads tell type checkers what a fork takes and returns. How they are ordered, and why:
 
-- A tuple is typed path by path, up to six. Any other source is typed by its element.
+- A tuple is typed path by path, up to six, and by the union of what its paths give, up to twelve or where one value
+  comes back. Any other source is typed by its element. mypy makes that object where elements differ.
 - Async paths come first, then mixed and sync paths: a coroutine would pass for the value of a sync path.
 - Paths that take the input come before paths that take none. The latter leave the type of the input open, unless a
   function of the input gives them; by default it is None.
 - `merge` has a form for each number of arguments, sync and async, so that mypy can see which one a lambda is. `paths`
-is
-  a protocol wherever possible, because mypy looks at callables last, and then at all of them at the same time.
+  is a protocol wherever possible, because mypy looks at callables last, and then at all of them at the same time.
 """
 
 from __future__ import annotations
@@ -53,11 +53,17 @@ if TYPE_CHECKING:
     D = TypeVarWithDefault("D", default=Never)
     E = TypeVarWithDefault("E", default=Never)
     F = TypeVarWithDefault("F", default=Never)
+    G = TypeVarWithDefault("G", default=Never)
+    H = TypeVarWithDefault("H", default=Never)
+    J = TypeVarWithDefault("J", default=Never)
+    M = TypeVarWithDefault("M", default=Never)
+    N = TypeVarWithDefault("N", default=Never)
+    P = TypeVarWithDefault("P", default=Never)
     K = TypeVarWithDefault("K", bound=str, default=str)
 
     X = TypeVar("X")
     Y = TypeVar("Y")
-    P = TypeVar("P")
+    Q = TypeVar("Q")
     X_contra = TypeVar("X_contra", contravariant=True)
     Y_co = TypeVar("Y_co", covariant=True)
 
@@ -77,6 +83,11 @@ if TYPE_CHECKING:
 
         def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
 
+    class UnaryObject(Protocol[X_contra, Y_co]):
+        """What can be called with one argument: any of these, or another object."""
+
+        def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
+
     class Identified(Protocol):
         """What a step has."""
 
@@ -89,7 +100,10 @@ if TYPE_CHECKING:
         def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
 
     class NullaryStep(Identified, Protocol[Y_co]):
-        """A step without arguments."""
+        """A step without arguments, and not of a partial, which to mypy takes one."""
+
+        @property
+        def _exact(self) -> Literal[True]: ...
 
         def __call__(self, /) -> Awaitable[Y_co]: ...
 
@@ -113,30 +127,98 @@ if TYPE_CHECKING:
 
         def __call__(self, /) -> SourceSoon[Y_co]: ...
 
-    Source: TypeAlias = Iterable[P] | AsyncIterable[P]
-    SourceSoon: TypeAlias = Source[P] | Awaitable[Source[P]]
-    PathsOf: TypeAlias = Source[P] | PathsFor[X, P] | PathsForWithScope[X, P] | BoundPathsFor[X, P] | PathsForNone[P]
+    Source: TypeAlias = Iterable[Q] | AsyncIterable[Q]
+    SourceSoon: TypeAlias = Source[Q] | Awaitable[Source[Q]]
+    PathsOf: TypeAlias = Source[Q] | PathsFor[X, Q] | PathsForWithScope[X, Q] | BoundPathsFor[X, Q] | PathsForNone[Q]
 
     UnaryPath: TypeAlias = Unary[X, Y] | BoundUnary[X, Y] | UnaryStep[X, Y]
     NullaryPath: TypeAlias = Nullary[Awaitable[Y]] | NullaryStep[Y]
     Path: TypeAlias = UnaryPath[X, Y] | NullaryPath[Y]
     AnyPath: TypeAlias = Callable[[X], Awaitable[Y] | Y] | Callable[[], Awaitable[Y] | Y]
-    UnaryPaths: TypeAlias = PathsOf[UnaryPath[X, Y], X]
+    UnaryPaths: TypeAlias = PathsOf[UnaryObject[X, Y], X]
     NullaryPaths: TypeAlias = PathsOf[NullaryPath[Y], X]
     Paths: TypeAlias = PathsOf[Path[X, Y], X]
     AnyPaths: TypeAlias = PathsOf[AnyPath[X, Y], X]
     Settled: TypeAlias = SettleResult[Y]
 
-    class Options(TypedDict, Generic[P], total=False):
-        """What every mode takes."""
+    # Tuples of several lengths under one name: so they need one overload.
+    # fmt: off
+    TupleOfPaths: TypeAlias = (
+        tuple[Path[X, A], Path[X, B]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
+                Path[X, J]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
+                Path[X, J], Path[X, M]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
+                Path[X, J], Path[X, M], Path[X, N]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
+                Path[X, J], Path[X, M], Path[X, N], Path[X, P]]
+    )
+    TupleOfAnyPaths: TypeAlias = (
+        tuple[AnyPath[X, A], AnyPath[X, B]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
+                AnyPath[X, H]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
+                AnyPath[X, H], AnyPath[X, J]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
+                AnyPath[X, H], AnyPath[X, J], AnyPath[X, M]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
+                AnyPath[X, H], AnyPath[X, J], AnyPath[X, M], AnyPath[X, N]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
+                AnyPath[X, H], AnyPath[X, J], AnyPath[X, M], AnyPath[X, N], AnyPath[X, P]]
+    )
+    LongTupleOfPaths: TypeAlias = (
+        tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
+                Path[X, J]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
+                Path[X, J], Path[X, M]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
+                Path[X, J], Path[X, M], Path[X, N]]
+        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
+                Path[X, J], Path[X, M], Path[X, N], Path[X, P]]
+    )
+    LongTupleOfAnyPaths: TypeAlias = (
+        tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
+                AnyPath[X, H]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
+                AnyPath[X, H], AnyPath[X, J]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
+                AnyPath[X, H], AnyPath[X, J], AnyPath[X, M]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
+                AnyPath[X, H], AnyPath[X, J], AnyPath[X, M], AnyPath[X, N]]
+        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
+                AnyPath[X, H], AnyPath[X, J], AnyPath[X, M], AnyPath[X, N], AnyPath[X, P]]
+    )
+    # fmt: on
+
+    class PlainOptions(TypedDict, total=False):
+        """What every mode takes, whatever the values are."""
 
         concurrency: int | trio.CapacityLimiter | None
         stagger: float | None
         timeout: float | None
-        dispose: Callable[[P], object] | None
-        accept: Callable[[P], bool] | None
         rate: RateLimit | None
         growing: bool
+
+    class Options(PlainOptions, Generic[Q], total=False):
+        """What every mode takes."""
+
+        dispose: Callable[[Q], object] | None
+        accept: Callable[[Q], bool] | None
 
 
 InputT = TypeVar("InputT")
@@ -375,6 +457,36 @@ def fork(id: str, *, mode: Literal["settle"],
          paths: tuple[AnyPath[In, A], AnyPath[In, B], AnyPath[In, C], AnyPath[In, D], AnyPath[In, E], AnyPath[In, F]],
          **options: Unpack[Options[A | B | C | D | E | F]]
 ) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]]: ...
+
+
+# A tuple, of which what comes back is a union
+
+@overload
+def fork(id: str, *, mode: Literal["race"], paths: TupleOfPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
+         **options: Unpack[PlainOptions]) -> Fork[In, A | B | C | D | E | F | G | H | J | M | N | P]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: TupleOfPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
+         **options: Unpack[PlainOptions]) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: LongTupleOfPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
+         **options: Unpack[PlainOptions]) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: LongTupleOfPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
+         **options: Unpack[PlainOptions]
+) -> Fork[In, tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P], ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["race"], paths: TupleOfAnyPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
+         **options: Unpack[PlainOptions]) -> Fork[In, A | B | C | D | E | F | G | H | J | M | N | P]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: TupleOfAnyPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
+         **options: Unpack[PlainOptions]) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: LongTupleOfAnyPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
+         **options: Unpack[PlainOptions]) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: LongTupleOfAnyPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
+         **options: Unpack[PlainOptions]
+) -> Fork[In, tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P], ...]]: ...
 
 
 # Any source of async paths that take the input

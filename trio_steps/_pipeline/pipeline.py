@@ -528,7 +528,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           on_step_complete: a sync or async function, called with a `StepCompletion` after each step.
           on_error: a sync or async function, called with the full name of the step and the error at each failure.
           store: where to keep the run while it runs, such as a `store.SqliteStore`. It needs a `run_id`.
-            With a `store.QueueStore`, such as `absurd.AbsurdStore`, the run is submitted, and this waits for a worker.
+            With a `store.QueueStore`, such as `trio_steps.absurd.AbsurdStore`, the run is submitted, and this waits for
+            a worker.
           run_id: the id of the run in the store. A run that is there already continues where it was, with the input
             that it was started with. If it is finished, its result is returned, and nothing runs.
           answers: answers for steps that wait for one, by the full name of the step; or by the key that it provides, if

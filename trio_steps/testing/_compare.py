@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 from collections import deque
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import partial
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
-from typing import Any, Final, cast
+from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import trio
 
 from ._places import scrub
 
-_DEPTH: Final = 6
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 _MOST: Final = 1000
-_FRAMES: Final = {"async_generator": "ag_frame", "coroutine": "cr_frame", "generator": "gi_frame"}
 _FLAT: Final = (str, bytes, bytearray, int, float, complex, bool, type(None))
+_SHARED: Final = (CodeType, FrameType, ModuleType, TracebackType, trio.CancelScope, trio.Nursery, trio.lowlevel.Task)
 
 
 def same(one: object, other: object) -> bool:
@@ -39,56 +42,36 @@ def show(value: object) -> str:
     return text if len(text) <= 200 else text[:199] + "…"
 
 
-def contents(value: object) -> Iterator[object]:
-    """Yield `value` and what it holds: in containers, attributes, slots, closures, partials; down to some depth."""
-    seen: set[int] = set()
-    todo: deque[tuple[object, int]] = deque([(value, 0)])
-    while todo and len(seen) < _MOST:
-        item, depth = todo.popleft()
-        if isinstance(item, _FLAT) or id(item) in seen:
+def contents(value: object, *, but: object = None, most: int = _MOST) -> Iterator[object]:
+    """Yield `value` and what it holds, however it does: in containers, attributes, slots, closures, generators.
+
+    It is followed as the garbage collector does it, so that no code of the value runs. What belongs to everybody is not
+    followed: modules, their classes and functions' globals, tasks and nurseries; nor is `but`, nor where an error came
+    from. Objects at hand come first, and no more than `most` are looked at.
+    """
+    seen: dict[int, object] = {id(but): but}  # the objects too, that no other takes the place of one
+    todo = deque([value])
+    while todo and len(seen) <= most:
+        item = todo.popleft()
+        if id(item) in seen or _is_everybodys(item):
             continue
-        seen.add(id(item))
+        seen[id(item)] = item
         yield item
-        if depth < _DEPTH and not isinstance(item, (type, ModuleType)):
-            todo.extend((part, depth + 1) for part in _parts(item))
+        todo.extend(_parts(item))
 
 
-def _parts(item: Any) -> Iterator[object]:
+def _is_everybodys(item: Any) -> bool:
+    kind = cast("type[object]", type(item))  # not isinstance, which asks the object for its class
+    return issubclass(kind, (*_FLAT, *_SHARED)) or (issubclass(kind, type) and "<locals>" not in item.__qualname__)
+
+
+def _parts(item: Any) -> Iterable[object]:
     kind = cast("type[object]", type(item))
-    if issubclass(kind, Mapping):
-        yield from item.keys()
-        yield from item.values()
-    elif issubclass(kind, (list, tuple, set, frozenset, deque)):
-        yield from item
-    elif issubclass(kind, BaseException):
-        yield from getattr(item, "exceptions", ())
-    elif issubclass(kind, MethodType):
-        yield item.__self__
-        yield item.__func__
-    elif issubclass(kind, FunctionType):
-        yield from _cells(item.__closure__)
-        yield from item.__defaults__ or ()
-        yield from (item.__kwdefaults__ or {}).values()
-    elif issubclass(kind, partial):
-        yield item.func
-        yield from item.args
-        yield from item.keywords.values()
-    elif issubclass(kind, BuiltinFunctionType):
-        yield item.__self__  # such as [].append
-    frame = (
-        getattr(item, _FRAMES[kind.__name__]) if kind.__name__ in _FRAMES and kind.__module__ == "builtins" else None
-    )
-    if frame is not None:
-        yield from list(frame.f_locals.values())
-    yield from list(getattr(item, "__dict__", {}).values())
-    for base in kind.__mro__:
-        slots: Any = base.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            private = name.startswith("__") and not name.endswith("__")
-            yield getattr(item, f"_{base.__name__.lstrip('_')}{name}" if private else name, None)
-
-
-def _cells(closure: tuple[CellType, ...] | None) -> Iterator[object]:
-    for cell in closure or ():
-        with suppress(ValueError):  # nothing is in it yet
-            yield cell.cell_contents
+    if issubclass(kind, type):
+        return [item.__bases__, item.__dict__]
+    if issubclass(kind, FunctionType):
+        return [item.__closure__, item.__defaults__, item.__kwdefaults__, item.__dict__]
+    held = gc.get_referents(item)
+    if issubclass(kind, BaseException):
+        return [part for part in held if part is not item.__cause__ and part is not item.__context__]
+    return held

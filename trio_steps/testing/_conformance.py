@@ -347,6 +347,28 @@ async def _taken(store: RunStore, pipelines: Any, **options: Any) -> str | None:
         return None if claim is None else claim.run_id
 
 
+async def _moves(store: RunStore) -> None:
+    until = datetime(2100, 1, 1, tzinfo=UTC)
+    moved = _change(
+        "submitted",
+        version="7",
+        step="a/b",
+        parts={0: "head", 1: "inputs", 5: "five"},
+        questions=_ASKS,
+        waiting={"ask": until, "each/3/ask": None},
+        answers={"each/1/ask": "1"},
+    )
+    assert await store.submit("r", moved), "a run that began elsewhere can be submitted"
+    async with store.take({"p": ("7",)}) as claim:
+        assert claim is not None, "it can be taken"
+        stored = await claim.read()
+        assert stored is not None
+        assert (stored.parts, stored.answers) == (moved.parts, moved.answers), "all that there is of it is kept"
+        assert (stored.record.step, stored.record.version) == ("a/b", "7"), "its record tells how far it was"
+        assert stored.record.waiting == moved.waiting, "the time that it may wait goes on"
+        await claim.write(_change("finished", version="7"))
+
+
 async def _waits(store: RunStore) -> None:
     async def write(run_id: str, status: Any, until: datetime | None) -> None:
         async with _held(store, run_id) as claim:
@@ -406,12 +428,16 @@ async def _runs_pipelines(store: RunStore) -> None:
     assert (await store.load("r")).result == result, "which is stored"
 
 
+def _quietly(_run_id: str, _error: Exception | None) -> None:
+    """Take the end of a run, which would be logged otherwise."""
+
+
 @asynccontextmanager
 async def _workers(store: RunStore, pipeline: Pipeline[Any, Any]) -> AsyncGenerator[None]:
     """Have a worker, if the store needs one."""
     async with trio.open_nursery() as nursery:
         if isinstance(store, QueueStore):
-            nursery.start_soon(partial(work, store, [pipeline], on_end=lambda *_: None))
+            nursery.start_soon(partial(work, store, [pipeline], on_end=_quietly))
         yield
         nursery.cancel_scope.cancel()
 
@@ -428,6 +454,7 @@ _CHECKS: Final[tuple[Check, ...]] = (
     _cancels,
     _goes_on_after_cancel,
     _submits,
+    _moves,
     _waits,
     _runs_pipelines,
 )

@@ -6,7 +6,7 @@ import inspect
 from contextlib import contextmanager
 from functools import wraps
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final, overload
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ThingT = TypeVar("ThingT")
 LockT = TypeVar("LockT", bound=Watchable)
+_LARGEST: Final = 200_000  # objects in what a program returns
+
 CheckT = TypeVar("CheckT", bound="Callable[[], object]")
 
 
@@ -69,9 +71,9 @@ class Resource(trio.abc.AsyncResource, Generic[ThingT]):
     def __repr__(self) -> str:
         return f"<resource {self.name!r}, {'closed' if self.closed else 'open'}>"
 
-    def check(self, owned: bool) -> Iterator[Finding]:
-        """Yield what is wrong with it; `owned` tells whether the program has returned it."""
-        if not self._closed_at and not owned:
+    def check(self) -> Iterator[Finding]:
+        """Yield what is wrong with it, unless the program has returned it."""
+        if not self._closed_at:
             yield Finding(
                 invariant="resource",
                 message=f"{self.name!r}, opened by {self._opened_by}, was never closed, nor returned",
@@ -184,16 +186,30 @@ class Probe:
                 start = untaken(item, initial)
                 if start is not None:
                     self._watched[id(item)] = _Watched(item, start, exactly=False)
-        owned = {id(item) for item in contents(value)}
+        found: list[tuple[object, Finding]] = []
         for resource in self._resources:
-            self.findings += resource.check(id(resource) in owned)
+            if resource.closed:
+                self.findings += resource.check()
+            else:
+                found += ((resource, finding) for finding in resource.check())
         for watched in self._watched.values():
-            if id(watched.lock) not in owned:
-                finding = check(watched.lock, watched.start, watched.place, exactly=watched.exactly)
-                if finding is not None:
-                    self.findings.append(finding)
+            finding = check(watched.lock, watched.start, watched.place, exactly=watched.exactly)
+            if finding is not None:
+                found.append((watched.lock, finding))
+        owned = self._owned_by(value, {id(item) for item, _ in found})
+        self.findings += (finding for item, finding in found if id(item) not in owned)
         for name, condition, place in self._invariants:
             self._check_invariant(name, condition, place)
+
+    def _owned_by(self, value: object, wanted: set[int]) -> set[int]:
+        """Return which of those that are `wanted` are in what the program has returned: they are its caller's."""
+        owned: set[int] = set()
+        for item in contents(value, but=self, most=_LARGEST) if wanted else ():
+            if id(item) in wanted:
+                owned.add(id(item))
+                if owned == wanted:
+                    break
+        return owned
 
     def _check_invariant(self, name: str, check: Callable[[], object], place: Place | None) -> None:
         try:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 from uuid import uuid4
 
 import attrs
@@ -115,24 +115,22 @@ def _escaped(tree: Any) -> Any:
     if isinstance(tree, str):
         return tree if _holds(tree) else {_ESCAPED: json.dumps(tree)}
     if isinstance(tree, dict):
-        items: dict[str, Any] = tree
+        items = cast("dict[str, Any]", tree)
         return {key: _escaped(value) for key, value in items.items()}
     if isinstance(tree, list):
-        values: list[Any] = tree
-        return [_escaped(value) for value in values]
+        return [_escaped(value) for value in cast("Iterable[Any]", tree)]
     return tree
 
 
 def unpacked(tree: Any) -> Any:
     """Return what was packed."""
     if isinstance(tree, dict):
-        items: dict[str, Any] = tree
+        items = cast("dict[str, Any]", tree)
         if _ESCAPED in items:
             return json.loads(items[_ESCAPED])
         return {key: unpacked(value) for key, value in items.items()}
     if isinstance(tree, list):
-        values: list[Any] = tree
-        return [unpacked(value) for value in values]
+        return [unpacked(value) for value in cast("Iterable[Any]", tree)]
     return tree
 
 
@@ -222,7 +220,7 @@ class Row:
             known = Known(version=headers.get("version"), questions=submitted["questions"])
         else:
             known = Known(**unpacked(own))
-        died = state == "failed" and (reason or {}).get("name") == DIED
+        died = state == "failed" and reason is not None and reason.get("name") == DIED
         step = known.step
         if last_name is not None and int(last_name.removeprefix(PART)) > known.after:
             step = last_step

@@ -40,9 +40,9 @@ from trio_steps._values.equality import equal
 from trio_steps._values.scalars import is_plain
 
 from .head import HEAD, head_of
-from .journal import Entry
+from .inputs import inputs_entry
 from .keeping import Answers
-from .loop import as_input, execute
+from .loop import execute
 from .queue import QueueStore, run_elsewhere
 from .renames import Names
 from .resume import resumed
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from trio_steps._values.codec import Codec
 
     from .checkpoint import Checkpoint
+    from .journal import Entry
     from .stored import RunStore
 
 _INPUTS: Final = 1
@@ -116,7 +117,7 @@ async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> 
       CheckpointError: it is there with other inputs, or as a run of another pipeline; or a value can't be stored.
     """
     checked_run_id(run_id, "submit")
-    entry = Entry(kind="inputs", changes=as_input(args[0] if args else None, program))
+    entry = inputs_entry(program, args[0] if args else None)
     head = head_of(program)
     change = RunChange(
         pipeline=program.name,
@@ -150,7 +151,7 @@ async def _submit_if_new(
 async def _claim_and_run(
     store: RunClaims, run_id: str, answers: Mapping[str, object], program: Program, hooks: Hooks, *args: Any
 ) -> Any:
-    given = [Entry(kind="inputs", changes=as_input(input, program)) for input in args]
+    given = [inputs_entry(program, input) for input in args]
     head_of(program)  # which looks at whether what the steps give can be stored
     async with store.claim(run_id) as claim:
         return await run_claimed(claim, answers, program, hooks, given[0] if given else None)
@@ -178,7 +179,7 @@ async def run_claimed(
     texts = added_answers(run_id, {} if stored is None else stored.answers, texts)
     renamed: dict[int, str] = {}
     if stored is None:
-        entries: tuple[Entry, ...] = (given or Entry(kind="inputs", changes=as_input(None, program)),)
+        entries: tuple[Entry, ...] = (given or inputs_entry(program, None),)
         saver = Saver(claim, program, {})
     else:
         try:

@@ -39,7 +39,7 @@ _PATIENCE: Final = 5.0  # seconds, after which whoever waits for a worker is tol
 @public_in("trio_steps.store")
 @runtime_checkable
 class QueueStore(RunStore, Protocol):
-    """A store that gives a run to whichever worker is free, such as `absurd.AbsurdStore`.
+    """A store that gives a run to whichever worker is free, such as `trio_steps.absurd.AbsurdStore`.
 
     ``run(store=…)`` submits the run and waits for a worker. So observers and hooks can't be given there.
     """

@@ -127,7 +127,10 @@ class RunStore(RunClaims, Protocol):
         ...
 
     async def submit(self, run_id: str, change: RunChange, /) -> bool:
-        """Write a run for somebody to `take`; return False, and write nothing, if there is one of that id already."""
+        """Write a run for somebody to `take`; return False, and write nothing, if there is one of that id already.
+
+        It may have begun in another store, from which it is moved: then `change` has all that there is of it.
+        """
         ...
 
     def take(

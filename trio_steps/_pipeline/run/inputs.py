@@ -1,0 +1,47 @@
+"""The input of a durable run, checked before there is a run: one that can only fail would use its id up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_steps._core.errors import StepInputError
+from trio_steps._pipeline.call import Function
+from trio_steps._pipeline.definition import Group
+
+from .journal import Entry
+from .loop import as_input
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trio_steps._pipeline.definition import Node, Program
+
+
+def inputs_entry(program: Program, input: object) -> Entry:
+    """Return what the journal of a run begins with that is given `input`.
+
+    Raises:
+      TypeError: it is no mapping, and nothing that has fields.
+      StepInputError: it lacks a key that the pipeline declares, or that a step will ask for in vain.
+    """
+    changes = as_input(input, program)
+    for node in program.nodes:
+        if node.before.open or node.on_error == "skip-remaining":
+            break  # whatever comes now may be there, or may never be asked for
+        if node.condition is None and node.on_error == "raise":
+            for name, function in _functions(node):
+                for key in function.signature.required:
+                    if not (key in changes or key in node.before.keys or key in function.signature.wrapped):
+                        raise StepInputError(name, key, changes)
+    return Entry(kind="inputs", changes=changes)
+
+
+def _functions(node: Node) -> Iterator[tuple[str, Function]]:
+    """Yield the functions that are called when it is the turn of `node`, with their full names."""
+    body = node.body
+    if isinstance(body, Function):
+        yield node.id, body
+    elif isinstance(body, Group) and body.mode == "all":
+        for id, member in zip(body.ids, body.members):  # noqa: B905 - as long as each other
+            if isinstance(member, Function):
+                yield f"{node.id}/{id}", member

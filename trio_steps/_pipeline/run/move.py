@@ -1,0 +1,71 @@
+"""Moves a run from one store to another, where it goes on.
+
+Problem: two stores have no transaction in common, and the process may die at any moment. Nobody may run the run in both
+stores, and it may not be lost.
+
+What is done. As long as the run is in both stores, that of the old one is marked: it is cancelled, so that no worker
+takes it, and says where it is being moved to. To move it again goes on from there. Only what was marked is taken for
+the same run, if the new store has it already. Answers may come meanwhile, and are moved last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from trio_steps._core.errors import ConfigError
+from trio_steps._durable.protocol import RunChange
+
+if TYPE_CHECKING:
+    from .stored import RunStore
+
+
+async def move(run_id: str, source: RunStore, target: RunStore) -> None:
+    """Move a run that nobody runs, and that can go on; in `target` it is submitted.
+
+    Raises:
+      KeyError: there is no such run.
+      ConfigError: it is finished; or `target` has a run of that id.
+      RunClaimedError: it is running.
+    """
+    mark = f"it is being moved to {target!r}: if that did not end well, move it again"
+    async with source.claim(run_id) as claim:
+        stored = await claim.read()
+        if stored is None:
+            raise KeyError(f"there is no run {run_id!r} in {source!r}")
+        record = stored.record
+        if record.status == "finished":
+            raise ConfigError(f"the run {run_id!r} is finished; only a run that can go on is moved")
+        is_there = await target.read(run_id) is not None  # which also tells whether that store can be used at all
+        if record.error != mark:
+            if is_there:
+                raise ConfigError(f"{target!r} has a run {run_id!r} already; the one in {source!r} stays where it is")
+            change = RunChange(
+                pipeline=record.pipeline,
+                version=record.version,
+                status="cancelled",
+                error=mark,
+                waiting=record.waiting,
+            )
+            await claim.write(change)
+        if not is_there:
+            change = RunChange(
+                pipeline=record.pipeline,
+                version=record.version,
+                status="submitted",
+                step=record.step,
+                parts=stored.parts,
+                waiting=record.waiting,
+                questions=stored.questions,
+                answers=stored.answers,
+            )
+            if not await target.submit(run_id, change):
+                await claim.write(
+                    attrs.evolve(change, status=record.status, error=record.error, parts={}, questions=None)
+                )
+                raise ConfigError(f"{target!r} has a run {run_id!r} since just now; the other one stays where it is")
+        stored = await claim.read()
+        if stored is not None and stored.answers:
+            await target.write_answers(run_id, stored.answers)
+    await source.delete(run_id)
