@@ -22,6 +22,7 @@ import argparse
 import ast
 import concurrent.futures
 import difflib
+import itertools
 import json
 import os
 import queue
@@ -32,6 +33,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,9 +111,11 @@ def left_alone(code: str) -> set[int]:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             lines.update(range(node.lineno, node.body[0].lineno))  # the signature: its defaults are few
             if any(isinstance(one, ast.Name) and one.id == "overload" for one in node.decorator_list):
-                parts = [node]
+                parts = [node, *node.decorator_list]
             if isinstance(node.body[-1], ast.Expr) and ast.unparse(node.body[-1]) == "...":  # of a protocol
                 parts = [node, *node.decorator_list]
+        elif isinstance(node, ast.ClassDef):
+            parts = [one for one in node.decorator_list if isinstance(one, ast.Name) and one.id == "final"]
         elif isinstance(node, ast.AnnAssign):
             parts = [node.annotation] if node.value is not None else [node]
         elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
@@ -124,6 +128,18 @@ def left_alone(code: str) -> set[int]:
             if part is not None:
                 lines.update(range(part.lineno, (part.end_lineno or part.lineno) + 1))  # type: ignore[attr-defined]
     return lines
+
+
+def is_python(mutation: Mutation) -> bool:
+    """Tell whether a mutation makes something that is a program at all."""
+    code = mutation.apply((ROOT / mutation.file).read_text(encoding="utf-8"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            compile(code, mutation.file.name, "exec")
+        except SyntaxError:
+            return False
+    return True
 
 
 def mutations(package: str) -> Iterator[Mutation]:
@@ -194,7 +210,7 @@ def run_tests(copy: Path, arguments: list[str], seconds: float | None, **environ
         done = subprocess.run(
             command,
             cwd=copy,
-            env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", **variables},
+            env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "", **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,
@@ -205,16 +221,21 @@ def run_tests(copy: Path, arguments: list[str], seconds: float | None, **environ
     return "passed" if done.returncode == 0 else "failed"
 
 
+def write(file: Path, code: str) -> None:
+    """Write a file with a time of its own: bytecode is that of a file of this size and, to the second, this time."""
+    file.write_text(code, encoding="utf-8")
+    moment = next(_moments)
+    os.utime(file, (moment, moment))
+
+
+_moments = itertools.count(1_000_000_000)
+
+
 def try_out(mutation: Mutation, copy: Path, tests: Tests) -> str:
     """Return what the tests of the package say of a mutation, like `run_tests`."""
     file = copy / mutation.file
     code = file.read_text(encoding="utf-8")
-    mutated = mutation.apply(code)
-    try:
-        compile(mutated, mutation.file.name, "exec")
-    except SyntaxError:
-        return "failed"
-    file.write_text(mutated, encoding="utf-8")
+    write(file, mutation.apply(code))
     try:
         chosen = tests.that_come_to(mutation.file, mutation.line)
         if chosen:
@@ -225,7 +246,7 @@ def try_out(mutation: Mutation, copy: Path, tests: Tests) -> str:
                 return verdict
         return run_tests(copy, [f"tests/{mutation.package}"], 60 + 20 * sum(tests.seconds.values()))
     finally:
-        file.write_text(code, encoding="utf-8")
+        write(file, code)
 
 
 def diff(mutation: Mutation, context: int) -> list[str]:
@@ -305,7 +326,8 @@ def main() -> int:
                 print(f"the tests of {package} fail without any mutation")
                 return 2
             everything = list(mutations(package))
-            sample = random.Random(f"{options.seed} {package}").sample(everything, min(options.count, len(everything)))
+            shuffled = iter(random.Random(f"{options.seed} {package}").sample(everything, len(everything)))
+            sample = list(itertools.islice(filter(is_python, shuffled), options.count))
             print(f"{package}: {len(sample)} of {len(everything)} mutations", flush=True)
             samples += [(mutation, tests) for mutation in sample]
         random.Random(options.seed).shuffle(samples)  # so that a run that is cut short has some of each package

@@ -89,3 +89,28 @@ async def test_error_object_of_very_many_paths_is_written_to_a_checkpoint() -> N
     read = decode(encode(rejected.error))
     assert isinstance(read, ForkPartialError)
     assert len(read.failed) == N
+
+
+class Spawned(trio.abc.Instrument):
+    """Counts the tasks that are spawned."""
+
+    count = 0
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        self.count += 1
+
+
+async def test_paths_without_a_limit_have_a_task_each_and_no_more_than_two_batches_of_32_wait_to_begin() -> None:
+    begun: list[int] = []
+    spawned = Spawned()
+
+    async def path() -> None:
+        begun.append(spawned.count)
+        await trio.lowlevel.checkpoint()
+
+    trio.lowlevel.add_instrument(spawned)
+    await gather(*[path] * 200)
+    trio.lowlevel.remove_instrument(spawned)
+    assert spawned.count == 200
+    assert begun[0] in (32, 64)  # Trio chooses who is first: the caller, or those that it has spawned
+    assert max(count - number for number, count in enumerate(begun)) <= 64

@@ -116,6 +116,8 @@ class Bush(TypedDict):
     [
         (int, int),
         (Any, int),
+        (abc.Generator[int, str, None], abc.Generator[str]),  # the others have defaults, which nobody looks up
+        (abc.Generator[int], abc.Generator[str, int, None]),
         (int, Any),
         (object, int),
         (int, object),
@@ -165,6 +167,8 @@ class Bush(TypedDict):
         (tuple, tuple[int]),
         (tuple[int, str], tuple[int, str]),
         (tuple[int, ...], tuple[int, int]),
+        (tuple[int, ...], tuple[int, int, int]),
+        (tuple[int, int, int], tuple[int, ...]),
         (tuple[int, int], tuple[int, ...]),
         (tuple[int, ...], tuple[bool, ...]),
         (tuple[int, bool], abc.Sequence[int]),
