@@ -1,0 +1,56 @@
+"""What is copied at the speed of C, and what is not, because that would take longer."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from trio_steps._values import plain
+from trio_steps._values.plain import copy_plain
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def dicts(count: int, size: int) -> Any:
+    """A list of dicts, and as many bytes when it is pickled."""
+    value = [{number: ""} for number in range(count)]
+    for number in range(size - len(pickle.dumps(value, 5))):
+        value[number % count][number % count] += "x"
+    while len(pickle.dumps(value, 5)) > size:  # of the longer strings the length is longer, too
+        value[0][0] = value[0][0][:-1]
+    return value
+
+
+def test_value_is_copied_in_c_if_it_has_a_dict_or_a_list_for_each_150_bytes() -> None:
+    for size in (1_100, 1_190):
+        value = dicts(7, size)
+        copy = copy_plain(value)
+        assert copy == value
+        assert copy[0] is not value[0]
+    assert copy_plain(dicts(7, 1_230)) is None  # 8 times 150, and the frame around them
+    assert copy_plain(dicts(20, 1_230)) is not None
+
+
+def test_small_value_is_copied_in_c_whatever_is_in_it() -> None:
+    value = [f"{number:90}" for number in range(9)]
+    assert copy_plain(value) == value
+    assert copy_plain([*value, "y" * 200]) is None
+
+
+def test_value_that_runs_code_to_be_pickled_or_holds_a_nan_is_not_copied_in_c() -> None:
+    class Thing: ...
+
+    for part in (Thing(), float("nan"), object):
+        assert copy_plain([part]) is None
+
+
+def test_pickler_is_kept_after_a_small_value_and_not_after_a_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle: list[Any] = []
+    monkeypatch.setattr(plain, "_idle", idle)
+    copy_plain([1])
+    [kept] = idle
+    copy_plain([2])
+    assert idle == [kept]
+    copy_plain([[number] for number in range(1_000)])
+    assert idle == []
