@@ -53,15 +53,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 UNNOTICED = Path(__file__).with_name("unnoticed.toml")
 PACKAGES = {
-    "core": "_core",
-    "fork": "_fork",
-    "pipeline": "_pipeline",
-    "values": "_values",
-    "durable": "_durable",
-    "observers": "_observers",
-    "testing": "testing",
+    "core": ("_core", ["core"]),
+    "fork": ("_fork", ["fork"]),
+    "pipeline": ("_pipeline", ["pipeline", "durable"]),
+    "values": ("_values", ["values"]),
+    "durable": ("_durable", ["durable"]),
+    "observers": ("_observers", ["observers"]),
+    "testing": ("testing", ["testing"]),
 }
-"""The folder of the tests of each package that can be mutated."""
+"""Each package that can be mutated, and the folders of its tests. Those of durable runs test what drives them, too."""
 
 
 class LeaveOut(Operator):
@@ -145,7 +145,7 @@ def is_python(mutation: Mutation) -> bool:
 def mutations(package: str) -> Iterator[Mutation]:
     """Yield every mutation of a package."""
     names = [*(name for name in operator_names() if "Variable" not in name), "leave out"]  # those ask which one
-    for file in sorted((ROOT / "trio_steps" / PACKAGES[package]).rglob("*.py")):
+    for file in sorted((ROOT / "trio_steps" / PACKAGES[package][0]).rglob("*.py")):
         code = file.read_text(encoding="utf-8")
         alone = left_alone(code)
         nodes = list(ast_nodes(get_ast(code)))
@@ -171,7 +171,7 @@ class Tests:
         with tempfile.TemporaryDirectory() as folder:
             times, data = Path(folder) / "times.xml", Path(folder) / "coverage"
             options = ["--cov=trio_steps", "--cov-context=test", "--cov-report=", "--cov-fail-under=0"]
-            verdict = run_tests(copy, [*options, f"--junitxml={times}", f"tests/{package}"], None, COVERAGE_FILE=data)
+            verdict = run_tests(copy, [*options, f"--junitxml={times}", *folders_of(package)], None, COVERAGE_FILE=data)
             if verdict != "passed":
                 return None
             seconds = {
@@ -200,6 +200,10 @@ class Tests:
         lines = self.lines.get(file.as_posix(), {})
         found = {test for one in range(first, max(first, last) + 1) for test in lines.get(one, ())}
         return sorted(found, key=lambda test: (self.seconds[test], test))
+
+
+def folders_of(package: str) -> list[str]:
+    return [f"tests/{folder}" for folder in PACKAGES[package][1]]
 
 
 def run_tests(copy: Path, arguments: list[str], seconds: float | None, **environment: object) -> str:
@@ -244,7 +248,7 @@ def try_out(mutation: Mutation, copy: Path, tests: Tests) -> str:
             verdict = run_tests(copy, [f"@{names}"], 60 + 20 * sum(tests.seconds[test] for test in chosen))
             if verdict != "passed":
                 return verdict
-        return run_tests(copy, [f"tests/{mutation.package}"], 60 + 20 * sum(tests.seconds.values()))
+        return run_tests(copy, folders_of(mutation.package), 60 + 20 * sum(tests.seconds.values()))
     finally:
         write(file, code)
 
