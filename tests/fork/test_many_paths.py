@@ -93,6 +93,14 @@ async def test_error_object_of_very_many_paths_is_written_to_a_checkpoint() -> N
     assert len(read.failed) == count
 
 
+@pytest.mark.parametrize(("left", "at_once"), [(2, True), (MANY, True), (MANY + 1, False)])
+async def test_results_of_paths_that_never_started_are_made_at_once_if_they_are_few(left: int, at_once: bool) -> None:
+    with pytest.raises(ForkPartialError) as caught:
+        await gather([partial(work, number) for number in range(left + 1)], concurrency=1)
+    assert isinstance(caught.value.failed, tuple) is at_once
+    assert len(caught.value.failed) == left + 1
+
+
 class Spawned(trio.abc.Instrument):
     """Counts the tasks that are spawned."""
 
@@ -116,3 +124,16 @@ async def test_paths_without_a_limit_have_a_task_each_and_no_more_than_two_batch
     assert spawned.count == 200
     assert begun[0] in (32, 64)  # Trio chooses who is first: the caller, or those that it has spawned
     assert max(count - number for number, count in enumerate(begun)) <= 64
+
+
+@pytest.mark.parametrize("count", [3, 300])
+async def test_paths_behind_a_limiter_need_a_task_for_each_token_and_one_that_waits_for_the_next(count: int) -> None:
+    spawned = Spawned()
+
+    async def path() -> None:
+        await trio.sleep(1)
+
+    trio.lowlevel.add_instrument(spawned)
+    await gather(*[path] * count, concurrency=trio.CapacityLimiter(2))
+    trio.lowlevel.remove_instrument(spawned)
+    assert spawned.count == 3

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
 import trio_util
 
+import trio_steps
 from trio_steps.testing import Probe, run_once
-from trio_steps.testing._places import short_file
+from trio_steps.testing._places import _best, short_file
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,15 @@ async def test_place_of_trio_itself_is_the_line_that_called_it() -> None:
 
     run = await trio.to_thread.run_sync(lambda: run_once(program))
     assert str(run.findings[0].place).startswith("tests/testing/test_places.py:")
+
+
+def frame(file: str, line: int) -> Any:
+    return SimpleNamespace(f_code=compile(str(line), file, "exec")), line
+
+
+def test_place_is_the_users_innermost_line_or_else_ours_but_never_that_of_the_machinery() -> None:
+    ours, user = frame(trio_steps.__file__, 3), frame(__file__, 5)
+    machinery = [frame(trio.__file__, 7), frame(run_once.__code__.co_filename, 9)]
+    assert str(_best([ours, *machinery])) == "trio_steps/__init__.py:3"
+    assert str(_best([user, ours, *machinery])) == "tests/testing/test_places.py:5"
+    assert _best(machinery) is None
