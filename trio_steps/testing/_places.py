@@ -37,7 +37,7 @@ _STANDARD: Final = Path(sysconfig.get_path("stdlib"))
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]+")
 _AT_ADDRESS: Final = re.compile(r"(?: at|,) 0x[0-9a-fA-F]+")
 _CALLERS: Final = 3
-_kinds: Final[dict[CodeType, int]] = {}  # 0: the user's, 1: of trio_steps, 2: machinery
+_kinds: Final[dict[str, int]] = {}  # by file: 0, the user's; 1, of trio_steps; 2, machinery
 
 
 @attrs.frozen
@@ -100,11 +100,10 @@ def numberless(text: str) -> str:
 
 
 def _kind(code: CodeType) -> int:
-    kind = _kinds.get(code)
+    file = code.co_filename
+    kind = _kinds.get(file)
     if kind is None:
-        file = code.co_filename
-        kind = 2 if file.startswith(_MACHINERY) else 1 if file.startswith(_OURS) else 0
-        _kinds[code] = kind
+        kind = _kinds[file] = 2 if file.startswith(_MACHINERY) else 1 if file.startswith(_OURS) else 0
     return kind
 
 
