@@ -78,8 +78,8 @@ if TYPE_CHECKING:
     from ._pipeline.run.hooks import CompleteHook, ErrorHook, StepCompletion
     from ._values.codec import Codec
 else:
-    # Pipelines, the recorder and the like double the time that `import trio_steps` takes. So who wants forks only
-    # does not pay for them: they are imported when somebody asks for one of their names.
+    # Pipelines, the recorder and the like double the time of `import trio_steps`. They are imported when one of their
+    # names is used, so that a program with forks only does not pay for them.
     _ON_DEMAND = {
         "BranchCase": "_pipeline.builder.branches",
         "otherwise": "_pipeline.pipeline",

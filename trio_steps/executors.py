@@ -1,20 +1,20 @@
 """Paths that run in an executor: on threads, in processes, or on other machines.
 
-Problem: a `concurrent.futures.Executor` runs functions elsewhere, but to wait for one of its futures blocks, and it
-knows nothing of cancel scopes. A path that runs there has to lose races and time out like any other.
+Problem: a `concurrent.futures.Executor` runs functions elsewhere, but waiting for its futures blocks, and it knows
+nothing of cancel scopes. A path that runs there has to lose races and time out like any other.
 
-Naive answer: a thread that waits for the future, and is abandoned when the path is cancelled. The work goes on, changes
-things later, and its value is lost.
+Naive answer: a thread that waits for the future, and is abandoned when the path is cancelled. The work continues,
+changes things later, and its value is lost.
 
 What is done instead is what Trio does with its own threads. The future wakes the task when it is done. A cancellation
-cancels the future: a call that has not begun never will. One that runs on regardless is waited for, and its value or
-error is what the path ends with; if that is too late, the fork disposes of it, or reports it.
+cancels the future, so a call that has not started never will. A call that is running anyway is waited for, and the path
+ends with its value or error. If that comes too late, the fork disposes of it or reports it.
 
-An executor can break: a worker process is killed, and every later call fails as well. One that is made by a factory is
-made anew then, for the next call; so a `Retry` heals it.
+An executor can break: a worker process is killed, and every later call fails as well. If a factory made the executor,
+it makes a new one for the next call, so a `Retry` heals it.
 
-What is deliberately not done: to stop waiting for a call that still runs. How to have it killed is told in
-``docs/executors.md``.
+What is deliberately not done: to stop waiting for a call that is still running. ``docs/executors.md`` says how to have
+it killed.
 """
 
 from __future__ import annotations
@@ -43,26 +43,27 @@ T = TypeVar("T")
 def on_executor(
     executor_or_factory: Executor | Callable[[], Executor], fn: Callable[ParametersT, T], /
 ) -> Callable[ParametersT, Awaitable[T]]:
-    """Make an async function of `fn`, which runs in an executor: ``step(on_executor(pool, resize), timeout=5)``.
+    """Turn the sync function `fn` into an async one that runs in an executor: ``step(on_executor(pool, resize))``.
 
-    It takes the arguments of `fn`, can be a path or step like any other, and is called what `fn` is called. When it is
-    cancelled, so is its future. A call that was queued never runs. One whose future can't be cancelled any more is
-    waited for, as by ``trio.to_thread.run_sync``, and what it returns or raises is not lost.
+    The async function takes the arguments of `fn`, has its name, and can be a path or step like any other. When it is
+    cancelled, so is its future. A call that is still queued never runs. A call whose future can no longer be cancelled
+    is waited for, as ``trio.to_thread.run_sync`` does, and what it returns or raises is not lost.
 
-    How many calls run at once is up to the executor; how many wait in its queue, to the ``concurrency`` of the fork.
-    Context variables of the caller don't reach `fn`. For an executor of processes or machines, `fn`, its arguments and
-    what it returns have to be picklable. The executor is the caller's to shut down, when everything here has ended.
+    The executor decides how many calls run at once, and the ``concurrency`` of the fork decides how many are in its
+    queue. Context variables of the caller don't reach `fn`. For an executor of processes or machines, `fn`, its
+    arguments and its results have to be picklable. It is up to the caller to shut down the executor, after everything
+    here has ended.
 
     Args:
-      executor_or_factory: a `concurrent.futures.Executor`: of threads or processes of the standard library, or of any
-        other library that has one. Or a function that returns one: it is called at the first call, and again for the
-        next call after the executor has broken.
+      executor_or_factory: a `concurrent.futures.Executor`: a pool of threads or processes of the standard library, or
+        an executor of any other library. Or a function that returns one, which is called for the first call, and again
+        for the next call after the executor has broken.
       fn: a sync function.
 
     Raises:
-      ConfigError: the first argument is neither an executor nor a function, or is one of Dask's in which equal calls
-        share one result; or `fn` is no sync function. (When it runs) the factory returns such a thing.
-      concurrent.futures.CancelledError: (when it runs) the executor, or somebody else, has cancelled the future, as
+      ConfigError: the first argument is neither an executor nor a function, or is an executor of Dask in which equal
+        calls share one result; or `fn` is not a sync function. (When it runs) the factory returned such a thing.
+      concurrent.futures.CancelledError: (when it runs) the executor, or other code, has cancelled the future, as
         ``executor.shutdown(cancel_futures=True)`` does.
       concurrent.futures.BrokenExecutor: (when it runs) the executor has lost a worker, and with it the call.
       RuntimeError: (when it runs) the executor has been shut down.
@@ -79,7 +80,7 @@ def on_executor(
 
 
 def _check(executor: Executor) -> None:
-    """Refuse an executor of Dask in which equal calls are one: they share a failure, a cancellation and a retry."""
+    """Refuse an executor of Dask in which equal calls are one call, with one failure, cancellation and retry."""
     if type(executor).__module__.partition(".")[0] == "distributed":
         options = vars(executor).get("_kwargs")  # it has no public name
         if isinstance(options, dict) and cast("dict[str, object]", options).get("pure") is not False:
@@ -91,7 +92,7 @@ def _check(executor: Executor) -> None:
 
 @final
 class _Pool:
-    """Where the calls of one function go: an executor, or what a factory makes."""
+    """Where the calls of one function go: to an executor, or to those that a factory makes."""
 
     def __init__(self, given: Executor | Callable[[], Executor]) -> None:
         self.given = given
@@ -113,14 +114,14 @@ class _Pool:
         return self._made
 
     def broken(self, executor: Executor) -> None:
-        """Have the factory called again; if `executor` has failed several calls, the first of them does it."""
+        """Have the factory called again. If `executor` has failed several calls, only the first does so."""
         if self._made is executor:
             self._made = None
 
 
 @final
 class _OnExecutor(Generic[ParametersT, T]):
-    """An async function; an object, so that whoever asks for its signature is told that of the function inside."""
+    """An async function. It is an object so that its signature is that of the function inside."""
 
     def __init__(self, given: Executor | Callable[[], Executor], fn: Callable[ParametersT, T]) -> None:
         functools.update_wrapper(self, fn)  # which copies the attributes of an object that can be called, too
@@ -157,14 +158,14 @@ class _OnExecutor(Generic[ParametersT, T]):
                 raise  # it is the function's own
             raise CancelledError(
                 f"the call of {self.__name__!r} was cancelled by its executor, not from here: it was shut down, lost "
-                "its workers, or somebody else cancelled the future"
+                "its workers, or other code cancelled the future"
             ) from error
         finally:
             del future  # its error refers to this frame; else the two would keep each other alive
 
 
 async def _ended(future: Future[Any]) -> None:
-    """Wait until `future` has a result, or an error; if this is cancelled, then only if the future can't be."""
+    """Wait until `future` has a result or an error. Being cancelled ends the wait only if the future can be too."""
     task, token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
     cancelled = False
 

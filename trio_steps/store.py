@@ -1,6 +1,6 @@
 """`SqliteStore`: durable runs in one file, ``await pipeline.run(inputs, store=SqliteStore("runs.db"), run_id="…")``.
 
-Another kind of store is a `RunStore`, which see.
+For another kind of store, derive from `RunStore`.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ _FINISHED: Final[tuple[RunStatus, ...]] = ("finished",)
 @public_in("trio_steps.store")
 @final
 class SqliteStore(RunStore):
-    """Durable runs in an SQLite database, which any number of processes of one machine can share.
+    """Durable runs in an SQLite database, which any number of processes on one machine can share.
 
-    One object can be used by any number of threads, each with a Trio of its own. The file is made when it is first
-    used. Next to it are SQLite's own ``-wal`` and ``-shm``, and a ``-lock-…`` for each process that has runs. It has to
-    be on a disk of the machine: locks of network file systems can't be relied on.
+    Any number of threads, each with its own Trio run, can use one object. The file is made when it is first used. Next
+    to it are SQLite's own ``-wal`` and ``-shm`` files, and a ``-lock-…`` file for each process that has runs. The file
+    has to be on a local disk, because the locks of network file systems are not reliable.
 
     Attributes:
       path: the file.
@@ -80,9 +80,9 @@ class SqliteStore(RunStore):
         """Use the file at `path`.
 
         Args:
-          path: the file, which need not be there yet.
-          synchronous: with ``"full"``, each save waits until it is on the disk. With ``"normal"``, the last ones may be
-            lost when the power fails, and their steps run again; they survive the death of the process all the same.
+          path: the file, which need not exist yet.
+          synchronous: with ``"full"``, each save waits until it is on the disk. With ``"normal"``, the last saves may
+            be lost when the power fails, and their steps run again; they still survive the death of the process.
 
         Raises:
           ConfigError: an argument is not valid.
@@ -91,7 +91,7 @@ class SqliteStore(RunStore):
             raise ConfigError(f'SqliteStore(…, synchronous={synchronous!r}): use "full" or "normal"')
         name: object = os.fspath(path)
         if not isinstance(name, str) or name in ("", ":memory:"):
-            raise ConfigError(f"SqliteStore({path!r}): give the name of a file, for it has to be there after a crash")
+            raise ConfigError(f"SqliteStore({path!r}): give the name of a file, which is still there after a crash")
         self.path: Path = Path(os.path.realpath(name))  # one name for everybody: those of the locks are made from it
         self._database = Database(self.path, synchronous)
         self._calls = Calls(self._database)
@@ -101,11 +101,11 @@ class SqliteStore(RunStore):
 
     @asynccontextmanager
     async def claim(self, run_id: str, /) -> AsyncGenerator[RunClaim]:
-        """Have a run for oneself until the context ends; ``run(store=…)`` does that.
+        """Claim a run until the context ends. ``run(store=…)`` does that.
 
         Raises:
-          RunClaimedError: it is running already, in this process or in another one.
-          StoreError: the file is no store.
+          RunClaimedError: it is running already, in this process or another one.
+          StoreError: the file is not a store.
           sqlite3.Error: the file can't be used.
         """
         claimed = await self._calls.make(self._database.claim, run_id)
@@ -119,7 +119,7 @@ class SqliteStore(RunStore):
     async def take(
         self, pipelines: Mapping[str, Collection[str | None]], /, *, max_deaths: int = 5
     ) -> AsyncGenerator[RunClaim | None]:
-        """Have a run that is ready to go on; see `RunStore.take`."""
+        """Claim a run that is ready to continue; see `RunStore.take`."""
         claimed = await self._calls.make(self._database.take, pipelines, max_deaths)
         if claimed is None:
             yield None
@@ -131,7 +131,7 @@ class SqliteStore(RunStore):
             await claim.release()
 
     async def read(self, run_id: str, /) -> StoredRun | None:
-        """Return what there is of a run; see `RunStore.read`."""
+        """Return everything about a run; see `RunStore.read`."""
         return await self._calls.make(self._database.read, run_id)
 
     async def runs(
@@ -144,7 +144,7 @@ class SqliteStore(RunStore):
         limit: int | None = None,
         after: str | None = None,
     ) -> tuple[RunRecord, ...]:
-        """Return what is known of each run at a glance; see `RunStore.runs`."""
+        """Return a summary of each run; see `RunStore.runs`."""
         if isinstance(status, str):
             raise ConfigError(f"runs(status={status!r}): give a tuple, status=({status!r},)")
         which = Filter(pipeline=pipeline, status=status, since=since, before=before)
@@ -161,7 +161,7 @@ class SqliteStore(RunStore):
         keep: int | None = None,
         status: Collection[RunStatus] = _FINISHED,
     ) -> tuple[str, ...]:
-        """Delete runs that nobody needs any more, all at once; see `RunStore.prune`."""
+        """Delete runs that are no longer needed, all at once; see `RunStore.prune`."""
         check_prune(older_than, keep, status)
         before = None if older_than is None else datetime.now(UTC) - older_than
         return await self._calls.make(self._database.prune, Filter(status=status, before=before), keep)
@@ -175,5 +175,5 @@ class SqliteStore(RunStore):
         return await self._calls.make(self._database.cancel, run_id)
 
     async def submit(self, run_id: str, change: RunChange, /) -> bool:
-        """Write a run for somebody to take; see `RunStore.submit`."""
+        """Write a run for a worker to take; see `RunStore.submit`."""
         return await self._calls.make(self._database.submit, run_id, change)

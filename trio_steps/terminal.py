@@ -1,15 +1,15 @@
-"""Runs in a terminal: a live tree of what goes on, and a summary in the end. It needs the extra ``trio_steps[rich]``.
+"""Runs in a terminal: a live tree of what is running, and a summary at the end. It needs ``trio_steps[rich]``.
 
-Problem: show what is running, with times that advance while nothing happens; cost next to nothing, with a million paths
-too; and leave the terminal as it was, whatever happens.
+Problem: show what is running, with times that advance while nothing happens; cost next to nothing, even with a million
+paths; and leave the terminal as it was, whatever happens.
 
-Naive answer: draw at each event, and have `rich.live.Live` refresh in between. There can be very many events, and Live
+Naive answer: draw at each event, and let `rich.live.Live` refresh in between. There can be very many events, and Live
 refreshes in a thread, which would read the tree while the run changes it.
 
-What is done instead. An event changes the tree, and that is all (`trio_steps._tree`). A Trio task draws it some times a
-second. That task has a nursery around the user's block, which is where it belongs; but no error and no
-`KeyboardInterrupt` can leave it, so the nursery finds nothing to wrap or to cancel. It is shielded, so that a cancelled
-run can be watched while it cleans up. What blocks the event loop stops the drawing too.
+What is done instead. An event only changes the tree, see `_observers.live`. A Trio task draws it several times a
+second. That task is in a nursery around the user's block. No error and no `KeyboardInterrupt` can leave it, so the
+nursery has nothing to wrap or to cancel. It is shielded, so that a cancelled run can be watched while it cleans up.
+Whatever blocks the event loop also stops the drawing.
 """
 
 from __future__ import annotations
@@ -52,37 +52,37 @@ _ROOMY: Final = 80  # columns: if there are fewer, no message is wrapped
 
 @final
 class LiveTree:
-    """An observer that shows runs in a terminal: what goes on now, and in the end what there was.
+    """An observer that shows runs in a terminal: a tree while they run, and a table of all steps at the end.
 
-    It shows while its block is open. Give it to any runs in there, at the same time or one after another::
+    It draws while its block is open. Give it to any runs in the block, at the same time or one after another::
 
         async with LiveTree() as tree:
             papers = await research.run("quantum error correction", observers=[tree])
 
-    The tree has a line with the time for each step and path, running or over. A fork of more than a dozen paths has a
-    progress bar as soon as it is known how many they are; and of its paths those are shown that run, failed or won,
-    if there is room. What the program prints meanwhile goes above the tree.
+    The tree has a line for each step and path, running or over, with its time. A fork of more than a dozen paths has a
+    progress bar as soon as their number is known. It shows the paths that are running, failed or won, as far as there
+    is room. What the program prints in the meantime goes above the tree.
 
-    In the end a table takes its place: how each step ended, how long it took, which part of the whole time that is, in
-    how many attempts; and the slowest and the fastest step. So it does after a failure and a cancellation. Exceptions
-    leave the block as they are. If the terminal can't be written to, that is logged, and the runs go on.
+    At the end, a table takes the place of the tree. It says how each step ended, how long it took, what share of the
+    whole time that is, and in how many attempts; and which steps were the slowest and the fastest. A failure or a
+    cancellation does not change that. Exceptions leave the block unchanged. If the terminal can't be written to, that
+    is logged, and the runs continue.
 
-    When the console is no terminal, nothing is shown, and nothing runs in the background; a notebook gets the table.
-    Steps with ``log=False`` are left out. A record is kept of each step that is running, and of about a thousand that
-    are over.
+    If the console is not a terminal, nothing is shown, and nothing runs in the background; a notebook gets the table.
+    Steps with ``log=False`` are left out. The tree keeps each step that is running, and about a thousand that are over.
 
     Attributes:
-      console: where it shows, for what else is to be printed there.
+      console: the console it draws on. Use it to print something else there.
     """
 
     def __init__(self, *, console: Console | None = None, summary: bool | None = None, interval: float = 0.1) -> None:
-        """Make a tree in which nothing has run.
+        """Make an empty tree.
 
         Args:
-          console: where to show it. None: standard error, out of the way of what a program puts out.
+          console: where to draw. None: standard error, which leaves standard output to the program.
           summary: whether to print the table at the end of the block. None: if the console is a terminal or a
             notebook.
-          interval: seconds from one drawing to the next.
+          interval: seconds between two drawings.
 
         Raises:
           ConfigError: `interval` is not positive.
@@ -100,7 +100,7 @@ class LiveTree:
 
     @trio.lowlevel.enable_ki_protection  # or Ctrl-C could leave an event half entered
     def __call__(self, event: Event) -> None:
-        """Enter `event` in the tree; it is drawn later."""
+        """Enter `event` in the tree, which is drawn later."""
         if not event.quiet:
             self._tree(event)
 
@@ -160,7 +160,7 @@ class LiveTree:
     # Pictures
 
     def summary(self) -> Group:
-        """Return the table of what ran so far, to be printed: ``tree.console.print(tree.summary())``."""
+        """Return the table of everything so far. Print it with ``tree.console.print(tree.summary())``."""
         tree = self._tree
         lines = tree.lines(_MOST_LINES, is_live=False)
         names = [_more(depth, rest) if rest is not None else _label(depth, row) for depth, row, rest in lines]
@@ -213,9 +213,9 @@ class LiveTree:
 @final
 @attrs.frozen
 class _Trimmed:
-    """Something without blanks at the ends of its lines, and with plain characters for those that can't be shown.
+    """A table or text without blanks at the ends of its lines, and with plain characters for those that can't be shown.
 
-    Blanks would wrap when somebody makes the terminal narrower.
+    Blanks would wrap when the terminal becomes narrower.
     """
 
     inside: Table | Text
@@ -244,7 +244,7 @@ class _Columns:
 
     @classmethod
     def fitting(cls, width: int, longest: int, figures: Sequence[Sequence[str]]) -> _Columns:
-        """Return what fits into `width`, if the names have up to `longest` characters; the figures give way to them."""
+        """Return what fits into `width` if names have up to `longest` characters. The figures give way to names."""
         name = max(min(longest, width * 6 // 10), 12)
         wide = {
             number: max(map(len, (head, *column)))
@@ -260,7 +260,7 @@ class _Columns:
 
 
 def _figures(row: LiveRow, tree: Tree) -> list[str]:
-    """Return what there is to say about `row` besides its name, by column."""
+    """Return the figures of `row`, by column."""
     whole = tree.last - tree.first
     if not row.attempts:
         return [WORDS[row.look], "", "", ""]
@@ -273,7 +273,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def _try(show: Callable[..., object], *args: object) -> bool:
-    """Call `show`, and return whether that went well; if not, say so in the log."""
+    """Call `show`, and return whether it succeeded. A failure is logged."""
     try:
         show(*args)
     except (Exception, SystemExit):  # noqa: BLE001 - it is logged; rich answers a closed pipe with the latter
@@ -295,7 +295,7 @@ def _counts(ends: Mapping[Look, int]) -> str:
 
 
 def _note(row: LiveRow) -> str:
-    """Return what there is to say about `row` and its paths."""
+    """Return the note about `row` and its paths."""
     text = row.text
     if text and row.status in ("running", "succeeded"):
         text = f"attempt {row.attempts}, after {text}"
@@ -308,7 +308,7 @@ def _note(row: LiveRow) -> str:
 
 
 def _progress(row: LiveRow) -> Iterator[Text | str]:
-    """Yield how far `row` is, if it has many paths: a bar, and numbers."""
+    """Yield the progress of `row`, if it has many paths: a bar and numbers."""
     if not row.is_wide:
         return
     done = sum(row.ended.values())

@@ -39,7 +39,7 @@ def test_run_id_without_a_store_is_misuse(run) -> None:
 def test_store_that_is_no_file_is_misuse(run) -> None:
     status, _, err = run("run", "shop:empty", "--store", ":memory:")
     assert status == USAGE
-    assert "give the name of a file, for it has to be there after a crash" in err
+    assert "give the name of a file, which is still there after a crash" in err
 
 
 def test_run_that_is_running_already_has_a_status_of_its_own(run, shop) -> None:

@@ -1,7 +1,7 @@
 """A run with a person in front of it: progress on standard error, Ctrl-C, and what was unfinished.
 
-The first Ctrl-C, SIGTERM or SIGHUP cancels the run, which then has all the time it wants to clean up. To press Ctrl-C
-again cuts that short: it is Trio's `KeyboardInterrupt`, as if there was nothing here.
+The first Ctrl-C, SIGTERM or SIGHUP cancels the run, which then has all the time that it needs to clean up. A second
+Ctrl-C cuts that short: it is Trio's own `KeyboardInterrupt`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _words(error: BaseException) -> str:
 
 @final
 class Unfinished:
-    """An observer that notes which steps did not come to their end, once it has begun to."""
+    """An observer that notes which steps did not finish, once it is told to."""
 
     def __init__(self) -> None:
         self._notes = False
@@ -101,11 +101,11 @@ class Unfinished:
 @final
 @attrs.frozen(kw_only=True)
 class End:
-    """What a run came to.
+    """How a run ended.
 
     Attributes:
       result: what it returned, if there is neither an error nor a signal.
-      error: what it failed with, perhaps while it was cleaning up.
+      error: what it raised, perhaps while it was cleaning up.
       signal: what ended it, if a signal did.
       unfinished: the full names of the steps that were running then.
     """
@@ -117,7 +117,7 @@ class End:
 
 
 def attended(run: Runner, observers: list[Observer], file: TextIO, *, quiet: bool) -> End:
-    """Run `run` with `observers` and what tells of it on `file`, and return what it came to.
+    """Run `run` with `observers`, report its progress on `file`, and return how it ended.
 
     Args:
       run: called with the observers.
@@ -161,7 +161,7 @@ async def _watched(run: Runner, observers: list[Observer], unfinished: Unfinishe
 def stopped_by_signal(
     scope: trio.CancelScope, file: TextIO, then: Callable[[], object] = lambda: None
 ) -> Generator[list[int]]:
-    """Cancel `scope` with the first signal to stop, which is then in the list; say so on `file`, and call `then`."""
+    """At the first signal to stop, put it into the list, say so on `file`, call `then`, and cancel `scope`."""
     taken: list[int] = []
 
     def take(number: int) -> None:
@@ -182,9 +182,9 @@ def _say(file: TextIO, line: str) -> None:
 
 @contextmanager
 def _first_signal(then: Callable[[int], object]) -> Generator[None]:
-    """Call `then` in the event loop with the first signal to stop; any other does what it does without this.
+    """Call `then` in the event loop with the first signal to stop. Later signals have their usual effect.
 
-    A signal that is ignored stays so: `nohup` does that.
+    A signal that was ignored, as by `nohup`, stays ignored.
     """
     token = trio.lowlevel.current_trio_token()
 

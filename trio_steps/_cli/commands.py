@@ -1,6 +1,6 @@
-"""The command line, ``trio-steps``: run pipelines, go on with durable runs, and look at both.
+"""The command line, ``trio-steps``: run pipelines, resume durable runs, and inspect both.
 
-Results are for programs and go to standard output, as JSON; what goes on is for people and goes to standard error.
+Results are for programs and go to standard output, as JSON. Progress is for people and goes to standard error.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
 
 _EPILOG: Final = """\
 PIPELINE is module:name, such as shop.orders:checkout, where `name` is a Pipeline at the top of the module. Modules are
-looked for in the current directory first.
+looked up in the current directory first.
 
 exit status:
   0    done
-  1    the run has failed, or the check has found a mistake
+  1    the run failed, or the check found a mistake
   2    the command line is wrong
   3    the run is running already, here or in another process
   130  interrupted by Ctrl-C (143: by SIGTERM), after clean-up
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _ShowVersion(argparse.Action):
-    """Looks the version up when it is asked for: other commands don't wait for that."""
+    """Looks up the version on demand, so that other commands don't wait for it."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         sys.stdout.write(f"trio_steps {version('trio_steps')}\n")
@@ -245,7 +245,7 @@ def _execute(pipeline: AnyPipeline, inputs: list[Any], options: Mapping[str, Any
 
 
 def _report(end: End, options: Mapping[str, Any], args: argparse.Namespace) -> int:
-    """Say what a run came to, and return the exit status."""
+    """Say how a run ended, and return the exit status."""
     if end.error is None and end.signal is None:
         show(as_json(end.result))
         return DONE

@@ -25,14 +25,14 @@ class UsageError(Exception):
 
 
 def say(text: object) -> None:
-    """Tell a person something, on standard error."""
+    """Write a line for a person, to standard error."""
     with suppress(OSError):  # nobody listens any more
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
 def show(text: str) -> None:
-    """Give a program, or a person, what was asked for, on standard output."""
+    """Write what was asked for, to standard output."""
     sys.stdout.write(f"{text}\n")
 
 

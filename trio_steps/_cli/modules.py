@@ -1,4 +1,4 @@
-"""Pipelines by the names of their modules, and what is wrong with a module, for a person to read."""
+"""Finds pipelines by the names of their modules, and says what is wrong with a module."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def imported(name: str) -> ModuleType:
 
 
 def _located(name: str, error: Exception | SystemExit) -> str:
-    """Return `error`, which came out of importing the module `name`, and the line that is to blame."""
+    """Describe `error`, which was raised by importing the module `name`, with the line that is to blame."""
     where = "" if isinstance(error, ConfigError) else f"{type(error).__qualname__}: "
     text = f"the module {name!r} can't be imported: {where}{error}"
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,7 +1,6 @@
-"""Results as JSON, for people and programs to read: what JSON has no word for stands there as text.
+"""Results as JSON, for people and programs to read. Values that JSON does not have become text.
 
-This is no codec. What comes out can't be read back, and nothing makes it fail: a result that was worth a run is shown
-as well as it can be.
+This is not a codec: the output can't be read back. It never fails, and shows a result as well as it can.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def as_json(value: object) -> str:
 
 
 def _plain(value: Any, level: int = 0) -> Any:
-    """Return `value` as JSON has it; what it has no word for, as text, and what is nested too deep, or in itself."""
+    """Return `value` as JSON. Text stands for what JSON does not have, and for what is nested too deep or in itself."""
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, float) and not isfinite(value):

@@ -1,10 +1,10 @@
-"""What is drawn of a step, and of a run of it: a graph.
+"""How a step is drawn, and a run of it: as a graph.
 
-A `Graph` is nodes and the edges between them; a *frame* is a node with a graph inside. No edge crosses the border of a
-frame, so that each is laid out by itself, and a renderer is one walk. Nodes are numbered in the order of that walk:
-what is written depends on nothing but the graph, and no name becomes an identifier, where it could be a keyword.
+A `Graph` is nodes and the edges between them. A *frame* is a node with a graph inside. No edge crosses the border of a
+frame, so each frame is laid out by itself, and a renderer is one walk. Nodes are numbered in the order of that walk. So
+the output depends on the graph alone, and no name becomes an identifier, which could be a keyword.
 
-A run is drawn by what became of each node, its `Fate`. That is told by a mark and by words, and not by colour alone.
+A run is drawn as the `Fate` of each node. A mark and words show it, and not colour alone.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How a run is drawn, wherever it is drawn: one set of looks, words, marks and colours.
+"""How runs look, wherever they are drawn: one set of words, marks and colours.
 
-A look is never told by colour alone: there is always a mark or a word beside it.
+No look depends on colour alone: there is always a mark or a word with it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 Status: TypeAlias = Literal["failed", "running", "succeeded", "cancelled", "skipped", "queued"]
 Look: TypeAlias = Literal[Status, "won"]
-"""How a run is drawn: its status, except that a run which succeeded may have won a race."""
+"""How a run is drawn: its status; or "won", if it succeeded and won a race."""
 
 WORDS: Final[dict[Look, str]] = {  # the most telling first
     "failed": "failed",
@@ -39,7 +39,7 @@ LIGHT: Final[dict[Color, str]] = {
     "rule": "#e6e9ef",
     "hover": "#f4f6fa",
 }
-"""The colours on white: text in them can be read there."""
+"""The colours on white, on which text in these colours is legible."""
 
 DARK: Final[dict[Color, str]] = {
     "succeeded": "#57c478",
@@ -55,14 +55,14 @@ DARK: Final[dict[Color, str]] = {
     "rule": "#212a37",
     "hover": "#161d27",
 }
-"""The same on black."""
+"""The colours on black."""
 
 TERMINAL: Final[dict[Look, str]] = dict(
     zip(WORDS, ("red", "cyan", "green", "green", "yellow", "dim", "dim"), strict=True)
 )
-"""The same in a terminal, by the names that rich has for its colours."""
+"""The colours in a terminal, by the names that rich uses."""
 ANSI: Final[dict[str, str]] = {"red": "31", "cyan": "36", "green": "32", "yellow": "33", "dim": "2"}
-"""The same for a terminal that is written to by hand."""
+"""The codes of these colours."""
 
 _AREAS: Final[dict[Look, tuple[str, str]]] = {  # of a box, and of the text in it
     "succeeded": ("#e6f4ea", "#0d3b1e"),
@@ -93,7 +93,7 @@ _PLAIN: Final[dict[str, str]] = {
 
 
 def encodable(text: str, encoding: str | None) -> str:
-    """Return `text` with a plain character for each one that `encoding` can't show; None can show everything."""
+    """Return `text` with a plain character for each one that `encoding` lacks; None lacks none."""
     if encoding is None:
         return text
     return text.translate({ord(char): _PLAIN.get(char, "?") for char in set(text) if not _shows(encoding, char)})

@@ -71,8 +71,8 @@ def _lines(graph: Graph, direction: str, fates: Fates | None) -> Iterator[str]:
 def _text(text: str) -> str:
     """Return `text` with an entity for everything that may mean something to Mermaid, or to Markdown or HTML in it.
 
-    Line breaks, mathematics and icons it looks for again when it has made characters of the entities; so something
-    that is not seen stands within what begins these.
+    Mermaid looks for line breaks, mathematics and icons again after it has decoded the entities. So an invisible
+    character is inserted into whatever would start one of these.
     """
     text = re.sub(r"\\(?=n)|\$(?=\$)|:(?=fa-)", "\\g<0>\u200b", text)
     return re.sub(r"[!-&*+;-@[-^`{-~]|:(?! )", lambda match: f"#{ord(match[0])};", text)

@@ -1,10 +1,10 @@
 """What a store of durable runs is: the protocol that a driver needs, and the words that both sides of it use.
 
-A store knows nothing of pipelines. It keeps texts under numbers for each run, gives a run to one at a time, and knows a
-few things of it at a glance, such as its status. What the texts mean is up to whoever writes them.
+A store knows nothing about pipelines. For each run it keeps numbered texts and a summary, such as the status, and gives
+the run to one process at a time. What the texts mean is up to the code that writes them.
 
-Two things belong to a run that others write than the one who runs it: a wish that it be cancelled, and answers to what
-it asks. Both can come at any time, and neither needs a claim.
+Two parts of a run are not written by the process that runs it: the request to cancel it, and the answers to its
+questions. Both can come at any time, and neither needs a claim.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 RunStatus: TypeAlias = Literal[
     "submitted", "running", "interrupted", "waiting", "failed", "stopped", "cancelled", "finished"
 ]
-"""What became of a run.
+"""The status of a run.
 
-``interrupted``: its process died; a store finds that out, and nobody writes it. ``waiting``: for an answer.
+``interrupted``: its process died; a store finds that out, and it is never written. ``waiting``: for an answer.
 ``stopped``: by a hook's ``event.stop()``.
 """
 
 
 @public_in("trio_steps.store")
 class RunClaimedError(Exception):
-    """A run can't go on here: somebody else has it, or has taken it over.
+    """A run can't continue here: another process or task has it, or has taken it over.
 
     Attributes:
-      run_id: which run.
+      run_id: the id of the run.
       pid: the id of the process that runs it, if it is known.
     """
 
@@ -51,10 +51,10 @@ class RunClaimedError(Exception):
 
 @public_in("trio_steps.store")
 class RunCancelledError(Exception):
-    """Somebody has cancelled the run in its store, with ``store.cancel(run_id)``.
+    """The run was cancelled in its store, with ``store.cancel(run_id)``.
 
     Attributes:
-      run_id: which run.
+      run_id: the id of the run.
     """
 
     def __init__(self, run_id: str) -> None:
@@ -68,10 +68,10 @@ class RunCancelledError(Exception):
 @public_in("trio_steps.store")
 @final
 class RunFailedError(Exception):
-    """A run that somebody else has run has failed.
+    """A run has failed in another process.
 
     Attributes:
-      run_id: which run.
+      run_id: the id of the run.
       error: what it failed with, in words.
     """
 
@@ -86,21 +86,21 @@ class RunFailedError(Exception):
 
 @public_in("trio_steps.store")
 class StoreError(Exception):
-    """A store can't be used, or can't do what it is asked for."""
+    """A store can't be used, or can't do what it was asked to."""
 
 
 @public_in("trio_steps.store")
 class AnswerError(ValueError):
-    """An answer is refused: no step asks for it, or not for such a value, or the run is over."""
+    """An answer is refused: no step asks for it, or for a value of its type, or the run is over."""
 
 
 @public_in("trio_steps.store")
 @final
 class AnswerConflictError(AnswerError):
-    """There is another answer already, and answers are not changed.
+    """There is another answer already, and answers can't be changed.
 
     Attributes:
-      run_id: which run.
+      run_id: the id of the run.
       name: the full name of the step that asks.
     """
 
@@ -134,20 +134,20 @@ class Question:
 @final
 @attrs.frozen(kw_only=True)
 class RunRecord:
-    """What is known of a run at a glance.
+    """The summary of a run.
 
     Attributes:
-      run_id: what it is called.
+      run_id: the id of the run.
       pipeline: the name of its pipeline.
       version: the ``version=`` of its pipeline, if it has one.
-      status: what became of it.
-      started: when it was, in UTC, by the clock on the wall.
-      updated: when something was last written of it, likewise.
-      step: the full name of the step that was done last; None if none was.
+      status: its status.
+      started: when it started, in UTC, by the wall clock.
+      updated: when it was last written to, likewise.
+      step: the full name of the last step that was done; None if there was none.
       error: what it failed with, in words.
       waiting: the full names of the steps that wait for an answer, or did when the run was stopped, and until when;
         None: for as long as it takes.
-      deaths: how often a process died that ran it.
+      deaths: how often a process died that was running it.
     """
 
     run_id: str
@@ -166,10 +166,10 @@ class RunRecord:
 @final
 @attrs.frozen(kw_only=True)
 class StoredRun:
-    """What a store has of a run.
+    """Everything that a store has about a run.
 
     Attributes:
-      record: what is known of it at a glance.
+      record: its summary.
       parts: the texts, by their numbers.
       questions: the steps that may ask for an answer.
       answers: the answers that were given, as text, by the full names of the steps.

@@ -1,5 +1,5 @@
-"""Observers that come with the library, and what they show: a record, a live tree, a log, timelines, charts.
+"""The observers of the library, and what they show: a record, a live tree, a log, timelines, charts.
 
-May use: `_core`, `_drawing`. They learn of a run from its events alone.
+May use: `_core`, `_drawing`. All that they know of a run comes from its events.
 Begin with `recorder`. `rows` reads the story of a run from its events, and everything that draws one uses it.
 """

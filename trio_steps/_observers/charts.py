@@ -1,6 +1,6 @@
-"""Which rows are drawn, on what time axis: the last runs, and of a thousand paths the most telling ones and a crowd.
+"""Which rows are drawn, and on what time axis: the last runs; of a thousand paths, the most telling and a crowd.
 
-The steps of a pipeline are always drawn, each by itself: somebody has written them down one by one, and looks for them.
+The steps of a pipeline are always drawn, each by itself: someone wrote them one by one, and will look for them.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _length(picked: Iterable[Iterable[Row]]) -> int:
 
 
 def _find_trouble(top: Sequence[Row]) -> None:
-    """Note which rows have something inside, or are something, that did not go well at once."""
+    """Note which rows did not go well at the first attempt, or have such a row inside."""
     for row in reversed(list(walk(top))):
         row.is_telling = row.is_telling or row.status == "failed" or bool(row.retries)
         if row.is_telling and row.parent is not None:
@@ -152,7 +152,7 @@ def _siblings(rows: Sequence[Row], most: int) -> Iterator[Row]:
 
 
 def most_telling(rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield `rows` by turns: one that won, that failed, that goes on, that was in trouble; and the slowest of all."""
+    """Yield `rows` in turns: one that won, one that failed, one that is running, one in trouble, and the slowest."""
     slowest = sorted(rows, key=lambda row: (row.ran, round(row.end_by(inf) - row.start, 9)), reverse=True)
     kinds = [
         [row for row in slowest if row.won],

@@ -1,8 +1,8 @@
 """The runs in Chrome's trace event format, which Perfetto and chrome://tracing show.
 
-A complete event for every run of a step, instants for what happened at one moment. The events of one track have to
-nest, and paths overlap: so a track is a *lane*, which a run shares with what it is inside of. What overlaps there gets
-a lane below, which is used again when it is free. The format is described at
+There is a complete event for every run of a step, and an instant for what happened at one moment. The events of one
+track have to nest, but paths overlap. So a track is a *lane*, which a run shares with the run around it. A run that
+would overlap another one there gets a lane below, which is reused when it is free. The format is described at
 https://perfetto.dev/docs/getting-started/other-formats#chrome-json-format.
 """
 

@@ -1,6 +1,6 @@
-"""A diagram of a step on which its last run has left its marks: what became of each box.
+"""A diagram of a step that shows what its last run did.
 
-The step draws itself; the run is read from its events; and the two meet in the names of steps.
+The step draws itself, the run is read from its events, and the names of steps connect the two.
 """
 
 from __future__ import annotations

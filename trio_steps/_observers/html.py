@@ -1,8 +1,8 @@
 """The timeline of a run as a page: one HTML file with inline SVG that fetches nothing and runs nothing.
 
-The page is a tree of elements, so whatever a step is called or an error says is text in it, never markup; and it is
-ASCII, so it can be written to a file in any encoding. Rows are nested ``<details>``, which fold without a script. Their
-bars are SVG with positions in per cent, which stretch with the page. Every status has a pattern and a mark of its own.
+The page is built as a tree of elements, so the names of steps and the messages of errors are always text, never markup.
+It is ASCII, so it can be written to a file in any encoding. Rows are nested ``<details>``, which fold without a script.
+Their bars are SVG with positions in per cent, which stretch with the page. Every status has its own pattern and mark.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def timeline(events: Sequence[Event], title: str | None, rows: int | None = None
 
 
 def framed(events: Sequence[Event]) -> str:
-    """Return the page as a part of another one, whose styles it does not share: a frame that fits a few dozen rows."""
+    """Return the page as a frame for another page, which has styles of its own. It fits a few dozen rows."""
     charts, _ = pick(events, siblings=_MOST_SIBLINGS, usual=_MOST_ROWS) if events else ([], [])
     rows = sum(len(chart.rows) + 3 for chart in charts)
     frame = ET.Element(
@@ -126,7 +126,7 @@ def _draw_chart(body: ET.Element, chart: Chart) -> None:
 
 
 def _draw_rest(item: ET.Element, chart: Chart, crowd: Row, room: list[int]) -> None:
-    """Draw a crowd, which opens: its rows, and those inside them, as simple as can be. There may be thousands.
+    """Draw a crowd, which opens to its rows and those inside them. They are simple, because there may be thousands.
 
     Args:
       item: where to draw it.
@@ -332,7 +332,7 @@ def _brief(text: str) -> str:
 
 
 def _story(chart: Chart, row: Row, said: str) -> Iterator[str]:
-    """Yield the lines of what is shown on hover and read to those who can't see the bar."""
+    """Yield the lines that are shown on hover, and read to people who can't see the bar."""
     yield _brief(row.name)
     if row.crowd:
         yield said

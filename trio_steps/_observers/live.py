@@ -1,7 +1,8 @@
-"""The tree of runs as it is now, kept in bounded memory: what a live display draws.
+"""The tree of runs as it is now, in bounded memory: what a live display draws.
 
-A row for each run of a step that goes on. Of those that are over, a few in each row, the most telling; the others are
-counted. So a fork of a million paths is as small as its limit, and a service may be watched for as long as it runs.
+There is a row for each run of a step that is running. Of those that are over, each row keeps the few most telling ones,
+and counts the others. So a fork of a million paths is as small as its limit, and a service can be watched for as long
+as it runs.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class LiveRow:
       text: the last error, or a reason.
       paths: how many it has, if it is a fork and that is known.
       running: what goes on inside it.
-      kept: what is over inside it, a heap, the least telling first.
-      steps: what is over inside it, too: steps of a pipeline, all of them.
+      kept: what is over inside it: a heap, the least telling first.
+      steps: the steps of a pipeline that are over inside it, all of them.
       in_pipeline: it is a step of a pipeline.
       parallel: what is inside it are steps of a pipeline.
       ended: how many are over, whether kept or not.
@@ -118,7 +119,7 @@ class LiveRow:
 
     @property
     def is_wide(self) -> bool:
-        """Whether there is more inside it than one wants to read."""
+        """Whether it has more inside than a person wants to read."""
         return max(self.paths or 0, len(self.running) + sum(self.ended.values())) > _MANY
 
     def took_by(self, now: float) -> float:
@@ -133,7 +134,7 @@ class LiveRow:
 
     @property
     def size(self) -> int:
-        """How many rows that are over it stands for, itself included."""
+        """How many rows that are over it stands for, including itself."""
         rows = [self]  # no recursion: a step that starts the next one may nest thousands
         for row in rows:
             rows += [inside for _, inside in row.kept]
@@ -142,7 +143,7 @@ class LiveRow:
 
 
 class Line(NamedTuple):
-    """What to draw on a line: `row`, or, if there is a `rest`, how many more there are inside it."""
+    """What to draw on a line: `row`; or, if there is a `rest`, how many more rows it has inside."""
 
     depth: int
     row: LiveRow
@@ -271,9 +272,9 @@ class Tree:
         """Return what to draw on at most `room` lines, with as many rows in each row as there is room for.
 
         Args:
-          room: how many lines there are; if it is not drawn again, besides those of the steps of pipelines.
-          is_live: whether it is drawn again soon. Then of many rows that are over only those are shown that will stay:
-            which ones are the slowest may change with each.
+          room: how many lines there are, not counting steps of pipelines in a drawing that is final.
+          is_live: whether it will be drawn again soon. Then, of many rows that are over, only those that will stay are
+            shown: which ones are the slowest may change at any moment.
         """
         lines: list[Line] = []
         for most in _SIBLINGS:

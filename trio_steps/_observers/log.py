@@ -1,7 +1,7 @@
-"""An observer for production: every event is one line in the stdlib logger ``trio_steps``, with key-values.
+"""An observer for production: every event is one line in the stdlib logger ``trio_steps``, with key-value pairs.
 
-What is deliberately not done: tracebacks. A failure passes every step around it, and whoever gets it at last knows
-whether it is an error and logs it once. Nor are values ever written; they may be secret, or large.
+What is deliberately not done: tracebacks. A failure passes through every step around it, and only the code that finally
+handles it knows whether it is an error, and logs it once. Values are never logged either: they may be secret, or large.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from trio_steps._core.events.records import Event
 
 _MOST_TEXT: Final = 500
-"""How many characters of somebody else's message go into a line."""
+"""The most characters of an error's message in a line."""
 
 
 @public
@@ -42,23 +42,21 @@ _MOST_TEXT: Final = 500
 class LogObserver:
     """Logs each event as one line of the logger ``trio_steps``: ``await step.run(observers=[LogObserver()])``.
 
-    - A step that is tried again, or failed, and a circuit breaker that opens: WARNING. It is no ERROR: in a race or a
-      settle a failed path is part of the plan, and a failure is told by every step that it passes. It is an error if
-      nobody handles it, which the caller knows.
-    - A step that succeeded, was cancelled or skipped, a circuit breaker that closes, and a value that nobody gets:
-      `level`.
-    - A step or an attempt that started, a wait for a limiter or a rate, and how many paths a fork has: DEBUG.
+    - WARNING: a step failed or is tried again, or a circuit breaker opened. It is not an ERROR: in a race or a settle,
+      failed paths are part of the plan, and every step that a failure passes through reports it. Whether it is an error
+      depends on the caller.
+    - `level`: a step succeeded, was cancelled or skipped, a circuit breaker closed, or no one gets a value.
+    - DEBUG: a step or an attempt started, a step waited for a limiter or a rate, or a fork knows how many paths it has.
 
-    The rest, errors that a fork does not raise and keys that were overridden, is logged by the library itself, as
-    WARNING, with this observer or without. Steps with ``log=False`` are left out. Nothing is formatted for a level
-    that is off.
+    Errors that a fork does not raise, and keys that were overridden, are logged as WARNING by the library itself, with
+    or without this observer. Steps with ``log=False`` are left out. Nothing is formatted for a level that is off.
 
-    Each record has key-values, as if by ``extra=``: ``step`` (the full name) and ``status`` always, and what there is
-    of ``duration`` and ``delay`` (seconds), ``attempt``, ``error``, ``reason``, ``won``, ``total``, ``limit``,
-    ``state``, ``value_type`` and ``disposed``. Numbers and bools apart, they are strings on one line.
+    Each record has key-value pairs, as from ``extra=``: always ``step`` (the full name) and ``status``, and if they
+    apply ``duration`` and ``delay`` (seconds), ``attempt``, ``error``, ``reason``, ``won``, ``total``, ``limit``,
+    ``state``, ``value_type`` and ``disposed``. Except for numbers and bools, they are strings on one line.
 
     Attributes:
-      level: how important it is that things go their way. With ``logging.DEBUG``, only what goes wrong is above that.
+      level: the level of what goes well. With ``logging.DEBUG``, only what goes wrong is above DEBUG.
     """
 
     level: int = logging.INFO

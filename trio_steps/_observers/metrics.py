@@ -1,7 +1,7 @@
 """Metrics with OpenTelemetry: how many steps ran, how long, how they ended; retries, breakers, waits for limits.
 
-What is deliberately not done: a time series for each path. Steps are told apart by their ids without the number of
-paths that share one, because backends pay for each value of an attribute.
+What is deliberately not done: a time series for each path. Paths that share an id are counted together, because
+backends pay for each value of an attribute.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Metrics:
     ==================================  =======================  ================================================
 
     ``outcome`` is ``succeeded``, ``failed``, ``cancelled`` or ``skipped``. ``step`` is the id of the step, without the
-    number of paths that share one: ``fetch#2`` is a ``fetch``, and the elements of a ``for_each`` named ``resize`` are
-    each a ``resize path``. Attempts are counted of steps with policies. Steps with ``log=False`` are left out.
+    number of paths that share an id: ``fetch#2`` is a ``fetch``, and each element of a ``for_each`` named ``resize`` is
+    a ``resize path``. Attempts are those of steps with policies. Steps with ``log=False`` are left out.
 
     Args:
       meter: makes the instruments; by default ``opentelemetry.metrics.get_meter("trio_steps")``.

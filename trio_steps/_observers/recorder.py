@@ -1,6 +1,6 @@
 """The built-in observer: it keeps the story of a run, and draws it as a timeline.
 
-The drawings are modules of their own, imported when they are asked for.
+The drawings are modules of their own, imported on demand.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Recorder:
     """Keeps every event of the runs it observes, and draws them as a timeline.
 
-    Give it to a run, ``await research.run(topic, observers=[recorder])``, or to several, at the same time or one after
-    another, and print it, when they have ended or before. It holds on to the errors and discarded values in the events.
+    Give it to one run, ``await research.run(topic, observers=[recorder])``, or to several, and print it at any time. It
+    keeps the errors and discarded values in the events alive.
     """
 
     _events: list[Event] = attrs.field(factory=list["Event"], init=False)
@@ -44,22 +44,22 @@ class Recorder:
     def render(
         self, *, width: int = 100, color: bool = False, rows: int | None = None, encoding: str | None = None
     ) -> str:
-        """Return the timeline as text: a line for each step says when it ran, and how that ended.
+        """Return the timeline as text: a line for each step says when it ran, and how it ended.
 
-        Runs that overlap share a time axis. The steps of a pipeline get a line each. Of more than a dozen paths, those
-        that won, failed, were retried or were slowest do, and the rest get one together: how many ran at each moment,
-        and how they ended.
+        Runs that overlap share a time axis. Every step of a pipeline has a line. If there are more than a dozen paths,
+        those that won, failed, were retried or were slowest have a line each, and the others share one, which shows how
+        many ran at each moment, and how they ended.
 
         Args:
-          width: how many characters a line may have; less than 40 counts as 40. Where they are few, names stay, and
-            figures give way.
-          color: whether to use ANSI colours. Nothing is told by colour alone.
-          rows: how many lines there may be for what is no step of a pipeline. None: a dozen for each fork.
-          encoding: of where the text goes, such as ``sys.stdout.encoding``. What it can't show is told by plain
-            characters. None: it can show everything. ``print(recorder)`` uses that of standard output.
+          width: the most characters in a line; less than 40 counts as 40. In a narrow timeline, names stay, and figures
+            give way.
+          color: whether to use ANSI colours. Nothing depends on colour alone.
+          rows: the most lines for anything but steps of pipelines. None: a dozen for each fork.
+          encoding: the encoding of the output, such as ``sys.stdout.encoding``. Plain characters replace those that it
+            does not have. None: it has all. ``print(recorder)`` uses the encoding of standard output.
 
         Raises:
-          ConfigError: `rows` is no positive number.
+          ConfigError: `rows` is not a positive number.
         """
         from .text import render  # noqa: PLC0415 - what draws nothing need not wait for it
 
@@ -68,16 +68,16 @@ class Recorder:
     def to_html(self, *, title: str | None = None, rows: int | None = None) -> str:
         """Return the timeline as a page: one HTML file that needs nothing else, and no network.
 
-        Keep it with ``Path("run.html").write_text(recorder.to_html())``; it is ASCII. Rows fold, and on hover or focus
-        tell why. The steps of a pipeline have a row each. Of more than 24 paths, fewer on a long page, those that won,
-        failed, were retried or were slowest do, and the rest are drawn together: one row, which opens.
+        Save it with ``Path("run.html").write_text(recorder.to_html())``; it is ASCII. Rows fold, and say why on hover
+        or focus. Every step of a pipeline has a row. If there are more than 24 paths (fewer on a long page), those that
+        won, failed, were retried or were slowest have a row each, and the others share one, which opens.
 
         Args:
-          title: the heading; by default what ran.
-          rows: how many rows there may be for what is no step of a pipeline. None: 24 for each fork.
+          title: the heading; by default the names of the runs.
+          rows: the most rows for anything but steps of pipelines. None: 24 for each fork.
 
         Raises:
-          ConfigError: `rows` is no positive number.
+          ConfigError: `rows` is not a positive number.
         """
         from .html import timeline  # noqa: PLC0415 - what draws nothing need not wait for it
 
@@ -86,38 +86,38 @@ class Recorder:
     def to_chrome_trace(self) -> str:
         """Return the runs as JSON in Chrome's trace event format, for https://ui.perfetto.dev or chrome://tracing.
 
-        Every run of a step is there, on a track with those it is inside of; it is ASCII, and times are microseconds.
+        It contains every run of a step, on a track with the runs around it. It is ASCII, and times are microseconds.
         """
         from .chrome import chrome_trace  # noqa: PLC0415 - what draws nothing need not wait for it
 
         return chrome_trace(self._events)
 
     def to_mermaid(self, step: Step[..., Any], *, direction: Direction = "down") -> str:
-        """Return `step` as a Mermaid flowchart in which its last run has left its marks, and its colours.
+        """Return `step` as a Mermaid flowchart, with marks and colours for what its last run did.
 
-        What succeeded, won, failed, was cancelled, skipped or never started has a mark and a word for that, and the
-        way that the run took is a thick line. Steps with ``log=False`` are left out.
+        A mark and a word say what succeeded, won, failed, was cancelled, was skipped or never started. A thick line is
+        the way that the run took. Steps with ``log=False`` are left out.
 
         Args:
-          step: the pipeline or fork that ran, or was a step of what ran.
+          step: the pipeline or fork that ran, by itself or inside another step.
           direction: where it leads: ``"down"`` or ``"right"``.
 
         Raises:
-          ConfigError: there is no such direction, or `step` is no step.
+          ConfigError: there is no such direction, or `step` is not a step.
         """
         from .fates import draw  # noqa: PLC0415 - what draws nothing need not wait for it
 
         return draw("mermaid", step, direction, self._events)
 
     def to_dot(self, step: Step[..., Any], *, direction: Direction = "down") -> str:
-        """Return `step` in the language of Graphviz, ``dot -Tsvg``: the diagram of `to_mermaid`.
+        """Return `step` in the language of Graphviz, for ``dot -Tsvg``: the same diagram as `to_mermaid`.
 
         Args:
-          step: the pipeline or fork that ran, or was a step of what ran.
+          step: the pipeline or fork that ran, by itself or inside another step.
           direction: where it leads: ``"down"`` or ``"right"``.
 
         Raises:
-          ConfigError: there is no such direction, or `step` is no step.
+          ConfigError: there is no such direction, or `step` is not a step.
         """
         from .fates import draw  # noqa: PLC0415 - what draws nothing need not wait for it
 
@@ -127,7 +127,7 @@ class Recorder:
         return self.render(encoding=getattr(sys.stdout, "encoding", None))
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """Return what a notebook shows: the page of the timeline, in a frame of its own; or the text."""
+        """Return what a notebook shows: the page of the timeline in a frame, or the text."""
         from .html import framed  # noqa: PLC0415 - what draws nothing need not wait for it
 
         return {"text/html": framed(self._events), "text/plain": self.render()}

@@ -1,6 +1,6 @@
-"""What a run's events say, as rows: one for each run of a step, with the runs inside it.
+"""The events of a run as rows: one for each run of a step, with the runs inside it.
 
-A pure function of the events. Whoever draws a run, as text or as a page, draws these rows.
+The rows are a pure function of the events. Every drawing of a run, as text or as a page, draws these rows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @final
 @attrs.define(eq=False)
 class Attempt:
-    """An attempt of a step; it goes on if `end` is None."""
+    """An attempt of a step, which is still running if `end` is None."""
 
     start: float
     end: float | None = None
@@ -98,7 +98,7 @@ class Row:
 
     @property
     def waited(self) -> float:
-        """For how many seconds it waited for its turn to start; 0 if tasks merely had to be switched."""
+        """The seconds for which it waited for its turn to start; 0 if Trio only had to switch tasks."""
         waited = 0.0 if self.queued is None else self.start - self.queued
         return waited if waited >= 0.001 else 0.0
 
@@ -134,7 +134,7 @@ class Row:
             yield Phase("wait", at, end)
 
     def said(self) -> str:
-        """Return what there is to say about it beyond its status, on one line."""
+        """Return on one line what its status alone does not say."""
         again = self.retried
         if again and self.status != "failed":
             again += f" after {describe(self.retries[-1].error)}"
@@ -270,7 +270,7 @@ class _Reader:
 
 
 def _because(reason: str, parent: Row | None) -> str:
-    """Return `reason` without what the row around (`parent`) says: which fork it was, and what error."""
+    """Return `reason` without what the row around it (`parent`) says already: the fork, and its error."""
     if parent is not None:
         reason = reason.removeprefix(f"fork {parent.id!r}: ")
         for error in parent.errors[-1:]:
@@ -279,7 +279,7 @@ def _because(reason: str, parent: Row | None) -> str:
 
 
 def describe(error: BaseException, name: str = "", told: Iterable[BaseException] = ()) -> str:
-    """Return the type and message of `error`, without what its row says (`name`) or others do (`told`)."""
+    """Return the type and message of `error`, without what its row (`name`) or other rows (`told`) say already."""
     kind, text = type(error).__name__, message(error)
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
@@ -294,7 +294,7 @@ def describe(error: BaseException, name: str = "", told: Iterable[BaseException]
 
 
 def headline(error: BaseException) -> str:
-    """Return the type and message of `error` as they stand, however long; for a line that others will cut."""
+    """Return the type and message of `error` unchanged, however long, for a line that is cut elsewhere."""
     return f"{type(error).__name__}: {message(error)}".removesuffix(": ")
 
 
@@ -327,5 +327,5 @@ def clock(seconds: float) -> str:
 
 
 def plain(text: str) -> str:
-    """Return `text` on one line, and without characters that would do something to a terminal."""
+    """Return `text` on one line, and without characters that would affect a terminal."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -1,6 +1,6 @@
 """The timeline of a run as text: a line for each step, on a common time axis.
 
-Bars are box-drawing lines. Their halves can be light or heavy, so a character shows two moments.
+Bars are box-drawing lines. Each half of a character can be light or heavy, so a character shows two moments.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def render(events: Sequence[Event], *, width: int, color: bool, rows: int | None
 @final
 @attrs.frozen(kw_only=True)
 class _Columns:
-    """How wide what stands in a line is, in characters; 0 if it is not there."""
+    """The widths of the columns of a line, in characters; 0 if a column is left out."""
 
     label: int
     bar: int
@@ -55,8 +55,8 @@ class _Columns:
     def fitting(cls, width: int, *, label: int, start: int, took: int, note: int) -> _Columns:
         """Return the columns that fit into `width`.
 
-        Names are what a reader looks for. If there is no room for them, notes get lines of their own, and figures give
-        way: first when a step started, then how long it took. In the end a name is cut.
+        Readers look for names. If there is no room for them, notes move to lines of their own, and figures give way:
+        first the start of a step, then how long it took. Names are cut last.
         """
         wanted, least_bar, least_note = min(label, width * 3 // 5), width // 5, min(note, 24)
         room = width
@@ -116,7 +116,7 @@ def _draw(chart: Chart, width: int, is_colored: bool) -> Iterator[str]:
 
 
 def _cut(label: str, width: int) -> str:
-    """Return `label` without its middle, if it is too long: similar names tend to differ in the end."""
+    """Return `label` without its middle, if it is too long: similar names tend to differ at the end."""
     if len(label) <= width:
         return label
     last = (width - 1) // 3
@@ -163,7 +163,7 @@ class _Axis:
         return text
 
     def bar(self, row: Row) -> str:
-        """Return the line of `row`: light where it waited or was cancelled, and marks for what happened."""
+        """Return the line of `row`, light where it waited or was cancelled, with marks for what happened."""
         if row.crowd:
             return self._crowd(row.crowd)
         first, last = self._halves(row)

@@ -1,17 +1,18 @@
 """Tracing with OpenTelemetry: each run of a step is a span, and so is each attempt of a step with policies.
 
-Problem: say in the terms of the tracing that people already have who ran inside what, for how long, and how it ended,
-so that the spans of their own code and of their libraries nest under the step that they were made in.
+Problem: tell the tracing that a program already has what ran inside what, for how long, and how it ended, so that the
+spans of its own code and of its libraries nest under the step in which they were made.
 
-Naive answer: keep a span for each name, and make it the child of the name's parent. Names repeat, runs overlap, and
-nobody's own spans have a place in that tree.
+Naive answer: keep a span for each name, and make it the child of the name's parent. But names repeat, runs overlap, and
+the program's own spans have no place in that tree.
 
-What is done instead. A step's first event comes in the task that is about to run its body, and its last event in the
-same task, however it ends; the events of an attempt come in between, in this task, too. So the span is attached to
-OpenTelemetry's context in between, as ``tracer.start_as_current_span`` would do. That context is a context variable;
-Trio hands it to tasks and threads. The parent of a span is therefore just the current span: the step around it, its
-attempt, or what the code of that step has opened itself. To detach puts back the very value that was there before, even
-when the body has left a context of its own attached. So a worker that runs one path after another starts each as clean.
+What is done instead. The first event of a step comes in the task that is about to run its body, and the last event in
+the same task, however it ends. The events of an attempt come in between, also in that task. So the span is attached to
+OpenTelemetry's context in between, as ``tracer.start_as_current_span`` would do. That context is a context variable,
+which Trio passes on to tasks and threads. The parent of a span is therefore just the current span: that of the step
+around it, of its attempt, or one that the code of that step has opened itself. Detaching restores the very value from
+before, even if the body has left a context of its own attached. So a worker that runs one path after another starts
+each one clean.
 """
 
 from __future__ import annotations
@@ -72,26 +73,26 @@ class _Open:
 @public_in("trio_steps.otel")
 @final
 class Tracing:
-    """An observer that makes an OpenTelemetry span of each run of a step: ``observers=[Tracing()]``.
+    """An observer that makes an OpenTelemetry span for each run of a step: ``observers=[Tracing()]``.
 
-    A span is the child of what was the current span where the step was called or its path was started: the span of
-    the step around it, one of the user's own inside that, or, for the outermost step, the caller's. While a step
-    runs, its own span is the current one: also in the tasks and threads that it starts. Steps with ``log=False`` have
-    none.
+    The parent of a span is the span that was current where the step was called or its path was started: that of the
+    step around it, one that the code of that step opened, or, for the outermost step, the caller's. While a step runs,
+    its own span is the current one, also in the tasks and threads that it starts. Steps with ``log=False`` have no
+    span.
 
-    Spans are named after the step's id, without the number of paths that share one: ``fetch#2`` is a ``fetch``. A path
-    that is but a number, such as an element that a ``for_each`` named ``resize`` takes, is a ``resize path``. An error
-    makes the status of the span an error, and is recorded; a cancellation does not. Retries, and what is discarded, are
-    events of a span. A race has a link to its winner. The attributes are listed in ``docs/tracing.md``.
+    A span has the id of the step as its name, without the number of paths that share an id: ``fetch#2`` is a ``fetch``.
+    A path whose id is just a number, such as an element of a ``for_each`` named ``resize``, is a ``resize path``. An
+    error sets the status of the span and is recorded; a cancellation does not. Retries and discarded values are events
+    of a span. A race links to its winner. ``docs/tracing.md`` lists the attributes.
 
-    Each attempt of a step with policies is a span in that of the step, and the current one while it runs: so it is seen
-    what was waiting, for a limiter or for the next attempt, and what was work.
+    Each attempt of a step with policies is a span inside that of the step, and the current one while it runs. So the
+    time that a step waited, for a limiter or for the next attempt, can be told from the work.
 
-    Durations are those of Trio's clock, to the nanosecond. The wall clock is read once for each outermost step, so
-    spans that others make in a very long run may seem to be off by what the wall clock was adjusted meanwhile.
+    Durations are those of Trio's clock, to the nanosecond. The wall clock is read once for each outermost step. If the
+    wall clock is adjusted during a very long run, spans made by other code may seem to be off by that much.
 
-    One object can observe any number of runs, one after the other and at the same time. If a run inside another one
-    has a `Tracing` too, the outer one makes the spans. A million paths make a million spans, unless a sampler says no.
+    One object can observe any number of runs, also at the same time. If a run inside another one has a `Tracing` too,
+    the outer one makes the spans. A million paths make a million spans, unless a sampler drops them.
 
     Args:
       tracer: makes the spans; by default ``opentelemetry.trace.get_tracer("trio_steps")``.

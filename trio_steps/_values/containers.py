@@ -1,7 +1,7 @@
 """The one table of containers: how each is copied, compared, written and read. A new container is one entry.
 
-Keys and members of sets are no parts: what can be hashed holds no container that can change. So a frozenset is never
-copied.
+Keys and members of sets are not parts: whatever can be hashed holds no container that can change. So a frozenset is
+never copied.
 """
 
 from __future__ import annotations

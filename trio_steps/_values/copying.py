@@ -1,11 +1,11 @@
 """Copies of values: of the containers in them, and of nothing else. Pure and synchronous.
 
 The containers are exact types: those of the table in `containers`, and classes that declare their fields, see
-`records`. Everything else, a subclass of a container too, is an object that nothing is known about: it is passed as it
-is.
+`records`. Everything else, including a subclass of a container, is an object about which nothing is known. It is not
+copied.
 
 No code of the objects inside is run, except the ``__hash__`` of a key whose value is copied. Nothing here recurses, so
-that depth costs memory only.
+depth only costs memory.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Whether a step could tell two values apart; without calling their ``__eq__``.
+"""Whether a step could tell two values apart, without calling their ``__eq__``.
 
-What is equal in a run has to be equal in a run that is resumed, for which it was written and read. So two values that
-are written alike are equal, NaN included, and those that are not alike are not: ``0.0`` and ``-0.0``, say.
+Values that are equal in a run must be equal in a resumed run too, after they have been written and read. So two values
+are equal if they are written alike, including NaN, and otherwise they are not: ``0.0`` is not ``-0.0``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What there is to know about a type whose values can be copied, compared, or written: its `Form`."""
+"""How the values of a type are copied, compared and written: its `Form`."""
 
 from __future__ import annotations
 

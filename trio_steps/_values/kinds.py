@@ -28,13 +28,13 @@ PLAIN: Final[frozenset[type[Any]]] = frozenset({*SCALARS, *_NEVER})
 """Types whose values are never copied."""
 
 MOST: Final = 1_000
-"""How many classes are known at once. A form keeps its class alive, which may be one of many that a program makes."""
+"""The most classes that are known at once. A form keeps its class alive, and a program may make many classes."""
 
 _known: Final[dict[int, type[Any]]] = {}  # so that no other class gets the id
 
 
 def kind_of(kind: type[Any]) -> Form | None:
-    """Return the form of values of `kind`; None if they are things that nothing is known about."""
+    """Return the form of values of `kind`; None if nothing is known about them."""
     key = id(kind)
     form: Form | None = KINDS.get(key, UNSEEN)
     if form is UNSEEN:

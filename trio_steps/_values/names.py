@@ -1,7 +1,7 @@
-"""Classes by their names, and what their instances hold; without running code of theirs.
+"""Classes by their names, and what their instances hold, without running any of their code.
 
-The text that names are read from may be hostile. So nothing is imported: a class is looked up among the modules that
-are imported already, and what a module or class offers itself is not called.
+The text that contains the names may be hostile. So nothing is imported: a class is looked up among the modules that are
+imported already, and no code of a module or class is called.
 """
 
 from __future__ import annotations

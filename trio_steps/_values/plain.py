@@ -1,14 +1,14 @@
 """Copies of dicts, lists, sets and tuples at the speed of C, where they hold nothing but builtins.
 
-Problem: a step that names a nested value gets a copy of it, and Python takes a microsecond for each dict.
+Problem: a step that names a nested value gets a copy of it, and Python needs a microsecond for each dict.
 
-Naive answer: ``pickle.loads(pickle.dumps(value))``. It is four times as fast, and runs ``__reduce__`` of whatever is in
-there; it makes another object of each NaN, which then is in no list any more; and it copies every string, so that it
-takes ten times as long for lists of these, and as much memory again.
+Naive answer: ``pickle.loads(pickle.dumps(value))``. It is four times as fast, but it runs ``__reduce__`` of whatever is
+inside. It makes a new object of each NaN, which is then no longer found in a list. And it copies every string, so lists
+of strings take ten times as long, and twice the memory.
 
-What is done instead. A pickler handles exact builtins by itself, and asks ``reducer_override`` about the first thing
-that it would run code for: then it is given up, and the copier in Python takes over. So it is for a NaN, for what is
-too deep, and for what is mostly strings and long lists: these are found by looking at what was written so far.
+What is done instead. A pickler handles exact builtins by itself, and asks ``reducer_override`` about the first object
+for which it would run code. Then the pickler is abandoned, and the copier in Python takes over. The same happens for a
+NaN, for deep nesting, and for a value that is mostly strings and long lists, as the bytes written so far show.
 """
 
 from __future__ import annotations

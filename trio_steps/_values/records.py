@@ -1,17 +1,17 @@
 """Instances of classes that declare their fields: dataclasses, attrs, named tuples, pydantic and msgspec models.
 
-Problem: a step that changes a list in a dataclass must not change it for its siblings either; and a durable run holds
-what people model their data with.
+Problem: a step that changes a list in a dataclass must not change it for its siblings. And a durable run has to keep
+the classes with which people model their data.
 
-Naive answer: ``copy.deepcopy``, and pickle. Both run code of the class, and of whatever it holds.
+Naive answer: ``copy.deepcopy``, and pickle. Both run code of the class, and of everything in it.
 
-What is done instead. An instance is copied, compared and written as a dict of what it holds would be: through the
-slots and the ``__dict__`` of its class, without ``__init__``, ``__setattr__`` or a converter. It is read back by its
-exact class, if that is imported and still declares the fields that it had.
+What is done instead. An instance is copied, compared and written like a dict of its fields: through the slots and the
+``__dict__`` of its class, without ``__init__``, ``__setattr__`` or a converter. It is read back as its exact class, if
+that is imported and still declares the same fields.
 
-What is deliberately not done. A class whose instances are equal to themselves only, ``eq=False``, says that they are
-things and no values: they are passed as they are. So are those with a ``__new__``, ``__del__``, ``__deepcopy__`` or
-``__copy__`` of their own, which know better, and those that derive from something else than plain classes.
+What is deliberately not done. A class with ``eq=False``, whose instances are equal to themselves only, says that they
+are things and not values: they are not copied. Neither are instances of a class with its own ``__new__``, ``__del__``,
+``__deepcopy__`` or ``__copy__``, which knows better, or of one that derives from anything but plain classes.
 """
 
 from __future__ import annotations

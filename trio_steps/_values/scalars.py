@@ -1,4 +1,4 @@
-"""Values of Python and its library that can't change and hold no others: how each is written, and read.
+"""Values of Python and its library that can't change and hold no others: how each is written and read.
 
 Two of one type are equal if they are written alike, whatever their own ``==`` says: ``Decimal("1.0")`` and
 ``Decimal("1.00")`` are two values, and so are two moments of one instant in two time zones.

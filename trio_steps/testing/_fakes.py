@@ -23,14 +23,14 @@ class Never(Enum):
 
 @final
 class FakeStep:
-    """A path that waits, then returns a value or raises an exception; and counts what happens to it.
+    """A path that waits, then returns a value or raises an exception, and counts what happens to it.
 
     Attributes:
       delay: seconds until it ends.
-      result: what it returns; raises, if it is an exception; `FakeStep.NEVER`: it doesn't end.
+      result: what it returns, or raises if it is an exception. With `FakeStep.NEVER` it does not end by itself.
       started: how many times it was started.
-      cancelled: how many of them were cancelled.
-      finished: how many came to their result.
+      cancelled: how many of these calls were cancelled.
+      finished: how many of them reached the result.
       inputs: what it was called with.
     """
 

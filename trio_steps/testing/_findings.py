@@ -1,4 +1,4 @@
-"""What can be wrong with a run, in words; what the user does not want to hear of; and the errors of this package."""
+"""What can be wrong with a run, in words; what to ignore; and the errors of this package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Invariant: TypeAlias = Literal[
     "cancellation", "deadlock", "determinism", "internal", "invariant", "livelock", "lock", "outcome", "resource",
     "task", "timeout-value", "warning",
 ]  # fmt: skip
-"""What has to hold for every run; the name says which did not."""
+"""What has to hold for every run. The name says which invariant did not."""
 
 _INVARIANTS: Final = frozenset(get_args(Invariant))
 
@@ -58,12 +58,12 @@ class Finding:
 @final
 @attrs.frozen
 class Ignore:
-    """Something that the user has judged already: findings like this one are counted, and not reported.
+    """A pattern for findings that are known already. They are counted, and not reported.
 
-    All that is given has to fit; at least one of them has to be given.
+    At least one attribute has to be given. A finding has to fit all that are given.
 
     Attributes:
-      pattern: a regular expression, searched for in what the finding says.
+      pattern: a regular expression, searched for in the text of the finding.
       at: the line it is about, ``"file.py:12"``, or any line of it, ``"file.py"``.
       invariant: the name of the invariant that is broken.
     """
@@ -143,7 +143,7 @@ def _check_invariant(name: str | None) -> None:
 
 
 class DeadlockError(Exception):
-    """Every task waits, there is no deadline, and nothing can wake one."""
+    """Every task is waiting, there is no deadline, and nothing can wake a task."""
 
 
 class TokenError(ConfigError):
@@ -151,7 +151,7 @@ class TokenError(ConfigError):
 
 
 class FaultInjectedError(Exception):
-    """What `sweep_faults` raises from a call if it is not told what else."""
+    """The error that `sweep_faults` raises from a call unless it is given another one."""
 
 
 class ExplorationError(AssertionError):

@@ -28,10 +28,10 @@ _BUDGET: Final = re.compile(r"(\d+)(s?)")
 
 @final
 class Explore:
-    """The type of the `explore` fixture: `trio_steps.testing.explore`, and it raises what it finds.
+    """The type of the `explore` fixture, which is `trio_steps.testing.explore`, but raises what it finds.
 
-    The options of the command line win: ``--steps-budget=5000`` takes that many runs, ``60s`` so many seconds. With
-    ``--steps-replay=TOKEN``, the program that the token is of runs as the token says, once; others are explored.
+    The options of the command line take precedence: ``--steps-budget=5000`` is a number of runs, ``60s`` of seconds.
+    With ``--steps-replay=TOKEN``, the program of that token runs once, as the token says. Other programs are explored.
     """
 
     def __init__(self, token: str | None = None, budget: str | None = None) -> None:
@@ -58,9 +58,9 @@ class Explore:
 
         Args:
           program: an async function of a `Probe`.
-          budget: see `trio_steps.testing.explore`; the command line wins.
+          budget: see `trio_steps.testing.explore`; the command line takes precedence.
           seconds: likewise.
-          seed: of the random runs.
+          seed: the seed of the random runs.
           reduce: see `trio_steps.testing.explore`.
           options: see `Options`.
 

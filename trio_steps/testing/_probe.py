@@ -1,4 +1,4 @@
-"""What a program under test is given: resources to account for, invariants, and locks to look after."""
+"""What a program under test is given: resources to account for, invariants, and locks to watch."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ CheckT = TypeVar("CheckT", bound="Callable[[], object]")
 
 @final
 class Resource(trio.abc.AsyncResource, Generic[ThingT]):
-    """Something that has to be closed once, unless the program returns it. Made by `Probe.resource`.
+    """Something that has to be closed exactly once, unless the program returns it. Made by `Probe.resource`.
 
     Attributes:
-      name: what it is called in reports.
+      name: its name in reports.
       thing: what it stands for, if anything.
       closed: whether it has been closed.
     """
@@ -56,7 +56,7 @@ class Resource(trio.abc.AsyncResource, Generic[ThingT]):
         self._closed_at.append(place_of_caller())
 
     async def aclose(self) -> None:
-        """Close it, then take a checkpoint: closed it is, also when that is cancelled."""
+        """Close it, then execute a checkpoint. If that is cancelled, it is still closed."""
         self.close()
         await trio.lowlevel.checkpoint()
 
@@ -100,7 +100,7 @@ class _Watched:
 
 @final
 class Probe:
-    """What a program under test is given as its argument; a new one for each run."""
+    """The argument of a program under test, new for each run."""
 
     def __init__(self) -> None:
         self._resources: list[Resource[Any]] = []
@@ -114,12 +114,12 @@ class Probe:
     @overload
     def resource(self, name: str, thing: ThingT) -> Resource[ThingT]: ...
     def resource(self, name: str, thing: Any = None) -> Resource[Any]:
-        """Return something that has to end closed, once, or be part of what the program returns.
+        """Return a resource that must be closed exactly once, or be part of what the program returns.
 
-        It is closed by ``async with``, ``with``, ``aclose()`` or ``close()``.
+        ``async with``, ``with``, ``aclose()`` and ``close()`` close it.
 
         Args:
-          name: what it is called in reports.
+          name: its name in reports.
           thing: kept as ``.thing``, for programs that need more than a name.
         """
         resource = Resource(name, thing)
@@ -131,9 +131,9 @@ class Probe:
         return self._resources, self._invariants, self._watched, self.findings
 
     def invariant(self, check: CheckT, /) -> CheckT:
-        """Have `check` called when the program has ended, however it did; usable as a decorator.
+        """Call `check` when the program has ended, however it did. This can be used as a decorator.
 
-        It is broken if `check` returns False or raises an `Exception`.
+        The invariant is broken if `check` returns False or raises an `Exception`.
         """
         name = short_name(getattr(check, "__qualname__", repr(check)))
         place = place_of_caller() if name == "<lambda>" else None  # the name does not say which
@@ -141,14 +141,14 @@ class Probe:
         return check
 
     def watch(self, lock: LockT) -> LockT:
-        """Have it checked that `lock` ends as it is now, with nobody waiting; return it.
+        """Check at the end that `lock` is as it is now, with no task waiting. Return it.
 
-        Limiters, locks and conditions that are local variables of the program's own function when that ends, or
-        variables that it takes from around it, are watched without being asked for; so are semaphores that have a
-        ``max_value``. Those of anyio count like those of Trio.
+        Limiters, locks, conditions, and semaphores with a ``max_value`` are watched by themselves if they are local
+        variables of the program's own function when it ends, or variables that it uses from around it. Those of anyio
+        count like those of Trio.
 
         Raises:
-          ConfigError: it is no lock, limiter, semaphore or condition.
+          ConfigError: it is not a lock, limiter, semaphore or condition.
         """
         self._watched.setdefault(id(lock), _Watched(lock, state_of(lock), place_of_caller()))
         return lock

@@ -31,18 +31,18 @@ _WORDS: Final[dict[Policy, str]] = {
 @final
 @attrs.frozen(kw_only=True)
 class Failure:
-    """Something that was found, and the least that shows it.
+    """Something that was found, with the smallest run that shows it.
 
     Attributes:
       finding: what is wrong.
-      run: the how many-th run it was that showed it first, from 1.
+      run: the number of the run that showed it first, from 1.
       token: replays the run that shows it.
       policy: the weakest policy under which that run is possible.
       cancelled_at: the task that had moved last when the program was disturbed, and its line.
       expired: the timeout that fired alone, in words; None if none did.
       schedule: the choices that matter, in words.
       trace: what the tasks did, line by line.
-      text: all of it, for a person to read.
+      text: all of this in words.
     """
 
     finding: Finding
@@ -73,12 +73,12 @@ class Report:
       program: the name of the program.
       what: what was tried, in words.
       runs: how many times the program was run.
-      points: at how many points it was disturbed: cancelled, given a fault, or one of its timeouts fired.
-      timeouts: how many times one of its timeouts fired alone, each time another one or at another point.
-      untried: the numbers of the points that there was no time to cancel it at.
-      schedules: in how many different orders its tasks ran, undisturbed.
+      points: the number of points at which it was disturbed: cancelled, given a fault, or one of its timeouts fired.
+      timeouts: how often one of its timeouts fired alone, each time another timeout or at another point.
+      untried: the numbers of the points at which there was no time to cancel it.
+      schedules: the number of different orders in which its tasks ran, undisturbed.
       saved: how many more runs it would have taken without ``reduce=True``, as far as that was counted.
-      exhausted: whether that is all there is of what was tried.
+      exhausted: whether everything of this kind was tried.
       stopped: what ended the exploration.
       failures: what was found, each thing once, in the order in which it was found.
       ignored: how many findings were not reported because of ``ignore=``, by invariant.

@@ -1,7 +1,7 @@
-"""Checkpoints: the journal of a run up to one moment, and the JSON it is written as. Pure and synchronous.
+"""Checkpoints: the journal of a run up to one moment, and its JSON. Pure and synchronous.
 
-A run keeps one append-only list of `Entry`s, the journal; a `Checkpoint` is that list and a length. So it costs nothing
-until it is used, and shows the moment it was made at. A run is resumed by taking the entries as done:
+A run keeps one append-only list of `Entry`s, the journal. A `Checkpoint` is that list and a length. So it costs nothing
+until it is used, and shows the moment at which it was made. A run is resumed by taking the entries as done:
 
     inputs      what the run began with, in `changes`; always the first entry
     done        the step ended, and put `changes` into the context of the pipeline it is in. For a member of
@@ -55,12 +55,12 @@ _KINDS: Final[dict[str, EntryKind]] = {kind: kind for kind in get_args(EntryKind
 @final
 @attrs.frozen(eq=False, repr=False)
 class Checkpoint:
-    """A run up to one moment, to be resumed from there, also by another process.
+    """A run up to one moment, from which it can be resumed, also by another process.
 
     Attributes:
       pipeline: the name of the pipeline.
-      steps: the full names of its steps, in the order in which they were built, each before the steps inside it.
-      codec: how the values are written; None for JSON that keeps their exact types.
+      steps: the full names of its steps, in the order in which they were added, each before the steps inside it.
+      codec: how values are written; None for JSON that keeps their exact types.
     """
 
     pipeline: str
@@ -84,10 +84,10 @@ class Checkpoint:
         return f"<Checkpoint of {self.pipeline!r} after {self._last!r}>"
 
     def to_json(self) -> str:
-        """Return the checkpoint as text, all of it ASCII.
+        """Return the checkpoint as ASCII text.
 
         Raises:
-          CheckpointError: there is a value that can't be held; it names step and key.
+          CheckpointError: a value can't be written. The error names the step and the key.
         """
         body: dict[str, JSON] = {
             "format": _FORMAT,
@@ -102,14 +102,14 @@ class Checkpoint:
 
     @classmethod
     def from_json(cls, text: str, *, codec: Codec | None = None) -> Checkpoint:
-        """Return the checkpoint that `text` was made of.
+        """Return the checkpoint that was written as `text`.
 
         Args:
           text: what `to_json` returned.
-          codec: the one that the checkpoint was written with, if there was one.
+          codec: the codec that the checkpoint was written with, if there was one.
 
         Raises:
-          CheckpointError: `text` is no checkpoint, or damaged, or holds something that is not there any more.
+          CheckpointError: `text` is not a checkpoint, is damaged, or contains a class that no longer exists.
         """
         [checkpoint] = read([text], codec)
         return checkpoint

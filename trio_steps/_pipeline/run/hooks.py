@@ -1,4 +1,4 @@
-"""Hooks: who is told when a step is done or has failed, and what they are told."""
+"""Hooks: what is called when a step is done or has failed, and with what."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Reporter:
 @public
 @final
 class StepCompletion:
-    """A step has ended well; what ``on_step_complete`` is told.
+    """A step has ended well: the argument of ``on_step_complete``.
 
     Attributes:
       name: the full name of the step.
@@ -181,17 +181,17 @@ class StepCompletion:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """What the run can be resumed from, right after this step; inside a race, from before the race."""
+        """A checkpoint from which the run can be resumed right after this step; inside a race, before the race."""
         program = self._reporter.program
         return Checkpoint(program.name, program.steps, self._entries, self._length, program.codec)
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody has told the run to stop, after this step or another one."""
+        """Whether the run has been told to stop, after this step or another one."""
         return self._reporter.stopped
 
     def stop(self) -> None:
-        """End the run after this step; it returns the context that there is then."""
+        """End the run after this step. It returns the context as it is then."""
         self._reporter.stopped = True
 
 

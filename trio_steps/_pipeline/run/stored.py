@@ -1,7 +1,7 @@
-"""Stores as users have them: what is kept of a run is read, answered and marked by people and programs.
+"""Stores as users see them: people and programs read runs, answer them, and mark their steps as done.
 
-The protocol below `RunClaims` is what a store has to do. The rest follows from that, and is the same for every store:
-a class that derives from `RunStore` gets it.
+A store has to implement `RunClaims` and the methods of `RunStore` that have no body. The rest follows from these and is
+the same for every store: a class that derives from `RunStore` inherits it.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _FINISHED: Final[tuple[RunStatus, ...]] = ("finished",)
 @final
 @attrs.frozen(kw_only=True)
 class SavedRun:
-    """All that is known of a run.
+    """Everything about a run.
 
     Attributes:
-      record: what is known of it at a glance.
-      inputs: what it began with.
-      checkpoint: what it goes on from; None if it is finished.
+      record: its summary.
+      inputs: its input.
+      checkpoint: where it continues; None if it is finished.
       result: the context at its end; None if it is not finished.
       attempts: how many attempts have failed, by the full names of the steps that were tried again.
     """
@@ -59,14 +59,14 @@ class SavedRun:
 class RunStore(RunClaims, Protocol):
     """Where durable runs are kept.
 
-    ``run(store=…)`` needs no more than `claim`. The command line and `work` need all that has no body here. Derive from
-    this class, and the rest is there.
+    ``run(store=…)`` only needs `claim`. The command line and `work` need all methods that have no body here. Derive
+    from this class to get the others.
     """
 
     # What a store does
 
     async def read(self, run_id: str, /) -> StoredRun | None:
-        """Return what there is of a run, as it is at one moment; None if there is none."""
+        """Return everything about a run, as it is at one moment; None if there is no such run."""
         ...
 
     async def runs(
@@ -79,15 +79,15 @@ class RunStore(RunClaims, Protocol):
         limit: int | None = None,
         after: str | None = None,
     ) -> tuple[RunRecord, ...]:
-        """Return what is known of each run at a glance, the one that started last first.
+        """Return a summary of each run, the latest first.
 
         Args:
           pipeline: only runs of the pipeline of that name.
-          status: only runs of which one of these became.
-          since: only runs that were updated then, or later.
+          status: only runs with one of these statuses.
+          since: only runs that were updated at that time or later.
           before: only runs that were updated earlier.
-          limit: so many at most.
-          after: those that come after the run of that name: the last one of the page before.
+          limit: the most runs to return.
+          after: only runs that come after the run with this id, which was the last one on the page before.
 
         Raises:
           KeyError: there is no run `after`.
@@ -95,7 +95,7 @@ class RunStore(RunClaims, Protocol):
         ...
 
     async def delete(self, run_id: str, /) -> None:
-        """Delete a run; its id can be used anew.
+        """Delete a run. Its id can be used again.
 
         Raises:
           KeyError: there is no such run.
@@ -107,8 +107,8 @@ class RunStore(RunClaims, Protocol):
         """Keep answers, all of them or none; `answer` checks them first.
 
         Args:
-          run_id: which run; it may be running.
-          answers: texts, by the full names of the steps. An equal one that is there already stays.
+          run_id: the id of the run, which may be running.
+          answers: texts, by the full names of the steps. An equal answer that is there already stays.
 
         Raises:
           KeyError: there is no such run.
@@ -117,9 +117,9 @@ class RunStore(RunClaims, Protocol):
         ...
 
     async def cancel(self, run_id: str, /) -> bool:
-        """Cancel a run; return whether that has any effect, which it does not have on one that is over.
+        """Cancel a run. Return whether that has any effect: it has none on a run that is over.
 
-        One that is running notices within a second, cleans up, and is ``cancelled`` then. Any other is at once.
+        A run that is running notices within a second, cleans up, and then is ``cancelled``. Any other is at once.
 
         Raises:
           KeyError: there is no such run.
@@ -136,10 +136,10 @@ class RunStore(RunClaims, Protocol):
     def take(
         self, pipelines: Mapping[str, Collection[str | None]], /, *, max_deaths: int = 5
     ) -> AbstractAsyncContextManager[RunClaim | None]:
-        """Have a run that is ready to go on, like `claim`; None if there is none.
+        """Claim a run that is ready to continue, like `claim`; None if there is none.
 
-        Ready is one that was submitted, one whose process died, and one that waits and was answered, or whose time to
-        wait is over. A run that `max_deaths` processes have died of is failed instead.
+        A run is ready if it was submitted, if its process died, or if it waits and has been answered, or its time to
+        wait is over. A run with which `max_deaths` processes have died becomes failed instead.
 
         Args:
           pipelines: the names of the pipelines, and the versions of each that will do.
@@ -150,15 +150,15 @@ class RunStore(RunClaims, Protocol):
     # What follows from that
 
     def now(self) -> datetime:
-        """Return the time by the clock that the store goes by, in UTC."""
+        """Return the time by the clock of the store, in UTC."""
         return datetime.now(UTC)
 
     async def load(self, run_id: str, /, *, codec: Codec | None = None) -> SavedRun:
-        """Return all that is known of a run, which may be running meanwhile.
+        """Return everything about a run, which may be running.
 
         Args:
-          run_id: which run.
-          codec: that of the pipeline, if it has one.
+          run_id: the id of the run.
+          codec: the codec of the pipeline, if it has one.
 
         Raises:
           KeyError: there is no such run.
@@ -176,18 +176,18 @@ class RunStore(RunClaims, Protocol):
         )
 
     async def answer(self, run_id: str, answers: Mapping[str, object] | None = None, /, **named: object) -> None:
-        """Give a run what it waits for, or will wait for: ``await store.answer("order-42", approved=True)``.
+        """Give a run an answer that it waits for, or will wait for: ``await store.answer("order-42", approved=True)``.
 
-        Who runs the run then goes on with the answer: call ``run`` again, or let `work` do it.
+        The run continues with the answer when ``run`` is called again, or when `work` takes it.
 
         Args:
-          run_id: which run.
-          answers: by the full name of the step that waits, ``{"items/3/approval": True}``.
-          named: by the key that the step provides, if just one step waits for that.
+          run_id: the id of the run.
+          answers: answers by the full name of the step that waits, ``{"items/3/approval": True}``.
+          named: answers by the key that the step provides, if only one step waits for that key.
 
         Raises:
           KeyError: there is no such run.
-          AnswerError: no step waits for one of them, or not for such a value; then nothing is kept.
+          AnswerError: no step waits for one of the answers, or for a value of its type. Then none is kept.
           AnswerConflictError: there is another answer already.
         """
         stored = await there(self, run_id)
@@ -203,14 +203,14 @@ class RunStore(RunClaims, Protocol):
         taken: Mapping[str, str] | None = None,
         codec: Codec | None = None,
     ) -> None:
-        """Mark a step as done, that was done by hand: the run goes on without running it.
+        """Mark a step as done that was done by hand. The run continues without running it.
 
         Args:
-          run_id: which run; nobody may be running it.
+          run_id: the id of the run, which must not be running.
           step: the full name of the step.
-          output: the keys that it adds to the context.
-          taken: the case of each branch around the step that was not taken yet: ``{"route": "premium"}``.
-          codec: that of the pipeline, if it has one.
+          output: the keys that the step adds to the context.
+          taken: the case to take for each branch around the step that has taken none yet: ``{"route": "premium"}``.
+          codec: the codec of the pipeline, if it has one.
 
         Raises:
           KeyError: there is no such run, or its pipeline has no such step.
@@ -232,12 +232,12 @@ class RunStore(RunClaims, Protocol):
         keep: int | None = None,
         status: Collection[RunStatus] = _FINISHED,
     ) -> tuple[str, ...]:
-        """Delete runs that nobody needs any more, and return their ids; those that are running are left alone.
+        """Delete runs that are no longer needed, and return their ids. Runs that are running are left alone.
 
         Args:
-          older_than: delete those that were last updated longer ago than that.
-          keep: delete all but so many, those that were updated last.
-          status: what became of the runs that are to be counted and deleted.
+          older_than: delete runs that were last updated longer ago than this.
+          keep: delete all but this many, and keep those that were updated last.
+          status: only count and delete runs with one of these statuses.
 
         Raises:
           ConfigError: neither `older_than` nor `keep` is given, or an argument is not valid.

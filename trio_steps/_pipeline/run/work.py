@@ -1,7 +1,7 @@
 """`work`: a process that runs the runs of a store which are ready to go on, until it is cancelled.
 
-A run that fails is saved as failed, and is left to somebody who looks at it. A run whose worker is stopped is given
-back: it is interrupted, and the next worker goes on with it. Only a run that somebody has cancelled stays cancelled.
+A run that fails is saved as failed, for someone to look at. A run whose worker is stopped is given back: it is
+interrupted, and the next worker continues it. Only a run that was cancelled in its store stays cancelled.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ async def work(
     observers: Iterable[Observer] = (),
     on_end: Callable[[str, Exception | None], object] | None = None,
 ) -> None:
-    """Run the runs of `store` that are ready to go on, until this is cancelled.
+    """Run the runs of `store` that are ready to continue, until this is cancelled.
 
-    Ready are those that were submitted, those whose process died, and those that wait and were answered, or whose time
-    to wait is over. A run that fails is not tried again.
+    A run is ready if it was submitted, if its process died, or if it waits and has been answered, or its time to wait
+    is over. A run that fails is not tried again.
 
     Args:
       store: where the runs are kept.
-      pipelines: what can be run here; others are left alone, and so are runs of other versions.
-      concurrency: how many run at the same time at most.
-      max_deaths: a run that this many processes have died of is failed.
+      pipelines: the pipelines to run. Runs of other pipelines, and of other versions, are left alone.
+      concurrency: the most runs at the same time.
+      max_deaths: a run with which this many processes have died becomes failed.
       observers: called with every event of every run.
-      on_end: called with the id of each run that has ended here, and what it failed with or None. Without it and
-        without observers, a failure is logged.
+      on_end: called with the id of each run that has ended here, and its error or None. If there are neither this nor
+        observers, a failure is logged.
 
     Raises:
       ConfigError: two pipelines have one name, or had it before, or an argument is not valid.
@@ -74,7 +74,7 @@ async def work(
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise ConfigError(f"work(concurrency={concurrency!r}): give the number of runs at the same time, 1 or more")
     if not by_name:
-        raise ConfigError("work(): give the pipelines that it is to run")
+        raise ConfigError("work(): give the pipelines to run")
     observers = tuple(observers)
 
     async def worker() -> None:

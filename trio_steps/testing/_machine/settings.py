@@ -1,4 +1,4 @@
-"""What goes for every run of a program, as the user says it and as the machine takes it."""
+"""The options of every run of a program, as the user gives them and as the machine takes them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ Ignored: TypeAlias = str | type[Warning] | Ignore
 
 
 class Options(TypedDict, total=False):
-    """What every function that runs a program understands.
+    """The options of every function that runs a program.
 
     Attributes:
       allow: error types that the program may raise.
       ignore: findings that are counted and not reported: an invariant by name, ``"warning"``; a class of warnings,
-        `ResourceWarning`; or an `Ignore`; or several of them.
-      values: what the program may return when it is disturbed: ``"undisturbed"``, what it returns undisturbed as
-        well; ``"any"``; or a predicate of the value.
-      clock: have the functions of the `time` module and ``datetime.datetime.now`` tell virtual time.
-      max_steps: how many steps of tasks a run may have; fewer are left to it when it is cancelled.
-      max_seconds: how much virtual time it may take after it was cancelled.
+        `ResourceWarning`; an `Ignore`; or several of these.
+      values: what the program may return when it is disturbed: ``"undisturbed"``, the values that it also returns
+        undisturbed; ``"any"``; or a predicate of the value.
+      clock: make the functions of the `time` module and ``datetime.datetime.now`` tell virtual time.
+      max_steps: the most steps of tasks in a run. A run that is cancelled has fewer left.
+      max_seconds: the most virtual seconds that it may take after it was cancelled.
     """
 
     allow: Iterable[type[BaseException]] | type[BaseException]

@@ -1,4 +1,4 @@
-"""Is an object that many tasks use as good as one that they use one after the other?"""
+"""Does an object that many tasks use at once behave like one that they use one after the other?"""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ def linearizable(
     seed: int = 0,
     **options: Unpack[Options],
 ) -> Report:
-    """Check that an object behaves as a sequential model of it does, however the calls of several tasks overlap.
+    """Check that an object behaves like a sequential model of it, however the calls of several tasks overlap.
 
-    Two to four tasks call methods of one object at once, in many orders, cancelled, and with timeouts that fire alone.
-    What they got must be what the model returns when the same calls come one after the other, in some order in which
-    none comes before one that had ended before it started. Errors are results: the model has to raise the same type. A
-    call that was cancelled may have happened or not.
+    Two to four tasks call methods of one object at once: in many orders, cancelled, and with timeouts that fire alone.
+    Their results must be those of the model for the same calls one after the other, in some order in which no call
+    comes before one that had ended before it started. Errors are results: the model has to raise the same type. A call
+    that was cancelled may have happened or not.
 
-    A method of the model that raises `trio.WouldBlock` has to wait: it can't be its turn yet. A call that waits for
-    ever must have to wait in the model, too: a lost wake-up is found. A model with an attribute ``task`` is told there
-    the number of the task that calls, which a lock has to know.
+    If a method of the model raises `trio.WouldBlock`, that call has to wait. A call that waits forever must have to
+    wait in the model too, so a lost wake-up is found. If the model has an attribute ``task``, it is set to the number
+    of the task that calls, which a lock has to know.
 
     Args:
       make: makes the object; called in each run, by a task.
       model: makes the model, an object that can be deep-copied, with methods of the same names that are not async.
       operations: what the tasks may call: names of methods, or functions that draw a call from a `random.Random`.
-      plans: how many times it is drawn anew who calls what.
-      budget: how many runs for each plan.
-      seed: of the plans.
+      plans: how many times to draw which task calls what.
+      budget: the number of runs for each plan.
+      seed: the seed of the plans.
       options: see `Options`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Single runs: one of the user's choice, one that is done again, and the same one twice."""
+"""Single runs: one of the user's choice, one that is repeated, and the same one twice."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def run_once(
 
     Args:
       program: an async function of a `Probe`.
-      seed: of a random order; None for FIFO.
-      cancel_at: the number of the point at which to cancel the program; they are counted from 0.
+      seed: the seed of a random order; None for FIFO.
+      cancel_at: the number of the point at which to cancel the program, from 0.
       options: see `Options`.
 
     Raises:
@@ -79,16 +79,16 @@ def replay(
 
 
 def check_determinism(program: Program, *, seed: int = 0, runs: int = 3, **options: Unpack[Options]) -> None:
-    """Run `program` some times in the same order, and compare what its tasks did and what it returned.
+    """Run `program` several times in the same order, and compare what its tasks did and what it returned.
 
     Args:
       program: an async function of a `Probe`.
-      seed: of the order.
-      runs: how many.
+      seed: the seed of the order.
+      runs: how many times to run it.
       options: see `Options`.
 
     Raises:
-      ExplorationError: it did something else although everything was the same; the text shows where.
+      ExplorationError: it did something else under the same conditions. The text shows where.
       ConfigError: an argument is not valid.
       RuntimeError: it is called inside of a Trio program.
     """

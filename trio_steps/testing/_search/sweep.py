@@ -1,4 +1,4 @@
-"""Sweeps: the program is disturbed at every point, one run each."""
+"""Sweeps: runs that disturb the program at every point, one run for each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .trial import Trial
 
 MOST = 1000
-"""Sweeps are quadratic: with more points than this, only so many are tried unless more are asked for."""
+"""Sweeps are quadratic: unless more are asked for, no more points than this are tried."""
 
 
 def sweep_cancellation(program: Program, *, budget: int = MOST, **options: Unpack[Options]) -> Report:
@@ -33,7 +33,7 @@ def sweep_cancellation(program: Program, *, budget: int = MOST, **options: Unpac
 
     Args:
       program: an async function of a `Probe`.
-      budget: how many points to try at most; if there are more, those that are tried are spread over all of them.
+      budget: the most points to try. If there are more, those that are tried are spread over all of them.
       options: see `Options`.
 
     Raises:
@@ -47,17 +47,17 @@ def sweep_cancellation(program: Program, *, budget: int = MOST, **options: Unpac
 def sweep_timeouts(program: Program, *, budget: int = MOST, **options: Unpack[Options]) -> Report:
     """Run `program` once for every point and every timeout that could fire there, and have it fire, alone.
 
-    A timeout is any cancel scope with a finite deadline that the program is inside of: of `trio.move_on_after` or
-    `trio.fail_after`, of a nursery, of a step or a fork, of any library. Its deadline becomes now; all other scopes
-    go on. A scope without a deadline is left alone.
+    A timeout is any cancel scope with a finite deadline around the program's code: of `trio.move_on_after` or
+    `trio.fail_after`, of a nursery, of a step or a fork, of any library. Its deadline becomes now. All other scopes are
+    left alone, and so is a scope without a deadline.
 
-    The program may end with the error of that timeout (`trio.TooSlowError`, `TimeoutError`), with an error that
-    comes of it, or with what it returns undisturbed. If it may return something else when a timeout fires, say so
-    with ``values=``.
+    The program may end with the error of that timeout (`trio.TooSlowError`, `TimeoutError`), with an error that was
+    caused by it, or with the value that it returns undisturbed. If it may return something else when a timeout fires,
+    say so with ``values=``.
 
     Args:
       program: an async function of a `Probe`.
-      budget: how many to try at most; if there are more, those that are tried are spread over all of them.
+      budget: the most runs. If there are more to try, those that are tried are spread over all of them.
       options: see `Options`.
 
     Raises:
@@ -81,14 +81,16 @@ def sweep_faults(
 ) -> Report:
     """Run `program` once for every call of its FIFO schedule that could fail, and raise `exc` from it.
 
-    Every call of Trio fails that could be cancelled, also one that does not have to wait. It fails before it has had
-    an effect: no result that has come is lost, and a nursery's end does not raise. The program may end with the fault,
-    with an error that comes from it, or get over it and return its value.
+    Every call of Trio that could be cancelled fails once, even if it does not have to wait. It fails before it has had
+    an
+    effect: no result that has come is lost, and the end of a nursery does not raise. The program may end with the
+      fault,
+    with an error that was caused by it, or recover and return its value.
 
     Args:
       program: an async function of a `Probe`.
-      exc: an exception, a type or a function that makes one; an exception object is raised in every run.
-      budget: how many calls to try at most; if there are more, those that are tried are spread over all of them.
+      exc: an exception, a type, or a function that makes one. An exception object is raised in every run.
+      budget: the most calls to try. If there are more, those that are tried are spread over all of them.
       options: see `Options`.
 
     Raises:
