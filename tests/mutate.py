@@ -54,14 +54,14 @@ ROOT = Path(__file__).parent.parent
 UNNOTICED = Path(__file__).with_name("unnoticed.toml")
 PACKAGES = {
     "core": ("_core", ["core"]),
-    "fork": ("_fork", ["fork"]),
-    "pipeline": ("_pipeline", ["pipeline", "durable"]),
+    "fork": ("_fork", ["fork", "drawing"]),
+    "pipeline": ("_pipeline", ["pipeline", "durable", "drawing"]),
     "values": ("_values", ["values"]),
     "durable": ("_durable", ["durable"]),
     "observers": ("_observers", ["observers"]),
     "testing": ("testing", ["testing"]),
 }
-"""Each package that can be mutated, and the folders of its tests. Those of durable runs test what drives them, too."""
+"""Each package that can be mutated, and where its tests are: those of durable runs and of drawings are among them."""
 
 
 class LeaveOut(Operator):

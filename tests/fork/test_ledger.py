@@ -18,6 +18,7 @@ from trio_steps import (
     StepTimeoutError,
     fork,
 )
+from trio_steps._fork.delivery import Undelivered
 from trio_steps._fork.ledger import MISSING
 from trio_steps._fork.paths import PathNames
 
@@ -425,3 +426,19 @@ def test_partial_takes_names_of_a_lazy_source() -> None:
     failed = ledger.partial().failed
     assert [result.step_id for result in failed] == ["a", "a#2", "a#3"]
     assert [result.kind for result in failed] == ["cancelled", "step_failed", "cancelled"]
+
+
+def test_ledger_of_a_stream_remembers_what_was_taken_only_above_what_was_not() -> None:
+    ledger: Undelivered[str] = Undelivered()
+    ledger.expect(["a", "b", "c", "d", "e", "f"])
+    ledger.started = 6
+    for index in (1, 0):
+        ledger.put(index, "value")
+        ledger.untaken.pop(index)
+        ledger.forget(index)
+    assert (ledger._floor, ledger._taken, ledger.unfinished()) == (2, set(), [2, 3, 4, 5])
+    for index in (3, 4):
+        ledger.forget(index)
+    assert (ledger._floor, ledger._taken, ledger.unfinished()) == (2, {3, 4}, [2, 5])
+    ledger.forget(2)
+    assert (ledger._floor, ledger._taken, ledger.unfinished()) == (5, set(), [5])

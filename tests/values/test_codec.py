@@ -284,3 +284,8 @@ def test_bits_of_a_nan_come_back() -> None:
     for bits in ("7ff8000000000000", "fff8000000000000", "7ff8000000000001"):
         (value,) = struct.unpack(">d", bytes.fromhex(bits))
         assert struct.pack(">d", round_trip([value])[0]).hex() == bits
+
+
+def test_scalar_that_occurs_twice_is_written_twice() -> None:
+    for value in (datetime(2026, 1, 2, tzinfo=UTC), time(3), timedelta(1), Decimal("1.5"), uuid.UUID(int=7), range(3)):
+        assert encode([value, value]) == [encode(value), encode(value)]
