@@ -8,6 +8,8 @@ wherever it is, such as in the middle of a commit.
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import random
 import signal
@@ -20,11 +22,14 @@ from pathlib import Path
 
 import pytest
 import trio
+from random_pipelines import World
+from trio.testing import MockClock
 
 from trio_steps import Pipeline, otherwise, when
 from trio_steps.store import SqliteStore
 
 KILLS = 300
+GENERATED_KILLS = 200
 RESULT = {"n": 1, "a": 1, "b": [2], "c": (3,), "d": 4, "e": {5}, "items": [1, 2, 3], "f": 6, "out": [1, 4, 9], "end": 4}
 
 
@@ -39,6 +44,17 @@ def test_killed_runs_go_on_and_do_nothing_twice(tmp_path: Path) -> None:
     # it has been hit hard enough: runs have been killed several times each, also between a step and its save
     assert runs < KILLS / 2
     assert repeated > 0
+
+
+@pytest.mark.long
+def test_killed_runs_of_random_pipelines_come_to_what_their_last_answers_say(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", __file__, tmp_path, "generated"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    kills, runs, asked_again = map(int, done.stdout.split())
+    assert kills >= GENERATED_KILLS
+    assert runs < GENERATED_KILLS
+    assert asked_again > 0
 
 
 class Attempt:
@@ -61,7 +77,8 @@ class Attempt:
         os.write(self.log, f"{what} {name}\n".encode())
         self.moment()
 
-    def run(self) -> None:
+    def store(self) -> SqliteStore:
+        """Return the store, whose every statement has a moment before it and one after."""
         attempt = self
 
         class Watched(sqlite3.Connection):
@@ -73,8 +90,10 @@ class Attempt:
 
         connect = sqlite3.connect
         sqlite3.connect = lambda *args, **options: connect(*args, factory=Watched, **options)
-        store = SqliteStore(self.directory / "runs.db")
-        pipeline = self.pipeline()
+        return SqliteStore(self.directory / "runs.db")
+
+    def run(self) -> None:
+        store, pipeline = self.store(), self.pipeline()
         hook = {"on_step_complete": lambda event: self.write("told", event.name)}
         assert trio.run(lambda: pipeline.run({"n": 1}, store=store, run_id=self.run_id, **hook)) == RESULT
 
@@ -108,7 +127,41 @@ class Attempt:
         )
 
 
-def fork(directory: Path, run_id: str, fatal: int, by_parent: bool) -> int:
+class GeneratedAttempt(Attempt):
+    """An attempt at a run of a random pipeline, whose functions say something else each time."""
+
+    def __init__(self, directory: Path, run_id: str, fatal: int, kill: object) -> None:
+        super().__init__(directory, run_id, fatal, kill)
+        attempt = self
+
+        class Log(list):
+            def append(self, entry):
+                attempt.write(*entry)
+
+        class Last(dict):
+            def __setitem__(self, name, value):
+                attempt.moment()
+                os.write(attempt.log, f"last {name} {json.dumps(value)}\n".encode())
+                attempt.moment()
+                super().__setitem__(name, value)
+
+        self.world = World(int(run_id.rpartition("-")[2]), waits=False)
+        self.world.log, self.world.last = Log(), Last()
+        self.world.draw = random.Random(fatal)
+        self.world.values = itertools.count(fatal * 1000)
+
+    def run(self) -> None:
+        store, told = self.store(), self.world.log.append
+        elements = {"elements": [1, 2, 3]}
+        hook = {"on_step_complete": lambda event: told(("told", event.name))}
+
+        async def main():
+            await self.world.pipeline.run(elements, store=store, run_id=self.run_id, **hook)
+
+        trio.run(main, clock=MockClock(rate=1000))  # in the store's threads time is not virtual
+
+
+def fork(directory: Path, run_id: str, fatal: int, by_parent: bool, kind=Attempt) -> int:
     """Make an attempt at a run; return how it ended, as os.waitpid does."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -116,7 +169,7 @@ def fork(directory: Path, run_id: str, fatal: int, by_parent: bool) -> int:
         try:
             asks = lambda: os.write(writer, b"x")  # noqa: E731
             kills = lambda: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
-            Attempt(directory, run_id, fatal, asks if by_parent else kills).run()
+            kind(directory, run_id, fatal, asks if by_parent else kills).run()
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -154,5 +207,30 @@ def main(directory: Path) -> None:
     sys.stdout.write(f"{kills} {runs} {repeated}\n")
 
 
+def main_generated(directory: Path) -> None:
+    generator = random.Random(17)
+    kills = runs = asked_again = 0
+    while kills < GENERATED_KILLS:
+        runs += 1
+        run_id = f"run-{runs}"
+        status = -1
+        while status != 0:
+            fatal = generator.randrange(1, 200)
+            status = fork(directory, run_id, fatal, generator.random() < 0.5, GeneratedAttempt)
+            if status != 0:
+                assert os.WTERMSIG(status) == signal.SIGKILL
+                kills += 1
+        world = World(runs, waits=False)
+        lines = [line.split(maxsplit=2) for line in (directory / f"{run_id}.log").read_text().splitlines()]
+        world.log = [(what, name) for what, name, *_ in lines if what != "last"]
+        world.last = {name: json.loads(value) for what, name, *rest in lines if what == "last" for value in rest}
+        world.check_log()
+        result = trio.run(SqliteStore(directory / "runs.db").load, run_id).result
+        assert result == world.expected(), (runs, result, world.expected(), world.log)
+        asked = [name for what, name in world.log if what == "asked"]
+        asked_again += len(asked) > len(set(asked))
+    sys.stdout.write(f"{kills} {runs} {asked_again}\n")
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    (main_generated if sys.argv[2:] else main)(Path(sys.argv[1]))
