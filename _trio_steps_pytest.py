@@ -41,7 +41,8 @@ def explore(request: pytest.FixtureRequest) -> Explore:
     from trio_steps.testing import Explore  # noqa: PLC0415 - see above
 
     options = request.config  # without the options, if a test module has loaded the plugin
-    return Explore(options.getoption("--steps-replay", None), options.getoption("--steps-budget", None))
+    test = request.node.name  # with its parameters; xdist may put a group into the nodeid
+    return Explore(options.getoption("--steps-replay", None), options.getoption("--steps-budget", None), test)
 
 
 @pytest.hookimpl(wrapper=True)

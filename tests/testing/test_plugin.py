@@ -124,6 +124,42 @@ def test_replay_option_touches_only_the_test_that_the_token_is_of(pytester: pyte
     result.stdout.fnmatch_lines(["second: nothing found in 7 runs*"])
 
 
+MANY = """
+import pytest, trio
+
+def made(leaks):
+    async def program(probe):
+        await trio.sleep(leaks)
+        if leaks == 2:
+            probe.resource("conn")
+    return program
+
+@pytest.mark.parametrize("leaks", [0, 1, 2])
+def test_many(explore, leaks):
+    print(explore(made(leaks)))
+"""
+
+
+def test_replay_option_touches_one_of_many_tests_whose_programs_have_one_name(pytester: pytest.Pytester) -> None:
+    token = run_file(pytester, MANY, "-k", "2").stdout.str().split("--steps-replay=")[1].split()[0]
+    result = run_file(pytester, MANY, f"--steps-replay={token}")
+    result.assert_outcomes(failed=1, passed=2)
+    result.stdout.fnmatch_lines(
+        ["E*program: 1 found in 1 runs (the run of a token); stopped by *", f"*--steps-replay={token}"]
+    )
+    result.stdout.fnmatch_lines(["program: nothing found in 4 runs*", "program: nothing found in 5 runs*"])
+
+
+def test_token_that_was_made_outside_of_a_test_is_of_every_program_of_that_name(pytester: pytest.Pytester) -> None:
+    plain = MANY.replace("(explore, leaks)", "(leaks)").replace(
+        "import pytest", "from trio_steps.testing import explore\nimport pytest"
+    )
+    token = run_file(pytester, plain, "-k", "2", "-s").stdout.str().split("--steps-replay=")[1].split()[0]
+    result = run_file(pytester, MANY, f"--steps-replay={token}", "-W", "ignore")
+    result.assert_outcomes(failed=1, passed=2)
+    result.stdout.fnmatch_lines(["program: nothing found in 1 runs (the run of a token)*"] * 2)
+
+
 def test_replay_option_says_that_the_run_has_come_to_differ(pytester: pytest.Pytester) -> None:
     token = run_file(pytester, TWO).stdout.str().split("--steps-replay=")[1].split()[0]
     repaired = TWO.replace("await trio.sleep(1)\n    conn.close()", "conn.close()")

@@ -10,12 +10,15 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Final, NoReturn, final
 
+import attrs
+
 from trio_steps._core.errors import ConfigError
 
 from ._machine.conductor import name_of
+from ._machine.settings import settings_of
 from ._machine.token import is_of
 from ._report import Report, failure_of
-from ._search.explore import explore
+from ._search.explore import Exploration
 from ._search.replay import replay
 
 if TYPE_CHECKING:
@@ -34,8 +37,9 @@ class Explore:
     With ``--steps-replay=TOKEN``, the program of that token runs once, as the token says. Other programs are explored.
     """
 
-    def __init__(self, token: str | None = None, budget: str | None = None) -> None:
+    def __init__(self, token: str | None = None, budget: str | None = None, test: str = "") -> None:
         self._token = token
+        self._test = test
         self._budget: tuple[float, float] | None = None  # runs, and seconds
         if budget is not None:
             match = _BUDGET.fullmatch(budget)
@@ -71,16 +75,17 @@ class Explore:
           TokenError: the token is damaged, or of another version of Trio or of trio_steps.
         """
         __tracebackhide__ = True
-        if self._token is not None and is_of(self._token, program):
+        if self._token is not None and is_of(self._token, program, self._test):
             report = self._replay(program, self._token, options)
         else:
             runs, length = self._budget or (budget, seconds)
-            report = explore(program, budget=runs, seconds=length, seed=seed, reduce=reduce, **options)
+            settings = attrs.evolve(settings_of("explore", options), origin=self._test)
+            report = Exploration(program, settings, runs, length, seed, reduce=reduce).report()
         report.raise_if_failed()
         return report
 
     def _replay(self, program: Program, token: str, options: Options) -> Report:
-        run = replay(program, token, **options)
+        run = attrs.evolve(replay(program, token, **options), origin=self._test)
         for note in run.notes:
             warnings.warn(f"--steps-replay={token}: {note}", stacklevel=3)
         name = name_of(program)

@@ -1,15 +1,16 @@
 """Virtual time for code that asks Python for the time, and not Trio.
 
-The functions of the `time` module, and ``datetime.datetime.now``, are replaced for the length of a run, in the thread
-that it runs in. Code that has imported a function before (``from time import monotonic``) has the old one.
+The functions of the `time` module that tell the time, and ``datetime.datetime.now``, are replaced for the length of a
+run, in the thread that it runs in. Code that has imported one before (``from time import monotonic``) has the old one.
 
 A loop until it is late would never end on a clock that stands still while it runs. So whoever reads the time again and
 again, and no time has passed, gets a little more each time, and then more than a little. Trio's own time does not
-know of it.
+know of it. What was added stays: who measures a sleep finds that it was not shorter than asked for.
 """
 
 from __future__ import annotations
 
+import copyreg
 import datetime as dt
 import threading
 import time
@@ -27,6 +28,10 @@ EPOCH: Final = 946_684_800.0
 _TICK: Final = 1e-6  # seconds that pass from one reading to the next
 _PATIENCE: Final = 100  # readings, until more passes
 
+
+_REAL: Final = dt.datetime
+_real_clock: Final[Any] = getattr(time, "clock_gettime", None)
+_CLOCKS: Final = {"CLOCK_REALTIME": EPOCH, "CLOCK_MONOTONIC": 0.0, "CLOCK_MONOTONIC_RAW": 0.0, "CLOCK_BOOTTIME": 0.0}
 
 NAMES: Final = tuple(f"{name}{unit}" for name in ("monotonic", "perf_counter", "time") for unit in ("", "_ns"))
 
@@ -55,6 +60,7 @@ class FakeTime:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._last = -1.0
+        self._added = 0.0
         self._readings = 0
         self._thread = threading.get_ident()
 
@@ -66,31 +72,61 @@ class FakeTime:
             self._last = now
         else:
             self._readings += 1
-            self._last += _TICK * 2 ** (self._readings // _PATIENCE)
-        return self._last
+            self._added += _TICK * 2 ** (self._readings // _PATIENCE)
+        return now + self._added
 
     @contextmanager
     def telling(self) -> Generator[None]:
         """Replace the functions of Python that tell the time."""
-        with patched([*self._functions(), (dt, "datetime", self._datetime())]):
+        with patched([*self._functions(), *self._calendar(), (dt, "datetime", self._datetime())]), _pickled():
             yield
 
     def _functions(self) -> list[tuple[Any, str, Any]]:
         def seconds(name: str, start: float) -> Callable[[], float]:
             real: Callable[[], float] = getattr(time, name)
-            return lambda: self.read() + start if threading.get_ident() == self._thread else real()
+            return lambda: self.read() + start if self._is_here() else real()
 
         def nanoseconds(name: str, start: float) -> Callable[[], int]:
             real: Callable[[], int] = getattr(time, name)
-            return lambda: round((self.read() + start) * 1e9) if threading.get_ident() == self._thread else real()
+            return lambda: round((self.read() + start) * 1e9) if self._is_here() else real()
 
         starts = {"monotonic": 0.0, "perf_counter": 0.0, "time": EPOCH}
         return [(time, name, seconds(name, start)) for name, start in starts.items()] + [
             (time, f"{name}_ns", nanoseconds(f"{name}_ns", start)) for name, start in starts.items()
         ]
 
+    def _calendar(self) -> list[tuple[Any, str, Any]]:
+        """The functions whose argument is the time, or left out; or a clock."""
+
+        def or_now(name: str) -> Callable[..., Any]:
+            real: Callable[..., Any] = getattr(time, name)
+
+            def told(seconds: float | None = None, /) -> Any:
+                return real(self.read() + EPOCH if seconds is None and self._is_here() else seconds)
+
+            return told
+
+        def or_today(name: str) -> Callable[..., Any]:
+            real: Callable[..., Any] = getattr(time, name)
+            return lambda *arguments: real(*arguments, *([time.localtime()] if len(arguments) == count[name] else []))
+
+        def of(clock: int) -> float:
+            start = starts.get(clock)
+            return _real_clock(clock) if start is None or not self._is_here() else self.read() + start
+
+        count = {"asctime": 0, "strftime": 1}
+        starts = {getattr(time, name, None): start for name, start in _CLOCKS.items()}
+        found = [(time, name, or_now(name)) for name in ("localtime", "gmtime", "ctime")]
+        found += [(time, name, or_today(name)) for name in count]
+        if _real_clock is not None:
+            found += [(time, "clock_gettime", of), (time, "clock_gettime_ns", lambda clock: round(of(clock) * 1e9))]
+        return found
+
+    def _is_here(self) -> bool:
+        return threading.get_ident() == self._thread
+
     def _datetime(self) -> type[dt.datetime]:
-        real = dt.datetime
+        real = _REAL
         read = self.read
         thread = self._thread
 
@@ -123,3 +159,22 @@ class FakeTime:
 
         FakeDatetime.__name__ = FakeDatetime.__qualname__ = "datetime"
         return FakeDatetime
+
+
+@contextmanager
+def _pickled() -> Generator[None]:
+    """Let a `datetime.datetime` be pickled, though its class is not to be found where it says that it is."""
+    copyreg.dispatch_table[_REAL] = _reduced
+    try:
+        yield
+    finally:
+        del copyreg.dispatch_table[_REAL]
+
+
+def _reduced(value: dt.datetime) -> tuple[Any, ...]:
+    return made, value.__reduce__()[1]
+
+
+def made(*arguments: Any) -> dt.datetime:
+    """Return what was pickled."""
+    return _REAL(*arguments)

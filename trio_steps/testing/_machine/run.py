@@ -48,6 +48,7 @@ class Run:
       left_batch: whether a task went on before others that had been woken before it.
       recipe: how to do it again.
       program: what was run.
+      origin: the test that explores it, if it is one.
       trace: what the tasks did, line by line; empty unless it was asked for.
       objects: the events, locks and channels that its tasks waited for, a line each; with a trace only.
       notes: what makes the run less than deterministic.
@@ -72,6 +73,7 @@ class Run:
     left_batch: bool
     recipe: Recipe
     program: Program = attrs.field(repr=False)
+    origin: str
     trace: tuple[str, ...]
     objects: tuple[str, ...]
     notes: tuple[str, ...]
@@ -83,7 +85,7 @@ class Run:
     @property
     def token(self) -> str:
         """How to do it again, in one word, for `replay`."""
-        return self.recipe.token(fingerprint(self.order, self.program))
+        return self.recipe.token(fingerprint(self.order, self.program, self.origin))
 
     @property
     def choices(self) -> tuple[int, ...]:
@@ -176,6 +178,7 @@ def perform(
         left_batch=conductor.turns.left_batch,
         recipe=done,
         program=program,
+        origin=settings.origin,
         trace=tuple(conductor.story.lines),
         objects=_objects(conductor),
         notes=tuple(conductor.notes),

@@ -65,6 +65,7 @@ class Settings:
 
     Attributes:
       fault: makes what `sweep_faults` raises.
+      origin: the test that explores the program, if it is one.
 
     Raises:
       ConfigError: one of them is not valid.
@@ -77,6 +78,7 @@ class Settings:
     max_steps: int = 20_000
     max_seconds: float = 300.0
     fault: Callable[[], BaseException] = FaultInjectedError
+    origin: str = ""
 
     def ignores(self, finding: Finding) -> bool:
         """Tell whether `finding` is not to be reported."""

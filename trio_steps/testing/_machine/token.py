@@ -109,20 +109,23 @@ def _number(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def fingerprint(story: Iterable[object], program: object) -> str:
-    """Return digits that are the same for the same story and program on every machine."""
-    return f"{_digits(repr(list(story)))}.{_program(program)}"
+def fingerprint(story: Iterable[object], program: object, origin: str = "") -> str:
+    """Return digits that are the same for the same story and program on every machine.
+
+    `origin` is what tells programs of one name from each other: the test that explores it.
+    """
+    return f"{_digits(repr(list(story)))}.{_program(program, origin)}"
 
 
-def is_of(token: str, program: object) -> bool:
-    """Tell whether `token` is of a program of that name."""
-    return token.rpartition(".")[2] == _program(program)
+def is_of(token: str, program: object, origin: str) -> bool:
+    """Tell whether `token` is of a program of that name and origin, or was made where there is no origin."""
+    return token.rpartition(".")[2] in (_program(program, origin), _program(program, ""))
 
 
-def _program(program: object) -> str:
+def _program(program: object, origin: str) -> str:
     function = getattr(program, "func", program)
     module, name = getattr(function, "__module__", ""), getattr(function, "__qualname__", type(function).__qualname__)
-    return _digits(f"{module}.{name}")
+    return _digits(f"{module}.{name}" + (origin and f" {origin}"))
 
 
 def _digits(text: str) -> str:

@@ -57,8 +57,7 @@ def explore(
       ConfigError: an argument is not valid.
       RuntimeError: it is called inside of a Trio program.
     """
-    orders = Orders("any") if reduce else None
-    return Exploration(program, settings_of("explore", options), budget, seconds, seed, orders).report()
+    return Exploration(program, settings_of("explore", options), budget, seconds, seed, reduce=reduce).report()
 
 
 class Exploration:
@@ -71,13 +70,14 @@ class Exploration:
         budget: float | None,
         seconds: float,
         seed: int,
-        orders: Orders | None,
+        *,
+        reduce: bool,
     ) -> None:
         runs = float("inf") if budget is None else budget
         self._search = Search(program, settings, runs=runs, seconds=seconds)
         self._stops_early = budget is None
         self._seed = seed
-        self._orders = orders
+        self._orders = Orders("any") if reduce else None
         self._points = 0
         self._cancelled: set[int] = set()
         self._timeouts = 0
