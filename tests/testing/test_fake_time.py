@@ -1,10 +1,13 @@
 """With ``clock=True``, Python tells virtual time, too."""
 
-# ruff: noqa: DTZ001, DTZ002, DTZ003, DTZ005 - naive times are told, too
+# ruff: noqa: DTZ001, DTZ002, DTZ003, DTZ005, DTZ011 - naive times are told, too
 
 from __future__ import annotations
 
+import copy
+import copyreg
 import datetime as dt
+import pickle
 import time
 from typing import Any
 
@@ -94,3 +97,58 @@ def test_loop_on_the_clock_of_python_ends_and_without_it_is_told_what_to_do() ->
     assert failure.invariant == "livelock"
     assert "it asks Python for the time, time.monotonic() at tests/testing/test_fake_time.py:" in str(failure)
     assert "clock=True" in str(failure)
+
+
+def test_functions_that_tell_the_day_or_take_a_clock_are_virtual() -> None:
+    async def program(probe: Probe) -> list[Any]:
+        await trio.sleep(86_400)
+        days: list[Any] = [time.gmtime().tm_yday, time.localtime().tm_yday, time.strftime("%j")]
+        days += [time.ctime(), time.asctime(), dt.date.today().day]
+        assert time.gmtime(0).tm_year == 1970
+        assert (
+            time.strftime("%Y", time.gmtime(0))
+            == time.asctime(time.gmtime(0))[-4:]
+            == time.ctime(86_400)[-4:]
+            == "1970"
+        )
+        return days
+
+    here = time.localtime(EPOCH + 86_400)
+    told = time.asctime(here)
+    again = time.asctime(time.localtime(EPOCH + 86_400))
+    assert value_of(program) == [2, here.tm_yday, time.strftime("%j", here), told, again, here.tm_mday]
+
+
+def test_clocks_of_the_system_are_virtual_but_for_those_that_count_work() -> None:
+    async def program(probe: Probe) -> list[float]:
+        await trio.sleep(100)
+        assert time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID) != 100
+        first = time.clock_gettime(time.CLOCK_MONOTONIC)
+        await trio.sleep(1)
+        return [first, time.clock_gettime_ns(time.CLOCK_REALTIME)]
+
+    assert value_of(program) == [100, (EPOCH + 101) * 1e9]
+
+
+def test_sleep_that_is_measured_is_not_shorter_than_asked_for() -> None:
+    async def program(probe: Probe) -> None:
+        for _ in range(300):
+            start = time.perf_counter()
+            await trio.sleep(0.001)
+            assert time.perf_counter() - start >= 0.001 - 1e-12
+            while time.perf_counter() - start < 0.01:
+                pass  # and what was added here does not count as slept later
+
+    value_of(program)
+
+
+def test_moment_is_pickled_and_copied_like_any_other() -> None:
+    async def program(probe: Probe) -> bytes:
+        now = dt.datetime.now(dt.UTC).replace(fold=1)
+        assert copy.deepcopy(now) == pickle.loads(pickle.dumps(now)) == now
+        return pickle.dumps(now)
+
+    pickled = value_of(program)
+    assert pickle.loads(pickled) == dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+    assert pickle.loads(pickled).fold == 1
+    assert dt.datetime not in copyreg.dispatch_table

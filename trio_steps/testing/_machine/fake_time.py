@@ -30,7 +30,6 @@ _PATIENCE: Final = 100  # readings, until more passes
 
 
 _REAL: Final = dt.datetime
-_real_clock: Final[Any] = getattr(time, "clock_gettime", None)
 _CLOCKS: Final = {"CLOCK_REALTIME": EPOCH, "CLOCK_MONOTONIC": 0.0, "CLOCK_MONOTONIC_RAW": 0.0, "CLOCK_BOOTTIME": 0.0}
 
 NAMES: Final = tuple(f"{name}{unit}" for name in ("monotonic", "perf_counter", "time") for unit in ("", "_ns"))
@@ -96,7 +95,7 @@ class FakeTime:
         ]
 
     def _calendar(self) -> list[tuple[Any, str, Any]]:
-        """The functions whose argument is the time, or left out; or a clock."""
+        """Return what replaces the functions that take a time or tell the current one, and those that take a clock."""
 
         def or_now(name: str) -> Callable[..., Any]:
             real: Callable[..., Any] = getattr(time, name)
@@ -106,21 +105,23 @@ class FakeTime:
 
             return told
 
-        def or_today(name: str) -> Callable[..., Any]:
+        def or_today(name: str, without: int) -> Callable[..., Any]:
             real: Callable[..., Any] = getattr(time, name)
-            return lambda *arguments: real(*arguments, *([time.localtime()] if len(arguments) == count[name] else []))
+            return lambda *arguments: real(*arguments, *([time.localtime()] if len(arguments) == without else []))
 
         def of(clock: int) -> float:
             start = starts.get(clock)
-            return _real_clock(clock) if start is None or not self._is_here() else self.read() + start
+            return real_of(clock) if start is None or not self._is_here() else self.read() + start
 
-        count = {"asctime": 0, "strftime": 1}
+        def of_ns(clock: int) -> int:
+            return round(of(clock) * 1e9)
+
+        real_of: Callable[[int], float] = getattr(time, "clock_gettime", float)
         starts = {getattr(time, name, None): start for name, start in _CLOCKS.items()}
         found = [(time, name, or_now(name)) for name in ("localtime", "gmtime", "ctime")]
-        found += [(time, name, or_today(name)) for name in count]
-        if _real_clock is not None:
-            found += [(time, "clock_gettime", of), (time, "clock_gettime_ns", lambda clock: round(of(clock) * 1e9))]
-        return found
+        found += [(time, "asctime", or_today("asctime", 0)), (time, "strftime", or_today("strftime", 1))]
+        clocks = {"clock_gettime": of, "clock_gettime_ns": of_ns}
+        return found + [(time, name, told) for name, told in clocks.items() if hasattr(time, name)]
 
     def _is_here(self) -> bool:
         return threading.get_ident() == self._thread
@@ -172,7 +173,7 @@ def _pickled() -> Generator[None]:
 
 
 def _reduced(value: dt.datetime) -> tuple[Any, ...]:
-    return made, value.__reduce__()[1]
+    return made, value.__reduce_ex__(4)[1]
 
 
 def made(*arguments: Any) -> dt.datetime:
