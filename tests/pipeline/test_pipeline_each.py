@@ -26,6 +26,7 @@ from trio_steps import (
     otherwise,
     when,
 )
+from trio_steps.testing import MemoryStore
 
 ran: list[str] = []
 
@@ -449,3 +450,20 @@ async def test_collection_that_is_overridden_when_all_of_it_is_done_is_not_gone_
         [done] = [event.checkpoint for event in events if event.name.endswith("thumbs")]
         after = await p.resume(done, overrides={"images": [6, 8]})
         assert (after["thumbs"], after["images"], ran) == (before["thumbs"], [6, 8], [])
+
+
+async def test_element_that_failed_runs_again_when_the_run_goes_on() -> None:
+    tried = []
+
+    def shrink(part):
+        tried.append(part)
+        if tried == [1, 2]:
+            raise OSError("once")
+        return 10 * part
+
+    p = Pipeline("p").for_each("e", shrink, over="parts", each="part", into="shrunk", concurrency=1)
+    store = MemoryStore()
+    with pytest.raises(ForkPartialError):
+        await p.run({"parts": [1, 2, 3]}, store=store, run_id="r")
+    assert (await p.run(store=store, run_id="r"))["shrunk"] == [10, 20, 30]
+    assert tried == [1, 2, 2, 3]

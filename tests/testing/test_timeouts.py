@@ -10,7 +10,7 @@ import anyio
 import pytest
 import trio
 
-from trio_steps import ConfigError, gather, race, step
+from trio_steps import ConfigError, StepTimeoutError, gather, race, step
 from trio_steps.testing import Probe, explore, replay, sweep_timeouts
 
 HERE = Path(__file__)
@@ -425,3 +425,19 @@ def test_error_of_a_step_is_known_by_the_name_of_the_step_though_others_were_too
         return await step(slow, timeout=5).run()
 
     sweep_timeouts(program).raise_if_failed()
+
+
+def test_timeout_of_another_step_is_a_finding_though_one_was_made_to_fire() -> None:
+    async def program(probe: Probe) -> None:
+        event = trio.Event()
+
+        async def sets() -> None:
+            await trio.sleep(0.5)
+            event.set()
+
+        with contextlib.suppress(StepTimeoutError):
+            await step(sets, id="sets", timeout=10)()
+        await step(event.wait, id="waits", timeout=5)()  # a greater name
+
+    failures = sweep_timeouts(program).failures
+    assert [str(failure.finding.error) for failure in failures] == ["'waits' timed out after 5 s"]

@@ -110,6 +110,7 @@ class Incomparable:
         (MappingProxyType({"a": 1}), MappingProxyType({"a": 2})),
         (array("i", [1]), array("l", [1])),
         (array("i", [1]), array("i", [2])),
+        (bytearray(b"a"), bytearray(b"b")),
         (slice(1, 2), slice(1, 3)),
         (range(3), range(4)),
         (Fulfilled("a", [1]), Fulfilled("a", [2])),
