@@ -2,8 +2,7 @@
 
 - A `Store` is the context of one run, or of one nested pipeline. It is changed in place, by the run loop only.
 - A `Snapshot` is what a store held at one moment. It costs nothing. The store pays for it, with a copy of its dict,
-only
-  if it changes while the snapshot is in use.
+  only if it changes while the snapshot is in use.
 - A `Context` is the read-only mapping that a step function gets: a snapshot whose values are copied on first access.
 - `merge` decides what outputs mean for a store and changes nothing; ``store.update(merged.changes, merged.sources)``
   can't fail. So a merge happens whole or not at all, and its cost is per key of the outputs only.

@@ -82,10 +82,8 @@ def sweep_faults(
     """Run `program` once for every call of its FIFO schedule that could fail, and raise `exc` from it.
 
     Every call of Trio that could be cancelled fails once, even if it does not have to wait. It fails before it has had
-    an
-    effect: no result that has come is lost, and the end of a nursery does not raise. The program may end with the
-      fault,
-    with an error that was caused by it, or recover and return its value.
+    an effect, so no result that has come is lost, and the end of a nursery does not raise. The program may end with the
+    fault, with an error that was caused by it, or recover and return its value.
 
     Args:
       program: an async function of a `Probe`.
