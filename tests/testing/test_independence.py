@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import gc
+import io
 import itertools
 import random
 import sys
 import time
 import types
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 import trio
 
 from trio_steps.testing import Probe, enumerate_schedules
+from trio_steps.testing._footprints import reach
 from trio_steps.testing._footprints.footprints import Footprints
 from trio_steps.testing._footprints.kinds import Kind, is_of_python, is_quiet, kind_of
+from trio_steps.testing._machine.fake_time import FakeTime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 THINGS: dict[str, Any] = {}
 TABLE = types.MappingProxyType({"a": (1, 2)})
@@ -219,6 +226,11 @@ def imports() -> None:
     import json  # noqa: F401
 
 
+async def names_type_of_files() -> object:
+    await trio.lowlevel.checkpoint()
+    return io.FileIO
+
+
 def passes_module() -> Any:
     return vars(module)
 
@@ -264,6 +276,7 @@ DEPENDENT = {
     "module in a variable": lambda: on(module, lambda it: it.__name__),
     "events": lambda: on(trio.Event(), trio.Event.set),
     "type that is not known": lambda: on(types.SimpleNamespace(value=1), bump),
+    "type that opens files": lambda: same(names_type_of_files),
     "file": lambda: on(sys.stdout, lambda file: file.writable()),
 }
 
@@ -314,6 +327,7 @@ INDEPENDENT = {
 
 REASONS = {
     "print": "print",
+    "type that opens files": "_io.FileIO",
     "time": "time.monotonic",
     "error": "the end of a task by OSError",
     "weak reference": "a weakref.ReferenceType",
@@ -363,6 +377,77 @@ def test_what_python_says_is_looked_at() -> None:
     footprints = Footprints()
     footprints.sees(frame, "call", None)
     assert footprints.reason == "sys._getframe"
+
+    footprints = Footprints()
+
+    @contextlib.contextmanager
+    def manages() -> Iterator[None]:
+        within = sys._getframe()
+        footprints.sees(within, "call", None)  # called by contextlib, which calls for us
+        footprints.sees(within.f_back, "c_call", print)
+        yield
+
+    with manages():
+        assert footprints.reason is not None
+
+
+def not_there() -> None:
+    nothing_of_that_name()  # noqa: F821 - that is what it is about
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (trio.lowlevel.current_task, "current_task() of Trio"),
+        (trio.lowlevel.checkpoint, None),
+        (Leaver.__del__, "Leaver.__del__()"),
+        (imports, "an import"),
+        (looks_around, ".f_back"),
+        (FakeTime.read, "the time"),
+        (Probe.invariant, None),
+        (reads_name, None),
+        (not_there, None),
+    ],
+)
+def test_function_that_runs_may_touch_what_can_not_be_seen(function: Any, reason: str | None) -> None:
+    footprints = Footprints()
+    footprints.runs(function.__code__, globals())
+    footprints.runs(function.__code__, globals())
+    assert footprints.reason == reason
+
+
+def test_tasks_that_hold_a_task_depend_on_all() -> None:
+    async def program(probe: Probe) -> None:
+        held = [trio.lowlevel.current_task()]
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(waits, held)
+
+    async def waits(held: list[object]) -> None:
+        await trio.lowlevel.checkpoint()
+
+    runs, notes = kinds_of_orders(program)
+    assert runs > 1
+    assert "a task of Trio" in notes
+
+
+def test_step_that_can_get_at_too_much_depends_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "_MOST", 2)
+    runs, notes = kinds_of_orders(twice(INDEPENDENT["what nobody changes"]))
+    assert runs > 1
+    assert "more than 2 objects that it can get at" in notes
+
+
+async def test_call_that_starts_a_task_touches_the_nursery() -> None:
+    frames: list[types.FrameType] = []
+    async with trio.open_nursery() as nursery:
+        sys.setprofile(lambda frame, event, _: frames.append(frame) if event == "call" else None)
+        nursery.start_soon(trio.lowlevel.checkpoint)
+        sys.setprofile(None)
+        footprints = Footprints()
+        footprints.resumes(frames[0], None)
+        assert footprints.reason is None
+        assert len(footprints.touched) == 2
 
 
 def test_types_are_told_apart_by_what_c_has_made_in_them() -> None:

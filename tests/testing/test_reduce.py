@@ -13,6 +13,8 @@ from programs import ticks
 from trio_steps import ConfigError
 from trio_steps.testing import Probe, enumerate_schedules, explore
 from trio_steps.testing._footprints import footprints as footprints_module
+from trio_steps.testing._footprints.footprints import Footprints
+from trio_steps.testing._machine.schedules import Follows
 from trio_steps.testing._search import races as races_module
 
 
@@ -127,19 +129,20 @@ def test_program_that_is_not_deterministic_is_not_reduced() -> None:
     report = enumerate_schedules(program, reduce=True)
     assert "orders are not reduced any more, since the same choices led elsewhere" in str(report)
 
-    async def grows_shorter(probe: Probe) -> None:
+    async def ends_early(probe: Probe) -> None:
         runs.append(1)
-        shared: list[int] = []
-
-        async def adds() -> None:
-            shared.append(1)
-
-        async with trio.open_nursery() as nursery:
-            for _ in range(3 - (len(runs) > 1)):
-                nursery.start_soon(adds)
+        if len(runs) == 1:
+            await lost_update(probe)
 
     runs.clear()
-    assert "the same choices led elsewhere" in str(enumerate_schedules(grows_shorter, reduce=True))
+    assert "the same choices led elsewhere" in str(enumerate_schedules(ends_early, reduce=True))
+
+    class Player:
+        path = (0, 1)
+
+    follows = Follows([(0, 2)], Footprints())
+    assert follows.choose(0, [Player()], 1) == 0
+    assert follows.strayed
 
 
 def test_time_that_passes_separates_what_comes_before_and_after() -> None:
@@ -170,6 +173,28 @@ def test_timeout_that_fires_at_once_depends_on_all() -> None:
     report = enumerate_schedules(program, reduce=True)
     assert "a timeout that fires at once" in str(report)
     assert report.exhausted
+
+
+def test_end_of_a_task_depends_on_who_leaves_its_nursery_and_who_starts_another() -> None:
+    """A nursery that has closed starts no task any more; who comes last to a nursery has nobody to wait for."""
+
+    async def starts(nursery: trio.Nursery, log: list[str]) -> None:
+        try:
+            nursery.start_soon(trio.lowlevel.checkpoint)
+        except RuntimeError:
+            log.append("closed")
+
+    async def program(probe: Probe) -> list[str]:
+        log: list[str] = []
+        async with trio.open_nursery() as outer, trio.open_nursery() as inner:
+            outer.start_soon(starts, inner, log)
+            inner.start_soon(ticks, 1)
+            await trio.lowlevel.checkpoint()
+        return log
+
+    full, reduced = enumerate_schedules(program), enumerate_schedules(program, reduce=True)
+    assert reduced.exhausted
+    assert reduced.saved == full.runs - reduced.runs > 0
 
 
 def test_deadlock_is_found_and_what_ends_the_run_is_not_looked_at() -> None:

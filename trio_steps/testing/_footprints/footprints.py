@@ -110,6 +110,7 @@ class Footprints:
 
     Attributes:
       steps: what each step touched.
+      touched: what the step that is running has touched, as far as it is known before it is over.
       too_long: whether there were more steps than are watched.
     """
 
@@ -125,7 +126,7 @@ class Footprints:
         # of the step that is running
         self._reach = Reach(self._kinds)
         self._codes: set[CodeType] = set()
-        self._touched: set[object] = set()
+        self.touched: set[object] = set()
         self._written: set[object] = set()
         self._closes = False
 
@@ -195,7 +196,7 @@ class Footprints:
                     enabled=(actor.path, *(other.path for other in others[:enabled])),
                     woken=woken,
                     epoch=epoch,
-                    touched=frozenset(self._touched),
+                    touched=frozenset(self.touched),
                     written=written,
                     ended=self._number(actor.task.parent_nursery) if ended else None,
                     reason=self.reason or reason,
@@ -212,7 +213,7 @@ class Footprints:
     def _begin(self, actor: Actor, brought: list[Any]) -> None:
         self._reach = Reach(self._kinds, actor.task)
         self._codes.clear()
-        self._touched, self._written = set(), set()
+        self.touched, self._written = set(), set()
         self._closes = False
         variables = actor.task.context.values()
         # to get at a decimal context takes what is not known: decimals, or functions of C
@@ -233,15 +234,15 @@ class Footprints:
         self._note_nurseries(actor)
         reach = self._reach
         changed = [self._number(item) for item in reach.changed()]
-        self._touched.update(map(self._number, reach.touched))
-        self._touched.update(changed)
+        self.touched.update(map(self._number, reach.touched))
+        self.touched.update(changed)
         written = frozenset(self._written.union(changed))
         reach.let_go()
         return written
 
     def _touch_and_write(self, tokens: Any) -> None:
         tokens = list(tokens)
-        self._touched.update(tokens)
+        self.touched.update(tokens)
         self._written.update(tokens)
 
     # Who an object is: its address, until it is gone and another one has that
@@ -280,7 +281,7 @@ class Footprints:
         code = frame.f_code
         if above is None or not (_answers_for(above) and (is_of_trio(code) or _is_standard(code))):
             self.runs(code, frame.f_globals)
-        if code is STARTS:
+        if code is STARTS:  # or tries to: a nursery that has closed refuses
             nursery = frame.f_locals["self"]
             self._touch_and_write([self._number(nursery), ("starts", self._number(nursery.parent_task))])
 
@@ -306,7 +307,7 @@ class Footprints:
                 self._reach.doubt(names.reason)
             values, read, written = names.look_up(module)
             self._reach.follow(values)
-            self._touched.update(read)
+            self.touched.update(read)
             self._touch_and_write(written)
 
 

@@ -22,6 +22,7 @@ import re
 import sys
 import types
 import typing
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ async def _generates() -> AsyncGenerator[None]:
 def _awaitables_of_generators() -> list[type]:
     generator = _generates()
     made: list[Any] = [generator.__anext__(), generator.asend(None), generator.aclose()]
+    with suppress(StopIteration):
+        made[0].send(None)
     for awaitable in made:
         awaitable.close()
     return list(map(_type_of, made))

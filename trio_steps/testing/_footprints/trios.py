@@ -56,14 +56,13 @@ def _codes_of(kind: type) -> dict[str, CodeType]:
     return {name: code for name, value in members.items() if (code := _code(value)) is not None}
 
 
-STARTS: Final[CodeType] = trio.Nursery.start_soon.__code__
-"""Starts a task in the nursery that it is called on."""
-
-
 def holds(task: trio.lowlevel.Task, item: object) -> bool:
     """Tell whether `item` is a lock that `task` holds: if that ends, the lock is broken."""
     return isinstance(item, (trio.Lock, trio.StrictFIFOLock)) and item.statistics().owner is task
 
+
+STARTS: Final[CodeType] = trio.Nursery.start_soon.__code__
+"""Starts a task in the nursery that it is called on."""
 
 CLOSES: Final[CodeType] = _MANAGER.__aexit__.__code__
 """Waits for the tasks of a nursery of the task that calls it."""
