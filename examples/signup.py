@@ -321,7 +321,7 @@ def read_input(path: str) -> Signup:
         case _:
             pass
     form = '{"name": "…", "email": "…", "plan": "premium", "trial" or another, "photos": ["…", …]}'
-    raise argparse.ArgumentTypeError(f"{path}: this is no sign-up; write {form}")
+    raise argparse.ArgumentTypeError(f"{path}: this is not a sign-up; write {form}")
 
 
 def read_checkpoint(path: str) -> Checkpoint:

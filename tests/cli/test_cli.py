@@ -50,8 +50,8 @@ def test_run_that_is_interrupted_when_nobody_reads_what_it_says_is_interrupted_a
         ("shop.py:checkout", "'shop.py' is a file; give the name of the module, such as 'shop' for shop.py"),
         ("nowhere:p", "there is no module 'nowhere', here or installed"),
         ("shop.inner:p", "there is no module 'shop.inner', here or installed"),
-        ("shop:nothing", "'shop:nothing' is no pipeline; the module has 'shop:checkout', 'shop:empty'"),
-        ("shop:pay", "'shop:pay' is no pipeline"),
+        ("shop:nothing", "'shop:nothing' is not a pipeline; the module has 'shop:checkout', 'shop:empty'"),
+        ("shop:pay", "'shop:pay' is not a pipeline"),
     ],
 )
 def test_pipeline_that_is_not_there_is_misuse(run, target, message) -> None:

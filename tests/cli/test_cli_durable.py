@@ -96,7 +96,7 @@ def test_runs_lists_the_runs_as_json(run) -> None:
 def test_store_that_is_none_is_an_error(run, shop) -> None:
     status, _, err = run("runs", "--store", "shop.py")
     assert status == FAILED
-    assert "is no database, or a damaged one" in err
+    assert "is not a database, or is damaged" in err
 
 
 def test_store_that_can_not_be_used_is_an_error_with_its_name(run, shop) -> None:

@@ -114,7 +114,7 @@ def test_move_takes_a_run_to_another_store(orders, run) -> None:
     assert run("answer", "one", "--set", "approved=true", "--store", "other.db")[0] == DONE
     assert run("run", "orders:order", "--run-id", "one", "-q", "--store", "other.db")[0] == DONE
     status, _, err = run("move", "one", "--store", "other.db", "--to", "runs.db")
-    assert (status, err) == (USAGE, "trio-steps: the run 'one' is finished; only a run that can go on is moved\n")
+    assert (status, err) == (USAGE, "trio-steps: the run 'one' is finished; only a run that can continue is moved\n")
 
 
 def test_store_at_a_url_is_one_of_absurd(orders, monkeypatch) -> None:
@@ -286,7 +286,7 @@ def test_worker_whose_store_can_not_be_used_says_so_in_one_line(works, shop) -> 
     (shop / "runs.db").write_text("something else\n" * 100)
     status, out, err = works("work", "works:good", "--concurrency", "3")
     assert (status, out) == (FAILED, "")
-    assert err == f"trio-steps: {str(shop / 'runs.db')!r} is no database, or a damaged one\n"
+    assert err == f"trio-steps: {str(shop / 'runs.db')!r} is not a database, or is damaged\n"
 
 
 def test_worker_that_makes_no_sense_is_misuse(works) -> None:

@@ -84,7 +84,7 @@ def test_timeout_refuses_what_makes_no_sense(policy, seconds, message) -> None:
         (
             "max_waiting",
             3,
-            r"^max_waiting=3 is about the line for a limiter, and there is none: give limiter=trio\.Cap",
+            r"^max_waiting=3 is about the line for a limiter, and there is no limiter: give limiter=trio\.Cap",
         ),
         ("retry", Retry, r"^retry=<class .*>: give a trio_steps\.Retry: retry=Retry\(3, delay=0\.5\)$"),
     ],

@@ -451,5 +451,5 @@ def test_step_outside_of_trio_says_which_one_and_what_to_do() -> None:
     with pytest.raises(RuntimeError) as caught:
         step(fetch, id="slow")().send(None)
     assert str(caught.value) == (
-        "step 'slow' runs in a Trio program only, and this is none: start it with trio.run(main)"
+        "step 'slow' runs only in a Trio program, and this is not one: start it with trio.run(main)"
     )

@@ -140,7 +140,7 @@ def test_direction_right_holds_inside_frames_too():
 def test_arguments_that_make_no_sense_are_refused():
     with pytest.raises(ConfigError, match='direction=\'up\': use "down" or "right"'):
         EVERYTHING.to_dot(direction="up")
-    with pytest.raises(ConfigError, match="'signup' is no pipeline, fork or other step: there is nothing to draw"):
+    with pytest.raises(ConfigError, match="'signup' is not a pipeline, fork or other step: there is nothing to draw"):
         Recorder().to_mermaid("signup")
 
 

@@ -136,7 +136,7 @@ async def test_run_that_can_not_be_moved_stays_as_it_is() -> None:
         await move("r", old, new)
     assert await old.read("r") == before
     await order.run(old, answers={"approved": True})
-    with pytest.raises(ConfigError, match="the run 'r' is finished; only a run that can go on is moved"):
+    with pytest.raises(ConfigError, match="the run 'r' is finished; only a run that can continue is moved"):
         await move("r", old, MemoryStore())
 
 

@@ -435,7 +435,7 @@ def test_store_shows_its_file(store, path) -> None:
 
 async def test_store_in_a_file_that_is_no_database_is_an_error(store, path) -> None:
     path.write_text("something else entirely\n" * 100)
-    with pytest.raises(StoreError, match="is no database, or a damaged one"):
+    with pytest.raises(StoreError, match="is not a database, or is damaged"):
         await store.runs()
 
 

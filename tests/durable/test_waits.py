@@ -388,7 +388,7 @@ async def test_version_is_kept_and_another_one_is_refused(store) -> None:
 
     await version("1").run({}, store=store, run_id="r")
     assert (await store.load("r")).record.version == "1"
-    with pytest.raises(Exception, match="the stored run is of version '1' of the pipeline 'p', which goes on with '2'"):
+    with pytest.raises(Exception, match="of version '1' of the pipeline 'p', which can continue those of '2'"):
         await version("2").run({}, store=store, run_id="r", answers={"ok": 1})
     assert await version("2", versions={"1"}).run({}, store=store, run_id="r", answers={"ok": 1}) == {"ok": 1}
     assert (await store.load("r")).record.version == "2"

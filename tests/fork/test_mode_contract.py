@@ -108,7 +108,7 @@ async def test_winner_that_has_not_succeeded_is_an_error_and_no_value_is_lost(wi
     disposed: list[Any] = []
     bad: Any = type("Bad", (Told,), {"winner": winner})
     paths = [returns(1, "a"), never]
-    with pytest.raises(RuntimeError, match=f"mode of fork 'f': winner={winner!r} is no path that has succeeded"):
+    with pytest.raises(RuntimeError, match=f"mode of fork 'f': winner={winner!r} is not a path that has succeeded"):
         await fork("f", mode=bad, paths=paths, dispose=disposed.append).run(state=state)
     assert disposed == ["a"]
 

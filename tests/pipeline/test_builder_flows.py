@@ -133,7 +133,10 @@ def test_what_is_provided_is_merged_as_of_any_parallel_step() -> None:
     ("members", "message"),
     [
         ((a, own), "step 'f': 'a' and 'own' both provide 'a', so it is not known which of them to wait for"),
-        ((a, lambda a: {"k": a}), "step 'f/2': what it returns is not known, and in a flow somebody may wait for it"),
+        (
+            (a, lambda a: {"k": a}),
+            "step 'f/2': what it returns is not known, and in a flow another function may wait for it",
+        ),
         ((a, step(lambda **rest: 1, id="r", provides="r")), "step 'f/r' takes keys that it does not name"),
         ((a, step(lambda ctx, /: 1, id="w", provides="w")), "step 'f/w' takes keys that it does not name"),
         ((maybe_a, c), "step 'f/c' needs 'a', but step 'f/maybe_a' provides it only if it returns it"),

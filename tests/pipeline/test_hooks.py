@@ -176,7 +176,7 @@ def messages(caplog):
 @pytest.mark.parametrize("on_error", ["continue", "skip-remaining"])
 async def test_failure_that_is_forgiven_is_logged_with_its_traceback(on_error, caplog) -> None:
     await Pipeline("p").step("a", bad, on_error=on_error).run({})
-    assert messages(caplog) == [(logging.WARNING, "a failed, and the run goes on without it", ValueError)]
+    assert messages(caplog) == [(logging.WARNING, "a failed, and the run continues without it", ValueError)]
     [record] = caplog.records
     assert record.exc_info[2].tb_next is not None
     assert record.name == "trio_steps"
@@ -184,7 +184,7 @@ async def test_failure_that_is_forgiven_is_logged_with_its_traceback(on_error, c
 
 async def test_failure_that_a_settle_forgives_is_logged(caplog) -> None:
     await Pipeline("p").step("both", bad, lambda: {"b": 2}, mode="settle").run({})
-    assert messages(caplog) == [(logging.WARNING, "both/bad failed, and the run goes on without it", ValueError)]
+    assert messages(caplog) == [(logging.WARNING, "both/bad failed, and the run continues without it", ValueError)]
 
 
 async def test_failure_that_a_hook_or_an_observer_receives_is_not_logged(caplog) -> None:

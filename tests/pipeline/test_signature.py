@@ -258,7 +258,7 @@ def test_signature_of(fn, expected) -> None:
 )
 def test_signature_of_what_does_not_tell_is_refused(fn) -> None:
     """What takes just anything is refused, with the step's name and the remedy."""
-    with pytest.raises(ConfigError, match=r"^step 'load': .* does not tell which keys .*lambda key: .*functools.wraps"):
+    with pytest.raises(ConfigError, match=r"^step 'load': .* does not say which keys .*lambda key: .*functools.wraps"):
         signature_of(fn, "load")
 
 

@@ -129,7 +129,7 @@ def test_value_that_a_timeout_leads_to_may_be_ignored() -> None:
         (OSError, 'give the name of an invariant, ignore="warning"'),
         (5, r"^ignore=5: give the name"),
         (lambda: Ignore(), r"^Ignore\(\) would ignore everything"),
-        (lambda: Ignore("("), r"this is no regular expression"),
+        (lambda: Ignore("("), r"this is not a regular expression"),
         (lambda: Ignore(invariant="leak"), "^there is no invariant 'leak'"),  # type: ignore[arg-type]
     ],
 )

@@ -101,7 +101,7 @@ def elsewhere_error():
         (with_attribute(Counter()), "a Counter has attributes of its own ('extra')"),
         (with_attribute(OrderedDict()), "a OrderedDict has attributes of its own ('extra')"),
         (with_attribute(ChainMap()), "a ChainMap has attributes of its own ('maps', 'extra')"),
-        (Right.READ | Right.WRITE, "is no member with a name"),
+        (Right.READ | Right.WRITE, "is not a member with a name"),
         (local_error(), "define it at the top of a module"),
         (renamed_error(), "there is no class 'RenamedError'"),
         (elsewhere_error(), "the module 'no.such.module' is not imported"),
@@ -241,7 +241,7 @@ def test_decoding_does_not_ask_what_is_no_module(monkeypatch) -> None:
         __repr__ = object.__repr__
 
     monkeypatch.setitem(sys.modules, "trap", Trap())
-    with pytest.raises(CheckpointError, match="is no module and no class"):
+    with pytest.raises(CheckpointError, match="is neither a module nor a class"):
         decode({"$": "enum", "is": "trap:Error", "of": ["x"]})
 
 

@@ -348,12 +348,12 @@ def test_class_that_has_changed_its_fields_is_an_error_that_says_so() -> None:
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ({"$": "record", "is": [f"{__name__}:Plain", []], "of": []}, "is no class whose instances can be built"),
-        ({"$": "record", "is": [f"{__name__}:Key", ["id"]], "of": []}, "is no class whose instances can be built"),
+        ({"$": "record", "is": [f"{__name__}:Plain", []], "of": []}, "is not a class whose instances can be built"),
+        ({"$": "record", "is": [f"{__name__}:Key", ["id"]], "of": []}, "is not a class whose instances can be built"),
         ({"$": "value", "is": [f"{__name__}:Nobody", ["id"]], "of": ["id", 1]}, "there is no class 'Nobody'"),
         ({"$": "value", "is": [f"{__name__}:Key", ["id"]], "of": ["other", 1]}, "Key has no field 'other'"),
         ({"$": "value", "is": [f"{__name__}:Key", ["id"]], "of": [5, 1]}, "has no field 5"),
-        ({"$": "record", "is": ["builtins:list", []], "of": []}, "is no class whose instances can be built"),
+        ({"$": "record", "is": ["builtins:list", []], "of": []}, "is not a class whose instances can be built"),
         ({"$": "value", "is": ["no.such.module:Key", ["id"]], "of": ["id", 1]}, "is not imported"),
         ({"$": "value", "is": 5, "of": []}, "the text is damaged"),
     ],

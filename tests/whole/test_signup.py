@@ -174,7 +174,7 @@ def test_ctrl_c_cancels_and_says_what_was_unfinished():
         ("{", "Expecting property name enclosed in double quotes"),
         (
             '{"name": "Ada", "email": "a@b.c", "plan": "basic", "photos": [1]}',
-            'this is no sign-up; write {"name": "…", "email": "…"',
+            'this is not a sign-up; write {"name": "…", "email": "…"',
         ),
     ],
 )

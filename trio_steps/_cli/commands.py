@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="trio-steps",
-        description="Run pipelines of trio_steps, go on with durable runs, and look at both.",
+        description="Run pipelines of trio_steps, resume durable runs, and inspect both.",
         epilog=_EPILOG,
         formatter_class=raw,
     )
@@ -117,11 +117,13 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "run a pipeline, and print its result as JSON")
     run.add_argument("pipeline", metavar="PIPELINE")
     run.add_argument("--input", metavar="JSON|@FILE|-", help="the input, a JSON object; - is standard input")
-    run.add_argument("--store", metavar="FILE", help="keep each step in this SQLite file, so that the run can go on")
-    run.add_argument("--run-id", metavar="ID", help="what to call the run; one that is there already goes on")
+    run.add_argument(
+        "--store", metavar="FILE", help="keep each step in this SQLite file, so that the run can be resumed"
+    )
+    run.add_argument("--run-id", metavar="ID", help="the id of the run; a run that is there already continues")
     add_running(run)
 
-    resume = command("resume", _resume, "go on with a run where it was, and print its result as JSON")
+    resume = command("resume", _resume, "continue a run where it was, and print its result as JSON")
     resume.add_argument("pipeline", metavar="PIPELINE")
     resume.add_argument("--store", metavar="FILE", required=True, help="the file that the run is kept in")
     resume.add_argument("--run-id", metavar="ID", help="what the run is called")
@@ -132,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     submit.add_argument("pipeline", metavar="PIPELINE")
     submit.add_argument("--input", metavar="JSON|@FILE|-", help="the input, a JSON object; - is standard input")
     submit.add_argument("--store", metavar="FILE", required=True, help="the file that the runs are kept in")
-    submit.add_argument("--run-id", metavar="ID", help="what to call the run")
+    submit.add_argument("--run-id", metavar="ID", help="the id of the run")
 
     add_commands(command)
 

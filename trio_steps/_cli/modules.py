@@ -62,5 +62,5 @@ def pipeline_at(target: str) -> AnyPipeline:
         found = getattr(found, part, None)
     if not isinstance(found, Pipeline):
         there = listed(f"{module_name}:{name}" for name in pipelines_of(module))
-        raise UsageError(f"{target!r} is no pipeline; the module has {there}")
+        raise UsageError(f"{target!r} is not a pipeline; the module has {there}")
     return cast("AnyPipeline", found)  # type: ignore[redundant-cast]  # pyright finds its types unknown

@@ -60,15 +60,15 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     add("cancel", _cancel, "cancel a run", one=True)
     add("delete", _delete, "delete a run", one=True)
 
-    moved = add("move", _move, "move a run that can go on to another store, where a worker goes on with it", one=True)
+    moved = add("move", _move, "move a run to another store, where a worker continues it", one=True)
     moved.add_argument("--to", metavar="STORE", required=True, help="the store that it is moved to")
 
-    prune = add("prune", _prune, "delete runs that nobody needs any more", one=False)
+    prune = add("prune", _prune, "delete runs that are no longer needed", one=False)
     prune.add_argument("--older-than", type=_duration, metavar="TIME", help="those updated longer ago, such as 30d")
     prune.add_argument("--keep", type=int, metavar="N", help="all but so many, those that were updated last")
     prune.add_argument("--status", type=_statuses, default=("finished",), help="those of which this became (finished)")
 
-    worker = command("work", _work, "run the runs that are ready to go on, until it is stopped")
+    worker = command("work", _work, "run the runs that are ready to continue, until it is stopped")
     worker.add_argument("pipelines", metavar="PIPELINE", nargs="+")
     worker.add_argument("--store", metavar="FILE", required=True, help="the file that the runs are kept in")
     worker.add_argument("--concurrency", type=int, default=1, metavar="N", help="so many at the same time (1)")
@@ -87,7 +87,7 @@ def _duration(text: str) -> timedelta:
     try:
         return timedelta(**{_UNITS[text[-1:]]: float(text[:-1])})
     except (KeyError, ValueError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; give one such as 30d, 12h or 90s") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; give one such as 30d, 12h or 90s") from error
 
 
 def _call(call: Callable[..., Any], *args: Any, **options: Any) -> Any:

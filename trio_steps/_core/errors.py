@@ -211,7 +211,7 @@ class LoopLimitError(Exception):
         rounds = "1 round" if self.at_most == 1 else f"{self.at_most} rounds"
         return (
             f"{self.step!r} ran {rounds}, which is at_most={self.at_most}, and until=… does not hold yet: allow more, "
-            'or say on_limit="continue" to go on with what there is'
+            'or say on_limit="continue" to continue with what the rounds have changed'
         )
 
 

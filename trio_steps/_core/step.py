@@ -191,7 +191,7 @@ class Step(Generic[P, O_co]):
             start = trio.current_time()
         except RuntimeError:  # which says no more than "must be called from async context": in asyncio, it is
             raise RuntimeError(
-                f"step {self.id!r} runs in a Trio program only, and this is none: start it with trio.run(main)"
+                f"step {self.id!r} runs only in a Trio program, and this is not one: start it with trio.run(main)"
             ) from None
         token = current.set(scope)
         try:

@@ -175,7 +175,7 @@ class File:
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"{str(self.path)!r} is no database, or a damaged one") from error
+            raise StoreError(f"{str(self.path)!r} is not a database, or is damaged") from error
         if (application, version) == (_APPLICATION, _VERSION):
             return True
         if application == _APPLICATION:

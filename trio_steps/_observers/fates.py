@@ -38,7 +38,7 @@ def draw(
     """
     check_direction(direction)
     if not isinstance(step, Step):
-        raise ConfigError(f"{step!r} is no pipeline, fork or other step: there is nothing to draw")
+        raise ConfigError(f"{step!r} is not a pipeline, fork or other step: there is nothing to draw")
     graph = graph_of(step.entry, Place(step.id, "", whole=False))
     fates = _fates_of(graph, _last_run(step.id, read(events)))
     return (to_mermaid if language == "mermaid" else to_dot)(graph, direction=direction, fates=fates)

@@ -73,7 +73,7 @@ class Metrics:
         self._retries = meter.create_counter("trio_steps.retries", "{retry}", "Attempts that are made again.")
         self._waits = meter.create_histogram("trio_steps.limit.wait", "s", "How long steps waited for a limit.")
         self._circuits = meter.create_counter("trio_steps.circuit.changes", "{change}", "Breakers opened or closed.")
-        self._discarded = meter.create_counter("trio_steps.discarded", "{thing}", "Values and errors nobody got.")
+        self._discarded = meter.create_counter("trio_steps.discarded", "{thing}", "Values and errors that no one got.")
         self._scopes: WeakSet[Scope] = WeakSet()  # of the steps that run
         self._last: ref[Event] | None = None  # it comes again if this observes a run and one inside that
 

@@ -157,6 +157,6 @@ def replacement_of(function: Function, result: object, name: str) -> dict[str, o
         raise StepOutputError(
             name,
             "returned None, but what a transform returns replaces the whole context, so it has to be a mapping: "
-            'return {"key": value, …}, or {} to go on with nothing; to keep the context as it is, use .step(…)',
+            'return {"key": value, …}, or {} for an empty context; to keep the context as it is, use .step(…)',
         )
     return output_of(function, result, name)

@@ -123,7 +123,7 @@ def signature_of(fn: object, step: str) -> Signature:
     name = getattr(fn, "__name__", None) or repr(fn)
     if layer is None:
         raise ConfigError(
-            f"step {step!r}: {name} does not tell which keys of the context it takes; "
+            f"step {step!r}: {name} does not say which keys of the context it takes; "
             f"call it from a function that does, lambda key: {name}(key), or, if it is decorated, "
             "give the decorator's inner function @functools.wraps"
         )

@@ -31,7 +31,7 @@ def enum_apart(value: Any) -> tuple[JSON, Sequence[object]]:
     kind = class_of(value)
     name = value._name_  # `name` can be a member
     if name not in _members(kind):
-        raise ProblemError(f"{described(value)} is no member with a name")
+        raise ProblemError(f"{described(value)} is not a member with a name")
     return name_of(kind), (name,)
 
 
@@ -75,7 +75,7 @@ def _build(kind: type[Exception], args: Sequence[object]) -> Exception:
             raise ProblemError(f"{kind.__qualname__} has a __del__ or __hash__ of its own")
     builder: Any = next((owner for owner in kind.__mro__ if id(owner) in _BUILDERS), None)
     if builder is None:
-        raise ProblemError(f"{kind.__qualname__} is no Exception")
+        raise ProblemError(f"{kind.__qualname__} is not an Exception")
     error = builder.__new__(kind, *args)
     builder.__init__(error, *args)
     return cast("Exception", error)

@@ -26,7 +26,7 @@ def _record_form(head: JSON, tag: str) -> Container:
     kind = class_named(head[0])
     form = kind_of(kind)
     if not isinstance(form, Container) or form.tag != tag:
-        raise ProblemError(f"{head[0]!r} is no class whose instances can be built from their fields")
+        raise ProblemError(f"{head[0]!r} is not a class whose instances can be built from their fields")
     fields = fields_of(kind) or ()
     if list(fields) != head[1]:
         raise ProblemError(

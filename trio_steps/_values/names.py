@@ -25,7 +25,7 @@ def namespace(owner: object) -> Mapping[str, Any]:
     for kind in (type, ModuleType):
         if issubclass(type(owner), kind):
             return cast("Mapping[str, Any]", cast("Any", kind).__getattribute__(owner, "__dict__"))
-    raise ProblemError(f"{described(owner)} is no module and no class")
+    raise ProblemError(f"{described(owner)} is neither a module nor a class")
 
 
 def mro_of(kind: type[Any]) -> tuple[type[Any], ...]:

@@ -79,7 +79,7 @@ class Ignore:
         try:
             re.compile(self.pattern or "")
         except re.error as error:
-            raise ConfigError(f"Ignore(pattern={self.pattern!r}): this is no regular expression: {error}") from None
+            raise ConfigError(f"Ignore(pattern={self.pattern!r}): this is not a regular expression: {error}") from None
 
     def fits(self, finding: Finding) -> bool:
         """Tell whether `finding` is meant."""

@@ -75,7 +75,7 @@ class Policies:
             check_count(f"max_waiting={self.max_waiting!r}", self.max_waiting, least=0, form=form)
             if self.limiter is None:
                 raise ConfigError(
-                    f"max_waiting={self.max_waiting!r} is about the line for a limiter, and there is none: "
+                    f"max_waiting={self.max_waiting!r} is about the line for a limiter, and there is no limiter: "
                     "give limiter=trio.CapacityLimiter(10), too"
                 )
 

@@ -90,7 +90,7 @@ def _adopt_state(state: State) -> None:
     if winner is None:
         return
     if not state.ledger.has_succeeded(winner):
-        raise RuntimeError(f"mode of fork {state.name!r}: winner={winner!r} is no path that has succeeded")
+        raise RuntimeError(f"mode of fork {state.name!r}: winner={winner!r} is not a path that has succeeded")
     if state.scope.state is not None:
         won = state.states[winner]
         state.scope.state.clear()

@@ -56,9 +56,9 @@ def _providers(step: str, ids: Sequence[str], parts: Sequence[Part]) -> dict[str
     for index, part in enumerate(parts):
         if part.provided.open:
             raise ConfigError(
-                f"step {step + '/' + ids[index]!r}: what it returns is not known, and in a flow somebody may wait for "
-                'it: say which keys, step(function, provides="key"), or annotate it to return a TypedDict, an attrs '
-                "class, a dataclass or None"
+                f"step {step + '/' + ids[index]!r}: what it returns is not known, and in a flow another function "
+                'may wait for it: say which keys, step(function, provides="key"), or annotate it to return a TypedDict,'
+                " an attrs class, a dataclass or None"
             )
         for key in part.provided.keys:
             other = providers.setdefault(key, index)

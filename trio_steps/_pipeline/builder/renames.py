@@ -43,7 +43,7 @@ def renamed_with(
         if old in renamed:
             raise ConfigError(
                 f"step {prefix + name!r}: was={old!r}, but step {prefix + renamed[old]!r} says that too; a run that "
-                "did it can go on with one of them only"
+                "did it can continue with only one of them"
             )
     return {**renamed, **dict.fromkeys(was, name)} if was else renamed
 

@@ -249,7 +249,7 @@ def _load(text: str) -> dict[str, JSON]:
     except Exception as error:
         raise CheckpointError(f"the text is damaged, or no checkpoint at all: {error}") from error
     if not is_object(body) or not isinstance(body.get("format"), int):
-        raise CheckpointError("the text is no checkpoint")
+        raise CheckpointError("the text is not a checkpoint")
     if body["format"] != _FORMAT:
         raise CheckpointError(f"the checkpoint has the format {body['format']}; this version reads {_FORMAT}")
     if not is_whole:

@@ -283,7 +283,8 @@ def _check_version(program: Program, then: str | None) -> None:
     if then not in program.goes_on_with:
         known = listed(str(version) for version in program.goes_on_with)
         raise CheckpointError(
-            f"the stored run is of version {then!r} of the pipeline {program.name!r}, which goes on with {known}; "
+            f"the stored run is of version {then!r} of the pipeline {program.name!r}, which can continue "
+            f"those of {known}; "
             f"if it still fits, say so: Pipeline({program.name!r}, version=…, versions={{{then!r}}})"
         )
 

@@ -210,7 +210,7 @@ class HookFailedError(BaseException):
 def forgiven(error: Exception, scope: Scope, audience: Audience, log: bool) -> None:
     """Log `error`, which the step of `scope` is forgiven, unless a hook or an observer has been told of it."""
     if log and not audience.error and scope.observers is None:
-        logger.warning("%s failed, and the run goes on without it", scope.name, exc_info=error)
+        logger.warning("%s failed, and the run continues without it", scope.name, exc_info=error)
 
 
 def without_carriers(observers: Observers | None) -> Observers | None:

@@ -36,7 +36,7 @@ async def move(run_id: str, source: RunStore, target: RunStore) -> None:
             raise KeyError(f"there is no run {run_id!r} in {source!r}")
         record = stored.record
         if record.status == "finished":
-            raise ConfigError(f"the run {run_id!r} is finished; only a run that can go on is moved")
+            raise ConfigError(f"the run {run_id!r} is finished; only a run that can continue is moved")
         is_there = await target.read(run_id) is not None  # which also tells whether that store can be used at all
         if record.error != mark:
             if is_there:

@@ -32,7 +32,7 @@ def resumed(program: Program, checkpoint: Checkpoint, overrides: Mapping[str, ob
     checkpoint.check(program.name, program.steps)
     entries = checkpoint.entries
     if not entries or entries[0].kind != "inputs":
-        raise CheckpointError("the checkpoint does not tell what the run began with")
+        raise CheckpointError("the checkpoint does not contain the input of the run")
     kept = [entries[0]]
     for entry in entries[1:]:
         if _is_of_another_element(program.nodes, entry, overrides):
