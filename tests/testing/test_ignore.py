@@ -98,6 +98,23 @@ def test_line_that_is_ignored_may_be_a_caller() -> None:
     assert not run_once(leaks, ignore=Ignore(at=f"tests/testing/test_ignore.py:{line_of('HERE')}")).findings
 
 
+async def forgets_to_await(probe: Probe) -> None:
+    sleep: Any = trio.sleep
+    sleep(1)  # FORGOTTEN
+    await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize(("program", "mark"), [(leaks, "HERE"), (forgets_to_await, "FORGOTTEN")])
+@pytest.mark.parametrize("form", ["{name}", "./tests/testing/{name}", "tests\\testing\\{name}", "{file}"])
+def test_line_may_be_given_with_any_part_of_its_path(program: Any, mark: str, form: str) -> None:
+    at = form.format(name="test_ignore.py", file=__file__)
+    for where in (at, f"{at}:{line_of(mark)}"):
+        report = explore(program, ignore=Ignore(at=where), budget=5)
+        assert report.ok, str(report)
+        assert report.ignored
+    assert not explore(program, ignore=Ignore(at=f"{at}:{line_of(mark) + 1}"), budget=5).ok
+
+
 @pytest.mark.parametrize(
     "function", [explore, sweep_cancellation, sweep_timeouts, sweep_faults, enumerate_schedules, run_once]
 )

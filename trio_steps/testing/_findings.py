@@ -64,7 +64,7 @@ class Ignore:
 
     Attributes:
       pattern: a regular expression, searched for in the text of the finding.
-      at: the line it is about, ``"file.py:12"``, or any line of it, ``"file.py"``.
+      at: the line it is about, ``"file.py:12"``, or any line of it, ``"file.py"``; the path may be longer.
       invariant: the name of the invariant that is broken.
     """
 
@@ -91,10 +91,11 @@ class Ignore:
 
     def _is_at(self, finding: Finding) -> bool:
         place = finding.place
+        at = "" if self.at is None else self.at.replace("\\", "/").removeprefix("./")
         while place is not None:
-            told = str(place)
-            for where in (told, told.rpartition(":")[0]):
-                if where == self.at or where.endswith(f"/{self.at}"):
+            told, file = str(place), place.file.replace("\\", "/")
+            for where in (told, told.rpartition(":")[0], file, f"{file}:{place.line}"):
+                if where == at or where.endswith(f"/{at}"):
                     return True
             place = place.caller
         return False

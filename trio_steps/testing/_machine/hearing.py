@@ -40,7 +40,7 @@ class Hearing:
         self.findings: list[Finding] = []
 
     @contextmanager
-    def listening(self, origins: bool) -> Generator[None]:
+    def listening(self, *, origins: bool) -> Generator[None]:
         """Listen; `origins`: have coroutines remember where they were made."""
         hook, collects, depth = sys.unraisablehook, gc.isenabled(), sys.get_coroutine_origin_tracking_depth()
         sys.unraisablehook = self._unraisable

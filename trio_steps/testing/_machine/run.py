@@ -137,7 +137,7 @@ def perform(
         footprints=schedule.footprints if isinstance(schedule, Follows) else None,
     )
     internal: BaseException | None = None
-    with hearing.listening(keep_log):
+    with hearing.listening(origins=keep_log or settings.ignores_places):
         try:
             conductor.run()
         except trio.TrioInternalError as error:

@@ -80,6 +80,11 @@ class Settings:
     fault: Callable[[], BaseException] = FaultInjectedError
     origin: str = ""
 
+    @property
+    def ignores_places(self) -> bool:
+        """Whether it has to be known of every finding where it is."""
+        return any(isinstance(rule, Ignore) and rule.at is not None for rule in self.ignore)
+
     def ignores(self, finding: Finding) -> bool:
         """Tell whether `finding` is not to be reported."""
         return any(rule.fits(finding) for rule in self.ignore)
