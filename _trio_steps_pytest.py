@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from trio_steps.testing import Explore, VirtualClock
 
+_REPLAYED = "steps_replayed"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
@@ -36,13 +38,26 @@ def _test_of(request: pytest.FixtureRequest) -> object:
 
 
 @pytest.fixture
-def explore(request: pytest.FixtureRequest) -> Explore:
+def explore(request: pytest.FixtureRequest) -> Generator[Explore]:
     """Explore a program: cancel it everywhere, let its timeouts fire, reorder its tasks, check what has to hold."""
     from trio_steps.testing import Explore  # noqa: PLC0415 - see above
 
     options = request.config  # without the options, if a test module has loaded the plugin
     test = request.node.name  # with its parameters; xdist may put a group into the nodeid
-    return Explore(options.getoption("--steps-replay", None), options.getoption("--steps-budget", None), test)
+    given = Explore(options.getoption("--steps-replay", None), options.getoption("--steps-budget", None), test)
+    yield given
+    if given.has_replayed:
+        request.node.user_properties.append((_REPLAYED, True))  # which comes back from workers of xdist, too
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say of a token if no test was touched by it."""
+    token = config.getoption("--steps-replay", None)
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
+    if token is not None and not any((_REPLAYED, True) in getattr(one, "user_properties", ()) for one in reports):
+        terminalreporter.write_line(
+            f"--steps-replay={token}: no test that ran explores the program that this token is of", yellow=True
+        )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -160,6 +160,23 @@ def test_token_that_was_made_outside_of_a_test_is_of_every_program_of_that_name(
     result.stdout.fnmatch_lines(["program: nothing found in 1 runs (the run of a token)*"] * 2)
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_replay_option_says_whether_it_has_touched_a_test(pytester: pytest.Pytester, workers: str) -> None:
+    token = run_file(pytester, TWO).stdout.str().split("--steps-replay=")[1].split()[0]
+    command = ("-p", "_trio_steps_pytest", "-p", "no:trio", "-n", workers, f"--steps-replay={token}")
+    touched = pytester.runpytest_subprocess(*command)
+    touched.assert_outcomes(failed=1, passed=1)
+    touched.stdout.no_fnmatch_line("*no test that ran explores the program*")
+    not_touched = pytester.runpytest_subprocess(*command, "-k", "second")
+    not_touched.stdout.fnmatch_lines([f"--steps-replay={token}: no test that ran explores the program that *"])
+
+
+def test_replay_option_that_is_damaged_fails_every_test_that_explores(pytester: pytest.Pytester) -> None:
+    result = run_file(pytester, TWO, "--steps-replay=s1:0.35")
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["E*TokenError: token 's1:0.35' is damaged: *"])
+
+
 def test_replay_option_says_that_the_run_has_come_to_differ(pytester: pytest.Pytester) -> None:
     token = run_file(pytester, TWO).stdout.str().split("--steps-replay=")[1].split()[0]
     repaired = TWO.replace("await trio.sleep(1)\n    conn.close()", "conn.close()")

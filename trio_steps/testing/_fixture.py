@@ -16,7 +16,7 @@ from trio_steps._core.errors import ConfigError
 
 from ._machine.conductor import name_of
 from ._machine.settings import settings_of
-from ._machine.token import is_of
+from ._machine.token import is_of, parse
 from ._report import Report, failure_of
 from ._search.explore import Exploration
 from ._search.replay import replay
@@ -38,6 +38,9 @@ class Explore:
     """
 
     def __init__(self, token: str | None = None, budget: str | None = None, test: str = "") -> None:
+        if token is not None:
+            parse(token)
+        self.has_replayed: bool = False
         self._token = token
         self._test = test
         self._budget: tuple[float, float] | None = None  # runs, and seconds
@@ -85,6 +88,7 @@ class Explore:
         return report
 
     def _replay(self, program: Program, token: str, options: Options) -> Report:
+        self.has_replayed = True
         run = attrs.evolve(replay(program, token, **options), origin=self._test)
         for note in run.notes:
             warnings.warn(f"--steps-replay={token}: {note}", stacklevel=3)

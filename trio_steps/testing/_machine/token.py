@@ -29,6 +29,7 @@ TRIO: Final = ".".join(trio.__version__.split(".")[:2])
 _PAYLOAD: Final = re.compile(
     rf"({'|'.join(POLICIES)})(?:,c(?P<cancel>\d+)|,f(?P<fault>\d+)|,t(?P<point>\d+)\.(?P<scope>\d+))?(?P<choices>(?:,\d+-\d+)*)"
 )
+_MARK: Final = re.compile(r"[0-9a-f]{4}(?:\.[0-9a-f]{4})?")
 
 
 @final
@@ -86,7 +87,7 @@ def parse(token: str) -> tuple[Recipe, str]:
     parts = token.strip().split(":")
     if len(parts) == 4 and parts[0] != FORMAT:
         raise TokenError(f"token {token!r} has the format {parts[0]!r}; this version of trio_steps reads {FORMAT!r}")
-    match = _PAYLOAD.fullmatch(parts[2]) if len(parts) == 4 else None
+    match = _PAYLOAD.fullmatch(parts[2]) if len(parts) == 4 and _MARK.fullmatch(parts[3]) else None
     if match is None:
         raise TokenError(f"token {token!r} is damaged: it reads {FORMAT}:{TRIO}:any,c12,5-1:4f2a.07c1 or the like")
     if parts[1] != TRIO:
@@ -119,7 +120,7 @@ def fingerprint(story: Iterable[object], program: object, origin: str = "") -> s
 
 def is_of(token: str, program: object, origin: str) -> bool:
     """Tell whether `token` is of a program of that name and origin, or was made where there is no origin."""
-    return token.rpartition(".")[2] in (_program(program, origin), _program(program, ""))
+    return token.strip().rpartition(".")[2] in (_program(program, origin), _program(program, ""))
 
 
 def _program(program: object, origin: str) -> str:
