@@ -103,7 +103,7 @@ _FIXED: Final[list[type]] = [
     *(types.MethodType, types.MappingProxyType, _type_of("".__str__), contextvars.Context),
     *(contextvars.ContextVar, operator.itemgetter, operator.attrgetter, operator.methodcaller),
 ]
-_OPEN: Final[list[type]] = [list, set, types.CellType, collections.deque, functools.partial, object]
+_OPEN: Final[list[Any]] = [list, set, types.CellType, collections.deque, functools.partial, object, typing.Generic]
 _DICTS: Final[list[type]] = [dict, collections.OrderedDict, collections.defaultdict]
 _STATEFUL: Final[list[type]] = [
     *(types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType),
