@@ -1,10 +1,10 @@
-"""An agent that thinks and acts in rounds, and goes on in the very round in which its process died.
+"""An agent that thinks and acts in rounds, and continues in the very round in which its process died.
 
     python examples/agent_loop.py agent.db --die-in 3
     python examples/agent_loop.py agent.db
 
-The run is kept in a store. The first command dies in the third round, when the agent has thought and not acted yet. The
-second goes on: rounds one and two are not run again, nor is the thought of the third.
+The run is kept in a store. The first command dies in the third round, when the agent has thought but not yet acted. The
+second command continues: rounds one and two are not run again, and neither is the thought of the third.
 
 It prints what the agent does, a line each, and then its answer.
 """

@@ -26,20 +26,20 @@ CHARGES = Path("charges")
 
 
 class Order(TypedDict):
-    """What an order begins with."""
+    """The input of an order."""
 
     order: int
 
 
 async def charge(order: int) -> str:
-    """Charge the card, once for each key: a step that died before it was saved asks again with the same one."""
+    """Charge the card once for each key. A step that died before it was saved asks again with the same key."""
     key = current_scope().key
     (CHARGES / key.replace("/", "-")).write_text(f"{order}\n", encoding="utf-8")
     return f"R-{order}"
 
 
 async def pack(order: int) -> list[str]:
-    """Pack the parcel meanwhile, which takes its time."""
+    """Pack the parcel in the meantime, which takes a while."""
     parts: list[str] = []
     for part in ("paper", "goods", "label"):
         await trio.sleep(0.05)
@@ -48,7 +48,7 @@ async def pack(order: int) -> list[str]:
 
 
 async def ship(approved: bool, packed: list[str]) -> bool:
-    """Ship the parcel if somebody has approved."""
+    """Ship the parcel if it was approved."""
     return approved and bool(packed)
 
 

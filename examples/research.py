@@ -45,7 +45,7 @@ async def race_of_mirrors(recorder: Recorder) -> str:
 
 
 async def all_or_an_error(recorder: Recorder) -> str:
-    """One source fails, and the fork with it. The error tells what succeeded and what was cancelled."""
+    """One source fails, and the fork with it. The error says what succeeded and what was cancelled."""
     research = fork(
         "gather-research",
         mode="all",
@@ -84,7 +84,7 @@ async def hedged_request(recorder: Recorder) -> str:
 
 
 async def quorum_of_two(recorder: Recorder) -> str:
-    """Two experts of three have to answer; nobody waits for the third."""
+    """Two experts out of three have to answer. No one waits for the third."""
     fact_check = fork(
         "fact-check",
         mode="quorum",
@@ -195,7 +195,7 @@ PORTS: dict[str, int] = {}
 
 
 async def start_services(nursery: trio.Nursery) -> None:
-    """Let each service listen on a free port of this machine."""
+    """Start each service on a free port of this machine."""
     for name, service in SERVICES.items():
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, service, listeners)

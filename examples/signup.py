@@ -58,7 +58,7 @@ class ServiceError(Exception):
 
 
 class Signup(TypedDict):
-    """What a sign-up begins with: the input file."""
+    """The input of a sign-up, from the file."""
 
     name: str
     email: str
@@ -78,14 +78,14 @@ class Welcome(TypedDict):
 
 
 class Person(TypedDict):
-    """Who it is, in the way we write it."""
+    """The person, with names and addresses in one form."""
 
     name: str
     email: str
 
 
 def tidy(name: str, email: str) -> Person:
-    """Write names and addresses in one way."""
+    """Bring names and addresses into one form."""
     return {"name": " ".join(name.split()).title(), "email": email.strip().lower()}
 
 
@@ -95,22 +95,22 @@ async def open_account(email: str) -> str:
 
 
 async def look_up_risk(email: str) -> int:
-    """Return how likely it is that this is no person, in percent."""
+    """Return how likely this is a bot, in per cent."""
     return int(await ask("risk", email))
 
 
 async def look_up_company(email: str) -> str:
-    """Return for whom the person works."""
+    """Return the person's employer."""
     return await ask("companies", email)
 
 
 async def look_up_referrer(email: str) -> str:
-    """Return who told the person about us. The service for that has a bad day."""
+    """Return who told the person about us. That service has a bad day."""
     return await ask("referrers", email)
 
 
 def is_risky(risk: int = 100) -> bool:
-    """Tell whether somebody should have a look."""
+    """Tell whether a colleague should have a look."""
     return risk >= 50
 
 
@@ -145,12 +145,12 @@ def trial_benefits() -> list[str]:
 
 
 def basic_benefits() -> list[str]:
-    """Return what everybody has."""
+    """Return what everyone gets."""
     return ["some features"]
 
 
 async def make_thumbnail(photo: str, account: str) -> str:
-    """Return where there is a small copy of `photo`."""
+    """Return the address of a small copy of `photo`."""
     return await ask("thumbnails", f"{account}/{photo}")
 
 
@@ -160,12 +160,12 @@ def write_mail(name: str, benefits: list[str], referrer: str = "A friend") -> st
 
 
 async def send_by_post(email: str, mail: str) -> str:
-    """Send the mail by the one provider."""
+    """Send the mail with the first provider."""
     return await ask("post", f"{email} {mail}")
 
 
 async def send_by_pigeon(email: str, mail: str) -> str:
-    """Send the mail by the other provider."""
+    """Send the mail with the second provider."""
     return await ask("pigeon", f"{email} {mail}")
 
 
