@@ -367,10 +367,11 @@ async def test_prune_deletes_finished_runs_by_age(store, path) -> None:
 
 
 async def test_prune_keeps_those_updated_last(store, path) -> None:
-    for days in (1, 2, 3):
+    for days in (1, 2, 3, 4, 5):
         await ok.run({}, store=store, run_id=str(days))
         age(path, str(days), days)
-    assert await store.prune(keep=3) == ()
+    assert await store.prune(keep=5) == ()
+    assert await store.prune(keep=3) == ("4", "5")
     assert await store.prune(keep=2) == ("3",)
     assert await store.prune(keep=1, older_than=timedelta(days=30)) == ("2",)
     assert await store.prune(keep=0) == ("1",)
@@ -385,6 +386,20 @@ async def test_prune_can_delete_other_runs_but_none_that_is_running(store, path,
     other_process.kill()
     other_process.wait()
     assert await store.prune(keep=0, status=("interrupted",)) == ("r",)
+
+
+async def test_store_that_has_only_the_rest_prunes_by_age_and_number() -> None:
+    store = MemoryStore()
+    for name in "abcd":
+        await ok.run({}, store=store, run_id=name)
+        await trio.sleep(60)
+    async with store.claim("a"):  # nobody deletes it meanwhile
+        assert await store.prune(older_than=timedelta(minutes=4)) == ()
+        assert await store.prune(older_than=timedelta(minutes=3)) == ()
+        assert await store.prune(older_than=timedelta(minutes=2)) == ("b",)
+    assert await store.prune(keep=3) == ()
+    assert await store.prune(keep=2) == ("a",)
+    assert await store.prune(keep=0, older_than=timedelta(days=1)) == ("d", "c")
 
 
 async def test_prune_without_a_rule_is_an_error(store) -> None:
