@@ -407,6 +407,21 @@ def test_classes_that_a_program_makes_are_not_kept_for_ever() -> None:
     assert len(KINDS) <= MOST + 100
 
 
+@dataclass(eq=True)
+class Sheet(dict):
+    """It has more in it than its fields."""
+
+    name: str
+
+
+def test_instance_of_a_class_that_derives_from_one_in_c_is_passed_as_it_is() -> None:
+    sheet = Sheet("a")
+    sheet["cell"] = [1]
+    assert copy_value([sheet])[0] is sheet
+    with pytest.raises(CheckpointError, match="Sheet"):
+        encode(sheet)
+
+
 def test_class_is_looked_at_once_as_long_as_few_others_come_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[type[Any]] = []
 
