@@ -12,6 +12,7 @@ import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 import trio
 
@@ -20,12 +21,15 @@ from trio_steps._durable.file import File
 from trio_steps._durable.owner import Owner
 from trio_steps._durable.sqlite import Database
 from trio_steps.store import (
+    Question,
     RunCancelledError,
     RunChange,
     RunClaimedError,
     RunFailedError,
+    RunRecord,
     RunStore,
     SqliteStore,
+    StoredRun,
     StoreError,
 )
 from trio_steps.testing import MemoryStore
@@ -518,6 +522,11 @@ async def test_claim_that_was_not_written_is_none(store, path) -> None:
 def test_error_of_a_store_can_be_pickled(error) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+def test_records_are_made_with_keywords_so_that_fields_can_be_added() -> None:
+    for kind in (Question, RunRecord, StoredRun, RunChange):
+        assert [field.name for field in attrs.fields(kind) if not field.kw_only] == []
 
 
 async def test_nobody_else_can_make_the_store_between_the_last_look_and_the_making(store, path, monkeypatch) -> None:

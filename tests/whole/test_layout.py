@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -41,3 +42,15 @@ def test_package_has_a_folder_of_tests(package: str) -> None:
 def test_file_of_tests_is_no_longer_than_a_person_reads() -> None:
     long = {path.name for path in TESTS.glob("*/*.py") if len(path.read_text(encoding="utf-8").splitlines()) > 640}
     assert long == set()
+
+
+def test_mutation_that_is_said_to_change_nothing_is_of_a_line_that_is_there() -> None:
+    """`tests/mutate.py` would look for it in vain."""
+    entries = tomllib.loads((TESTS / "unnoticed.toml").read_text(encoding="utf-8"))["unnoticed"]
+    stale = [
+        entry
+        for entry in entries
+        if entry["before"]
+        not in {line.strip() for line in (PACKAGE.parent / entry["file"]).read_text(encoding="utf-8").splitlines()}
+    ]
+    assert stale == []
