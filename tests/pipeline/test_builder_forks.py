@@ -221,7 +221,7 @@ async def test_what_is_no_path_and_no_source_is_refused_as_in_any_fork() -> None
     assert "a step is a function or another callable, not 5" in str(caught.value.exceptions[0])
     with pytest.raises(ForkPartialError) as caught:
         await run(lambda ctx: iter([print]))
-    assert "does not tell which keys" in str(caught.value.exceptions[0])
+    assert "does not say which keys" in str(caught.value.exceptions[0])
 
 
 async def test_functions_that_are_called_alike_are_looked_at_once(monkeypatch) -> None:

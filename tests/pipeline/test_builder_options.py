@@ -82,7 +82,7 @@ async def test_strict_pipeline_takes_what_is_known() -> None:
 
 async def test_what_a_decorator_may_pass_is_asked_for_in_a_strict_pipeline_only() -> None:
     assert (await Pipeline("p", inputs=In).step(passing(query), provides="q").run({"user": "a", "images": []}))["q"]
-    with pytest.raises(ConfigError, match=r"needs 'db', which nothing .*; if a decorator passes 'db', it has to"):
+    with pytest.raises(ConfigError, match=r"needs 'db', which nothing .*; if a decorator passes 'db', its signature"):
         strict().step(passing(query), provides="q")
 
 

@@ -536,7 +536,7 @@ WRONG = {
         lambda: user(lambda: 1, provides="k", condition=lambda: True).step("k", lambda k: None),
         "needs 'k', but step 's' provides it only if its condition holds",
     ),
-    "print": (lambda: user(print), "does not tell which keys"),
+    "print": (lambda: user(print), "does not say which keys"),
     "no function": (lambda: user(5), "give a function or another callable, not 5"),
     "no function, and no name": (lambda: Pipeline("p").step(5), "give a function or another callable, not 5"),
     "a coroutine": (lambda: user(upper_later("a")), "not the coroutine"),

@@ -463,7 +463,7 @@ async def test_what_is_no_checkpoint_is_refused() -> None:
     p = Pipeline()
     with pytest.raises(CheckpointError, match="give a Checkpoint"):
         await p.resume("text")
-    with pytest.raises(CheckpointError, match="does not tell what the run began with"):
+    with pytest.raises(CheckpointError, match="does not contain the input of the run"):
         await p.resume(Checkpoint("pipeline", (), [], 0))
 
 

@@ -1,4 +1,4 @@
-"""The function of a step: how it is called with the keys of a context, and what its result means for that."""
+"""The function of a step: how it is called with the keys of a context, and what its result adds to the context."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Function:
       call: what to call, in the scope of its step, and to await if the result is awaitable.
       signature: what it is called with.
       share: the keys that are not copied.
-      copy: makes what a function gets, or gives, of a value, its key, and the full name of the step.
-      provides: the key under which its result is stored; or the keys of that, which is a mapping.
-      bind: makes its arguments of a context.
+      copy: turns a value, its key, and the full name of the step into the copy that a function gets or gives.
+      provides: the key under which its result is stored; or the keys of its result, which is a mapping.
+      bind: makes its arguments from a context.
       keeps: it may keep the whole context.
     """
 
@@ -70,8 +70,8 @@ def binder(
 
     Args:
       signature: what is to be called.
-      copy: makes what is passed of a value, its key, and the full name of the step.
-      whole: makes of a context what a function gets that takes the whole of it.
+      copy: turns a value, its key, and the full name of the step into what is passed.
+      whole: turns a context into the argument of a function that takes all of it.
 
     Raises:
       StepInputError: (when it is called) a required key is not in the context.
@@ -152,7 +152,7 @@ def _exactly(keys: tuple[str, ...], values: dict[str, object], name: str) -> dic
 
 
 def replacement_of(function: Function, result: object, name: str) -> dict[str, object]:
-    """Return what a transform replaces the context by."""
+    """Return the context with which a transform replaces the old one."""
     if result is None and function.provides is None:
         raise StepOutputError(
             name,

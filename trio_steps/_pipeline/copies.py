@@ -1,6 +1,6 @@
-"""The copies that a step gets and gives; one that takes long is reported, with what can be done about it.
+"""The copies that a step gets and gives. A slow copy is reported, with the remedy.
 
-It is real time that counts here, whatever clock the run has: a long copy holds up everything else.
+Real time counts here, whatever clock the run has, because a slow copy holds up everything else.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ UNCOPIED: Final = frozenset(map(id, PLAIN))
 
 @final
 class Copies:
-    """Copies values for one function; of each key, one copy that takes long is reported."""
+    """Copies values for one function. A slow copy is reported once for each key."""
 
     __slots__ = ("_reported", "_share")
 
     def __init__(self, share: Collection[str]) -> None:
-        """Pass values of the keys in `share` as they are."""
+        """Do not copy the values of the keys in `share`."""
         self._share = frozenset(share)
         self._reported: set[str] = set()
 

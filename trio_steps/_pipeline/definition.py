@@ -1,12 +1,12 @@
-"""The plan of a pipeline: what a builder produces and the loop executes. It is immutable, and runs nothing.
+"""The plan of a pipeline, which the builder makes and the loop executes. It is immutable, and runs nothing.
 
-A pipeline is a row of nodes. A node says when and under which policies its body runs, and what becomes of the
-output; the body is a function (a fork used as a step is one too), a row of nodes again, a group of members (which
-are functions or rows of nodes), a branch of cases, a function for each element of a collection, or a row of nodes
-that is repeated. Groups and for_each hold the plan of the fork that they are.
+A pipeline is a sequence of nodes. A node says when and under which policies its body runs, and what becomes of the
+output. The body is a function (a fork that is used as a step is one too), another sequence of nodes, a group of members
+(functions or sequences of nodes), a branch of cases, a function for each element of a collection, or a sequence of
+nodes that is repeated. Groups and for_each hold the plan of their fork.
 
-Everything that can be known before a run is worked out here, once: how each function is called, and what fork a
-group is. Full names depend on where a pipeline is nested; they are made as the loop goes down.
+Everything that can be known before a run is worked out here, once: how each function is called, and the fork of each
+group. Full names depend on where a pipeline is nested, and are made as the loop descends.
 """
 
 from __future__ import annotations
@@ -56,18 +56,18 @@ Member: TypeAlias = "Function | Nodes"
 class Group:
     """Members that run at once, as the fork `plan`; its paths are called with the run of the group.
 
-    In a flow, a member starts when the siblings have ended that it takes keys from. So a flow is a fork with
-    ``mode="all"`` whose paths come from a source, each as soon as it may start: who waits is no path yet, and holds no
-    slot, token or permit. What a sibling provides comes from that sibling or not at all: if it ends without the key,
-    the member has no such key, whatever the context has.
+    In a flow, a member starts when the siblings from which it takes keys have ended. So a flow is a fork with
+    ``mode="all"`` whose paths come from a source, each as soon as it may start. A member that waits is not a path yet,
+    and holds no slot, token or permit. What a sibling provides comes from that sibling or not at all: if the sibling
+    ends without the key, the member does not get it, whatever the context has.
 
     Attributes:
-      mode: what it means that members succeed or fail.
-      ids: what the members are called.
-      was: what they were called before.
+      mode: the mode of the fork.
+      ids: the names of the members.
+      was: the names that they had before.
       members: what they do.
       plan: the fork; that of a flow has no paths.
-      edges: of a flow, for each member its keys that come from siblings, and the indexes of those; else empty.
+      edges: for each member of a flow, its keys that come from siblings, and the indexes of those; otherwise empty.
     """
 
     mode: Literal["all", "settle", "race", "flow"]
@@ -130,10 +130,10 @@ class Each:
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class Repeat:
-    """A row of nodes that is run in rounds.
+    """A sequence of nodes that is run in rounds.
 
-    A round sees the context around it and what the rounds before it have changed there. All of them together make one
-    patch. A round is complete when `until` has answered, which is recorded with it, and not asked again.
+    A round sees the context around it with the changes of the rounds before it. All rounds together make one patch. A
+    round is complete when `until` has answered. The answer is recorded with it, and not asked again.
 
     Attributes:
       nodes: one round. Their full names in a run have its number, ``refine/2/draft``; `names_of` leaves it out.
@@ -151,12 +151,12 @@ class Repeat:
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class Wait:
-    """A question that somebody outside of the run answers.
+    """A question that is answered from outside the run.
 
     Attributes:
       provides: the key of the answer.
-      of: the names of the types that it may have; empty: any.
-      timeout: how many seconds there are for it, while nobody runs the run too; None: any number.
+      of: the names of the types that the answer may have; empty for any.
+      timeout: seconds for the answer, whether the run is running or not; None for no limit.
     """
 
     provides: str
@@ -397,7 +397,7 @@ def _lines_of(node: Node, indent: str) -> Iterator[str | tuple[Nodes, str]]:
 @final
 @attrs.frozen(kw_only=True)
 class Hooks:
-    """Who is told, each in its turn."""
+    """The hooks, which are called in turn."""
 
     complete: tuple[Hook, ...] = ()
     error: tuple[Hook, ...] = ()
@@ -406,7 +406,7 @@ class Hooks:
         """Return these and, after them, what is not None.
 
         Raises:
-          ConfigError: it is no function.
+          ConfigError: it is not a function.
         """
         if complete is not None and not callable(complete):
             raise ConfigError(f"on_step_complete={complete!r}: give a function of a StepCompletion")
@@ -435,7 +435,7 @@ class Row(tuple["Node", ...]):  # noqa: SLOT001 - a tuple can have no slots
 
     @classmethod
     def of(cls, nodes: Nodes, hooks: Hooks, observers: tuple[Observer, ...]) -> Nodes:
-        """Return `nodes` as a row if somebody listens."""
+        """Return `nodes` as a sequence that reports to these, if there are any."""
         if not (hooks.complete or hooks.error or observers):
             return nodes
         row = cls(nodes)
@@ -504,7 +504,7 @@ class Program:
 
     @functools.cached_property
     def tells_inside(self) -> bool:
-        """A pipeline inside it has a hook that wants to know when a step is done."""
+        """A pipeline inside it has a hook that is called when a step is done."""
         return any(isinstance(row, Row) and row.hooks.complete for row in _rows_of(self.nodes))
 
     @functools.cached_property
@@ -524,7 +524,7 @@ class Program:
 
     @functools.cached_property
     def is_renamed(self) -> bool:
-        """It, or something in it, was called otherwise before."""
+        """It, or something in it, was renamed."""
         return bool(self.was) or any(_is_renamed(node) for row in (self.nodes, *_rows_of(self.nodes)) for node in row)
 
     @functools.cached_property

@@ -1,4 +1,4 @@
-"""What enters a pipeline that is part of something: a path of a fork, say."""
+"""The entry of a pipeline that is part of something, such as a path of a fork."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @final
 class PipelineEntry(StepEntry):
-    """What enters a pipeline, with its input or with none."""
+    """The entry of a pipeline, with or without an input."""
 
     __slots__ = ("__name__", "program")
 

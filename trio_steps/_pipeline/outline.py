@@ -1,4 +1,4 @@
-"""What is drawn of a pipeline: its steps one after the other, and inside them what is inside them."""
+"""How a pipeline is drawn: its steps one after the other, each with what is inside it."""
 
 from __future__ import annotations
 

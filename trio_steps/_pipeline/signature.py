@@ -1,14 +1,15 @@
 """How a function is called with the keys of a context.
 
-Problem: a step function names what it needs by its parameters, and gets just that. What it names has to be
-known when the pipeline is built, for the contract; and calling it must cost next to nothing, for it happens at
-every step.
+Problem: a step function names what it needs as parameters, and gets just that. These names have to be known when the
+pipeline is built, for the contract. And calling the function must cost next to nothing, because it happens at every
+step.
 
 Naive answer: ``inspect.signature``. It shows arguments that a partial has bound already, and it believes every
-``functools.wraps``, also of a decorator that passes an argument of its own.
+``functools.wraps``, even that of a decorator that passes an argument of its own.
 
-So `signature_of` reads each layer (step, partial, method, decorator) by itself, once. `needs_of` and `provided_by` say
-what the result means for the contract, and `call.binder` makes of it a function that only looks up and copies.
+What is done instead. `signature_of` reads each layer (step, partial, method, decorator) by itself, once. `needs_of` and
+`provided_by` say what the result means for the contract, and `call.binder` turns it into a function that only looks up
+and copies.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
 """Flows: parallel steps in which each function starts as soon as the keys are there that it takes from its siblings.
 
-Problem: what may start when is known only to somebody who knows which keys a function takes and which it provides, and
-a mistake there (two that wait for each other, a key that comes from nobody) would be a run that hangs.
+Problem: which function may start when depends on the keys that functions take and provide. A mistake there (two that
+wait for each other, a key that nothing provides) would be a run that hangs.
 
-Naive answer: start what can start, and see. What is done instead: all edges are worked out when the step is built. A
-key that a sibling provides always comes from that sibling, so who provides what has to be known; what is not is
-refused. What is deliberately not done: no order is made of what is taken from the context.
+Naive answer: start what can start, and see.
+
+What is done instead. All edges are worked out when the step is built. A key that a sibling provides always comes from
+that sibling, so it has to be known which function provides what; if it is not, the step is refused.
+
+What is deliberately not done: keys that are taken from the context do not impose an order.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ def edges_of(new: NewStep, ids: Sequence[str], parts: Sequence[Part]) -> tuple[M
     Args:
       new: the step.
       ids: what its members are called.
-      parts: what there is to know about them.
+      parts: what is known about them.
 
     Raises:
       ConfigError: what a member takes or provides can't be known; a key has two providers or none; or members wait

@@ -1,9 +1,9 @@
 """Functions and forks as steps of a pipeline: a fork's plain functions are called with keys of the context too.
 
-The paths of a fork are called with its input, which is the whole context here. So each plain function among them is
-put behind one that takes the context and makes keyword arguments of it. Forks inside are done the same way; pipelines
-take the context as it is. Paths that are known are done when the pipeline is built, and checked then; those that a
-function or a lazy source gives are adapted by the fork, as its plan says, when they come.
+The paths of a fork are called with its input, which here is the whole context. So each plain function among them is
+wrapped in one that takes the context and turns it into keyword arguments. Forks inside are treated the same way.
+Pipelines take the context as it is. Paths that are known are wrapped and checked when the pipeline is built. Paths that
+come from a function or a lazy source are wrapped by the fork when they come, as its plan says.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _plan_with_context(fork: Plan, share: AbstractSet[str]) -> Plan:
 
 @final
 class _Paths:
-    """Makes paths that take the context of paths that take its keys. How a function is called is found out once."""
+    """Turns paths that take keys into paths that take the context. How a function is called is worked out once."""
 
     def __init__(self, share: AbstractSet[str]) -> None:
         self._share = share

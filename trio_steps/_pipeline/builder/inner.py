@@ -37,7 +37,7 @@ class Inner:
 
 
 def inner_of(new: NewStep, then: object, inside: str, what: str, start: Start) -> Inner:
-    """Return what there is to know about a pipeline inside the step `new`.
+    """Return what is known about a pipeline inside the step `new`.
 
     Args:
       new: the step, as far as it is known.

@@ -45,7 +45,7 @@ class _Loop:
 
 
 def _loop_of(fn: object, name: str, share: AbstractSet[str], *, over: str, each: str) -> _Loop:
-    """Return what there is to know about `fn`, which the for_each `name` runs for each element of `over`."""
+    """Return what is known about `fn`, which the for_each `name` runs for each element of `over`."""
     function = function_of(fn, name, share)
     inner = program_of(fn)
     if inner is None:

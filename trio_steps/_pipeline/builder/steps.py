@@ -222,7 +222,7 @@ def part_of(
     *,
     transform: bool = False,
 ) -> Part:
-    """Return what there is to know about `fn`, which the step (or member) `name` runs."""
+    """Return what is known about `fn`, which the step (or member) `name` runs."""
     inner = program_of(fn)
     if inner is not None:
         if provides is not None:

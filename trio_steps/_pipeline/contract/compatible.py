@@ -1,9 +1,9 @@
 """Whether a value of one type can be one of another.
 
-A pipeline refuses only what can't work, so this errs on one side: it says no where two types have no value in
-common as they are declared, and yes to everything it does not understand. A union fits if one of its members
-does, a class fits its subclasses too (the value may be one), ``list`` fits ``list[int]``; but ``list[str]``
-does not, although both have the empty list.
+A pipeline refuses only what can't work, so this errs on one side. It says no if two types, as they are declared, have
+no value in common, and yes to everything that it does not understand. A union fits if one of its members does. A class
+also fits its subclasses, because the value may be an instance of one. ``list`` fits ``list[int]``, but ``list[str]``
+does not, although both include the empty list.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .annotations import UNKNOWN, members, supertype
 from .records import fields_of, is_typed_dict
 
 _DEEP = 20
-"""Types can be recursive; nobody looks further than this."""
+"""Types can be recursive, and are not followed deeper than this."""
 
 _PROMOTED: tuple[tuple[type, type], ...] = (
     # PEP 484: "when an argument is annotated as having type float, an argument of type int is acceptable"

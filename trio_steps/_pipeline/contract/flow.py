@@ -1,12 +1,13 @@
-"""What a pipeline needs and provides, folded at build time, one step after the other.
+"""What a pipeline needs and provides, worked out at build time, one step after the other.
 
-Problem: a key that is misspelt, missing on one branch, or of the wrong type should be an error at the line
-that builds the step, not in the run that first gets there. But Python functions say as much about themselves
-as their authors liked, and a pipeline of bare lambdas has to work.
+Problem: a key that is misspelt, missing on one branch, or of the wrong type should be an error at the line that builds
+the step, not in the run that first gets there. But Python functions say as much about themselves as their authors
+liked, and a pipeline of bare lambdas has to work.
 
-So a `Flow` carries what is known, and refuses only what is certain: as soon as a step may have provided
-anything, what can't be found may be there. What is deliberately not done: no reading of function bodies, and no
-running of conditions.
+What is done. A `Flow` carries what is known, and refuses only what is certain to fail: once a step may have provided
+anything, a key that can't be found may be there.
+
+What is deliberately not done: function bodies are not read, and conditions are not run.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ WINS: Final = "it wins"
 class Need:
     """A key that `step` is called with; ``""`` is a pipeline that declares it as its input.
 
-    What is `wrapped` is not asked for: a decorator may pass it.
+    A `wrapped` key is not required: a decorator may pass it.
     """
 
     key: str
@@ -266,7 +267,7 @@ def for_each(
     """Return the flow that runs something for each element of `over`, and what that provides.
 
     Args:
-      flow: what there is.
+      flow: what is known.
       needs: what is needed of the context that has the element under `each`.
       returns: the type of one result.
       step: the name of the step.
@@ -329,8 +330,8 @@ def _is_from_outside(context: Shape, need: Need, strict: bool) -> bool:
             return True
         if required:
             hint = (
-                f"; if a decorator passes {need.key!r}, it has to tell which parameters are left, for the pipeline is "
-                "strict: it has just *args, **kwargs"
+                f"; if a decorator passes {need.key!r}, its signature has to say which parameters are left, because "
+                "the pipeline is strict: it has just *args, **kwargs"
             )
             whole = f"; the whole context goes to a positional-only parameter: lambda {need.key}, /: …"
             raise ConfigError(
@@ -356,6 +357,6 @@ def _whence(key: Key) -> str:
 
 
 def among(key: str, context: Shape) -> str:
-    """Return what there is in `context`, for a message about `key`, which there is not."""
+    """Return the keys in `context`, for a message about `key`, which is not among them."""
     close = difflib.get_close_matches(key, context.keys, 1)
     return (f"; did you mean {close[0]!r}?" if close else ".") + f" There is {context}"

@@ -1,11 +1,12 @@
-"""A mapping that grows: each step of a pipeline adds to what is known, and what was known before stays as it is.
+"""A mapping that grows: each step of a pipeline adds to what is known, and earlier versions stay unchanged.
 
-Problem: every prefix of a pipeline is a pipeline of its own, so what a step adds can't be entered in place. The naive
-answer copies the dict at each step, and two thousand steps take four times as long as one thousand.
+Problem: every prefix of a pipeline is a pipeline of its own, so a step can't add its keys in place.
 
-What is done instead: the mapping is a few dicts, of which the later count. A new one is laid on top, and those that are
-not much larger are merged with it. So there are as many as the number of keys has binary digits, and a key is copied as
-often.
+Naive answer: copy the dict at each step. Two thousand steps then take four times as long as one thousand.
+
+What is done instead. The mapping is a few dicts, of which later ones take precedence. A new dict is laid on top, and
+those that are not much larger are merged with it. So the number of dicts, and how often a key is copied, is the number
+of binary digits of the number of keys.
 """
 
 from __future__ import annotations

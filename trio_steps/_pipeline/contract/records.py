@@ -1,11 +1,11 @@
 """Types that declare keys: a ``TypedDict``, an attrs class, a dataclass, a pydantic model, a msgspec struct.
 
-Problem: such a type says three things, and they differ. What an instance has (its fields), what making one takes (its
-arguments: not what is ``init=False``, but an ``InitVar``; nothing that has a default; what a converter takes), and what
-a mapping must have that stands for one (what has no default).
+Problem: such a type says three different things. What an instance has: its fields. What making one takes: its
+arguments, which leave out ``init=False``, include an ``InitVar``, may have defaults, and have the types that converters
+take. And what a mapping must have that stands for one: whatever has no default.
 
-What is deliberately not done: nothing is validated, and neither pydantic nor msgspec is imported. Who has an instance,
-or a class, has imported them.
+What is deliberately not done: nothing is validated, and neither pydantic nor msgspec is imported. A program that has
+such an instance, or class, has imported them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def field_names(kind: type[Any]) -> tuple[str, ...] | None:
 
 
 def fields_of(record: object) -> dict[str, Field] | None:
-    """Return the fields of a type that declares keys; None if `record` is none."""
+    """Return the fields of a type that declares keys; None if `record` is not such a type."""
     kind = get_origin(record) or record
     if not isinstance(kind, type):
         return None
@@ -108,7 +108,7 @@ def arguments_of(kind: Any) -> dict[str, Argument]:
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class Inputs:
-    """What a pipeline was told that its input is.
+    """The declared input of a pipeline.
 
     Attributes:
       kind: the type.
@@ -124,7 +124,7 @@ class Inputs:
 
     @staticmethod
     def of(inputs: object) -> Inputs | None:
-        """Return what there is to know about `inputs`; None if it does not declare keys."""
+        """Return what is known about `inputs`; None if it does not declare keys."""
         fields = fields_of(inputs)
         if fields is None:
             return None
@@ -139,10 +139,10 @@ class Inputs:
         return Inputs(kind=kind, required=required, defaults=defaults, computed=computed)
 
     def complete(self, given: dict[str, object], pipeline: str) -> dict[str, object]:
-        """Return `given` with what it lacks and need not have.
+        """Return `given` with the defaults of keys that it lacks.
 
         Raises:
-          StepInputError: there is something that it has to have.
+          StepInputError: it lacks a key that has no default.
         """
         for key in self.required:
             if key not in given:

@@ -1,6 +1,6 @@
-"""What is known about a context before anything runs: its keys, their types, and who provides them when.
+"""What is known about a context before anything runs: its keys, their types, and which steps provide them when.
 
-Immutable values and a few pure operators on them; `_contract` says which construct of a pipeline uses which.
+These are immutable values and a few pure operators on them. `flow` uses them for the parts of a pipeline.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SHOWN = 20
 @final
 @attrs.frozen
 class Source:
-    """Who provides a key: a step, or the pipeline's input if that is None; and only if all of `when` hold."""
+    """The provider of a key: a step, or the input of the pipeline if that is None; only if all of `when` hold."""
 
     step: str | None = None
     when: tuple[str, ...] = ()
@@ -40,9 +40,9 @@ class Key:
     """What is known about one key.
 
     Attributes:
-      type: what its value can be.
-      sources: who may have provided it.
-      definite: it is there; else it may be missing.
+      type: the type of its value.
+      sources: what may have provided it.
+      definite: it is certain to be there.
     """
 
     type: object = UNKNOWN
@@ -64,7 +64,7 @@ class Key:
         )
 
     def untyped(self) -> Key:
-        """Return the key as it is when somebody may have put any value there."""
+        """Return the key as it is when its value may have been replaced by any other."""
         return attrs.evolve(self, type=UNKNOWN)
 
 

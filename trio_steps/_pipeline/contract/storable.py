@@ -1,12 +1,12 @@
-"""What the functions of a pipeline say they give, and whether that can be stored.
+"""Whether the declared results of the functions of a pipeline can be stored.
 
-Problem: a value that can't be stored is noticed when its step has acted: the card is charged, and the receipt is lost.
+Problem: a value that can't be stored is noticed after its step has acted: the card is charged, and the receipt is lost.
 
-What is done instead. Before the first step of a durable run, the types that functions are annotated to return are
-looked at. A type is refused if neither its own instances can be stored, nor those of any class that derives from it.
+What is done instead. Before the first step of a durable run, the annotated return types are checked. A type is refused
+if neither its own instances can be stored, nor those of any class that derives from it.
 
-What is deliberately not done. What an annotation leaves open is believed: an abstract class, a protocol, a type
-variable. A codec is not asked, because it knows values and no types.
+What is deliberately not done. An annotation that leaves the type open is accepted: an abstract class, a protocol, a
+type variable. A codec is not asked, because it knows values and not types.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Durable runs: the journal of a run is kept in a store as it grows, and the run goes on from there.
+"""Durable runs: a store keeps the journal of a run as it grows, and the run can continue from there.
 
-Problem: whatever moment the process dies at, the run has to go on as if it had not, and no step that is done may be run
-again. Somebody else may answer what the run asks, or cancel it, while it runs and while nobody runs it.
+Problem: at whatever moment the process dies, the run has to continue as if it had not, and no step that is done may run
+again. Others may answer the questions of the run, or cancel it, whether it is running or not.
 
-What is done. A run is claimed, read, executed by the same loop as any other, and saved as it goes by a `Saver`, which
-the loop tells of everything that must not be decided twice. A run whose questions are open when nothing else is left to
-do is saved as waiting, and returns. If an answer has come meanwhile, it goes on at once.
+What is done. A run is claimed, read, and executed by the same loop as any other. The loop tells a `Saver` of everything
+that must not be decided twice, and the saver saves it. If questions are open when nothing else is left to do, the run
+is saved as waiting, and returns. If an answer has come in the meantime, it continues at once.
 
-A cancellation from outside is noticed by a task of its own, which cancels the scope that the run is in. It is a system
-task, so that no nursery stands between the run and its caller, and what the run raises comes out as it is.
+A task of its own notices a cancellation from outside, and cancels the scope of the run. It is a system task, so there
+is no nursery between the run and its caller, and what the run raises comes out unchanged.
 """
 
 from __future__ import annotations
@@ -73,19 +73,19 @@ def kept(
     hooks: Hooks,
     *args: Any,
 ) -> functools.partial[Coroutine[Any, Any, Any]]:
-    """Return a function that starts a run, or goes on where it was, in the scope that is open; and returns its result.
+    """Return a function that starts or continues a run in the scope that is open, and returns its result.
 
     Args:
-      store: where the run is kept; None: nowhere.
-      run_id: what it is called there.
-      answers: answers to what it asks, by the full names of the steps or the keys that they provide.
+      store: where the run is kept, or None.
+      run_id: the id of the run there.
+      answers: answers to its questions, by the full names of the steps or the keys that they provide.
       program: what to run.
-      hooks: who is told.
-      args: the input, if there is one; without one, a run that is there already goes on with its own.
+      hooks: the hooks to call.
+      args: the input, if there is one. Without one, a run that is there already continues with its own.
 
     Raises:
       ConfigError: `store` or `run_id` is not valid.
-      AnswerError: nothing in the pipeline asks for an answer, or not for such a value.
+      AnswerError: nothing in the pipeline asks for an answer, or for a value of its type.
     """
     if store is None and run_id is None:
         texts = answer_texts(_nothing_stored("", program), answers or {})
@@ -104,14 +104,14 @@ def kept(
 
 
 def checked_run_id(run_id: object, call: str) -> str:
-    """Return `run_id` if a run can be called that."""
+    """Return `run_id` if it is valid."""
     if not isinstance(run_id, str) or not is_plain(run_id) or not run_id.strip() or "\0" in run_id:
         raise ConfigError(f'{call}(store=…, run_id={run_id!r}): give the run a name, run_id="order-42"')
     return run_id
 
 
 async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> bool:
-    """Have a run run by whoever works for `store`; return False if it is there already.
+    """Leave a run to the workers of `store`. Return False if it is there already.
 
     Raises:
       CheckpointError: it is there with other inputs, or as a run of another pipeline; or a value can't be stored.
@@ -139,7 +139,7 @@ async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> 
 async def _submit_if_new(
     store: RunStore, run_id: str, answers: Mapping[str, object], program: Program, *args: Any
 ) -> None:
-    """Submit a run unless it is there already; it must be able to begin, or to go on, with what is given."""
+    """Submit a run unless it is there already. It must be able to start, or to continue, with what is given."""
     stored = await store.read(run_id)
     answer_texts(stored or _nothing_stored(run_id, program), answers)
     if stored is None or args:
@@ -160,14 +160,14 @@ async def _claim_and_run(
 async def run_claimed(
     claim: RunClaim, answers: Mapping[str, object], program: Program, hooks: Hooks, given: Entry | None
 ) -> Any:
-    """Start a run that is claimed, or go on where it was, and return its result; if it is not done, the context then.
+    """Start or continue a run that is claimed, and return its result, or the context if it is not done.
 
     Args:
-      claim: what proves that nobody else has it.
+      claim: the proof that no one else has it.
       answers: answers that are given with it.
       program: its pipeline.
-      hooks: who is told.
-      given: what it is to begin with; None: with what it began with.
+      hooks: the hooks to call.
+      given: its input; None for the stored one.
     """
     run_id = claim.run_id
     questions = tuple(questions_of(program.nodes))
@@ -233,7 +233,7 @@ async def run_claimed(
 
 @final
 class _Watch:
-    """Cancels a run when somebody has cancelled it from outside, or has taken it over.
+    """Cancels a run that has been cancelled from outside, or taken over.
 
     Attributes:
       reason: what is raised then.
@@ -267,7 +267,7 @@ class _Watch:
 
 
 def _nothing_stored(run_id: str, program: Program) -> StoredRun:
-    """Return what answers are checked against before anything is stored."""
+    """Return the questions against which answers are checked before anything is stored."""
     record = RunRecord(run_id=run_id, pipeline=program.name, status="submitted", started=_LONG_AGO, updated=_LONG_AGO)
     return StoredRun(record=record, parts={}, questions=tuple(questions_of(program.nodes)))
 
@@ -290,7 +290,7 @@ def _check_version(program: Program, then: str | None) -> None:
 
 
 def _check_lost(run_id: str, checkpoint: Checkpoint) -> None:
-    """Refuse to run a step again that has acted, and whose output could not be stored."""
+    """Refuse to repeat a step that has acted, and whose output could not be stored."""
     for entry in checkpoint.entries:
         if entry.kind == "lost":
             problem = entry.error.problem if isinstance(entry.error, CheckpointError) else str(entry.error)
@@ -305,8 +305,8 @@ def _check_lost(run_id: str, checkpoint: Checkpoint) -> None:
 
 def _check_inputs(given: Entry, text: str, stored: Entry, codec: Codec | None) -> None:
     """Refuse inputs that are not those of the stored run, which are `stored`, written as `text`."""
-    # Of some values an equal one is written another way, such as a set; others come back as another object, which
-    # is equal to itself only, such as an exception. So what differs in both ways is taken to differ.
+    # Some values are equal although they are written differently, such as sets. Others come back as another object that
+    # equals only itself, such as an exception. So inputs differ if they differ in both ways.
     now, then = (_changes(each) for each in (part_of(given, codec), text))
     for key in (*now, *(key for key in then if key not in now)):
         if now.get(key) != then.get(key) and not (

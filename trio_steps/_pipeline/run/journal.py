@@ -1,8 +1,7 @@
 """The journal of a run: what is done, for checkpoints, and what was done before the checkpoint it was resumed from.
 
-It is append-only, so that a checkpoint is the list and a length. When something is to be forgotten (the entries of a
-failed attempt, or those inside a container that is done now), a shorter list takes its place, and the checkpoints
-keep theirs.
+It is append-only, so a checkpoint is the list and a length. To forget something (the entries of a failed attempt, or
+those inside a container that is done), a shorter list takes its place, and the checkpoints keep theirs.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ class Entry:
     Attributes:
       kind: what happened.
       step: the full name of the step; empty for the inputs.
-      changes: the keys that the step set, and their values; nobody changes these any more.
+      changes: the keys that the step set, and their values, which never change again.
       sources: where the values came from, for keys whose source is not the step itself.
-      same: the keys in `changes` whose values are what they were when the pipeline began that the step is in; None if
-        that is still to be decided.
+      same: the keys in `changes` whose values are the same as at the start of the pipeline around the step; None if
+        that is not decided yet.
       is_patch: `changes` come from a nested pipeline or a branch and are still to be merged.
-      overridden: the keys in `changes` that are there for siblings in a flow only, which take keys from the step: they
-        were overridden, and the context has them.
+      overridden: the keys in `changes` that only siblings in a flow see, which take keys from the step: in the context
+        they were overridden.
       case: the name of the case of a branch, or the id of an element of a for_each or the number of a round, whose name
         `step` is then.
       answer: whether that was the last round.
@@ -61,9 +60,9 @@ class Journal:
     """What is done in one run.
 
     Attributes:
-      entries: what is done, in order. To append is up to whoever has done it.
-      forgotten: how many entries there are no more.
-      resumes: the run began with more than its input. What it began with is in the other attributes, by full names.
+      entries: what is done, in order. The code that has done something appends it.
+      forgotten: how many entries have been forgotten.
+      resumes: the run started with more than its input. That is in the other attributes, by full names.
       done: the entries of what was done, or skipped, or has failed and was forgiven.
       passed: of a branch, the cases that did not hold.
       taken: the cases that branches took.
@@ -108,11 +107,11 @@ class Journal:
                 around = around.rpartition("/")[0]
 
     def mark(self) -> int:
-        """Return what `forget` has to be told about what begins now."""
+        """Return a mark for `forget` of what starts now."""
         return 0 if self.resumes else len(self.entries) + self.forgotten
 
     def end_round(self, entry: Entry, since: int) -> None:
-        """Enter a round that is done, in the place of the one before it and of what was done in it.
+        """Enter a round that is done. It replaces the one before it, and what was done in it.
 
         Args:
           entry: the round.
@@ -122,7 +121,7 @@ class Journal:
         self.entries.append(entry)
 
     def end_attempt(self, entry: Entry) -> None:
-        """Enter that an attempt has failed, in the place of the one before it."""
+        """Enter that an attempt has failed. It replaces the entry for the one before it."""
         before = self.tried.get((entry.step, entry.case))
         if before is not None:
             self.entries = [other for other in self.entries if other is not before]
@@ -131,7 +130,7 @@ class Journal:
         self.entries.append(entry)
 
     def forget(self, name: str, since: int) -> None:
-        """Forget what happened inside the step `name`: it failed, or is done as a whole. That it began stays true.
+        """Forget what happened inside the step `name`: it failed, or is done as a whole. Its start is not forgotten.
 
         Args:
           name: its full name.

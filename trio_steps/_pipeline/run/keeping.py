@@ -1,6 +1,6 @@
-"""What a run asks of whoever keeps it: that what is done is saved, and what was answered.
+"""What a run needs from its keeper: to save what is done, and to know what was answered.
 
-A run that is not kept anywhere has answers only if they came with its start.
+A run that is not kept anywhere only has the answers that came with its start.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Course(Protocol):
-    """What a run does.
+    """The progress of a run.
 
     Attributes:
       journal: what is done.
-      stopped: somebody has stopped it.
+      stopped: it was stopped.
     """
 
     stopped: bool
@@ -48,10 +48,10 @@ class Keeper(Protocol):
         ...
 
     def check(self) -> None:
-        """Return if a step may begin.
+        """Return if a step may start.
 
         Raises:
-          RunClaimedError: somebody else may have taken the run over.
+          RunClaimedError: another process may have taken the run over.
         """
         ...
 
@@ -63,14 +63,14 @@ class Keeper(Protocol):
         """Return the answer that the step `name` waits for; None if there is none yet: then the question is open.
 
         Raises:
-          TimeoutError: nobody has, in so many `seconds` since it was asked first.
+          TimeoutError: no one has answered within `seconds` of the first time that it was asked.
         """
         ...
 
 
 @final
 class Answer:
-    """What somebody has answered; it may be None.
+    """An answer, which may be None.
 
     Attributes:
       value: the answer.

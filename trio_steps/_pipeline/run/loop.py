@@ -1,18 +1,17 @@
 """The one loop that executes a plan, for run and resume alike.
 
-Problem: run a row of nodes that pass a context forward; go down into nested rows, branches and forks; forgive, stop,
-report and record on the way; and do the same again from the middle.
+Problem: run a sequence of nodes that pass a context forward; descend into nested sequences, branches and forks;
+forgive, stop, report and record on the way; and do the same again from the middle.
 
-Naive answer: a loop to run, and another one that finds the place and goes on from there. The two drift apart.
+Naive answer: one loop to run, and another one that finds the place and continues from there. The two drift apart.
 
-What is done instead. The loop asks at each node whether the journal has it. If so, it enters what the node did
-and goes on; else it runs the node and appends to the journal. A run begins with an empty journal, a resumed one
-with that of its checkpoint, and there is no other difference. A container that was not done has no entry of its
-own, but the nodes inside it have theirs: so it is gone into, and resumed inside.
-Nothing is
-journaled inside a race, which is resumed before it.
+What is done instead. The loop asks at each node whether the journal has it. If so, it enters what the node did, and
+moves on. Otherwise it runs the node and appends to the journal. A run starts with an empty journal, a resumed run
+starts with that of its checkpoint, and there is no other difference. A container that was not done has no entry of its
+own, but the nodes inside it have theirs: so the loop enters it, and resumes inside. Nothing is journaled inside a race,
+which is resumed before it.
 
-What is deliberately not done: nothing is timed, recorded or made when nobody listens.
+What is deliberately not done: nothing is timed, recorded or made if no one listens.
 """
 
 from __future__ import annotations
@@ -78,11 +77,11 @@ async def execute(
 
     Args:
       program: what to run.
-      hooks: who is told.
-      entries: what is done already; None: nothing, and the input is in `args`.
+      hooks: the hooks to call.
+      entries: what is done already; None if nothing is, and the input is in `args`.
       args: the input, if there is one.
       prefix: what hooks see in front of the names of steps.
-      keeper: who keeps the run.
+      keeper: what keeps the run.
     """
     await trio.lowlevel.checkpoint_if_cancelled()
     resumed = entries is not None
@@ -118,12 +117,12 @@ async def execute(
 
 
 def as_input(inputs: object, program: Program, *, copy: bool = True) -> dict[str, object]:
-    """Return what a run of `program` begins with that is given `inputs`; if not `copy`, with its very values.
+    """Return the first context of a run of `program` with `inputs`, whose values are copied if `copy` is true.
 
     Raises:
-      TypeError: it is no mapping, and nothing that has fields.
+      TypeError: it is neither a mapping nor an object with fields.
       StepInputError: it lacks a key that the pipeline declares.
-      ConfigError: a key that is not to be copied is nowhere.
+      ConfigError: a key that is not to be copied does not exist.
     """
     try:
         if not copy and type_of(inputs) is dict and _has_names(cast("dict[object, object]", inputs)):
@@ -161,7 +160,7 @@ class PipelineRun:
     Attributes:
       program: what is run.
       journal: what is done.
-      reporter: who tells hooks.
+      reporter: calls the hooks.
     """
 
     def __init__(self, program: Program, entries: Sequence[Entry], prefix: str, keeper: Keeper | None = None) -> None:
@@ -189,7 +188,7 @@ class PipelineRun:
         return True
 
     async def inner_row(self, nodes: Nodes, store: Store, prefix: str, around: Scope, audience: Audience) -> bool:
-        """Run `nodes` of a pipeline inside this one, which tells its own hooks and observers first."""
+        """Run `nodes` of a pipeline inside this one, whose own hooks and observers hear of them first."""
         if not isinstance(nodes, Row):
             return await self.row(nodes, store, prefix, around, audience)
         observers = around.observers
@@ -304,11 +303,11 @@ class PipelineRun:
     async def _attempt(
         self, node: Node, store: Store, name: str, scope: Scope, audience: Audience, since: int
     ) -> tuple[list[Output], bool]:
-        """Run the body of a container; return what comes out of it, and whether all of it is done."""
+        """Run the body of a container. Return its output, and whether all of it is done."""
         body = node.body
         current.set(scope)  # an attempt before this one may have ended further inside
-        # What a failed attempt has done is forgotten when there is another one, and no sooner: hooks have been told of
-        # it, and if there is none, the run can go on from there.
+        # What a failed attempt has done is forgotten only when there is another attempt. Hooks have been told of it,
+        # and without another attempt the run can continue from there.
         if name in self._failed_inside:
             self._failed_inside.remove(name)
             self.journal.forget(name, since)
@@ -332,14 +331,14 @@ class PipelineRun:
     async def nested(
         self, nodes: Nodes, store: Store, name: str, scope: Scope, audience: Audience
     ) -> tuple[list[Output], bool]:
-        """Run a row of nodes that sees what `store` holds; its output is a patch."""
+        """Run a sequence of nodes that sees what `store` holds. Its output is a patch."""
         inner = store.nested()
         complete = await self.inner_row(nodes, inner, name + "/", scope, audience)
         current.set(scope)
         return [Output(name, inner.patch(), is_patch=True)], complete
 
     async def _wait(self, wait: Wait, name: str) -> tuple[list[Output], bool]:
-        """Take the answer, if there is one; else the step is not done, and nothing after it begins."""
+        """Take the answer, if there is one. Otherwise the step is not done, and nothing after it starts."""
         keeper = self._keeper or Answers({})
         answer = await keeper.ask(name, wait.timeout)
         if answer is None:
@@ -374,7 +373,7 @@ class PipelineRun:
     async def _repeat(
         self, body: Repeat, store: Store, name: str, scope: Scope, audience: Audience, since: int
     ) -> tuple[list[Output], bool]:
-        """Run rounds until one is the last; each sees what those before it have changed."""
+        """Run rounds until one is the last. Each sees the changes of the rounds before it."""
         inner = store.nested()
         number, over = 0, False
         done = self.journal.rounds.get(name)
@@ -396,7 +395,7 @@ class PipelineRun:
     async def _round(
         self, body: Repeat, number: int, store: Store, name: str, around: Scope, audience: Audience, since: int
     ) -> tuple[bool, bool]:
-        """Run a round; return whether it is complete, and whether it is the last."""
+        """Run a round. Return whether it is complete, and whether it is the last."""
         observe = around.observers
         scope = scope_of(str(number), around, around.state, observe, around.lease)
         own = f"{name}/{number}"
@@ -449,7 +448,7 @@ class PipelineRun:
         return bool((await call(condition, store, name))[0])
 
     async def _holds_in_time(self, node: Node, store: Store, scope: Scope, name: str) -> bool:
-        """Ask the condition of `node`, which belongs to it: the timeouts are those of both."""
+        """Ask the condition of `node`, which is part of the node: the timeouts apply to both together."""
         condition, policies, body = node.condition, node.policies, node.body
         assert condition is not None
         timeout = policies and policies.timeout

@@ -1,7 +1,7 @@
 """The forks of a run: a parallel step and a for_each, as the paths that the engine runs.
 
-Each is a plan of a fork, made when the pipeline was built; the engine calls its paths with the object here, which
-holds one attempt of it. What was done before a checkpoint is left out of the plan, and put in among the results.
+Each is the plan of a fork, made when the pipeline was built. The engine calls its paths with an object of this module,
+which holds one attempt. What was done before a checkpoint is left out of the plan, and added to the results.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Runner(Protocol):
     async def nested(
         self, nodes: Nodes, store: Store, name: str, scope: Scope, audience: Audience
     ) -> tuple[list[Output], bool]:
-        """Run a row of nodes that sees what `store` holds; its output is a patch."""
+        """Run a sequence of nodes that sees what `store` holds. Its output is a patch."""
         ...
 
 
@@ -78,14 +78,14 @@ _STOPPED: Final = object()
 @final
 @attrs.frozen
 class Partial:
-    """What a member of a group comes to when the run is stopped: its output so far."""
+    """The result of a member of a group when the run is stopped: its output so far."""
 
     output: Output
 
 
 @final
 class WholeRace:
-    """A race that a member can't win when it was stopped half-way; if nobody wins then, the group is incomplete."""
+    """A race that a member can't win if it was stopped half-way. If no member wins, the group is incomplete."""
 
     def __init__(self, ledger: Ledger[Output | Partial]) -> None:
         self._race = Race(ledger)
@@ -133,7 +133,7 @@ def element_path(run: Any) -> Any:
 async def _run_fork(
     plan: Plan, run: GroupAttempt | EachAttempt, name: str, ids: Iterable[str], public: Callable[[Any], object]
 ) -> Any:
-    """Run `plan`, of the step `name`; if it fails, the error shows what `public` makes of the values of its paths.
+    """Run `plan` of the step `name`. If it fails, the error shows what `public` makes of the values of its paths.
 
     Its paths have `ids`.
 
@@ -209,7 +209,7 @@ class GroupAttempt:
         return outputs, complete
 
     async def _flow(self, before: Mapping[int, Output | None]) -> tuple[list[Output], bool]:
-        """Run the members, each as soon as the siblings have ended that it takes keys from."""
+        """Run the members, each as soon as the siblings from which it takes keys have ended."""
         ended = self._ended
         ended.update((index, output) for index, output in before.items() if output is not None)
         plan = attrs.evolve(self._group.plan, source=self._startable())
@@ -259,14 +259,14 @@ class GroupAttempt:
         return self._store.seen_with(given, sources, missing)
 
     def _public(self, end: Any) -> object:
-        """Return what a user may see of a member that is done: its output, as if it was that of a run."""
+        """Return what a user sees of a member that is done: its output, like that of a run."""
         if type_of(end) is Partial:
             return _STOPPED
         share = self._run.program.share
         return {key: value if key in share else copy_value(value) for key, value in end.values.items()}
 
     def _before(self) -> dict[int, Output | None]:
-        """Return what members that are done came to; None for one that had failed."""
+        """Return the outputs of members that are done; None for a member that had failed."""
         before: dict[int, Output | None] = {}
         if not self._run.journal.resumes:
             return before
@@ -351,7 +351,7 @@ class EachAttempt:
         self._elements = cast("Sequence[object]", collection)
 
     def _result(self, changes: Mapping[str, object], is_patch: bool) -> object:
-        """Return what an element comes to by the entry that it has in the journal."""
+        """Return the result of an element from its entry in the journal."""
         if self._each.nodes is None:
             return changes[self._each.into]
         return self._each.result({**self._store, **changes} if is_patch else dict(changes))

@@ -1,23 +1,24 @@
-"""Keeps what a store has of a run up with the journal of the run.
+"""Keeps the stored parts of a run up to date with its journal.
 
-What a store keeps of a run are some texts, its parts, each under a number and each the JSON of a checkpoint:
+A store keeps a run as texts, its parts. Each has a number, and each is the JSON of a checkpoint:
 
     0         the head: the name of the pipeline and its steps, with an empty journal
-    1         what the run began with
+    1         the input of the run
     2, 3, …   an entry of the journal each, in their order; for a finished run just one, which is its result
 
-A save adds the entries that are new and drops those that are forgotten since: what a run writes grows with what its
-steps return, not with the square of their number.
+A save adds entries that are new and drops those that have been forgotten since. So what a run writes grows with what
+its steps return, not with the square of their number.
 
 Several members of a parallel step may be done at once, and their saves take turns. Each saves the journal as it is when
-its turn has come; so no save puts an older journal in the place of a newer one, and one that comes after that of a
-later step has nothing left to do.
+its turn comes. So no save replaces a newer journal with an older one, and a save after that of a later step has nothing
+left to do.
 
-What is saved is not taken back because the run fails or is cancelled. Containers that end so forget what was done in
-them, lest a retry goes on from the middle; so at the end of a run only what adds to the saved journal is saved.
+A failure or cancellation of the run does not undo what is saved. Containers that end like that forget what was done in
+them, so that a retry does not continue from the middle. So at the end of a run, only additions to the saved journal are
+saved.
 
-A value that can't be stored is noticed when its step has acted. To run that step again would only act again. So the
-entry says that what the step gave is lost, and the run stays there until somebody marks the step as done.
+A value that can't be stored is noticed after its step has acted. Running that step again would only act again. So the
+entry says that its output is lost, and the run stays there until someone marks the step as done.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Saver:
         """Take up a run.
 
         Args:
-          claim: what proves that nobody else has it.
+          claim: the proof that no one else has it.
           program: its pipeline.
           numbers: the entries that the store has, in their order, and the numbers of their parts.
           waiting: the questions that were open, and until when.
@@ -112,7 +113,7 @@ class Saver:
         self._claim.check()
 
     async def answered(self) -> bool:
-        """Look once more; return whether the run can go on with a question that is open."""
+        """Look once more. Return whether the run can continue with a question that is open."""
         stored = await self._claim.read()
         assert stored is not None
         self.answers = stored.answers
@@ -139,7 +140,7 @@ class Saver:
     async def begin(
         self, entries: tuple[Entry, ...], questions: tuple[Question, ...], renamed: Mapping[int, str]
     ) -> None:
-        """Save that the run goes on from `entries`, with the steps that the pipeline has now; some may be `renamed`."""
+        """Save that the run continues from `entries`, with the steps of the pipeline now; some may be `renamed`."""
         parts = {HEAD: head_of(self._program), **renamed}
         await self._update(entries, parts=parts, questions=questions, answers=self.answers)
 
@@ -199,11 +200,11 @@ class Saver:
             self._next = number + 1
 
     def _difference(self, entries: tuple[Entry, ...]) -> tuple[dict[Entry, int], list[Entry]]:
-        """Return the entries that are not saved yet, with numbers for them, and those that are saved in vain."""
+        """Return the entries that are not saved yet, with numbers for them, and the saved ones that are obsolete."""
         saved = tuple(self._numbers)
         added: Sequence[Entry]
         forgotten: list[Entry] = []
-        if entries[: len(saved)] == saved:  # quick, for it is asked at every step
+        if entries[: len(saved)] == saved:  # fast, because every step asks
             added = entries[len(saved) :]
         else:
             there = set(entries)
@@ -239,17 +240,17 @@ class Saver:
     # What is saved at the end
 
     async def finish(self, values: dict[str, object]) -> None:
-        """Save that the run has come to its end, at which the context is `values`; keep the input and the result."""
+        """Save that the run has finished with the context `values`. Keep the input and the result."""
         over = list(self._numbers.values())[1:]
         result = part_of(Entry(kind="done", changes=values), self._program.codec)
         await self._write_at_last(self._change("finished", parts={self._next: result}, dropped=over))
 
     async def pause(self, status: RunStatus) -> None:
-        """Save that the run has come as far as it can for now."""
+        """Save that the run has got as far as it can for now."""
         await self._write_at_last(self._change(status))
 
     async def end(self, status: RunStatus, error: str | None) -> None:
-        """Save that the run has ended, unless its end is saved already, and what was done; if that fails, log it."""
+        """Save what was done, and that the run has ended unless that is saved already. Log a failure to do so."""
         if self._is_over:
             return
         bare = self._change(status, error=error)
@@ -264,7 +265,7 @@ class Saver:
             logger.exception("the end of a durable run of %r could not be saved", self._program.name)
 
     async def _write_at_last(self, change: RunChange) -> None:
-        """Write the last change, though the run may be cancelled; but that is not held up."""
+        """Write the last change, even if the run is cancelled, but without holding up the cancellation."""
         try:
             await self._claim.write(change)
         except trio.Cancelled:
@@ -275,7 +276,7 @@ class Saver:
         self._is_over = True
 
     def _left(self) -> dict[int, str]:
-        """Return parts that add to what is saved what its steps were cancelled before they could save."""
+        """Return parts with what steps had done, but were cancelled before they could save."""
         parts: dict[int, str] = {}
         if self._course is not None:
             added, forgotten = self._difference(self.entries())
