@@ -8,7 +8,7 @@
     imports         P9, the time to import
     latency         the study of latency, on a virtual clock: what races, hedges and deadlines buy
     instructions    instruction counts, which no noise reaches, against ``baseline.json``
-    gated           what it costs to run a program one step at a time, with trio_steps.testing
+    gated           P17: what it costs to run a program one step at a time, with trio_steps.testing
     report, svg     the table and the pictures
     measure         contenders, rounds, ratios
     work            the paths that are run, and the checks that both sides did the same

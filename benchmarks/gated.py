@@ -1,18 +1,40 @@
-"""What it costs to run a program one step at a time: gated steps a second, and cancel points a second.
+"""P17: what it costs to run a program one step at a time, as `trio_steps.testing` does.
 
-python benchmarks/gated.py
+A step of the program under test waits at a gate until it is its turn; that is compared with a step of plain Trio. A
+sweep runs the program once for each of its points, so its runs have points times points steps in all; a step of a long
+program may not take longer than one of a short one. And memory is what one exploration of a large program holds at its
+worst.
 """
 
 from __future__ import annotations
 
-import time
+import functools
+import tracemalloc
+from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trio_steps.testing import Probe, sweep_cancellation
+from trio_steps.testing import Probe, explore, sweep_cancellation
 from trio_steps.testing._machine.run import perform
-from trio_steps.testing._machine.settings import Settings
+from trio_steps.testing._machine.settings import Settings as Bounds
 from trio_steps.testing._machine.token import Recipe
+
+from .measure import Collected, Contender, Figure, Row, Settings, Target, judge, take_turns
+from .memory import MIB
+from .work import same
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+KEYS = ("P17",)
+
+TASKS = 4
+GATED, PLAIN = "trio_steps", "bare Trio"
+LONG, SHORT = "a long program", "a short program"
+
+STEP = Target(key="P17", what="a gated step", of=GATED, against=PLAIN, limit=2.3, unit="step")
+SWEEP = Target(key="P17", what="a step in a sweep of 1,000 points", of=LONG, against=SHORT, limit=1.5, unit="step")
+MOST_MIB = 40.0
 
 
 async def ticks(count: int) -> None:
@@ -20,37 +42,88 @@ async def ticks(count: int) -> None:
         await trio.lowlevel.checkpoint()
 
 
-async def long(_probe: Probe) -> None:
+async def tasks(_probe: Probe | None, *, count: int, each: int) -> None:
     async with trio.open_nursery() as nursery:
-        for _ in range(4):
-            nursery.start_soon(ticks, 5_000)
+        for _ in range(count):
+            nursery.start_soon(ticks, each)
 
 
-async def ninety_points(_probe: Probe) -> None:
-    async with trio.open_nursery() as nursery:
-        for _ in range(4):
-            nursery.start_soon(ticks, 20)
-        await trio.sleep(1)
+def gated(each: int) -> int:
+    """Run a program of some tasks one step at a time; return how many steps it took."""
+    program = functools.partial(tasks, count=TASKS, each=each)
+    return perform(program, Recipe(), Bounds(max_steps=10**7)).steps
 
 
-def gated_steps_a_second() -> float:
-    """Return how many steps a second a program of four tasks takes."""
-    start = time.perf_counter()
-    run = perform(long, Recipe(), Settings(max_steps=10**6))
-    return run.steps / (time.perf_counter() - start)
+def plain(each: int) -> int:
+    """Run the same under plain Trio; return how many steps that are."""
+    trio.run(functools.partial(tasks, None, count=TASKS, each=each))
+    return TASKS * (each + 1) + 2
 
 
-def cancel_points_a_second() -> float:
-    """Return how many points a second a program of some ninety is cancelled at, one run each."""
-    start = time.perf_counter()
-    report = sweep_cancellation(ninety_points)
-    return report.points / (time.perf_counter() - start)
+def swept(points: int) -> int:
+    """Cancel a program at every one of its points; return how many steps all of its runs took, about."""
+    each = points // TASKS - 1
+    report = sweep_cancellation(functools.partial(tasks, count=TASKS, each=each), budget=points * 2)
+    same("a sweep", "points that were not tried", report.untried, ())
+    return report.points * report.points // 2
 
 
-def main() -> None:
-    print(f"{max(gated_steps_a_second() for _ in range(3)):8,.0f} gated steps a second")
-    print(f"{max(cancel_points_a_second() for _ in range(3)):8,.0f} cancel points a second, of a program of 90")
+def _contender(name: str, how: str, work: Callable[[Settings], int], check: Callable[[], None]) -> Contender:
+    def sample(settings: Settings) -> float:
+        with Collected(settings):
+            start = settings.clock()
+            steps = work(settings)
+            return (settings.clock() - start) / steps
+
+    return Contender(name=name, how=how, sample=sample, check=check)
 
 
-if __name__ == "__main__":
-    main()
+def check_steps() -> None:
+    """Assert that both count the same steps."""
+    same(GATED, "steps", gated(20), plain(20))
+
+
+def steps_row(settings: Settings) -> Iterator[Row]:
+    contenders = (
+        _contender(GATED, "each step at a gate", lambda settings: gated(settings.size(5_000)), check_steps),
+        _contender(PLAIN, "nursery of four tasks", lambda settings: plain(settings.size(5_000)), check_steps),
+    )
+    yield from judge([STEP], contenders, take_turns(contenders, settings), None)
+
+
+def sweep_row(settings: Settings) -> Iterator[Row]:
+    def nothing() -> None: ...
+
+    contenders = (
+        _contender(LONG, "1,000 points", lambda settings: swept(settings.size(1_000, 400)), nothing),
+        _contender(SHORT, "250 points", lambda settings: swept(settings.size(250, 100)), nothing),
+    )
+    yield from judge([SWEEP], contenders, take_turns(contenders, settings), None)
+
+
+def explored(points: int, count: int, runs: int) -> float:
+    """Return the MiB that exploring a program of so many points and tasks holds at its worst."""
+    program: Any = functools.partial(tasks, count=count, each=points // count)
+    tracemalloc.start()
+    try:
+        report = explore(program, budget=runs)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    same("an exploration", "findings", report.failures, ())
+    return peak / MIB
+
+
+def memory_row(settings: Settings) -> Row:
+    points = settings.size(5_000)
+    peak = explored(points, count=min(100, points), runs=40 if settings.quick else 200)
+    figure = Figure(median=peak, low=peak, high=peak, unit="MiB")
+    return Row(key="P17", what=f"peak of exploring {points:,} points of 100 tasks", limit=MOST_MIB, figure=figure)
+
+
+def measure(keys: Collection[str], settings: Settings) -> Iterator[Row]:
+    """Measure those of `keys` that are measured here."""
+    if "P17" in keys:
+        yield from steps_row(settings)
+        yield from sweep_row(settings)
+        yield memory_row(settings)

@@ -19,7 +19,7 @@ from places import ROOT
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import __main__ as command
-from benchmarks import fanout, imports, instructions, latency, memory, pipelines, report, small, svg
+from benchmarks import fanout, gated, imports, instructions, latency, memory, pipelines, report, small, svg
 from benchmarks.measure import (
     DifferentResultError,
     Figure,
@@ -102,6 +102,16 @@ def test_small_forks_and_streams_do_the_same_work(heat: fanout.Heat) -> None:
 def test_small_forks_are_measured_against_a_nursery() -> None:
     rows = [*small.measure(small.KEYS, TINY)]
     assert [(row.key, row.against) for row in rows] == [("P11", "bare Trio")] * 4 + [("P14", "trio_steps")]
+
+
+def test_gated_steps_are_measured_against_plain_ones_and_long_programs_against_short_ones() -> None:
+    gated.check_steps()
+    rows = [*gated.measure(gated.KEYS, TINY)]
+    assert [(row.key, row.limit, row.against) for row in rows] == [
+        ("P17", 2.3, "bare Trio"),
+        ("P17", 1.5, "a short program"),
+        ("P17", 40.0, ""),
+    ]
 
 
 def test_growth_compares_two_sizes_for_both_kinds_of_fork() -> None:
