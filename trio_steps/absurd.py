@@ -73,10 +73,8 @@ class AbsurdStore(QueueStore):
             raise ConfigError(f"AbsurdStore(…, lease={lease!r}): give whole seconds, 1 or more")
         try:
             self._connections = Connections(url)
-        except (psycopg.Error, TypeError) as error:
-            raise ConfigError(
-                'AbsurdStore(…): give the database as a URL, "postgresql://user@host/database"'
-            ) from error
+        except (psycopg.Error, AttributeError) as error:  # not even text
+            raise ConfigError('AbsurdStore(…): give a database, "postgresql://user@host/database"') from error
         self._engine = Engine(self._connections.name)
         self._claims = Claims(self._engine, lease)
         self._leases = Leases(self._connections, self._claims)

@@ -26,10 +26,10 @@ from trio_steps._observers.recorder import Recorder
 from trio_steps._pipeline.entry import program_of
 from trio_steps._pipeline.run.durable import error_text
 from trio_steps._pipeline.run.inputs import inputs_entry
-from trio_steps.store import SqliteStore, StoreError
+from trio_steps.store import QueueStore, StoreError
 
 from .attended import attended
-from .common import CLAIMED, DONE, FAILED, SIGNALLED, USAGE, UsageError, existing_store, say, show
+from .common import CLAIMED, DONE, FAILED, SIGNALLED, USAGE, UsageError, existing_store, say, show, store_at
 from .modules import AnyPipeline, ModuleError, imported, pipeline_at, pipelines_of
 from .output import as_json
 from .stores import add_commands
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 _EPILOG: Final = """\
 PIPELINE is module:name, such as shop.orders:checkout, where `name` is a Pipeline at the top of the module. Modules are
 looked up in the current directory first.
+
+STORE is an SQLite file, such as runs.db, or a PostgreSQL database that has Absurd, postgresql://user@host/name.
 
 exit status:
   0    done
@@ -117,15 +119,13 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "run a pipeline, and print its result as JSON")
     run.add_argument("pipeline", metavar="PIPELINE")
     run.add_argument("--input", metavar="JSON|@FILE|-", help="the input, a JSON object; - is standard input")
-    run.add_argument(
-        "--store", metavar="FILE", help="keep each step in this SQLite file, so that the run can be resumed"
-    )
+    run.add_argument("--store", metavar="STORE", help="keep each step there, so that the run can be resumed")
     run.add_argument("--run-id", metavar="ID", help="the id of the run; a run that is there already continues")
     add_running(run)
 
     resume = command("resume", _resume, "continue a run where it was, and print its result as JSON")
     resume.add_argument("pipeline", metavar="PIPELINE")
-    resume.add_argument("--store", metavar="FILE", required=True, help="the file that the run is kept in")
+    resume.add_argument("--store", metavar="STORE", required=True, help="where the run is kept")
     resume.add_argument("--run-id", metavar="ID", help="what the run is called")
     resume.add_argument("--all", action="store_true", help="all runs that failed, were interrupted or stopped")
     add_running(resume)
@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     submit = command("submit", _submit, "put a run into a store, for a worker to run it")
     submit.add_argument("pipeline", metavar="PIPELINE")
     submit.add_argument("--input", metavar="JSON|@FILE|-", help="the input, a JSON object; - is standard input")
-    submit.add_argument("--store", metavar="FILE", required=True, help="the file that the runs are kept in")
+    submit.add_argument("--store", metavar="STORE", required=True, help="where the runs are kept")
     submit.add_argument("--run-id", metavar="ID", help="the id of the run")
 
     add_commands(command)
@@ -162,7 +162,7 @@ def _run(args: argparse.Namespace) -> int:
         if run_id is None:
             run_id = f"{pipeline.id}-{uuid4().hex[:8]}"
             say(f"the run is called {run_id}")
-        options = {"store": SqliteStore(args.store), "run_id": run_id}
+        options = {"store": store_at(args.store), "run_id": run_id}
     if inputs or args.store is None or trio.run(options["store"].read, run_id) is None:
         _check_input(pipeline, inputs)
     return _execute(pipeline, inputs, options, args)
@@ -195,7 +195,7 @@ def _submit(args: argparse.Namespace) -> int:
     inputs = [] if args.input is None else [_input(args.input)]
     _check_input(pipeline, inputs)
     run_id = args.run_id or f"{pipeline.id}-{uuid4().hex[:8]}"
-    submit = functools.partial(pipeline.submit, *inputs, store=SqliteStore(args.store), run_id=run_id)
+    submit = functools.partial(pipeline.submit, *inputs, store=store_at(args.store), run_id=run_id)
     if not trio.run(submit):
         say(f"the run {run_id!r} is there already")
     show(run_id)
@@ -232,8 +232,11 @@ def _check_input(pipeline: AnyPipeline, inputs: list[Any]) -> None:
 
 def _execute(pipeline: AnyPipeline, inputs: list[Any], options: Mapping[str, Any], args: argparse.Namespace) -> int:
     recorder = Recorder()
+    elsewhere = isinstance(options.get("store"), QueueStore)
+    if elsewhere and args.timeline is not None:
+        raise UsageError(f"--timeline {args.timeline}: a worker runs the run, and what happens is seen there")
     end = attended(
-        lambda observers: pipeline.run(*inputs, observers=observers, **options),
+        lambda observers: pipeline.run(*inputs, observers=() if elsewhere else observers, **options),
         [] if args.timeline is None else [recorder],
         sys.stderr,
         quiet=args.quiet,

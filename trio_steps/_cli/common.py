@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from trio_steps.store import SqliteStore
 
@@ -36,20 +34,20 @@ def show(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def store_at(where: str) -> RunStore:
-    """Return the store at a URL, or in a file that need not be there yet."""
-    if where.startswith(("postgresql://", "postgres://")):
-        try:
-            module: Any = importlib.import_module("trio_steps.absurd")
-        except ImportError as error:
-            raise UsageError(str(error)) from error
-        store: RunStore = module.AbsurdStore(where)
-        return store
-    return SqliteStore(where)
+def store_at(place: str) -> RunStore:
+    """Return the store in a file, which need not be there yet, or in a database of PostgreSQL."""
+    if not place.startswith(("postgresql://", "postgres://")):
+        return SqliteStore(place)
+    try:
+        from trio_steps.absurd import AbsurdStore  # noqa: PLC0415 - it needs psycopg
+    except ImportError as error:
+        raise UsageError(str(error)) from error
+    return AbsurdStore(place)
 
 
-def existing_store(path: str) -> SqliteStore:
-    """Return the store in a file that is there."""
-    if not Path(path).is_file():
-        raise UsageError(f"there is no store {path!r}")
-    return SqliteStore(path)
+def existing_store(place: str) -> RunStore:
+    """Return the store that is there."""
+    store = store_at(place)
+    if isinstance(store, SqliteStore) and not store.path.is_file():
+        raise UsageError(f"there is no store {place!r}")
+    return store

@@ -16,7 +16,7 @@ from trio_steps._observers.rows import plain
 from trio_steps._pipeline.run.durable import error_text
 from trio_steps._pipeline.run.move import move
 from trio_steps._pipeline.run.stored import attempts_of
-from trio_steps.store import AnswerError, SqliteStore, work
+from trio_steps.store import AnswerError, work
 
 from .attended import Lines, stopped_by_signal
 from .common import DONE, FAILED, SIGNALLED, UsageError, existing_store, say, show, store_at
@@ -39,7 +39,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         added = command(name, run, help)
         if one:
             added.add_argument("run_id", metavar="RUN", help="what the run is called")
-        added.add_argument("--store", metavar="FILE", required=True, help="the file that the runs are kept in")
+        added.add_argument("--store", metavar="STORE", required=True, help="where the runs are kept")
         return added
 
     runs = add("runs", _runs, "list the runs in a store, the last one first", one=False)
@@ -70,7 +70,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     worker = command("work", _work, "run the runs that are ready to continue, until it is stopped")
     worker.add_argument("pipelines", metavar="PIPELINE", nargs="+")
-    worker.add_argument("--store", metavar="FILE", required=True, help="the file that the runs are kept in")
+    worker.add_argument("--store", metavar="STORE", required=True, help="where the runs are kept")
     worker.add_argument("--concurrency", type=int, default=1, metavar="N", help="so many at the same time (1)")
     worker.add_argument("-q", "--quiet", action="store_true", help="show no progress")
 
@@ -192,7 +192,7 @@ def _prune(args: argparse.Namespace) -> int:
 
 def _work(args: argparse.Namespace) -> int:
     pipelines = [pipeline_at(target) for target in args.pipelines]
-    store = SqliteStore(args.store)
+    store = store_at(args.store)
     counts = {"finished": 0, "failed": 0}
 
     def on_end(run_id: str, error: Exception | None) -> None:

@@ -85,7 +85,7 @@ class Session:
 
     def execute(self, statement: LiteralString | bytes, values: Sequence[object] = ()) -> psycopg.Cursor[Row]:
         """Execute a statement."""
-        return self.connection.execute(statement, values or None)
+        return self.connection.execute(statement, values)
 
     def transaction(self) -> AbstractContextManager[object]:
         """Open a transaction, and commit it in the end; if that ends in an error, undo it."""

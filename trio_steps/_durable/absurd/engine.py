@@ -148,7 +148,7 @@ class Engine:
             options = {
                 "idempotency_key": run_id,
                 "max_attempts": 1,
-                "headers": {MARK: submitter, "version": change.version},
+                "headers": {MARK: submitter, "run_id": run_id, "version": change.version},
             }
             spawn = "select absurd.spawn_task(%s, %s, %s::jsonb, %s::jsonb)"
             session.execute(spawn, (queue.name, change.pipeline, packed(params), packed(options)))
@@ -235,7 +235,7 @@ class Engine:
             session.execute(sql("delete from {r} where task_id = %s"), (row.task,))
             session.execute(sql("delete from {t} where task_id = %s"), (row.task,))
             # a queue whose tables are partitioned has another one for the keys
-            keys = session.execute("select to_regclass(%s)", (sql("{i}").decode(),)).fetchall()
+            keys = session.execute("select to_regclass(%s)", (sql("{i}").decode().replace("%%", "%"),)).fetchall()
             if keys != [(None,)]:
                 session.execute(sql("delete from {i} where task_id = %s"), (row.task,))
 

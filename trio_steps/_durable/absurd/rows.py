@@ -67,6 +67,7 @@ class Queue:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        name = name.replace("%", "%%")  # a sign of psycopg's in what it executes
         self._tables = {letter: Identifier("absurd", f"{letter}_{name}") for letter in "trcewi"}
         self._made: dict[str, bytes] = {}
 

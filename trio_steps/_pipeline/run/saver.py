@@ -35,7 +35,7 @@ import trio
 from trio_steps._core.errors import CheckpointError, StepTimeoutError
 from trio_steps._core.events.observers import logger
 from trio_steps._durable.answers import answer_of
-from trio_steps._durable.protocol import RunChange
+from trio_steps._durable.protocol import RunChange, RunClaimedError
 
 from .head import HEAD, head_of
 from .journal import Entry
@@ -255,7 +255,8 @@ class Saver:
             return
         bare = self._change(status, error=error)
         try:
-            with suppress(trio.Cancelled):  # whoever has cancelled it is told by what the run has come to
+            # whoever has cancelled it is told by what the run has come to; and whoever has taken it over says that
+            with suppress(trio.Cancelled, RunClaimedError):
                 try:
                     left = self._left()
                     await self._write_at_last(attrs.evolve(bare, parts=left, step=self._newest) if left else bare)

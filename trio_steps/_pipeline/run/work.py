@@ -15,7 +15,7 @@ import trio
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.events.observers import logger
 from trio_steps._core.public import public_in
-from trio_steps._durable.protocol import RunCancelledError, RunChange
+from trio_steps._durable.protocol import RunCancelledError, RunChange, RunClaimedError
 from trio_steps._pipeline.entry import program_of
 
 from .durable import error_text
@@ -156,6 +156,8 @@ class _Held:
         )
         try:
             await self._claim.write(change)
+        except RunClaimedError:
+            pass  # whoever has taken it over says what it comes to
         except Exception:  # noqa: BLE001 - most likely, it is the store that is the trouble
             logger.exception("the end of the run %r could not be saved", record.run_id)
             await trio.sleep(_PAUSE)
