@@ -359,6 +359,14 @@ async def test_delete_of_a_run_that_is_running_is_an_error(store, other_process)
     assert [record.run_id for record in await store.runs()] == ["r"]
 
 
+async def test_run_whose_process_has_died_is_cancelled_at_once(store, other_process) -> None:
+    other_process.kill()
+    other_process.wait()
+    assert await store.cancel("r") is True
+    assert [record.status for record in await store.runs()] == ["cancelled"]
+    assert await store.cancel("r") is False
+
+
 async def test_prune_deletes_finished_runs_by_age(store, path) -> None:
     for days in (1, 2, 3):
         await ok.run({}, store=store, run_id=str(days))

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,6 +79,25 @@ def test_call_waits_for_others_who_hold_the_database(store: SqliteStore) -> None
         assert [record.status for record in await store.runs()] == ["finished"]
 
     trio.run(main)
+
+
+def test_call_waits_for_others_no_longer_than_ten_seconds(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter(range(1_000, 1_100, 4))  # of a clock that is looked at when a call begins, and twice when it fails
+    tried: list[int] = []
+
+    def call() -> None:
+        tried.append(1)
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
+
+    async def main() -> None:
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            await store._calls.make(call)
+
+    monkeypatch.setattr(calls, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    trio.run(main)
+    assert len(tried) == 2
 
 
 def test_cancelled_run_ends_though_others_hold_the_database_and_that_is_saved_later(store: SqliteStore) -> None:
