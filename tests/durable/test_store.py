@@ -530,6 +530,7 @@ async def test_claim_that_was_not_written_is_none(store, path) -> None:
 def test_error_of_a_store_can_be_pickled(error) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+    assert b"trio_steps.store" in pickle.dumps(error)  # as the name of its module, which outlives ours
 
 
 def test_records_are_made_with_keywords_so_that_fields_can_be_added() -> None:
