@@ -304,7 +304,7 @@ def _note(row: LiveRow) -> str:
         if row.shortest <= row.longest:  # at least one has run
             inside += f", in {clock(row.shortest)} to {clock(row.longest)}"
         text = f"{text}; {inside}" if text else inside
-    return plain(text)
+    return plain("; ".join(filter(None, (text, row.note))))
 
 
 def _progress(row: LiveRow) -> Iterator[Text | str]:
@@ -319,7 +319,7 @@ def _progress(row: LiveRow) -> Iterator[Text | str]:
     yield f"{done:,} of {row.paths:,}" if row.paths else f"{done:,} done"
     if "failed" in row.ended:
         yield f", {row.ended['failed']:,} failed"
-    if row.text:
+    if row.text or row.note:
         yield "; "
 
 

@@ -12,6 +12,7 @@ from trio_steps import (
     CircuitBreaker,
     ForkPartialError,
     Pipeline,
+    RateLimit,
     Retry,
     StepStarted,
     StepSucceeded,
@@ -118,6 +119,21 @@ async def test_row_counts_attempts_and_has_the_last_error():
         row = row_of(tree, "settle/flaky")
         assert (row.status, row.attempts, row.text) == ("running", 2, "OSError: down")
     assert (row.status, row.attempts, row.took, row.text) == ("failed", 3, 3.5, "OSError: down")
+
+
+async def test_row_says_what_it_waited_for_and_what_became_of_its_circuit_breaker():
+    tree = Tree()
+    breaker = CircuitBreaker(1, cooldown=1)
+    token, rate = trio.CapacityLimiter(1), RateLimit(1, per=2.0)
+    await gather(step(returns(1, "a"), limiter=token), step(returns(1, "b"), limiter=token), observers=[tree])
+    assert [row_of(tree, f"gather/{id}").note for id in "ab"] == ["", "waited 1 s for a token of its limiter"]
+    await settle(step(raises(0, OSError("down")), circuit_breaker=breaker, id="down"), observers=[tree])
+    await trio.sleep(1)
+    assert row_of(tree, "settle/down").note == "circuit breaker opened"
+    up = step(returns(0, "up"), circuit_breaker=breaker, rate=rate)
+    await rate.acquire()
+    await race(up, observers=[tree])
+    assert row_of(tree, "race/up").note == "waited 2 s for a permit of its rate; circuit breaker closed"
 
 
 async def test_row_of_an_error_without_a_message_has_its_type():

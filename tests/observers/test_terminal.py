@@ -12,7 +12,7 @@ import trio.testing
 from paths import never, raises, returns
 from screens import Screen, shown, terminal, text
 
-from trio_steps import ForkPartialError, Pipeline, Retry, fork, gather, race, settle, step
+from trio_steps import CircuitBreaker, ForkPartialError, Pipeline, RateLimit, Retry, fork, gather, race, settle, step
 from trio_steps.terminal import LiveTree
 
 pytestmark = pytest.mark.usefixtures("plain_environment")
@@ -209,6 +209,19 @@ async def test_summary_says_how_each_step_ended():
 
         slowest: settle/flaky, 3.5 s; fastest: settle/fastest/a, 750 ms
     """)
+
+
+async def test_tree_and_summary_tell_of_waits_for_limits_and_of_circuit_breakers():
+    async with LiveTree(console=terminal(width=140), interval=0.25) as tree, trio.open_nursery() as nursery:
+        rate = RateLimit(1, per=2.0)
+        await rate.acquire()
+        broken = step(raises(1, OSError("down")), id="broken", rate=rate, circuit_breaker=CircuitBreaker(1, 1))
+        nursery.start_soon(lambda: settle(broken, observers=[tree]))
+        await trio.sleep(2.375)
+        assert shown(tree).splitlines()[1] == "  ▸ broken  2.2 s  waited 2 s for a permit of its rate"
+    assert shown(tree).splitlines()[2].split("1  ", 1)[1] == (
+        "OSError: down; waited 2 s for a permit of its rate; circuit breaker opened"
+    )
 
 
 async def test_summary_of_a_wide_fork_has_the_slowest_paths_and_counts():

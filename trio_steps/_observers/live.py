@@ -14,6 +14,8 @@ from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, final
 
 from trio_steps._core.events.records import (
+    CircuitChanged,
+    LimitWaited,
     PathsCounted,
     StepCancelled,
     StepFailed,
@@ -23,7 +25,7 @@ from trio_steps._core.events.records import (
     StepSucceeded,
 )
 
-from .rows import headline
+from .rows import breaker_is, headline, waited_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,6 +57,8 @@ class LiveRow:
       took: how long it took, in seconds, when it is over.
       attempts: how many there were; 0 if it never started.
       text: the last error, or a reason.
+      waited: what it waited for last.
+      breaker: how it changed its circuit breaker last.
       paths: how many it has, if it is a fork and that is known.
       running: what goes on inside it.
       kept: what is over inside it: a heap, the least telling first.
@@ -68,6 +72,7 @@ class LiveRow:
 
     __slots__ = (
         "attempts",
+        "breaker",
         "ended",
         "in_pipeline",
         "kept",
@@ -84,6 +89,7 @@ class LiveRow:
         "steps",
         "text",
         "took",
+        "waited",
         "won",
     )
 
@@ -97,6 +103,7 @@ class LiveRow:
         self.took = 0.0
         self.attempts = 1
         self.text = ""
+        self.waited = self.breaker = ""
         self.paths: int | None = None
         self.running: dict[Scope, LiveRow] = {}
         self.kept: list[tuple[_Rank, LiveRow]] = []
@@ -111,6 +118,11 @@ class LiveRow:
     def label(self) -> str:
         """The name without that of the row around it."""
         return self.name if self.parent is None else self.name.removeprefix(f"{self.parent.name}/")
+
+    @property
+    def note(self) -> str:
+        """What else happened to it: a wait for a limit, a circuit breaker."""
+        return "; ".join(filter(None, (self.waited, self.breaker)))
 
     @property
     def look(self) -> Look:
@@ -197,6 +209,10 @@ class Tree:
                 pass  # a second time: whoever passes events on may do so twice
             case StepRetrying(attempt=attempt, error=error):
                 row.attempts, row.text = attempt + 1, headline(error)
+            case LimitWaited(limit=limit, duration=duration):
+                row.waited = waited_for(limit, duration)
+            case CircuitChanged(state=state):
+                row.breaker = breaker_is(state)
             case PathsCounted(total=total):
                 row.paths = (row.paths or 0) + total  # another attempt has them once more
             case StepSucceeded(duration=duration, won=won):

@@ -208,10 +208,9 @@ class _Reader:
                     row.attempts.append(Attempt(time - duration))
                 row.attempts[-1].end, row.attempts[-1].error = time, error
             case LimitWaited(time=time, limit=limit, duration=duration):
-                what = "a token of its limiter" if limit == "limiter" else "a permit of its rate"
-                self._run(event, time - duration).notes.append(f"waited {clock(duration)} for {what}")
+                self._run(event, time - duration).notes.append(waited_for(limit, duration))
             case CircuitChanged(state=state):
-                self._run(event, event.time).notes.append(f"circuit breaker {'opened' if state == 'open' else state}")
+                self._run(event, event.time).notes.append(breaker_is(state))
             case PathsCounted(time=time, total=total):
                 row = self._run(event, time)
                 if len(row.children) == self._before.get(row, 0):  # otherwise they came one by one
@@ -291,6 +290,17 @@ def describe(error: BaseException, name: str = "", told: Iterable[BaseException]
 
 
 # In words
+
+
+def waited_for(limit: str, duration: float) -> str:
+    """Return the note about a step that waited `duration` seconds for a limit."""
+    what = "a token of its limiter" if limit == "limiter" else "a permit of its rate"
+    return f"waited {clock(duration)} for {what}"
+
+
+def breaker_is(state: str) -> str:
+    """Return the note about a step whose circuit breaker changed to `state`."""
+    return f"circuit breaker {'opened' if state == 'open' else state}"
 
 
 def headline(error: BaseException) -> str:
