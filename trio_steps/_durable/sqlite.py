@@ -39,7 +39,17 @@ _UPSERT: Final = """
     ON CONFLICT (run_id) DO UPDATE SET
         pipeline = :pipeline, status = :status, version = :version, updated = :now, step = coalesce(:step, step),
         error = :error, pid = :pid
+    RETURNING id
 """
+_SAVE: Final = """
+    UPDATE runs SET
+        pipeline = :pipeline, version = :version, updated = :now, step = coalesce(:step, step), error = :error
+    WHERE run_id = :run_id AND status = 'running' AND EXISTS (
+        SELECT 1 FROM claims WHERE run_id = :run_id AND token = :token
+    )
+    RETURNING id
+"""
+"""What most saves are: of a run that goes on as it did."""
 _RUNS: Final = """
     SELECT runs.id, runs.run_id, pipeline, version, status, started, updated, step, error, deaths, questions,
         claims.token, claims.owner, waits.name, waits.until
@@ -207,19 +217,23 @@ class Database:
                 "now": time.time(),
                 "pid": os.getpid(),
             }
-            if connection.execute(_UPSERT, run).rowcount != 1:
+            rows: list[tuple[int]] = []
+            if change.status == "running" and change.questions is None:
+                rows = connection.execute(_SAVE, run).fetchall()
+            rows = rows or connection.execute(_UPSERT, run).fetchall()
+            if not rows:
                 raise RunClaimedError(claimed.run_id)
-            self._write_rest(connection, claimed.run_id, change)
+            self._write_rest(connection, claimed.run_id, rows[0][0], change)
 
-    def _write_rest(self, connection: sqlite3.Connection, run_id: str, change: RunChange) -> None:
-        (id,) = connection.execute("SELECT id FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        dropped = [(id, number) for number in change.dropped]
-        connection.executemany("DELETE FROM parts WHERE run = ? AND number = ?", dropped)
-        parts = [(id, number, text) for number, text in change.parts.items()]
-        connection.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", parts)
+    def _write_rest(self, connection: sqlite3.Connection, run_id: str, id: int, change: RunChange) -> None:
+        for number in change.dropped:
+            connection.execute("DELETE FROM parts WHERE run = ? AND number = ?", (id, number))
+        for number, text in change.parts.items():
+            connection.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", (id, number, text))
         connection.execute("DELETE FROM waits WHERE run = ?", (id,))
-        waits = [(id, name, None if until is None else until.timestamp()) for name, until in change.waiting.items()]
-        connection.executemany("INSERT INTO waits VALUES (?, ?, ?)", waits)
+        for name, until in change.waiting.items():
+            values = (id, name, None if until is None else until.timestamp())
+            connection.execute("INSERT INTO waits VALUES (?, ?, ?)", values)
         if change.questions is not None:
             questions = json.dumps([[each.name, each.provides, *each.of] for each in change.questions])
             connection.execute("UPDATE runs SET questions = ? WHERE id = ?", (questions, id))
@@ -232,11 +246,12 @@ class Database:
             now = time.time()
             values = (run_id, change.pipeline, change.version, change.status, change.step, now, now, os.getpid())
             columns = "run_id, pipeline, version, status, step, started, updated, pid"
-            insert = f"INSERT OR IGNORE INTO runs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-            if connection.execute(insert, values).rowcount != 1:
+            insert = f"INSERT OR IGNORE INTO runs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"  # noqa: S608
+            rows = connection.execute(insert, values).fetchall()
+            if not rows:
                 return False
             self._take(connection, run_id)  # somebody may have it who has not written anything of it yet
-            self._write_rest(connection, run_id, change)
+            self._write_rest(connection, run_id, rows[0][0], change)
             return True
 
     def write_answers(self, run_id: str, answers: Mapping[str, str]) -> None:
