@@ -210,7 +210,7 @@ def test_scope_is_gone_after_a_step_that_was_called_outside_of_trio() -> None:
         pass
 
     def call():
-        with pytest.raises(RuntimeError, match="runs in a Trio program only"):
+        with pytest.raises(RuntimeError, match="runs only in a Trio program"):
             work().send(None)
         return current.get()
 
