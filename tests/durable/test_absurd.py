@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from trio_steps.store import (
     RunChange,
     RunClaimedError,
     RunFailedError,
+    SqliteStore,
     StoreError,
     work,
 )
@@ -543,3 +545,34 @@ def test_without_psycopg_the_module_says_what_to_install() -> None:
     program = "import sys; sys.modules['psycopg'] = None; import trio_steps.absurd"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "ImportError: trio_steps.absurd needs psycopg: pip install 'trio_steps[absurd]'" in done.stderr
+
+
+def test_program_of_the_page_does_what_it_says(database: Database, tmp_path: Path) -> None:
+    page = docs_page("more-than-one-machine.md")
+    blocks = re.findall(r"^```\{code-block\} python\n(.*?)^```\n\n```text\n(.*?)^```\n", page, re.DOTALL | re.MULTILINE)
+    [(program, output)] = [found for found in blocks if "AbsurdStore" in found[0]]
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", tmp_path / "program.py"],
+        env={**os.environ, "DATABASE_URL": database.url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
+
+
+def test_run_is_moved_from_sqlite_and_goes_on(database: Database, tmp_path: Path) -> None:
+    sqlite, store = SqliteStore(tmp_path / "runs.db"), database.store()
+
+    async def main() -> None:
+        assert await p().run({"order": 7}, store=sqlite, run_id="r") == {"order": 7, "receipt": "R-7"}
+        command = [sys.executable, "-m", "trio_steps", "move", "r", "--store", str(sqlite.path), "--to", database.url]
+        await trio.run_process(command)
+        assert await sqlite.read("r") is None
+        await store.answer("r", approved=True)
+        async with worker(store, p()):
+            assert await p().run(store=store, run_id="r") == DONE
+
+    run(main)

@@ -231,6 +231,17 @@ def test_program_of_the_page_does_what_it_says(tmp_path: Path) -> None:
     assert done.stdout == output
 
 
+def test_program_of_the_page_about_machines_does_what_it_says(tmp_path: Path) -> None:
+    page = docs_page("more-than-one-machine.md")
+    blocks = re.findall(r"^```\{code-block\} python\n(.*?)^```\n\n```text\n(.*?)^```\n", page, re.DOTALL | re.MULTILINE)
+    [(program, output)] = [found for found in blocks if "import Client" in found[0]]
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout == output
+
+
 def test_call_can_see_that_it_has_lost(cluster: Cluster, tmp_path: Path) -> None:
     [(recipe, _)] = [found for found in PROGRAMS if "get_worker" in found[0]]
 
