@@ -1,10 +1,10 @@
 """What a fork neither returns nor raises: it is given to ``dispose``, told to observers, and logged.
 
-Everything that nobody gets is taken here once, whatever happens meanwhile. If ``dispose`` fails, that is reported. If
-it is interrupted, the rest is disposed of first.
+Everything that no one gets is taken here once, whatever else happens. If ``dispose`` fails, that is reported. If it is
+interrupted, the rest is disposed of first.
 
-What an error holds is part of it. A `ForkPartialError` of a fork inside knows itself where its values go. A value that
-``accept=`` refused is one of this fork's.
+That includes what an error holds. A `ForkPartialError` of an inner fork knows where its own values go. A value that
+``accept=`` refused belongs to this fork.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @final
 class Discarded:
-    """What nobody gets of one run of a fork."""
+    """What no one gets from one run of a fork."""
 
     __slots__ = ("_dispose", "_gone", "_ledger", "_observe", "_scope", "_unwanted")
 
@@ -44,7 +44,7 @@ class Discarded:
         self._gone: set[int] = set()  # the paths whose value was given away already
 
     def add(self, name: str, value: object) -> None:
-        """Take a value that is neither result nor late, but that of a path with a bug."""
+        """Take a value that is neither a result nor late, but comes from a path with a bug."""
         self._unwanted.append((name, value))
 
     def report(self, name: str, error: BaseException) -> None:
@@ -62,7 +62,7 @@ class Discarded:
                 self._observe(StepSkipped(name=name, time=now, scope=self._scope, reason=ledger.reason))
 
     async def drop_what_is_not_in(self, mode: object) -> None:
-        """The fork has a result: give away what is not in it."""
+        """Give away what is not in the result of the fork."""
         ledger = self._ledger
         late_errors = [(ledger.full_name(index), ledger.errors.pop(index)) for index in sorted(ledger.late_errors)]
         for name, error in late_errors:
@@ -76,20 +76,20 @@ class Discarded:
         await self._discard(values, errors)
 
     async def drop_what_no_error_holds(self, *, timed_out: bool) -> None:
-        """The fork raises its own error, which holds what succeeded: give away the rest.
+        """Give away what is not in the error of the fork, which holds what succeeded.
 
         Args:
-          timed_out: whether the fork ran out of time; else its error holds the late values too.
+          timed_out: whether the fork ran out of time. Otherwise its error also holds the late values.
         """
         values = self._take_late() if timed_out else self._take_unwanted()
         await self._discard(values, [])
 
     async def drop_everything(self, raised: BaseException, lost: Exception | None) -> None:
-        """Give every value away, and report every error, but what is in the error that is `raised`.
+        """Give every value away, and report every error, except for those in the error that is `raised`.
 
         Args:
           raised: what the fork raises instead.
-          lost: what it had come to before it was cancelled, or None.
+          lost: the outcome that it had before it was cancelled, or None.
         """
         ledger = self._ledger
         errors = [(ledger.full_name(index), ledger.errors[index]) for index in sorted(ledger.errors)]
@@ -103,7 +103,7 @@ class Discarded:
         await self._discard(self._take() + self._take_late(), errors)
 
     def _take(self, but: Collection[int] = ()) -> list[Named]:
-        """Return the values that were not given away already, but those of the paths that are not wanted."""
+        """Return the values that were not given away already, except those of the paths that are not wanted."""
         ledger, gone = self._ledger, self._gone
         wanted = [(index, value) for index, value in ledger.kept() if index not in but and index not in gone]
         gone.update(index for index, _ in wanted)
@@ -121,11 +121,11 @@ class Discarded:
         return late
 
     async def discard_value(self, name: str, value: object) -> None:
-        """Take a value that the step `name` dropped, which is one of this fork's paths."""
+        """Take a value that the step `name`, a path of this fork, dropped."""
         await self._discard([(name, value)], [])
 
     async def discard_held(self, values: list[Named]) -> None:
-        """Take the values that an error of this fork held, and that nobody gets any more."""
+        """Take the values of an error of this fork, when no one gets them any more."""
         await self._discard(values, [])
 
     async def _discard(self, values: list[Named], errors: list[Named]) -> None:

@@ -1,4 +1,4 @@
-"""How a group of exceptions is taken apart that somebody else made, whose ``derive`` may fail."""
+"""Takes apart exception groups that other code made, whose ``derive`` may fail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def split(
     group: BaseExceptionGroup[BaseException], kind: type[BaseException]
 ) -> tuple[BaseExceptionGroup[BaseException] | None, BaseExceptionGroup[BaseException] | None]:
-    """Return the part of `group` that is of `kind` only, and the rest: None where there is nothing."""
+    """Return the part of `group` that is of `kind` only, and the rest; None for a part that is empty."""
     try:
         found, rest = group.split(kind)
     except Exception as problem:  # noqa: BLE001 - whatever somebody's `derive` does, nothing in the group is lost
@@ -29,7 +29,7 @@ def split(
 def split_errors(
     group: BaseExceptionGroup[BaseException],
 ) -> tuple[Exception | None, BaseExceptionGroup[BaseException] | None]:
-    """Return the part of `group` that is `Exception` only, and the rest: None where there is nothing."""
+    """Return the part of `group` that is `Exception` only, and the rest; None for a part that is empty."""
     errors, rest = split(group, Exception)
     return cast("Exception | None", errors), rest
 

@@ -1,14 +1,14 @@
 """The engine: the one nursery that runs the paths of a fork, whatever its mode.
 
-Problem: run paths side by side, tell a mode how each ended, stop the rest when it is decided, and account for
-every value and every error, whenever the cancellation arrives.
+Problem: run paths side by side, tell a mode how each ended, stop the rest when it is decided, and account for every
+value and every error, whenever the cancellation arrives.
 
-Naive answer: a task per path, each wrapped in ``async with limiter`` and ``outcome.acapture``. It is slow
-(tasks and waiters dominate), needs memory for every path that waits, and stores ``Cancelled`` as an outcome.
+Naive answer: a task per path, each wrapped in ``async with limiter`` and ``outcome.acapture``. It is slow (tasks and
+waiters dominate), needs memory for every path that waits, and stores ``Cancelled`` as an outcome.
 
-What is done instead. `spawn` sets the paths going, and `workers` run them. `verdict` takes their ends, and decides as
-the mode says. `state` is what these have in common. When all tasks have ended, and only then, past one last look for a
-cancellation from outside, the fork answers, and what it neither returns nor raises is `discarded`.
+What is done instead. `spawn` starts the paths, and `workers` run them. `verdict` takes their ends, and decides as the
+mode says. `state` is what these share. Only when all tasks have ended, and after one last look for a cancellation from
+outside, does the fork answer. What it neither returns nor raises is `discarded`.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ async def run(plan: Plan, /, *args: Any) -> Any:
 
 
 def _adopt_state(state: State) -> None:
-    """Put the winner's state in the place of that of the fork."""
+    """Replace the state of the fork with that of the winner."""
     winner: Any = getattr(state.mode, "winner", None)
     if winner is None:
         return

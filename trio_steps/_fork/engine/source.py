@@ -1,8 +1,8 @@
-"""Where the paths of a run come from: they are all there, or pulled one by one from an iterable, sync or async.
+"""Where the paths of a run come from: they are all known, or taken one by one from an iterable, sync or async.
 
-A source that was handed over is closed in every case, once. A generator that has not begun would not see it. So a
-source is asked for a path even where the fork begins in a cancelled scope, as a loop written by hand would be. That
-path is not run.
+A source that was handed over is always closed, exactly once. A generator that has not started would not notice. So a
+source is asked for a path even if the fork starts in a cancelled scope, as a loop written by hand would do. That path
+is not run.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def _nothing() -> None:
 class Source:
     """The paths of one run of a fork.
 
-    A sync source is advanced by whichever worker is free, so it has a context of its own, in which the context
-    variables that it sets reach no path. An async one is advanced and closed by the caller's task only.
+    Whichever worker is free advances a sync source. So the source has a context of its own, and the context variables
+    that it sets reach no path. Only the caller's task advances and closes an async source.
 
     Attributes:
-      known: all paths, where they are all there; else None.
-      take: takes the next path, or returns None if there is none, or none is wanted any more.
-      is_async: whether `take_async` is to be used instead, and `aclose` at the end.
+      known: all paths, if they are known; otherwise None.
+      take: takes the next path, or returns None if there are no more, or no more are wanted.
+      is_async: whether to use `take_async` instead, and `aclose` at the end.
       total: how many there are, as soon as that is known.
       joined: how many paths were taken or added.
       errors: what it raised, and what it raised when it was closed then.
@@ -69,13 +69,13 @@ class Source:
     def __init__(
         self, known: Known | None, ledger: Ledger[Any], adapt: Adapt | None = None, *, growing: bool = False
     ) -> None:
-        """Begin with `known`, if that is given; then `ask` and `open` are not to be called.
+        """Start with `known`, if that is given. Then `ask` and `open` must not be called.
 
         Args:
-          known: all paths, but for those that are added.
+          known: all paths, except for those that are added.
           ledger: where they are entered.
           growing: paths may be added with `add`, so the end of the source is not the end of the paths.
-          adapt: makes of what to call for a path that comes later, and the path itself, what to call instead.
+          adapt: returns what to call for a path that comes later, given what would be called, and the path itself.
         """
         self.known: Known | None = None
         self.take: Callable[[], Path | None] = _nothing
@@ -110,7 +110,7 @@ class Source:
         return self._stream is not None
 
     async def ask(self, function: Call, args: tuple[Any, ...]) -> None:
-        """Open what `function` returns, once it is awaited if it has to be."""
+        """Open what `function` returns, and await that first if it is awaitable."""
         try:
             source = await called(self._context.run, (function, *args))
         except Exception as error:
@@ -148,7 +148,7 @@ class Source:
                 self._fail(error)
 
     async def begin(self) -> None:
-        """Let a source begin that will be closed without a path of it being run."""
+        """Start a source that will be closed without any of its paths being run."""
         if self._stream is not None and hasattr(self._stream, "aclose"):
             try:
                 await self.take_async()
@@ -231,7 +231,7 @@ class Source:
             raise rest
 
     def close(self) -> None:
-        """Let no path be taken any more, and close a sync source that has more to give."""
+        """Stop taking paths, and close a sync source that is not exhausted."""
         self.dry = True
         self.take = _nothing
         self._close_iterator()

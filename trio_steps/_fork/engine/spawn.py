@@ -1,4 +1,4 @@
-"""How the paths of a fork are set going: a task for each, or a crew that shares them.
+"""How the paths of a fork are started: with a task for each, or with a crew that shares them.
 
 - A *crew* serves a sync source under a limit: its members run one path after another.
 - Known paths without a limit are *spread*: each has a task, which takes its path when it begins.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 async def start_paths(verdict: Verdict) -> None:
-    """Open the source, and set its paths going; those that have started may still run when this returns."""
+    """Open the source, and start its paths. They may still be running when this returns."""
     state = verdict.state
     await _open_source(verdict)
     if state.decided:
@@ -89,9 +89,10 @@ async def _spread(verdict: Verdict, paths: int) -> None:
 class _Feeder:
     """Takes the paths in the caller's task, and starts a task for each.
 
-    What has been taken waits in a queue for the next task that begins, because Trio runs tasks in no order. In a fork
-    that grows, a path that is added has a task at once, which waits for its turn like the feeder itself; whichever of
-    them gets it, starts the first path of the queue. So paths start in the order in which they joined.
+    A path that was taken waits in a queue for the next task that starts, because Trio runs tasks in no particular
+    order. In a fork that grows, a path that is added gets a task at once, which waits for its turn like the feeder
+    itself. Whichever gets its turn starts the first path of the queue. So paths start in the order in which they were
+    added.
     """
 
     __slots__ = ("_claimed", "_limiter", "_ready", "_started", "_state", "_turn", "_verdict")
@@ -108,13 +109,13 @@ class _Feeder:
         self._turn = trio.StrictFIFOLock()
 
     async def feed(self) -> None:
-        """Take the paths until there is none."""
+        """Take the paths until there are no more."""
         state = self._state
         plan, source, start_soon = state.plan, state.source, _starter(state)
         if plan.growing:
             state.scope.grow = self._add
-        # Nobody knows when an async source has its next path. While it waits for that, the fork holds no token that
-        # others could use: of a limiter that is shared, or for a path that is added meanwhile.
+        # An async source may take any time for its next path. In the meantime, the fork holds no token that others
+        # could use: another user of a shared limiter, or a path that is added.
         takes_first = source.is_async and (plan.growing or self._limiter is plan.concurrency)
         lease: Lease | None = None
         try:
@@ -180,7 +181,7 @@ class _Feeder:
         await self._run_first(lease)
 
     async def _run_first(self, lease: Lease | None) -> None:
-        """Run the path that waits the longest, if any may still be started."""
+        """Run the path that has waited longest, if paths may still start."""
         path = self._ready.popleft()
         try:
             if not self._state.stopped:

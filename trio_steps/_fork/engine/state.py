@@ -1,4 +1,4 @@
-"""What is known of one run of a fork, by all who work on it: how far it is, and what it is made of.
+"""The shared state of one run of a fork: its progress, and its parts.
 
 It decides nothing. Paths are counted where they run, and `Verdict` says what their ends mean.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @final
 class Pace:
-    """When the next path of a staggered fork may start: so many `seconds` after the last, or when one has failed."""
+    """When the next path of a staggered fork may start: `seconds` after the last one, or when a path has failed."""
 
     __slots__ = ("_last_start", "_seconds", "failure")
 
@@ -57,22 +57,22 @@ class State:
       scope: the scope of the fork.
       name: its full name.
       prefix: what the full names of its paths begin with.
-      observe: who is told, or None.
-      context: where workers start, with the caller's variables, whoever hires them.
+      observe: the observers, or None.
+      context: the context in which workers start, with the caller's variables, whichever task hires them.
       nursery: where they run.
       ledger: what became of the paths.
       mode: what decides.
       source: where paths come from.
-      discarded: what nobody gets.
+      discarded: takes what no one gets.
       pace: when the next may start, of a staggered fork.
       total: how many paths there are, as soon as that is known.
       ended: how many have ended, before the decision.
-      stopped: no path is started any more.
-      decided: what is reported now comes too late.
-      detained: how many tasks wait for what won't come when every path has ended.
-      timed_out: the decision was that of the deadline.
-      in_time: what is reported now counts; True as long as that is sure without a look at the deadline.
-      states: what each path made of the state that the fork was given.
+      stopped: no more paths start.
+      decided: what is reported now is too late.
+      detained: how many tasks are waiting for something that won't come once every path has ended.
+      timed_out: the deadline made the decision.
+      in_time: what is reported now counts; True while that is certain without looking at the deadline.
+      states: what each path has made of the state that the fork was given.
     """
 
     __slots__ = (
@@ -131,7 +131,7 @@ class State:
         scope.discard_value = self.discarded.discard_value
 
     def end(self) -> None:
-        """The run is over: what it is made of need not hold each other any more."""
+        """Break the references between the parts of the run, which is over."""
         self.ledger.discard = None
         if self.plan.growing:
             self.scope.grow = _refuse
@@ -140,8 +140,8 @@ class State:
     async def wait_for_end(self) -> None:
         """Wait, as the caller's task, until every path has ended by itself, or be cancelled.
 
-        That task could as well wait at the end of the nursery. But there it would not learn at once of a cancellation
-        from outside; and then no other path may start.
+        That task could also wait at the end of the nursery. But there it would not notice a cancellation from outside
+        at once, after which no other path may start.
         """
         if self.decided:
             return

@@ -1,8 +1,8 @@
-"""What each end means: that of a path, of the source, of the time that the fork had, and of all its tasks.
+"""What each end means: that of a path, of the source, of the fork's time, and of all its tasks.
 
-All of it is synchronous, and happens in the task that has ended. A path reports its end to the mode as long as the
-fork is neither decided nor out of time. Later, its value or error is late. Only `Exception` is a result. Everything
-else goes its way through the nursery, and is sorted out when all tasks have ended.
+All of it is synchronous, and happens in the task that has ended. A path reports its end to the mode as long as the fork
+is neither decided nor out of time. After that, its value or error is late. Only an `Exception` is a result. Everything
+else leaves through the nursery, and is sorted out when all tasks have ended.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Verdict:
     """Decides one run of a fork, as its mode says.
 
     Attributes:
-      state: what is known of it.
-      stray: the first cancellation that came before the decision, and so not from it.
+      state: the state of the run.
+      stray: the first cancellation that came before the decision, and so was not caused by it.
       fatal: the first error that is neither a result nor a cancellation, such as a `KeyboardInterrupt`.
       crash: the first error of our own, or of a mode.
       answered_for: what went through the nursery and is known already.
@@ -46,7 +46,7 @@ class Verdict:
         self.answered_for: list[BaseException] = []
 
     def forget_errors(self) -> None:
-        """The run is over. An error keeps the frames that it went through: what they know must not keep the error."""
+        """Forget the errors, as the run is over: an error keeps its frames alive, and they must not keep the error."""
         self.stray = self.fatal = self.crash = None
         self.answered_for.clear()
         self.state.ledger.forget_errors()
@@ -98,7 +98,7 @@ class Verdict:
             self.finish()
 
     def interrupted(self, index: int, scope: Scope, start: float, error: BaseException) -> BaseException | None:
-        """Take the errors out of what ended a path, and return the rest, for which no path can answer."""
+        """Take the errors out of what ended a path, and return the rest, which is not the failure of a path."""
         state = self.state
         errors: Exception | None = None
         rest: BaseException | None = error
@@ -153,7 +153,7 @@ class Verdict:
             self.decide(f"its source of paths failed: {short_repr(errors[0])}")
 
     def close_source(self) -> None:
-        """Let no path be taken any more."""
+        """Stop taking paths."""
         source = self.state.source
         source.close()
         errors, source.errors = source.errors, []
@@ -180,7 +180,7 @@ class Verdict:
         return state.decided
 
     def decide(self, why: str) -> None:
-        """End the fork: cancel what still runs, because of `why`."""
+        """End the fork: cancel what is still running, because of `why`."""
         state = self.state
         state.decided = state.stopped = True
         state.in_time = False
@@ -200,7 +200,7 @@ class Verdict:
         self.close_source()
 
     def _release(self, reason: str) -> None:
-        """Let those end who wait for what won't come."""
+        """End the tasks that are waiting for something that won't come."""
         state = self.state
         if state.detained:
             state.nursery.cancel_scope.cancel(reason)
@@ -208,14 +208,14 @@ class Verdict:
             state.wake_caller()
 
     def end_if_idle(self) -> None:
-        """End a fork that grows if its source has run out and every path has ended: nobody is left to add a path."""
+        """End a growing fork if its source has run out and every path has ended: nothing is left to add a path."""
         state, source = self.state, self.state.source
         if state.plan.growing and source.dry and state.ended == source.joined and not state.stopped:
             source.end()
             self.take_end_of_source()
 
     def detain(self) -> None:
-        """Take note of a task that waits, and has to be cancelled when the fork ends."""
+        """Note a task that waits, and has to be cancelled when the fork ends."""
         state = self.state
         state.detained += 1
         self.end_if_idle()
@@ -247,14 +247,14 @@ class Verdict:
             self.state.discarded.report(self.state.name, self.crash)
 
     def conclude(self) -> None:
-        """All tasks have ended: see whether the fork was decided, by time perhaps, or was cancelled."""
+        """See, after all tasks have ended, whether the fork was decided, ran out of time, or was cancelled."""
         if self.stray is None:
             self.over()
         elif not self.state.decided:
             self.state.ledger.reason = cause_of(self.stray)
 
     def answer(self) -> Any:
-        """Return what the fork comes to, or raise it."""
+        """Return the result of the fork, or raise its error."""
         state, ledger = self.state, self.state.ledger
         if self.failure is not None:
             raise self.failure
@@ -269,7 +269,7 @@ class Verdict:
         return state.mode.result()
 
     def _undecided(self) -> BaseException:
-        """Return what to raise if this fork was not cancelled from outside: somebody else ended it."""
+        """Return what to raise if this fork was not cancelled from outside, and something else ended it."""
         name, stray = self.state.name, self.stray
         if stray is None:
             return RuntimeError(f"fork {name!r} was cancelled, but neither by itself nor from outside")

@@ -1,7 +1,7 @@
 """The workers of a fork: a crew that shares the paths, and the one loop in which every path runs.
 
-Problem: a task for each path, with an ``async with limiter`` around it, costs four times as much as the rest of what a
-path costs, and needs memory for every path that waits.
+Problem: a task for each path, with an ``async with limiter`` around it, costs four times as much as everything else
+about a path, and needs memory for every path that waits.
 
 Workers take the next path when they are ready to run it instead. So paths start in order, whatever order Trio runs
 tasks in, and a source is advanced only when there is a free slot. What is deliberately not done: a cancel scope, an
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from .verdict import Verdict
 
 STRETCH: Final = 32
-"""How many paths are run or started without a checkpoint in between, at most."""
+"""The most paths that are run or started without a checkpoint in between."""
 
 
 @final
 class Member:
-    """A member of a crew: its task, what it has run, and its context variables, as they have to be between two paths.
+    """A member of a crew: its task, what it has run, and its context variables as they must be between two paths.
 
     Attributes:
-      task: it runs in this one.
-      lender: it runs its paths on that one's lane.
+      task: the task in which it runs.
+      lender: the lease on whose lane it runs its paths.
       counted: 1; 0 if it has a lender.
       ran: the ids of the paths of its last stretch.
       lease: the token that it holds, or the lane it is on; None in between.
@@ -72,7 +72,7 @@ class Member:
             self.lease = None
 
     async def wait_for_room(self, delivery: Delivery, verdict: Verdict) -> None:
-        """Wait until the reader of a stream has taken enough, without a token, and by the name of the fork."""
+        """Wait until the reader of a stream has taken enough, without a token, and under the name of the fork."""
         self.end_lease()
         self.task.name = verdict.state.name
         verdict.detain()
@@ -84,8 +84,7 @@ class Member:
     def is_clean(self) -> bool:
         """Tell whether no path has left another value in a context variable.
 
-        That they are as many as they were is seen at a glance, and then they are the same: only who set one could take
-        it back.
+        If there are as many as before, they are the same variables, because only the code that set one can reset it.
 
         Values are compared by identity: ``==`` would call the ``__eq__`` of foreign values, and take 1 for True.
         The variable of the current scope is ours, and each path sets it anew.
@@ -99,16 +98,16 @@ class Member:
 
 @final
 class Crew:
-    """Workers that share the paths of a sync source under a limit, and hire each other as they are needed.
+    """Workers that share the paths of a sync source under a limit, and hire each other as needed.
 
     A member whose path left something behind (a context variable, an open cancel scope or nursery) is replaced.
 
     Attributes:
       is_limited: they need tokens.
       members: how many there are.
-      staffed: there are as many as there may be: nobody need be found.
+      staffed: there are as many as there may be, so no more need to be hired.
       seeking: how many have no path at the moment.
-      seekers: how many there should be of those.
+      seekers: how many of those there should be.
       waiting: how many wait for a token.
     """
 
@@ -143,7 +142,7 @@ class Crew:
         self.waiting: int = 0
 
     def begin(self) -> bool:
-        """Hire as many as there is work and room for, or one of a lazy source; tell whether each path starts now."""
+        """Hire as many as there is work and room for, or one for a lazy source. Tell whether each path starts now."""
         state, limiter = self._state, self._limiter
         room = self._limit
         if limiter is not None:
@@ -158,7 +157,7 @@ class Crew:
         return limiter is None and known is not None and hired == len(known)
 
     def _hire(self, lender: Lease | None) -> None:
-        """Start a member; one with a `lender` runs its paths on that one's lane, and is not counted."""
+        """Start a member. One with a `lender` runs its paths on that lane, and is not counted."""
         if lender is None:
             self.members += 1
             self.seeking += 1
@@ -174,7 +173,7 @@ class Crew:
         self._hire(lender)
 
     def staff(self) -> None:
-        """See to it that somebody looks for the next path."""
+        """Make sure that a member looks for the next path."""
         state = self._state
         if state.source.dry or state.ledger.started == state.total:
             return
@@ -182,7 +181,7 @@ class Crew:
             self._hire(None)
 
     async def _work(self, lender: Lease | None) -> None:
-        """Run paths one after another, until there is none, or one leaves something behind."""
+        """Run paths one after another, until there are no more, or one leaves something behind."""
         source = self._state.source
         member = Member(trio.lowlevel.current_task(), lender)
         length, clean = 1, True
@@ -205,7 +204,7 @@ class Crew:
             self.replace(lender)
 
     async def slot(self, member: Member) -> Lease:
-        """Wait for the lane of the member's lender, or else for a token."""
+        """Wait for the lane of the member's lender, or for a token."""
         state, limiter = self._state, self._limiter
         assert limiter is not None
         outer, lender = state.scope.lease, member.lender
@@ -231,10 +230,10 @@ class Crew:
             self._state.detained -= 1
 
     def is_time_to_look(self) -> bool:
-        """Tell whether it is time to look who else waits for a token.
+        """Tell whether it is time to look whether others are waiting for a token.
 
-        To look costs more than the rest of what a token costs. So it is done when the clock shows another
-        millisecond, and at every eighth end of a path within one.
+        Looking costs more than everything else about a token. So it is done once in each millisecond, and at every
+        eighth end of a path within one.
         """
         now = trio.current_time()
         self._unseen += 1
@@ -262,12 +261,12 @@ async def run_paths(
     fed: Path | None = None,
     lease: Lease | None = None,
 ) -> bool:
-    """Run up to `length` paths that `member` of the `crew` finds; or one: that which was `fed`, under its `lease`.
+    """Run up to `length` paths that `member` of the `crew` finds; or one, which was `fed`, under its `lease`.
 
-    All that a path costs is in this one loop: a coroutine for each would cost more than the rest. There is no
-    ``finally`` around it, which each of a thousand losers would pay for: leases are ended by the caller.
+    The whole cost of a path is in this one loop: a coroutine for each would cost more than the rest. There is no
+    ``finally`` around it, because each of a thousand losers would pay for it. The caller ends leases.
 
-    Return False if the last one left a context variable behind; never return if it left a nursery open.
+    Return False if the last path left a context variable behind. Never return if it left a nursery open.
     """
     task = trio.lowlevel.current_task()
     state = verdict.state
@@ -391,7 +390,7 @@ async def run_paths(
 
 
 def _check(accept: Call, name: str, value: object, state: State) -> None:
-    """Let a `value` that is not accepted be the failure of the path `name`."""
+    """Make a `value` that is not accepted the failure of the path `name`."""
     try:
         accepted = answered(accept, value)
     except BaseException:
@@ -402,9 +401,9 @@ def _check(accept: Call, name: str, value: object, state: State) -> None:
 
 
 async def _park(verdict: Verdict) -> NoReturn:
-    """Keep a task that has a nursery of a path's open, until the fork is over.
+    """Keep a task in which a path left a nursery open, until the fork is over.
 
-    Trio ends such a task with an error, and that would cancel all the others.
+    Trio ends such a task with an error, which would cancel all the others.
     """
     bug = RuntimeError("a path left a nursery open")
     verdict.answered_for.append(bug)
