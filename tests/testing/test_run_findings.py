@@ -251,6 +251,17 @@ def test_other_warnings_of_the_program_are_passed_on() -> None:
         run_once(program)
 
 
+def test_warning_of_the_program_is_passed_on_once_for_all_its_runs() -> None:
+    async def program(probe: Probe) -> None:
+        await trio.sleep(1)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+
+    for _ in range(2):
+        with pytest.warns(DeprecationWarning, match="old") as caught:
+            assert explore(program, budget=20).ok
+        assert len(caught) == 1
+
+
 def test_unraisable_error_is_a_finding() -> None:
     class Bad:
         def __del__(self) -> None:

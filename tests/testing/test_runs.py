@@ -348,7 +348,7 @@ def test_run_that_trio_does_not_end_is_crashed() -> None:
     async def program(probe: Probe) -> None: ...
 
     fault = Fault(None, FaultInjectedError)
-    conductor = Conductor(program, Probe(), Script({}), Recipe(), fault, Hearing(), max_steps=0, max_seconds=1)
+    conductor = Conductor(program, Probe(), Script({}), Recipe(), fault, Hearing(set()), max_steps=0, max_seconds=1)
     for _ in range(1000):
         assert conductor._idle_at_the_end(math.inf) == 0
     with pytest.raises(AssertionError, match="does not end"):

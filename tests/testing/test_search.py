@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import math
+import signal
 import sys
 from typing import Any
 
@@ -403,6 +405,59 @@ def test_ctrl_c_gives_what_was_found_so_far(function: Any) -> None:
     assert "stopped by Ctrl-C" in note
     assert "RESOURCE: 'conn'" in note
     assert len(runs) == 5  # nobody who has had enough waits for a minimiser
+
+
+async def swallows_ctrl_c(probe: Probe) -> None:
+    probe.resource("conn")
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    await trio.sleep(1)
+
+
+def test_ctrl_c_ends_a_search_though_the_program_swallows_it() -> None:
+    with pytest.raises(KeyboardInterrupt) as caught:
+        sweep_cancellation(swallows_ctrl_c)
+    assert caught.value.__notes__ == [
+        "swallows_ctrl_c: nothing found in 1 runs (0 of the cancel points); stopped by Ctrl-C"
+    ]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_of_the_program_is_its_own_if_it_is_allowed_or_handled_otherwise() -> None:
+    assert len(sweep_cancellation(swallows_ctrl_c, allow=KeyboardInterrupt, budget=2).failures) == 1
+    pressed: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        assert len(sweep_cancellation(swallows_ctrl_c, budget=2).failures) == 1
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert len(pressed) > 2
+
+
+def test_search_outside_of_the_main_thread_leaves_signals_alone() -> None:
+    async def program(probe: Probe) -> None:
+        await trio.sleep(1)
+
+    async def main() -> bool:
+        return (await trio.to_thread.run_sync(sweep_cancellation, program)).ok
+
+    assert trio.run(main)
+
+
+def test_sweep_that_is_stopped_amid_a_run_does_not_count_that() -> None:
+    runs: list[int] = []
+
+    async def program(probe: Probe) -> None:
+        runs.append(1)
+        if len(runs) == 4:
+            raise KeyboardInterrupt
+        await trio.sleep(1)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        sweep_cancellation(program)
+    assert caught.value.__notes__ == [
+        "program: nothing found in 4 runs (2 of 3 cancel points, not those at 1); stopped by Ctrl-C"
+    ]
 
 
 class Terminal(io.StringIO):

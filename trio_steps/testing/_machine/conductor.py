@@ -150,6 +150,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
 
     async def _main(self) -> None:
         self._hearing.watch_generators()
+        self._hearing.heed_ctrl_c()
         async with trio.open_nursery() as nursery:
             self._host = trio.lowlevel.current_task()
             self._host_scope = nursery.cancel_scope

@@ -10,7 +10,9 @@ from __future__ import annotations
 import dis
 import gc
 import re
+import signal
 import sys
+import threading
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, final
@@ -19,8 +21,8 @@ from trio_steps.testing._findings import Finding
 from trio_steps.testing._places import Place, place_of_error, scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from types import CodeType
+    from collections.abc import Callable, Generator
+    from types import CodeType, FrameType
 
 _ORIGIN: Final = re.compile(r'File "(.+)", line (\d+), in (\S+)')
 _LOADS: Final = ("LOAD_", "BUILD_TUPLE", "PUSH_EXC_INFO", "NOP", "CACHE", "RESUME")
@@ -34,10 +36,15 @@ class Hearing:
 
     Attributes:
       findings: what was heard.
+      interrupted: whether Ctrl-C was pressed, even if the program has swallowed the `KeyboardInterrupt`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, passed_on: set[tuple[object, ...]]) -> None:
         self.findings: list[Finding] = []
+        self._passed_on = passed_on
+        self.interrupted: bool = False
+        self._heeds_ctrl_c = False
+        self._handler: Callable[[int, FrameType | None], object] | None = None
 
     @contextmanager
     def listening(self, *, origins: bool) -> Generator[None]:
@@ -46,6 +53,8 @@ class Hearing:
         sys.unraisablehook = self._unraisable
         sys.set_coroutine_origin_tracking_depth(1 if origins else 0)
         gc.disable()
+        in_main = threading.current_thread() is threading.main_thread()
+        self._heeds_ctrl_c = in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
@@ -55,8 +64,23 @@ class Hearing:
             sys.set_coroutine_origin_tracking_depth(depth)
             if collects:
                 gc.enable()
+            if self._handler is not None and signal.getsignal(signal.SIGINT) is self._handler:
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # as Trio would have done
         for warning in caught:
             self._warned(warning)
+
+    def heed_ctrl_c(self) -> None:
+        """Take note of a Ctrl-C, and leave the rest to Trio; called in the run, whose handler Trio has set."""
+        if not self._heeds_ctrl_c:
+            return
+        of_trio: Any = signal.getsignal(signal.SIGINT)
+
+        def handler(number: int, frame: FrameType | None) -> None:
+            self.interrupted = True
+            of_trio(number, frame)
+
+        self._handler = handler
+        signal.signal(signal.SIGINT, handler)
 
     def _unraisable(self, what: Any) -> None:
         place = None if what.exc_value is None else place_of_error(what.exc_value)
@@ -68,7 +92,10 @@ class Hearing:
         if text.startswith("Async generator"):
             return  # `watch_generators` has seen it
         if "was never awaited" not in text:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+            told = (text, warning.category, warning.filename, warning.lineno)
+            if told not in self._passed_on:  # once for all runs
+                self._passed_on.add(told)
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
             return
         origin = _ORIGIN.search(text)
         place = None if origin is None else Place(origin[1], int(origin[2]), origin[3])

@@ -120,7 +120,7 @@ def perform(
     """
     probe = Probe()
     probe.started(program)
-    hearing = Hearing()
+    hearing = Hearing(settings.warned)
     conductor = Conductor(
         program,
         probe,
@@ -150,6 +150,8 @@ def perform(
                 raise
     if isinstance(conductor.error, (KeyboardInterrupt, SystemExit)) and not isinstance(conductor.error, settings.allow):
         raise conductor.error
+    if hearing.interrupted and KeyboardInterrupt not in settings.allow:
+        raise KeyboardInterrupt  # which the program has swallowed
     disturbance = conductor.disturbance
     done = attrs.evolve(
         recipe,

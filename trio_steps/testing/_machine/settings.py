@@ -66,6 +66,7 @@ class Settings:
     Attributes:
       fault: makes what `sweep_faults` raises.
       origin: the test that explores the program, if it is one.
+      warned: the warnings of the program that were passed on.
 
     Raises:
       ConfigError: one of them is not valid.
@@ -79,6 +80,7 @@ class Settings:
     max_seconds: float = 300.0
     fault: Callable[[], BaseException] = FaultInjectedError
     origin: str = ""
+    warned: set[tuple[object, ...]] = attrs.field(factory=set, init=False, eq=False, repr=False)
 
     @property
     def ignores_places(self) -> bool:

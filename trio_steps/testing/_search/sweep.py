@@ -112,7 +112,8 @@ def _sweep(
 ) -> Report:
     search = Search(program, settings, runs=budget, seconds=float("inf"))
     search.bench.budget = float("inf")  # it is of points, not of runs
-    total = tried = struck = 0
+    tried = struck = 0
+    total: int | None = None  # not known before the baseline has ended
     points: list[int] = []
 
     def go() -> str:
@@ -120,17 +121,17 @@ def _sweep(
         trials, total = trials_of(search.baseline())
         for trial in islice(trials, budget):
             search.show(f"{tried} of {total} {what}s")
-            tried += 1
             struck += search.tries(trial).disturbed
+            tried += 1
             if trial[0].cancel_at is not None:
                 points.append(trial[0].cancel_at)
         return "the end of the sweep" if tried == total else "the budget"
 
     def report(stopped: str, *, explains: bool) -> Report:
-        told = f"every {what} of this schedule" if tried == total else f"{tried} of {total} {what}s"
+        told = f"every {what} of this schedule" if tried == total else f"{tried} of {total or 'the'} {what}s"
         if struck < tried and what != "cancel point":
             told += f"; {struck} could {'fail' if what == 'call' else 'fire'}"
-        untried = tuple(sorted({*range(total)}.difference(points))) if points else ()
+        untried = tuple(sorted({*range(total or 0)}.difference(points))) if points else ()
         if untried:
             told += f", not those at {ranges(untried)}"
         return search.found.report(
