@@ -43,11 +43,11 @@ def show(value: object) -> str:
 
 
 def contents(value: object, *, but: object = None, most: int = _MOST) -> Iterator[object]:
-    """Yield `value` and what it holds, however it does: in containers, attributes, slots, closures, generators.
+    """Yield `value` and everything that it holds: in containers, attributes, slots, closures, generators.
 
-    It is followed as the garbage collector does it, so that no code of the value runs. What belongs to everybody is not
-    followed: modules, their classes and functions' globals, tasks and nurseries; nor is `but`, nor where an error came
-    from. Objects at hand come first, and no more than `most` are looked at.
+    References are followed like the garbage collector follows them, so that no code of the value runs. Shared objects
+    are not followed: modules, their classes, the globals of functions, tasks and nurseries; neither are `but` and the
+    traceback of an error. Near objects come first, and at most `most` are visited.
     """
     seen: dict[int, object] = {id(but): but}  # the objects too, that no other takes the place of one
     todo = deque([value])

@@ -1,6 +1,6 @@
-"""Locks, limiters, semaphores and conditions: how taken they are, and how taken they should be.
+"""Locks, limiters, semaphores and conditions: how much of each is taken, and how much should be.
 
-Those of Trio are known. Of others, such as anyio's, what their ``statistics()`` say is enough.
+Those of Trio are known. For others, such as those of anyio, ``statistics()`` is enough.
 """
 
 from __future__ import annotations

@@ -139,8 +139,8 @@ def runs_program() -> bool:
 def place_of_entering() -> tuple[Place | None, bool]:
     """Return the line of the ``with`` that is entering a context manager, and whether that is one of trio_steps.
 
-    A manager made of others enters those inside of its own ``__enter__``, or before the ``yield`` of its generator.
-    Nobody wants to know of that line.
+    A manager that is made of others enters those inside its own ``__enter__``, or before the ``yield`` of its
+    generator. That line is of no interest.
     """
     frames = list(_running_frames())
     while frames:
@@ -183,7 +183,7 @@ def _traceback_frames(traceback: TracebackType | None) -> Iterator[tuple[FrameTy
 
 
 def waits_for(task: trio.lowlevel.Task, name_of: Callable[[object], str | None]) -> str:
-    """Return what `task` waits for in words: the function of Trio that it called, and who stands in the way.
+    """Return in words what `task` waits for: the function of Trio that it called, and which task is in the way.
 
     `name_of` returns the name of a lock and the like, or None.
     """

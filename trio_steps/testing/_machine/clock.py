@@ -1,4 +1,4 @@
-"""Virtual time: it passes only when every task waits, and then at once."""
+"""Virtual time: it passes only when every task is waiting, and then at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 REAL_WAIT: Final = 0.05
-"""Real seconds that we listen to the outside world before virtual time goes on without it."""
+"""Real seconds for which the outside world can act before virtual time passes."""
 
 _PATIENCE: Final = 20
 _THREAD: Final = "to_thread_run_sync"
@@ -24,10 +24,10 @@ _IO: Final = frozenset({"wait_readable", "wait_writable"})
 
 
 def outside(tasks: Iterable[trio.lowlevel.Task]) -> str | None:
-    """Return why it isn't for the clock to go on: a task waits for a "thread", a "process" or a "socket".
+    """Return why the clock must not advance: a task waits for a "thread", a "process" or a "socket".
 
-    Or for all others to wait, "idle", which `trio.testing` can. A thread that waits for Trio in its turn, by
-    `trio.from_thread`, is "asking": what it waits for may be that time passes.
+    Or "idle": it waits for all others to wait, as `trio.testing` can. A thread that in turn waits for Trio, through
+    `trio.from_thread`, is "asking": it may be waiting for time to pass.
     """
     found: str | None = None
     threads = 0
@@ -51,11 +51,11 @@ def outside(tasks: Iterable[trio.lowlevel.Task]) -> str | None:
 
 @final
 class VirtualClock(trio.abc.Clock):
-    """A clock for `trio.run` that starts at 0 and jumps to the next deadline as soon as all tasks wait.
+    """A clock for `trio.run` that starts at 0 and jumps to the next deadline as soon as all tasks are waiting.
 
-    When all tasks wait and there is no deadline either, nothing can ever happen again: the run is cancelled, and
-    `trio.run` raises `trio.TrioInternalError` from a `DeadlockError` that says who waits for what. While a task
-    waits for a thread, time stands still; for a socket, it goes on after a short while.
+    If all tasks are waiting and there is no deadline, nothing can ever happen again. Then the run is cancelled, and
+    `trio.run` raises `trio.TrioInternalError` from a `DeadlockError` that says which task waits for what. Time stands
+    still while a task waits for a thread. If a task waits for a socket, time passes after a short while.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class VirtualClock(trio.abc.Clock):
         return self._now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        """Jump to `deadline`, unless somebody outside or `trio.testing` comes first."""
+        """Jump to `deadline`, unless the outside world or `trio.testing` comes first."""
         if deadline <= self._now or trio.lowlevel.current_statistics().run_sync_soon_queue_size:
             self._listened = 0
             return 0.0

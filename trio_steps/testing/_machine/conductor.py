@@ -1,8 +1,8 @@
-"""The conductor: it runs a program one step at a time, and decides who takes the next.
+"""The conductor: it runs a program one step at a time, and decides which task takes the next one.
 
-Trio asks its clock how long to sleep exactly when no task can run. That is when all tasks of the program wait: for
-something, or at their gates because they have been woken. So the conductor is the clock. It opens one gate and
-says "don't sleep"; and when nobody is at a gate, it lets virtual time pass.
+Trio asks its clock how long to sleep exactly when no task can run. Then every task of the program is waiting: for
+something, or at its gate because it has been woken. So the conductor is the clock. It opens one gate and says "don't
+sleep". If no task is at a gate, it lets virtual time pass.
 
 Every such moment is a *point*, and the program can be cancelled there. With two tasks or more to choose from, it
 is a *decision* too.
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .token import Recipe
 
 _CLEAN_UP: Final = 1000
-"""How many steps a program may take after it was cancelled, besides twice what it took before."""
+"""How many steps a program may take after it was cancelled, in addition to twice the steps before that."""
 
 _TEARDOWN: Final = 1000
 
@@ -127,8 +127,8 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         """Run the program to its end.
 
         Raises:
-          KeyboardInterrupt: somebody has had enough.
-          SystemExit: the program has.
+          KeyboardInterrupt: the user pressed Ctrl-C.
+          SystemExit: the program raised it.
         """
         maker = trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)  # noqa: ASYNC105
         self.gate = maker.send(None)
@@ -189,7 +189,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         return self.now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        """Let one task go on, or time; called when no task can run."""
+        """Let one task run, or time pass. Trio calls this when no task can run."""
         turns = self.turns
         self._moves = False
         count = len(turns.queue)
@@ -274,7 +274,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         return 0.0
 
     def _outside(self) -> str | None:
-        """Tell whom the next event has to come from; look only at tasks that have moved since the last time."""
+        """Tell where the next event has to come from. Look only at tasks that have moved since the last time."""
         moved = [player for player in self.players if not player.ended and player.seen != player.traps]
         what = outside(player.task for player in moved)
         if what is None:
@@ -283,7 +283,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         return what
 
     def _idle_at_the_end(self, deadline: float) -> float:
-        """The root has ended, and what is left is Trio's: closing async generators, or a task that should not be."""
+        """Let Trio finish after the root has ended: it closes async generators, and there may be a stray task."""
         if deadline < math.inf:
             self.now = deadline
             return 0.0
@@ -295,7 +295,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     # What is done to the program
 
     def _reach_point(self) -> bool:
-        """Do to the program what is to be done here; return False and count the point if that is nothing."""
+        """Disturb the program as planned for this point. If nothing is planned, count the point and return False."""
         scopes = self.scopes
         if scopes is not None:
             self._quiet_until = self.points + 1
@@ -379,7 +379,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         return 0.0
 
     def _tear_down(self, deadline: float) -> float:
-        """Run everything to its end, politely as long as that works."""
+        """Run everything to its end, gently as long as that works."""
         self.turns.left = 0
         if self.returned and not self.queue:
             return self._idle_at_the_end(deadline)

@@ -1,6 +1,7 @@
-"""What is done to a program in one run: it is cancelled, one of its scopes runs out of time, or a call fails.
+"""The disturbance of a run: the program is cancelled, one of its scopes runs out of time, or a call fails.
 
-At most one of these happens, at one point. Here is kept how the program stood then, and who was first to notice.
+At most one of these happens, at one point. This module records the state of the program then, and which task noticed
+first.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from .trace import Story, Where
 
 INJECTED: Final = "cancelled by trio_steps.testing"
-"""The reason of the cancellation that is injected; how a `trio.Cancelled` is known to belong to it."""
+"""The reason of the injected cancellation, by which its `trio.Cancelled` is recognised."""
 
 
 @final
 class Disturbance:
-    """What is to be done to one run of a program, and what came of it.
+    """The disturbance of one run of a program, and its effect.
 
     Attributes:
       at: the point at which it is to be done, if it is done at one.

@@ -1,11 +1,11 @@
 """Virtual time for code that asks Python for the time, and not Trio.
 
-The functions of the `time` module that tell the time, and ``datetime.datetime.now``, are replaced for the length of a
-run, in the thread that it runs in. Code that has imported one before (``from time import monotonic``) has the old one.
+The functions of the `time` module that tell the time, and ``datetime.datetime.now``, are replaced during a run, in its
+thread. Code that has imported one of them before (``from time import monotonic``) keeps the old one.
 
-A loop until it is late would never end on a clock that stands still while it runs. So whoever reads the time again and
-again, and no time has passed, gets a little more each time, and then more than a little. Trio's own time does not
-know of it. What was added stays: who measures a sleep finds that it was not shorter than asked for.
+A loop that waits for a time would never end on a clock that stands still while it runs. So if the time is read again
+and again without any passing, each reading adds a little, and later more. Trio's own time does not change. What was
+added stays, so that a sleep is never measured as shorter than it should be.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def overhearing(tell: Callable[[str], None]) -> Generator[None]:
 
 @final
 class FakeTime:
-    """Tells `now`, and a little more to whoever asks again and again."""
+    """Tells `now`, and a little more if it is asked again and again."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now

@@ -1,18 +1,18 @@
 """A fault: one call of the program raises an exception, as if what it waits for had failed.
 
-Naive answer: a cancel scope around the wait, closed when that is over, whose ``Cancelled`` is taken for the fault. But
-a wait that refuses to be aborted lasts. Trio may move what is inside in the meantime (``Nursery.start`` does), and
-then the scope can't be closed any more.
+Naive answer: a cancel scope around the wait, closed when the wait is over, whose ``Cancelled`` becomes the fault. But a
+wait that refuses to be aborted continues. In the meantime Trio may move what is inside (``Nursery.start`` does), and
+then the scope can no longer be closed.
 
 What is done instead depends on the call:
 
 - A wait: the scope is open only while Trio asks whether the wait can be aborted, right after the task has yielded. If
   it can, a ``Cancelled`` with our reason is on its way, and is swapped for the fault when it arrives. If not, there is
   no fault: nothing that was received is lost, and a nursery's end does not raise.
-- ``checkpoint()``, which only lets others run: it raises the fault when it is its turn again.
-- A call of Trio that does not wait, for there is room in the channel, or nobody has the lock: Trio asks
-  ``checkpoint_if_cancelled()`` before it does anything, and there it fails. After that it would be too late: a lock
-  that is taken by a call that raises is never given back.
+- ``checkpoint()``, which only lets others run, raises the fault when its turn comes again.
+- A call of Trio that does not have to wait, because there is room in the channel or the lock is free: Trio calls
+  ``checkpoint_if_cancelled()`` before it does anything, and that fails. Later would be too late: a lock that is taken
+  by a call that raises is never released.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What Python has to say of the objects of one run, and of no other: warnings, and errors that nobody can catch.
+"""What Python reports about the objects of one run, and of no other: warnings, and errors that no one can catch.
 
-An async generator that is left to the collector is closed late. That is a fault only if it had something to do when
-it is closed: a ``finally``, an ``async with``, an ``except`` that can see a `GeneratorExit`. Python warns of all of
-them, so they are looked at before they are closed: the handlers around the ``yield`` where each one stands.
+An async generator that is left to the garbage collector is closed late. That is a fault only if it has something to do
+when it is closed: a ``finally``, an ``async with``, an ``except`` that can see a `GeneratorExit`. Python warns about
+all of them. So the handlers around the ``yield`` of each one are examined before it is closed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SEE_ALL: Final = frozenset({"BaseException", "GeneratorExit"})
 
 @final
 class Hearing:
-    """Collects what there is to hear of one run.
+    """Collects what Python reports about one run.
 
     Attributes:
       findings: what was heard.

@@ -1,4 +1,4 @@
-"""What is wrong with a run, but for what only other runs can tell."""
+"""What is wrong with a run, except for what only other runs can tell."""
 
 from __future__ import annotations
 

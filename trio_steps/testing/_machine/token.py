@@ -35,11 +35,11 @@ _MARK: Final = re.compile(r"[0-9a-f]{4}(?:\.[0-9a-f]{4})?")
 @final
 @attrs.frozen(kw_only=True)
 class Recipe:
-    """All that has to be known to run a program once more in the same way.
+    """Everything that is needed to run a program again in the same way.
 
     Attributes:
-      policy: which tasks may go on.
-      deviations: decisions that are not as FIFO has it, and what was chosen.
+      policy: which tasks may run next.
+      deviations: decisions that differ from FIFO, and what was chosen.
       cancel_at: the point at which the program is cancelled, or None.
       fault_at: the number of the call that raises, or None.
       expire_at: the point at which one scope runs out of time, or None.

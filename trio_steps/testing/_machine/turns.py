@@ -1,6 +1,6 @@
-"""Whose turn it is: the tasks that have been woken, in order, and which of them goes on.
+"""Whose turn it is: the tasks that have been woken, in order, and which of them runs next.
 
-All of this happens in every step. So it is written to be quick: what a step pays here counts in every run.
+All of this happens in every step of every run, so it is written to be fast.
 """
 
 from __future__ import annotations
