@@ -80,7 +80,7 @@ class Settings:
     max_seconds: float = 300.0
     fault: Callable[[], BaseException] = FaultInjectedError
     origin: str = ""
-    warned: set[tuple[object, ...]] = attrs.field(factory=set, init=False, eq=False, repr=False)
+    warned: set[tuple[object, ...]] = attrs.field(factory=set[tuple[object, ...]], init=False, eq=False, repr=False)
 
     @property
     def ignores_places(self) -> bool:
