@@ -1,8 +1,8 @@
-"""Answers to what a run asks: which step one is for, whether it has the right type, and how it is written.
+"""Answers to the questions of a run: which step an answer is for, whether it has the right type, and how it is written.
 
-An answer can be given by a process that has not even imported the pipeline. So what the pipeline asks for is kept with
-the run, and an answer is checked by the names of its types: exactly, for neither is 1 an answer to a yes-or-no
-question, nor is "true".
+A process that has not even imported the pipeline can give an answer. So the questions of the pipeline are kept with the
+run, and an answer is checked by the exact names of its types: neither 1 nor "true" is an answer to a yes-or-no
+question.
 """
 
 from __future__ import annotations

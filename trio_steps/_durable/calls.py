@@ -1,12 +1,12 @@
 """The calls of a `Database` from Trio, in worker threads.
 
 A call is not abandoned when its task is cancelled: it happens whole, or not at all. While another process holds the
-database, a call waits for a tenth of a second, and is then made again; in between it can be cancelled. So nobody is
-held up. What has to be done at the end of a cancelled run, to save that and to release it, may not be given up like
-that. If others are in the way, it is left to a thread of its own.
+database, a call waits for a tenth of a second and is then made again. In between it can be cancelled, so it holds
+nothing up. The calls at the end of a cancelled run, which save and release it, can't be given up like that. If others
+are in the way, a thread of its own makes them.
 
-One store can be used by any number of Trio runs, each in a thread of its own. What belongs to one of them is kept
-apart, since a limiter of one can't be used in another.
+Any number of Trio runs, each in a thread of its own, can use one store. What belongs to one of them is kept separately,
+because a limiter of one can't be used in another.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Here:
     """A store in one run of Trio.
 
     Attributes:
-      limiter: for one thread at a time, as SQLite has no use for more.
+      limiter: allows one thread at a time, because SQLite can't use more.
       looked: when it was looked last, in seconds of the real clock.
       seen: the tokens that were lost then, and those that were cancelled.
     """
@@ -71,7 +71,7 @@ class Calls:
             return here
 
     async def make(self, call: Callable[..., T], *args: Any) -> T:
-        """Make a call, again and again if others are in the way."""
+        """Make a call, and repeat it while others are in the way."""
         limiter = self._in_this_trio().limiter
         began = time.monotonic()
         while True:
@@ -86,7 +86,7 @@ class Calls:
                 raise
 
     async def make_now(self, call: Callable[..., object], *args: Any) -> bool:
-        """Make a call at once; return False if others are in the way, or were just now. It can't be cancelled."""
+        """Make a call at once. Return False if others are in the way, or were just now. It can't be cancelled."""
         made: list[bool] = []
         with trio.CancelScope(shield=True):
             limiter = self._in_this_trio().limiter
@@ -106,7 +106,7 @@ class Calls:
         return True
 
     async def release(self, claimed: Claimed, last: RunChange | None) -> None:
-        """Let others have a run, now or, if others are in the way, a little later.
+        """Release a run now or, if others are in the way, a little later.
 
         Args:
           claimed: the run.
@@ -149,7 +149,7 @@ class Calls:
 
 @final
 class Claim:
-    """What a `RunClaim` is, in worker threads."""
+    """A `RunClaim` whose calls run in worker threads."""
 
     def __init__(self, calls: Calls, claimed: Claimed) -> None:
         self._calls = calls

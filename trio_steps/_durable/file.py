@@ -3,11 +3,11 @@
 While the process has any runs, one connection is kept open for all of them. Otherwise each transaction opens one, so
 that there is nothing to close. A child that was forked leaves the connection of its parent alone.
 
-No transaction waits long for another process: SQLite's own wait is a short one, and the caller tries again. So whoever
-is cancelled is not held up.
+No transaction waits long for another process: SQLite's own wait is short, and the caller tries again. So a cancellation
+is not held up.
 
-A file that is deleted while it is open takes everything that is written, and keeps nothing. So after each transaction
-of a connection that was kept open, the name has to lead to the same file as before.
+A file that is deleted while it is open accepts everything that is written, and keeps nothing. So after each transaction
+of a connection that was kept open, the name must still lead to the same file.
 """
 
 from __future__ import annotations
@@ -110,13 +110,13 @@ class File:
         self._identity: tuple[int, int] | None = None  # of the file that it is to
 
     def forget(self) -> None:
-        """Leave the connection to the parent, which has been forked. Not even to close it is allowed."""
+        """Leave the connection to the parent process after a fork. It must not even be closed."""
         _inherited.append(self._connection)
         self._connection = None
 
     @contextmanager
     def transaction(self, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Generator[sqlite3.Connection]:
-        """Open a transaction, and commit it in the end; if that ends in an error, undo it. One at a time."""
+        """Open a transaction, commit it at the end, or undo it after an error. There is one at a time."""
         connection, self._connection = self._connection, None
         if connection is None:
             connection = self._open()
@@ -168,7 +168,7 @@ class File:
         return connection
 
     def _is_store(self, connection: sqlite3.Connection) -> bool:
-        """Tell whether there is a store in the file; False if there is nothing at all."""
+        """Tell whether there is a store in the file; False if the file is empty or missing."""
         try:
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()

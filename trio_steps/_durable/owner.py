@@ -1,14 +1,14 @@
-"""Who is alive: a process holds a lock on a file of its own for as long as it has any runs.
+"""Which processes are alive: a process holds a lock on a file of its own for as long as it has any runs.
 
-Problem: a run whose process died has to be free at once, and nobody may run one that somebody runs.
+Problem: a run whose process died has to be free at once, and a run that is running must not run twice.
 
-Naive answer: a row that says until when a process has the run. It is in the way for a while when the process has died,
-and wrong when the process is merely slow. Or a POSIX lock on the database itself: any close of that file in the same
-process drops it, such as that of a backup.
+Naive answer: a row that says until when a process has the run. It blocks the run for a while after the process has
+died, and is wrong if the process is merely slow. Or a POSIX lock on the database itself: any close of that file in the
+same process releases it, such as that of a backup.
 
-What is done instead: a lock that belongs to the open file, and not to the process (``flock``; on Windows, a locked
-byte). It is gone the moment that the process is, and no other close can drop it. There is one file for all runs that a
-process has in a store, so that a thousand runs need one file.
+What is done instead. A lock that belongs to the open file, and not to the process (``flock``; on Windows, a locked
+byte). It is gone as soon as the process is, and no other close can release it. There is one file for all runs that a
+process has in a store, so a thousand runs need one file.
 
 A child that is forked shares the open file, and would keep the lock alive when its parent has died. So it closes its
 copy at once.
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 
 @final
 class Owner:
-    """This process as an owner of runs; it has a file and a lock between `begin` and `end`.
+    """This process as an owner of runs. It has a file and a lock between `begin` and `end`.
 
     Attributes:
-      name: what stands in the database; None while it has no runs.
+      name: its name in the database; None while it has no runs.
     """
 
     def __init__(self, database: Path) -> None:
@@ -75,7 +75,7 @@ class Owner:
         return self.name
 
     def end(self) -> None:
-        """Own nothing any more. All that can fail is to remove the file, which is cleared away later."""
+        """Stop owning anything. Only removing the file can fail; it is cleared away later."""
         name = self.name
         if name is not None:
             self.forget()

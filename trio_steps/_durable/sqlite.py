@@ -1,7 +1,8 @@
-"""Runs in an SQLite database: the tables, and who has a run. Synchronous; `store` calls it in worker threads.
+"""Runs in an SQLite database: the tables, and which process has a run. Synchronous; `store` calls it in worker threads.
 
-Every claim has a token, which stands in the database. Each write carries it, and changes something only where it still
-stands: in the same statement, so that there is no moment in between. Who has lost a run can write nothing of it.
+Every claim has a token, which is in the database. Each write carries the token, and only has an effect where it is
+still there. That is one statement, so there is no moment in between. A process that has lost a run can write nothing to
+it.
 
 A child that was forked has none of the runs of its parent.
 """

@@ -1,7 +1,7 @@
 """Enums and exceptions: values whose class has a name, by which it is found again.
 
 The text that they are read from may be hostile. So no code of the class is run: a member of an enum is looked up, and
-an exception is built by the builtin class it derives from.
+an exception is built by the builtin class from which it derives.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Values as JSON that shows what they are, and back: each comes back by its exact type. Pure and synchronous.
+"""Values as readable JSON, and back: each comes back with its exact type. Pure and synchronous.
 
-What JSON has no word for stands in an object with the key ``"$"``. Aliasing, cycles and any depth are kept: what
-stands in more than one place, or too deep for the json module, is written apart and referred to by its number.
+A value that JSON does not have becomes an object with the key ``"$"``. Aliasing, cycles and any depth are kept: a value
+that occurs in more than one place, or too deep for the json module, is written separately and referred to by a number.
 
-What can be held:
+These values can be written:
 
 - None, bool, int, float, complex, str, bytes, bytearray, range, slice, ``...``
 - list, dict, set, frozenset, tuple, array, deque, OrderedDict, Counter, ChainMap, MappingProxyType, frozendict, and
@@ -13,11 +13,11 @@ What can be held:
 - members of an Enum, by name
 - Fulfilled and Rejected, and any Exception with its args, attributes and notes, not its traceback, cause and context
 
-Anything else is an error that names the step and the key: to rebuild it is to run its code on what a text says. A codec
-may do so.
+Anything else is an error that names the step and the key, because rebuilding it would run its code on the contents of a
+text. A codec may do so.
 
-The text may be hostile. To read it imports nothing, and calls nothing but the constructors in the tables of `scalars`
-and `containers`; instances of classes are filled from their fields, without code of theirs.
+The text may be hostile. Reading it imports nothing, and calls nothing but the constructors in the tables of `scalars`
+and `containers`. Instances of classes are filled from their fields, without running their code.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _LEVELS: Final = 40  # of nesting; what is deeper is written apart, since the js
 
 @public
 class Codec(Protocol):
-    """Writes the values of a checkpoint in another way; the json module itself is one, and jsonpickle.
+    """Writes the values of a checkpoint in another way. The json module is a codec, and so is jsonpickle.
 
-    An error of either is reported as a `CheckpointError` that names step and key.
+    An error in either method is reported as a `CheckpointError` that names the step and the key.
     """
 
     def dumps(self, value: Any, /) -> str:
@@ -55,12 +55,12 @@ class Codec(Protocol):
         ...
 
     def loads(self, text: str, /) -> Any:
-        """Return the value that `text` was made of."""
+        """Return the value that was written as `text`."""
         ...
 
 
 class _Writer:
-    """Writes one value: first it looks for what stands in more than one place or too deep, which is written apart."""
+    """Writes one value. First it finds what occurs in several places or too deep, to write that separately."""
 
     __slots__ = ("_apart", "_known", "_nodes", "_refs", "_todo")
 
@@ -149,7 +149,7 @@ class _Frame:
 
 
 class _Reader:
-    """Reads one value; what can change is made at once and filled later, like in a copy."""
+    """Reads one value. Whatever can change is made at once and filled later, as for a copy."""
 
     __slots__ = ("_built", "_known", "_nodes", "_open", "_pending")
 
@@ -246,12 +246,12 @@ def encode(value: object, *, step: str | None = None, key: str | None = None) ->
     """Return `value` as something that the json module can write.
 
     Args:
-      value: see the top of the module for what can be held.
-      step: the full name of the step it comes from, for the error.
-      key: the key it has in the context, for the error.
+      value: a value of the kinds at the top of this module.
+      step: the full name of the step that it comes from, for the error.
+      key: its key in the context, for the error.
 
     Raises:
-      CheckpointError: there is something in `value` that can't be held.
+      CheckpointError: something in `value` can't be written.
     """
     try:
         tree = _Writer().write(value)
@@ -265,16 +265,16 @@ def encode(value: object, *, step: str | None = None, key: str | None = None) ->
 def decode(
     tree: JSON, *, step: str | None = None, key: str | None = None, known: dict[str, object] | None = None
 ) -> object:
-    """Return the value that `encode` made `tree` of.
+    """Return the value that `encode` turned into `tree`.
 
     Args:
       tree: what `encode` returned.
-      step: the full name of the step it comes from, for the error.
-      key: the key it has in the context, for the error.
-      known: what was read before, by its text, to be used for what is written alike; this adds to it.
+      step: the full name of the step that it comes from, for the error.
+      key: its key in the context, for the error.
+      known: values that were read before, by their text, to reuse where the text is the same; this adds to it.
 
     Raises:
-      CheckpointError: `tree` is malformed, or names a class that is not there.
+      CheckpointError: `tree` is malformed, or names a class that does not exist.
     """
     try:
         return _read(tree, {} if known is None else known)

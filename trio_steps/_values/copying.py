@@ -27,7 +27,7 @@ _get: Final = KINDS.get
 
 
 def _is_flat(kind: Container, value: object) -> bool:
-    """Tell whether there is nothing to be copied in `value`, fast; True is always right, False may be too careful."""
+    """Tell quickly whether nothing in `value` has to be copied. True is always right, False may be too careful."""
     try:
         if PLAIN.issuperset(map(type, kind.parts(value))):
             return True
@@ -42,8 +42,8 @@ def _is_flat(kind: Container, value: object) -> bool:
 def copy_value(value: T) -> T:
     """Return a copy of `value` that shares no container with it that could change.
 
-    Aliasing and cycles inside `value` are kept. Objects that are no containers, and tuples of nothing else, are
-    returned as they are.
+    Aliasing and cycles inside `value` are kept. Objects that are not containers, and tuples of such objects, are not
+    copied.
     """
     kind = _get(id(type(value)), UNSEEN)
     if kind is None:
@@ -60,7 +60,7 @@ def copy_value(value: T) -> T:
 
 @final
 class _Copier:
-    """Copies one value. What can change is made at once and filled later, which is what lets it hold itself."""
+    """Copies one value. Whatever can change is made at once and filled later, so that it can contain itself."""
 
     __slots__ = ("_memo", "_pending")
 

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class_of: Final = cast("Callable[[object], type[Any]]", type)
-"""The class of a value, without type checkers concluding more from it than there is."""
+"""The class of a value, in a form from which type checkers do not infer too much."""
 
 
 class ProblemError(Exception):
-    """A value can't be written or read; where it stands is for the caller to say."""
+    """A value can't be written or read. The caller adds where it is."""
 
 
 def items(value: Mapping[Any, Any]) -> list[object]:
@@ -34,11 +34,11 @@ def items(value: Mapping[Any, Any]) -> list[object]:
 
 
 class Form:
-    """How a type is written; its values can't change, and hold nothing that can.
+    """How a type is written whose values can't change, and contain nothing that can.
 
-    A value is taken apart into a head, which is JSON, and parts, which are values. What can change is made of the head
-    alone, and filled with the parts later, so that it can hold itself; all else is made of both. The parts of a leaf
-    hold nothing that could be shared.
+    A value is taken apart into a head, which is JSON, and parts, which are values. A value that can change is made from
+    the head alone, and filled with the parts later, so that it can contain itself. Any other value is made from both.
+    The parts of a leaf contain nothing that could be shared.
     """
 
     __slots__ = ("apart", "fill", "leaf", "make", "tag")
@@ -52,11 +52,12 @@ class Form:
 
 
 class Container(Form):
-    """How a type is written, copied and compared that holds other values.
+    """How a type that contains other values is written, copied and compared.
 
     Attributes:
-      parts: what in it may have to be copied.
-      compare: what in two of them has to be equal, as pairs; None if they differ. It is given a way to number members.
+      parts: the values inside that may have to be copied.
+      compare: pairs of values that have to be equal if two of them are; None if they differ. It gets a function that
+        numbers members.
     """
 
     __slots__ = ("compare", "parts")
@@ -78,7 +79,7 @@ class Container(Form):
 
 @final
 class Mutable(Container):
-    """A container that is copied in two steps, so that it can hold itself.
+    """A container that is copied in two steps, so that it can contain itself.
 
     Attributes:
       begin: makes the copy, with the original's parts.
@@ -109,10 +110,10 @@ class Mutable(Container):
 
 @final
 class Frozen(Container):
-    """A container that is copied by making one of the copies of its parts; it stays as it is when they do.
+    """A container that is copied by making a new one from the copies of its parts, if any of them was copied.
 
     Attributes:
-      remake: makes the copy, of the original and the copies of its parts.
+      remake: makes the copy from the original and the copies of its parts.
     """
 
     __slots__ = ("remake",)

@@ -43,7 +43,7 @@ def _fill_record(value: object, parts: list[Any]) -> None:
 
 
 def _record(tag: str) -> Form:
-    """Return how instances of whatever class are read; each class has a form of its own by which they are written."""
+    """Return how instances of any class are read. For writing, each class has a form of its own."""
     return Form(
         tag,
         lambda value: (value, ()),
@@ -66,10 +66,10 @@ BY_TAG: Final = {
 
 
 def form_of(value: Any) -> Form | None:
-    """Return how `value` is written; None if JSON has a word for it.
+    """Return how `value` is written; None if JSON has such values.
 
     Raises:
-      ProblemError: it can't be held.
+      ProblemError: it can't be written.
     """
     kind = class_of(value)
     if (kind is str or kind is int or kind is float) and is_word(value):

@@ -1,4 +1,4 @@
-"""What annotations say: resolved one at a time, and never at the price of an error."""
+"""Reads annotations, one at a time, and never raises."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from typing import (
 )
 
 UNKNOWN: Final[object] = Any
-"""The type of what nobody annotated, or what can't be resolved: it fits everything."""
+"""The type of whatever has no annotation, or one that can't be resolved: it fits everything."""
 
 _QUALIFIERS = frozenset({"Required", "NotRequired", "ReadOnly", "Final", "ClassVar"})
 
