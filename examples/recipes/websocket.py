@@ -23,13 +23,14 @@ async def first_open(*urls: str) -> AsyncIterator[WebSocketConnection]:
     error: Exception | None = None
     async with trio.open_nursery() as nursery:
         paths = [step(partial(nursery.start, hold, url), id=url) for url in urls]
-        connection, scope = await race(paths, stagger=0.1, dispose=lambda opened: opened[1].cancel())
         try:
-            yield connection
+            connection, scope = await race(paths, stagger=0.1, dispose=lambda opened: opened[1].cancel())
+            try:
+                yield connection
+            finally:
+                scope.cancel()
         except Exception as raised:
             error = raised  # raised below, outside of the nursery, so that no group is put around it
-        finally:
-            scope.cancel()
     if error is not None:
         raise error
 
