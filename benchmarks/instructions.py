@@ -31,12 +31,15 @@ import trio
 
 from .fanout import BOUNDED, OURS, OURS_LIMITER, UNBOUNDED, Heat
 from .pipelines import SMALL, checkpoints, row_of
+from .small import BUILT, LIMITED, THREE, TWO
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
 BASELINE = Path(__file__).with_name("baseline.json")
 ALLOWED = 0.05
+FORKS = 200
+"""How many small forks are counted: the order in which Trio runs their tasks is left to chance."""
 
 Make: TypeAlias = "Callable[[int], Callable[[], Awaitable[object]]]"
 """Is told the number of paths or steps, and returns what runs them."""
@@ -78,6 +81,28 @@ def steps(count: int) -> Callable[[], Awaitable[object]]:
     return functools.partial(row_of(count).run, SMALL)
 
 
+def small(name: str, heat: Heat, of: str = OURS) -> Piece:
+    return Piece(
+        name=f"P11, {name}", unit="fork", units=FORKS, ours=forks_of(heat, of), theirs=forks_of(heat, "bare Trio")
+    )
+
+
+def forks_of(heat: Heat, name: str) -> Make:
+    """Return the work of one contender of `heat`, as many times as it is told."""
+    way = heat.way(name)
+
+    def make(count: int) -> Callable[[], Awaitable[object]]:
+        paths = heat.make_paths(heat.size, way.loop)
+
+        async def work() -> None:
+            for _ in range(count):
+                await way.run(paths, way.limit())
+
+        return work
+
+    return make
+
+
 PIECES = (
     bounded("P1", OURS),
     bounded("P1, limiter", OURS_LIMITER),
@@ -88,6 +113,10 @@ PIECES = (
         ours=work_of(UNBOUNDED, OURS),
         theirs=work_of(UNBOUNDED, "bare Trio"),
     ),
+    small("gather", THREE),
+    small("built", THREE, BUILT),
+    small("race", TWO),
+    small("settle", LIMITED),
     Piece(name="P6", unit="step", units=1_000, ours=steps, theirs=lambda count: functools.partial(checkpoints, count)),
 )
 

@@ -63,7 +63,7 @@ async def settle_within_limit(paths: Sequence[Path], limit: Any) -> Any:
     return await settle(*paths, concurrency=limit)
 
 
-_THREE = Heat(
+THREE = Heat(
     targets=(
         Target(key="P11", what="gather of 3, on the spot", of=OURS, against="bare Trio", limit=1.4, unit="fork"),
         Target(key="P11", what="all of 3, built beforehand", of=BUILT, against="bare Trio", limit=1.3, unit="fork"),
@@ -77,7 +77,7 @@ _THREE = Heat(
         Way(name="bare Trio", how="nursery that fills a list", run=fill_a_list),
     ),
 )
-_TWO = Heat(
+TWO = Heat(
     targets=(Target(key="P11", what="race of 2", of=OURS, against="bare Trio", limit=1.2, unit="fork"),),
     size=2,
     expected=lambda _size: 0,
@@ -88,7 +88,7 @@ _TWO = Heat(
         Way(name="bare Trio", how="nursery that cancels its scope", run=first_cancels, read=read_winner),
     ),
 )
-_LIMITED = Heat(
+LIMITED = Heat(
     targets=(Target(key="P11", what="settle of 3 under 2", of=OURS, against="bare Trio", limit=1.7, unit="fork"),),
     size=3,
     expected=lambda size: list(range(size)),
@@ -98,7 +98,7 @@ _LIMITED = Heat(
         Way(name="bare Trio", how="nursery that fills a list", run=fill_a_list),
     ),
 )
-SMALL_FORKS = (_THREE, _TWO, _LIMITED)
+SMALL_FORKS = (THREE, TWO, LIMITED)
 
 STREAMED = Heat(
     targets=(Target(key="P14", what="stream, concurrency=10, each result taken", of=STREAM, against=OURS, limit=1.3),),
@@ -118,7 +118,7 @@ def small_forks(settings: Settings) -> Iterator[Row]:
     for heat in SMALL_FORKS:
         contenders: list[Contender] = []
         for way in heat.ways:
-            check = _no_check if way.name == "bare Trio" and heat is _LIMITED else heat.check
+            check = _no_check if way.name == "bare Trio" and heat is LIMITED else heat.check
             contenders.append(contender(way, check, heat.size, heat.expected, heat.make_paths, forks=forks))
         yield from judge(heat.targets, contenders, take_turns(contenders, settings), heat.cannot)
 

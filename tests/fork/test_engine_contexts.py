@@ -8,12 +8,9 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from paths import never
 from ways import LIMITS, how, variable
 
 from trio_steps import (
-    ErrorDiscarded,
-    Event,
     fork,
     gather,
     settle,
@@ -150,51 +147,3 @@ async def test_path_that_leaves_a_nursery_open_fails_and_its_task_is_not_used_ag
         assert disposed == ["value"]
         if isinstance(limit, trio.CapacityLimiter):
             assert limit.borrowed_tokens == 0
-
-
-async def test_path_that_leaves_a_cancel_scope_open_is_reported_and_its_task_is_not_used_again(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    tasks: list[Any] = []
-    events: list[Event] = []
-
-    def leaves() -> None:
-        tasks.append(trio.lowlevel.current_task())
-        trio.CancelScope().__enter__()
-
-    def path() -> None:
-        tasks.append(trio.lowlevel.current_task())
-
-    await fork("f", mode="all", paths=[leaves, path, path], concurrency=1).run(observers=[events.append])
-    assert tasks[0] not in tasks[1:]
-    (report,) = [event for event in events if isinstance(event, ErrorDiscarded)]
-    assert str(report.error) == "path 'leaves' of fork 'f' returned with a cancel scope of its own still open"
-    assert "cancel scope of its own still open" in caplog.text
-
-
-async def test_report_of_an_open_cancel_scope_names_no_more_than_it_has_to() -> None:
-    """A worker looks after 1, then 16, then 128 paths; the report says between which of them it was."""
-    events: list[Event] = []
-
-    def path() -> None:
-        pass
-
-    def leaves() -> None:
-        trio.CancelScope().__enter__()
-
-    paths = [path] * 10 + [leaves] + [path] * 40 + [leaves] + [path] * 28
-    await fork("f", mode="all", paths=paths, concurrency=1).run(observers=[events.append])
-    first, second = (str(event.error) for event in events if isinstance(event, ErrorDiscarded))
-    names = ["path#2", *(f"path#{number}" for number in range(3, 11)), "leaves"]
-    names += [f"path#{number}" for number in range(11, 17)]
-    assert first.startswith(f"path {' or '.join(map(repr, names))} of fork 'f' returned")
-    # whoever takes over begins with one path, and then 16, again
-    assert second.startswith("path 'path#34' or … or 'path#78' (46 paths) of fork 'f' returned")
-
-
-async def test_cancel_scope_that_is_left_open_and_fires_is_not_silent() -> None:
-    def leaves() -> None:
-        trio.CancelScope(deadline=1).__enter__()
-
-    with pytest.raises(RuntimeError, match="Cancel scope stack corrupted"):
-        await gather(lambda: None, leaves, never, concurrency=1)

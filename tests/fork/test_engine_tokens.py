@@ -53,7 +53,7 @@ async def test_limiter_is_fair_to_others_that_wait() -> None:
 
 async def test_crew_looks_who_waits_for_a_token_after_a_millisecond_or_eight_paths() -> None:
     plan = SimpleNamespace(concurrency=trio.CapacityLimiter(1))
-    crew: Any = Crew(SimpleNamespace(state=SimpleNamespace(plan=plan)))  # type: ignore[arg-type]
+    crew: Any = Crew(SimpleNamespace(plan=plan))  # type: ignore[arg-type]
     assert [crew.is_time_to_look() for _ in range(17)] == [number % 8 == 0 for number in range(17)]
     looks = []
     for _ in range(4):

@@ -279,6 +279,7 @@ def test_settled_can_be_asked_twice() -> None:
 
 def test_settled_takes_names_of_a_lazy_source() -> None:
     ledger = Ledger("f")
+    ledger.names = PathNames()
     for _ in range(2):
         ledger.names.add("a", False)
     ledger.put(0, 1)
@@ -418,6 +419,7 @@ def test_partial_does_not_flatten_the_group_of_a_path() -> None:
 
 def test_partial_takes_names_of_a_lazy_source() -> None:
     ledger = Ledger("f")
+    ledger.names = PathNames()
     for _ in range(3):
         ledger.names.add("a", False)
     ledger.started = 2

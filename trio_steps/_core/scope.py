@@ -97,8 +97,10 @@ class Scope:
     @property
     def name(self) -> str:
         """The full name, which is the ids from the top down to this one, joined by ``/``."""
-        ids = [self.id]
         scope = self.parent
+        if scope is None:
+            return self.id
+        ids = [self.id]
         while scope is not None:
             if not scope.unnamed_inside:
                 ids.append(scope.id)

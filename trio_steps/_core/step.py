@@ -178,49 +178,14 @@ class Step(Generic[P, O_co]):
         """
         return named(self._run(args, kwargs, observers, state), self.id)
 
-    async def _run(
+    def _run(
         self,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         observers: Iterable[Observer],
         state: dict[str, object] | None,
-    ) -> O_co:
-        scope = _inner_scope(self.id, observers_of(observers), state, self._unnamed_inside)
-        observe = scope.observers
-        try:
-            start = trio.current_time()
-        except RuntimeError:  # which says no more than "must be called from async context": in asyncio, it is
-            raise RuntimeError(
-                f"step {self.id!r} runs only in a Trio program, and this is not one: start it with trio.run(main)"
-            ) from None
-        token = current.set(scope)
-        try:
-            if observe is not None:
-                observe(StepStarted(name=scope.name, time=start, scope=scope))
-            result = self.entry(*args, **kwargs)
-            if type_of(result) is CoroutineType or hasattr(type_of(result), "__await__"):
-                result = await result
-        except Exception as error:
-            if isinstance(error, CircuitOpenError) and error.skip and error.step == scope.name:
-                if observe is not None:
-                    observe(StepSkipped(name=scope.name, time=trio.current_time(), scope=scope, reason=str(error)))
-                return cast("O_co", None)
-            hide_frames_of_ours(error)
-            if not scope.unnamed_inside:  # else the steps inside it have said what there is to say
-                name_step(error, scope.name)
-            if observe is not None:
-                observe_end(observe, scope, start, error)
-            raise
-        except BaseException as error:
-            if observe is not None:
-                observe_end(observe, scope, start, error)
-            raise
-        else:
-            if observe is not None:
-                observe_end(observe, scope, start, None)
-            return cast("O_co", result)
-        finally:
-            current.reset(token)
+    ) -> Coroutine[Any, Any, O_co]:
+        return enter(self.id, self.entry, args, kwargs, observers, state, self._unnamed_inside)
 
     def to_mermaid(self, *, direction: Direction = "down") -> str:
         """Return the step as a Mermaid flowchart, which GitHub draws in a ``mermaid`` block of a README.
@@ -289,7 +254,7 @@ class InputStep(Step[[I_contra], O_co], Generic[I_contra, O_co]):
 
 def arguments(input: object) -> tuple[Any, ...]:
     """Return the arguments of a step that takes one input, or none."""
-    return () if isinstance(input, NoInput) else (input,)
+    return () if input is NO_INPUT else (input,)
 
 
 def named(run: Coroutine[Any, Any, OutputT], id: str) -> Coroutine[Any, Any, OutputT]:
@@ -297,6 +262,63 @@ def named(run: Coroutine[Any, Any, OutputT], id: str) -> Coroutine[Any, Any, Out
     coroutine = cast("Any", run)
     coroutine.__name__ = coroutine.__qualname__ = id
     return run
+
+
+async def enter(
+    id: str,
+    entry: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    observers: Iterable[Observer],
+    state: dict[str, object] | None,
+    unnamed_inside: bool = False,
+) -> Any:
+    """Do the work of the step `id`, its `entry`, in a scope of its own; name what it raises, and tell observers."""
+    parent = current.get()
+    watching = observers_of(observers)
+    ambient = ambient_observers.get()
+    if ambient is not None and ambient.scope is parent:
+        watching = (*watching, *ambient.observers)
+    if parent is None:
+        scope = scope_of(id, None, state, Observers(watching) if watching else None, None, unnamed_inside)
+    else:
+        observe = Observers(watching, parent.observers) if watching else parent.observers
+        scope = scope_of(id, parent, parent.state if state is None else state, observe, parent.lease)
+    observe = scope.observers
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError(
+            f"step {id!r} runs only in a Trio program, and this is not one: start it with trio.run(main)"
+        )
+    start = 0.0
+    token = current.set(scope)
+    try:
+        if observe is not None:
+            start = trio.current_time()
+            observe(StepStarted(name=scope.name, time=start, scope=scope))
+        result = entry(*args, **kwargs)
+        if type_of(result) is CoroutineType or hasattr(type_of(result), "__await__"):
+            result = await result
+    except Exception as error:
+        if isinstance(error, CircuitOpenError) and error.skip and error.step == scope.name:
+            if observe is not None:
+                observe(StepSkipped(name=scope.name, time=trio.current_time(), scope=scope, reason=str(error)))
+            return None
+        hide_frames_of_ours(error)
+        if not scope.unnamed_inside:  # else the steps inside it have said what there is to say
+            name_step(error, scope.name)
+        if observe is not None:
+            observe_end(observe, scope, start, error)
+        raise
+    except BaseException as error:
+        if observe is not None:
+            observe_end(observe, scope, start, error)
+        raise
+    else:
+        if observe is not None:
+            observe_end(observe, scope, start, None)
+        return result
+    finally:
+        current.reset(token)
 
 
 async def called(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
@@ -331,17 +353,3 @@ def observe_end(
     assert cancelled is not None  # no group is empty
     reason = reason or cause_of(cancelled)
     observe(StepCancelled(name=name, time=now, scope=scope, duration=now - start, reason=reason))
-
-
-def _inner_scope(
-    id: str, observers: tuple[Observer, ...], state: dict[str, object] | None, unnamed_inside: bool
-) -> Scope:
-    """Return the scope of a step that is called here and now."""
-    parent = current.get()
-    ambient = ambient_observers.get()
-    if ambient is not None and ambient.scope is parent:
-        observers = (*observers, *ambient.observers)
-    if parent is None:
-        return scope_of(id, None, state, Observers(observers) if observers else None, None, unnamed_inside)
-    observe = Observers(observers, parent.observers) if observers else parent.observers
-    return scope_of(id, parent, parent.state if state is None else state, observe, parent.lease)

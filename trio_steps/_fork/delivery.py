@@ -30,8 +30,6 @@ from .ledger import MISSING, Ledger
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trio_steps._core.scope import Scope
-
     from .paths import PathNames
 
 T = TypeVar("T")
@@ -160,9 +158,9 @@ class Delivery:
 
     # The fork: it begins, is decided, waits, and ends
 
-    def begin(self, fork_id: str, scope: Scope) -> Undelivered[Any]:
-        """Return the ledger for the run in `scope`."""
-        self.ledger = Undelivered(fork_id, scope.name)
+    def begin(self, fork_id: str, name: str) -> Undelivered[Any]:
+        """Return the ledger for the run of the fork with this full `name`."""
+        self.ledger = Undelivered(fork_id, name)
         return self.ledger
 
     def succeeded(self, index: int, _value: object, /) -> bool:
@@ -195,10 +193,6 @@ class Delivery:
                 error = StepTimeoutError(ledger.full_name(index), ledger.timeout)
                 self._expired[index] = error
                 self.succeeded(index, error)
-
-    def answered(self, error: BaseException | None) -> None:
-        """The fork will raise `error`, if there is one. What is waiting is part of it, or about to be discarded."""
-        self._broken = error is not None
 
     async def room(self) -> None:
         """Wait until fewer than `buffer` results are waiting."""
@@ -239,7 +233,7 @@ class Delivery:
             await trio.lowlevel.checkpoint()
         ready = self._ready
         while True:
-            if self.waiting and not self._broken and not self.ledger.own_errors:
+            if self.waiting and not self._broken and not self.ledger.closed and not self.ledger.own_errors:
                 if ready:
                     index = ready.popleft()
                     break

@@ -55,12 +55,14 @@ class Ledger(Generic[T]):
       late_values: values by index that came after the decision.
       late_errors: indexes of errors that came after the decision.
       started: how many paths were started. They start in order.
+      closed: the fork will raise. What is left here is part of that, or about to be discarded.
       reason: why the paths that are not done were stopped.
       timeout: the seconds that the fork had, once they are over; otherwise None.
       discard: called with the values, and the full names of their paths, of an error that no one gets; or None.
     """
 
     __slots__ = (
+        "closed",
         "discard",
         "errors",
         "fork_id",
@@ -78,13 +80,14 @@ class Ledger(Generic[T]):
     def __init__(self, fork_id: str = "fork", name: str | None = None) -> None:
         self.fork_id: str = fork_id
         self.name: str = fork_id if name is None else name
-        self.names: PathNames | list[str] = PathNames()
+        self.names: PathNames | list[str] = []
         self.values: list[T | Missing] = []
         self.errors: dict[int, Exception] = {}
         self.late_values: dict[int, T] = {}
         self.late_errors: set[int] = set()
         self.own_errors: list[Exception] = []
         self.started: int = 0
+        self.closed: bool = False
         self.reason: str = "the fork ended"
         self.timeout: float | None = None
         self.discard: Discard | None = None

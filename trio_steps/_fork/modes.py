@@ -95,8 +95,10 @@ class Race(_Patient[T]):
     winner: int | None = None
 
     @property
-    def kept(self) -> tuple[int, ...]:
-        return () if self.winner is None else (self.winner,)
+    def kept(self) -> tuple[int, ...] | None:
+        if self.winner is None or not self._ledger.errors:
+            return None  # there is nothing else that counts
+        return (self.winner,)
 
     def succeeded(self, index: int, value: T, /) -> bool:
         del value

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from inspect import iscoroutine
 from itertools import repeat
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, Final, cast, final
 
 import attrs
@@ -26,12 +26,16 @@ Adapt = Callable[[Call, object], Call]
 
 
 @final
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)  # nothing changes it, but freezing it would cost as much again
 class Known:
-    """Paths that are all known, by index: the id of each, and what to call in its scope."""
+    """Paths that are all known, by index: the id of each, and what to call in its scope.
+
+    If all of them are functions with the same code, that is `code`. Otherwise it is None.
+    """
 
     ids: PathNames | list[str]
     calls: list[Call]
+    code: CodeType | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -124,35 +128,40 @@ def describe_all(paths: Collection[object]) -> Known:
     Raises:
       ConfigError: one can't be called, or two were given the same id.
     """
-    few = len(paths) <= MANY
-    names = PathNames()
+    names = PathNames() if len(paths) > MANY else None
     counts: dict[str, int] = {}
     ids: list[str] = []
     calls: list[Call] = []
-    plain, last, number, length, code = True, "", 0, 0, None
+    plain, last, number, length = True, "", 0, 0
+    code: CodeType | None = None
+    kinds = 0  # how many codes; paths that are not functions count as many
     try:
         for path in cast("Collection[Any]", paths):
             # The same as `describe`, but without a call: most paths are functions, or partials of them.
             function: object = path.func if type_of(path) is partial else path
             if type(function) is FunctionType:
-                if function.__code__ is not code:
-                    code = function.__code__
+                its_code = function.__code__
+                if its_code is not code:
+                    code = its_code
+                    kinds += 1
                     if code.co_flags & GENERATES:
                         raise generates(function)
-                base = function.__name__
-                calls.append(path)
+                base, call = function.__name__, path
             else:
                 base, given, call = describe(path)
                 plain = plain and not given
-                calls.append(call)
+                kinds = 2
+            calls.append(call)
             if base is not last:  # as a rule it is: many paths have the name of one function
-                if not few:
+                if names is not None:
                     names.extend(last, length)
                     length = 0
+                if "#" in base:
+                    plain = False
                 counts[last] = number
                 last, number = base, counts.get(base, 0)
             number += 1
-            if few:
+            if names is None:
                 ids.append(base if number == 1 else f"{base}#{number}")
             else:
                 length += 1
@@ -161,12 +170,15 @@ def describe_all(paths: Collection[object]) -> Known:
             if iscoroutine(path):
                 path.close()  # the error says it all; that it was never awaited is no news
         raise
-    counts[last] = number
-    if plain and not any("#" in base for base in counts):
+    if kinds > 1:
+        code = None
+    if not plain:
+        # Ids given by hand stay as they are. The others avoid them, and whatever looks like one of their own numbers.
+        ids = _ids(paths)
+    elif names is not None:
         names.extend(last, length)
-        return Known(ids if few else names, calls)
-    # Ids given by hand stay as they are. The others avoid them, and whatever looks like one of their own numbers.
-    return Known(_ids(paths), calls)
+        return Known(names, calls, code)
+    return Known(ids, calls, code)
 
 
 def describe_mapping(paths: Mapping[object, object]) -> Known:

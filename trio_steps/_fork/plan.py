@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 
 @final
-@attrs.define(kw_only=True, eq=False)  # nothing changes it, but freezing it would cost three times as much
+@attrs.define(eq=False)  # nothing changes it once it is made, but freezing it would cost three times as much
 class Plan:
     """What a fork was built with. Exactly one of `known`, `source` and `function` says where paths come from."""
 
     id: str
     mode: Callable[[Ledger[Any]], Mode[Any, Any]]
     mode_name: str  # for people
-    known: Known | None  # all of them
-    source: Iterable[object] | AsyncIterable[object] | None  # pulled one by one
-    function: Call | None  # gives the paths for an input
-    function_wants_scope: bool
-    merge: Call | None
-    merge_wants_scope: bool
-    concurrency: int | trio.CapacityLimiter | None
-    stagger: float | None
-    timeout: float | None
-    dispose: Call | None
+    known: Known | None = None  # all of them
+    source: Iterable[object] | AsyncIterable[object] | None = None  # pulled one by one
+    function: Call | None = None  # gives the paths for an input
+    function_wants_scope: bool = False
+    merge: Call | None = None
+    merge_wants_scope: bool = False
+    concurrency: int | trio.CapacityLimiter | None = None
+    stagger: float | None = None
+    timeout: float | None = None
+    dispose: Call | None = None
     accept: Call | None = None  # which values count as success
     rate: RateLimit | None = None  # of which each path takes a permit
     growing: bool = False  # its paths may add paths
@@ -76,60 +76,76 @@ def plan(
       ConfigError: it can't work.
     """
     check_id(id)
-    if isinstance(concurrency, bool) or not isinstance(concurrency, (int, trio.CapacityLimiter, type(None))):
+    if concurrency is not None:
+        _check_concurrency(concurrency)
+    if stagger is not None:
+        check_seconds("stagger", stagger)
+    if timeout is not None:
+        check_timeout("timeout", timeout)
+    if merge is not None:
+        _check_callable("merge", merge)
+    if dispose is not None:
+        _check_callable("dispose", dispose)
+    if accept is not None:
+        check_sync(f"accept={accept!r}", accept, "a function of the value: accept=lambda value: value is not None")
+    if rate is not None and not isinstance(cast("object", rate), RateLimit):
+        raise ConfigError(f"rate={rate!r}: give a RateLimit(10, per=1.0), or None")
+    if growing is not True and growing is not False:
+        raise ConfigError(f"growing={growing!r}: give True if paths may add paths, else False")
+    known = _known(paths)
+    made = Plan(id, _mode(mode, merge, need, None if known is None else len(known)), _name(mode, need))
+    if known is None:
+        _take_source(made, paths, once=once)
+    made.known = known
+    if merge is not None:
+        made.merge, made.merge_wants_scope = merge, _required(merge) >= 2
+    elif mode in ("all", "settle", "quorum"):
+        made.merge = tuple
+    made.concurrency = concurrency
+    made.stagger = stagger
+    made.timeout = timeout
+    made.dispose = dispose
+    made.accept = accept
+    made.rate = rate
+    made.growing = growing
+    made.by_name = mode in ("all", "settle") and isinstance(paths, Mapping)
+    return made
+
+
+def _check_concurrency(concurrency: object) -> None:
+    if isinstance(concurrency, bool) or not isinstance(concurrency, (int, trio.CapacityLimiter)):
         raise ConfigError(f"concurrency={concurrency!r}: give an int, a trio.CapacityLimiter, or None for no limit")
     if isinstance(concurrency, int) and concurrency < 1:
         raise ConfigError(f"concurrency={concurrency}: at least 1 path has to run at a time; None means no limit")
-    if stagger is not None:
-        check_seconds("stagger", stagger)
-    check_timeout("timeout", timeout)
-    for name, given in (("merge", merge), ("dispose", dispose)):
-        if given is not None and not callable(given):
-            raise ConfigError(f"{name}={given!r}: give a function")
-    if accept is not None:
-        check_sync(f"accept={accept!r}", accept, "a function of the value: accept=lambda value: value is not None")
-    if not isinstance(rate, (RateLimit, type(None))):
-        raise ConfigError(f"rate={rate!r}: give a RateLimit(10, per=1.0), or None")
-    if not isinstance(cast("object", growing), bool):
-        raise ConfigError(f"growing={growing!r}: give True if paths may add paths, else False")
-    known: Known | None = None
-    source: Iterable[object] | AsyncIterable[object] | None = None
-    function: Callable[..., Any] | None = None
+
+
+def _check_callable(name: str, given: object) -> None:
+    if not callable(given):
+        raise ConfigError(f"{name}={given!r}: give a function")
+
+
+def _known(paths: object) -> Known | None:
+    """Return the paths if they are all known."""
     if isinstance(paths, COLLECTIONS):
-        known = describe_all(paths)  # pyright: ignore[reportUnknownArgumentType]
-    elif isinstance(paths, Mapping):
-        known = describe_mapping(cast("Mapping[object, object]", paths))
-    elif isinstance(paths, (str, bytes)) or not (callable(paths) or isinstance(paths, (Iterable, AsyncIterable))):
+        return describe_all(paths)  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(paths, Mapping):
+        return describe_mapping(cast("Mapping[object, object]", paths))
+    return None
+
+
+def _take_source(plan: Plan, paths: Any, *, once: bool) -> None:
+    """Make `paths` the source of `plan`."""
+    if isinstance(paths, (str, bytes)) or not (callable(paths) or isinstance(paths, (Iterable, AsyncIterable))):
         raise ConfigError(f"paths={paths!r}: give an iterable of steps or functions, or a function that returns one")
-    elif not isinstance(paths, (Iterable, AsyncIterable)):
-        function = paths
+    if not isinstance(paths, (Iterable, AsyncIterable)):
+        plan.function, plan.function_wants_scope = paths, _required(paths) >= 2
     elif isinstance(paths, (Iterator, AsyncIterator)) and not once:
         raise ConfigError(
             f"paths={paths!r} can be iterated over only once, but a fork can run many times: "
             "pass a function that returns a new iterator, paths=lambda input: …"
         )
     else:
-        source = cast("Iterable[object]", paths)
-    factory = _mode(mode, merge, need, None if known is None else len(known))
-    return Plan(
-        id=id,
-        mode=factory,
-        mode_name=_name(mode, need),
-        known=known,
-        source=source,
-        function=function,
-        function_wants_scope=function is not None and _required(function) >= 2,
-        merge=tuple if merge is None and mode in ("all", "settle", "quorum") else merge,
-        merge_wants_scope=merge is not None and _required(merge) >= 2,
-        concurrency=concurrency,
-        stagger=stagger,
-        timeout=timeout,
-        dispose=dispose,
-        accept=accept,
-        rate=rate,
-        growing=growing,
-        by_name=isinstance(paths, Mapping) and mode in ("all", "settle"),
-    )
+        plan.source = cast("Iterable[object]", paths)
 
 
 def _mode(

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, overload
 
 from trio_steps._core.events.records import observers_of
 from trio_steps._core.public import public
+from trio_steps._core.step import enter, named
 
-from .fork import Fork
+from .engine.run import run
 from .plan import plan
 from .stream import stream_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from typing import Generic, Literal, Never, TypeAlias
 
     import trio
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from trio_steps._core.policy.rate import RateLimit
     from trio_steps._core.results import SettleResult
 
+    from .plan import Plan
     from .stream import Stream
 
     # Never: if nothing is known of a path, as mypy says of an async one among sync ones, the overload does not fit.
@@ -166,7 +168,7 @@ def race(
       ConfigError: a limit below 1, a path that can't be called, or an id given twice.
       ForkPartialError: every path failed, there were no paths, time ran out, or the iterable failed.
     """
-    fork: Fork[None, Any] = Fork(
+    return _started(
         plan(
             "race",
             "race",
@@ -179,9 +181,9 @@ def race(
             rate=rate,
             growing=growing,
             once=True,
-        )
+        ),
+        observers,
     )
-    return fork.run(observers=observers)
 
 
 # fmt: off
@@ -317,7 +319,7 @@ def gather(
       ConfigError: a limit below 1, a path that can't be called, or an id given twice.
       ForkPartialError: a path failed, time ran out, or the iterable failed. It keeps what succeeded.
     """
-    fork: Fork[None, Any] = Fork(
+    return _started(
         plan(
             "gather",
             "all",
@@ -330,9 +332,9 @@ def gather(
             rate=rate,
             growing=growing,
             once=True,
-        )
+        ),
+        observers,
     )
-    return fork.run(observers=observers)
 
 
 # fmt: off
@@ -480,7 +482,7 @@ def settle(
       ConfigError: a limit below 1, a path that can't be called, or an id given twice.
       ForkPartialError: the iterable failed.
     """
-    fork: Fork[None, Any] = Fork(
+    return _started(
         plan(
             "settle",
             "settle",
@@ -493,9 +495,9 @@ def settle(
             rate=rate,
             growing=growing,
             once=True,
-        )
+        ),
+        observers,
     )
-    return fork.run(observers=observers)
 
 
 # fmt: off
@@ -694,7 +696,12 @@ def stream(
         growing=growing,
         once=True,
     )
-    return stream_of(made, lambda plan: Fork[None, Any](plan).run(observers=watching), ordered=ordered, buffer=buffer)
+    return stream_of(made, lambda plan: _started(plan, watching), ordered=ordered, buffer=buffer)
+
+
+def _started(plan: Plan, observers: Iterable[Observer]) -> Coroutine[Any, Any, Any]:
+    """Return a coroutine that runs `plan` as a step of its own."""
+    return named(enter(plan.id, run, (plan,), {}, observers, None), plan.id)
 
 
 def _source(paths: tuple[Any, ...]) -> Any:

@@ -54,12 +54,12 @@ class Discarded:
             self._observe(ErrorDiscarded(name=name, time=trio.current_time(), scope=self._scope, error=error))
 
     def skip_queued(self) -> None:
-        """Tell observers of the paths that were never started."""
-        ledger = self._ledger
-        if self._observe is not None:
-            for index in range(ledger.started, len(ledger.names)):
-                name, now = ledger.full_name(index), trio.current_time()
-                self._observe(StepSkipped(name=name, time=now, scope=self._scope, reason=ledger.reason))
+        """Tell observers of the paths that were never started. There must be observers."""
+        ledger, observe = self._ledger, self._observe
+        assert observe is not None
+        for index in range(ledger.started, len(ledger.names)):
+            name, now = ledger.full_name(index), trio.current_time()
+            observe(StepSkipped(name=name, time=now, scope=self._scope, reason=ledger.reason))
 
     async def drop_what_is_not_in(self, mode: object) -> None:
         """Give away what is not in the result of the fork."""

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 from trio_steps._core.describe import describe
 from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.step import called
-from trio_steps._fork.paths import COLLECTIONS, Known, describe_all
+from trio_steps._fork.paths import COLLECTIONS, Known, PathNames, describe_all
 
 from .groups import split, split_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator
+    from contextvars import Context
 
     from trio_steps._fork.ledger import Ledger
-    from trio_steps._fork.paths import Adapt, Call, Path, PathNames
+    from trio_steps._fork.paths import Adapt, Call, Path
 
 _END: Final = object()
 
@@ -50,21 +51,14 @@ class Source:
       dry: there is no path left, or none is wanted any more.
     """
 
-    __slots__ = (
-        "_adapt",
-        "_context",
-        "_growing",
-        "_iterator",
-        "_ledger",
-        "_left",
-        "_stream",
-        "dry",
-        "errors",
-        "joined",
-        "known",
-        "take",
-        "total",
-    )
+    # The defaults fit most forks, whose paths are all known: setting attributes is what a small fork pays for.
+    known: Known | None = None
+    total: int | None = None
+    joined: int = 0
+    _left: int = 0  # of those that are known, in a fork that grows
+    _iterator: Iterator[object] | None = None
+    _stream: AsyncIterator[object] | None = None
+    _context: Context
 
     def __init__(
         self, known: Known | None, ledger: Ledger[Any], adapt: Adapt | None = None, *, growing: bool = False
@@ -77,18 +71,15 @@ class Source:
           growing: paths may be added with `add`, so the end of the source is not the end of the paths.
           adapt: returns what to call for a path that comes later, given what would be called, and the path itself.
         """
-        self.known: Known | None = None
         self.take: Callable[[], Path | None] = _nothing
-        self.total: int | None = None
         self.errors: list[Exception] = []
-        self.dry = False
+        self.dry: bool = False
         self._growing = growing
-        self.joined: int = 0
         self._adapt = adapt
         self._ledger = ledger
-        self._context = copy_context()
-        self._iterator: Iterator[object] | None = None
-        self._stream: AsyncIterator[object] | None = None
+        if known is None or growing:
+            self._context = copy_context()
+            ledger.names = PathNames()
         if known is not None:
             self._know(known)
 
@@ -234,7 +225,8 @@ class Source:
         """Stop taking paths, and close a sync source that is not exhausted."""
         self.dry = True
         self.take = _nothing
-        self._close_iterator()
+        if self._iterator is not None:
+            self._close_iterator()
 
     def _close_iterator(self) -> None:
         iterator, self._iterator = self._iterator, None

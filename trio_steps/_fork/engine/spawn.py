@@ -25,64 +25,55 @@ if TYPE_CHECKING:
     from trio_steps._core.policy.limiter import Lease
     from trio_steps._fork.paths import Path
 
-    from .state import State
-    from .verdict import Verdict
+    from .verdict import ForkRun
 
 
-async def start_paths(verdict: Verdict) -> None:
+async def start_paths(fork: ForkRun) -> None:
     """Open the source, and start its paths. They may still be running when this returns."""
-    state = verdict.state
-    await _open_source(verdict)
-    if state.decided:
-        return
-    known = state.source.known
-    delivery = state.plan.delivery
-    is_limited = state.plan.concurrency is not None
-    in_turn = state.pace is not None or state.plan.rate is not None or state.plan.growing
-    if known is not None and not is_limited and not in_turn and (delivery is None or delivery.buffer == inf):
-        await _spread(verdict, len(known))
-    elif not is_limited or state.source.is_async or in_turn:
-        await _Feeder(verdict).feed()
-        if state.plan.growing:
-            await state.wait_for_end()
-    elif not Crew(verdict).begin():
-        await state.wait_for_end()
-
-
-async def _open_source(verdict: Verdict) -> None:
-    state = verdict.state
-    plan, source = state.plan, state.source
-    if plan.function is not None:
-        args = state.args
-        if plan.function_wants_scope:
-            args = (*args, state.scope) if args else (None, state.scope)
-        await source.ask(plan.function, args)
-    elif plan.known is None:
-        source.open(plan.source)
+    plan, source = fork.plan, fork.source
     if plan.known is None:
-        try:
-            await trio.lowlevel.checkpoint_if_cancelled()
-        except trio.Cancelled:
-            await source.begin()
-            raise
-    verdict.take_end_of_source()
+        await _open_source(fork)
+    fork.take_end_of_source()
+    if fork.decided:
+        return
+    known, delivery = source.known, plan.delivery
+    is_limited = plan.concurrency is not None
+    in_turn = plan.stagger is not None or plan.rate is not None or plan.growing
+    if known is not None and not is_limited and not in_turn and (delivery is None or delivery.buffer == inf):
+        start_soon, name = _starter(fork), fork.name
+        for number in range(1, len(known.ids) + 1):
+            start_soon(run_paths, fork, name=name)  # it takes its path when it begins
+            if not number % STRETCH:
+                await trio.lowlevel.checkpoint()
+    elif not is_limited or source.is_async or in_turn:
+        await _Feeder(fork).feed()
+        if plan.growing:
+            await fork.wait_for_end()
+    elif not Crew(fork).begin():
+        await fork.wait_for_end()
 
 
-def _starter(state: State) -> Callable[..., None]:
+async def _open_source(fork: ForkRun) -> None:
+    plan, source = fork.plan, fork.source
+    if plan.function is not None:
+        args = fork.args
+        if plan.function_wants_scope:
+            args = (*args, fork.scope) if args else (None, fork.scope)
+        await source.ask(plan.function, args)
+    else:
+        source.open(plan.source)
+    try:
+        await trio.lowlevel.checkpoint_if_cancelled()
+    except trio.Cancelled:
+        await source.begin()
+        raise
+
+
+def _starter(fork: ForkRun) -> Callable[..., None]:
     """Return a ``start_soon`` for the caller's task, whose own context the source may have changed."""
-    if state.source.is_async or state.plan.function is not None:
-        return partial(state.context.run, state.nursery.start_soon)  # type: ignore[arg-type]
-    return state.nursery.start_soon
-
-
-async def _spread(verdict: Verdict, paths: int) -> None:
-    """Start a task for each path, which takes its path when it begins."""
-    state = verdict.state
-    start_soon, name = _starter(state), state.name
-    for number in range(1, paths + 1):
-        start_soon(run_paths, verdict, name=name)
-        if not number % STRETCH:
-            await trio.lowlevel.checkpoint()
+    if fork.source.is_async or fork.plan.function is not None:
+        return partial(fork.context.run, fork.nursery.start_soon)  # type: ignore[arg-type]
+    return fork.nursery.start_soon
 
 
 @final
@@ -95,13 +86,11 @@ class _Feeder:
     added.
     """
 
-    __slots__ = ("_claimed", "_limiter", "_ready", "_started", "_state", "_turn", "_verdict")
+    __slots__ = ("_claimed", "_fork", "_limiter", "_ready", "_started", "_turn")
 
-    def __init__(self, verdict: Verdict) -> None:
-        state = verdict.state
-        limit = state.plan.concurrency
-        self._state = state
-        self._verdict = verdict
+    def __init__(self, fork: ForkRun) -> None:
+        limit = fork.plan.concurrency
+        self._fork = fork
         self._limiter = trio.CapacityLimiter(limit) if isinstance(limit, int) else limit
         self._ready: deque[Path] = deque()
         self._claimed = 0  # of these, by tasks that are about to begin
@@ -110,10 +99,10 @@ class _Feeder:
 
     async def feed(self) -> None:
         """Take the paths until there are no more."""
-        state = self._state
-        plan, source, start_soon = state.plan, state.source, _starter(state)
+        fork = self._fork
+        plan, source, start_soon = fork.plan, fork.source, _starter(fork)
         if plan.growing:
-            state.scope.grow = self._add
+            fork.scope.grow = self._add
         # An async source may take any time for its next path. In the meantime, the fork holds no token that others
         # could use: another user of a shared limiter, or a path that is added.
         takes_first = source.is_async and (plan.growing or self._limiter is plan.concurrency)
@@ -129,14 +118,14 @@ class _Feeder:
                     path = await source.take_async() if source.is_async else source.take()
                     if path is None:  # it has run dry or failed, or the fork is decided
                         if source.errors:
-                            self._verdict.take_end_of_source()
+                            self._fork.take_end_of_source()
                         return  # what closing it brings is taken below
                     self._ready.append(path)
                 if takes_first:
                     lease = await self._wait_for_turn()
                 self._claimed += 1
                 self._note_start()
-                start_soon(self._run_claimed, lease, name=state.name)
+                start_soon(self._run_claimed, lease, name=fork.name)
                 lease = None
                 if not self._started % STRETCH:
                     await trio.lowlevel.checkpoint()
@@ -146,24 +135,24 @@ class _Feeder:
             try:
                 await source.aclose()
             finally:
-                self._verdict.take_end_of_source()
-                self._verdict.end_if_idle()
+                self._fork.take_end_of_source()
+                self._fork.end_if_idle()
 
     async def _wait_for_turn(self) -> Lease | None:
         """Wait until another path may start, and return the token for it."""
-        if not self._state.plan.growing:
+        if not self._fork.plan.growing:
             return await self._wait_for_token()
         async with self._turn:
             await self._wait_for_room()
             return await self._wait_for_token()
 
     async def _wait_for_token(self) -> Lease | None:
-        return None if self._limiter is None else await hold(self._limiter, self._state.scope.lease)
+        return None if self._limiter is None else await hold(self._limiter, self._fork.scope.lease)
 
     async def _wait_for_room(self) -> None:
         """Wait for all but a token."""
-        state = self._state
-        plan, pace = state.plan, state.pace
+        fork = self._fork
+        plan, pace = fork.plan, fork.pace
         if pace is not None and self._started:
             await pace.wait()
         if plan.delivery is not None:
@@ -173,8 +162,8 @@ class _Feeder:
 
     def _note_start(self) -> None:
         self._started += 1
-        if self._state.pace is not None:
-            self._state.pace.start()
+        if self._fork.pace is not None:
+            self._fork.pace.start()
 
     async def _run_claimed(self, lease: Lease | None) -> None:
         self._claimed -= 1
@@ -184,23 +173,23 @@ class _Feeder:
         """Run the path that has waited longest, if paths may still start."""
         path = self._ready.popleft()
         try:
-            if not self._state.stopped:
-                await run_paths(self._verdict, fed=path, lease=lease)
+            if not self._fork.stopped:
+                await run_paths(self._fork, fed=path, lease=lease)
         finally:
             if lease is not None:
                 lease.end()
-        self._verdict.end_if_idle()
+        self._fork.end_if_idle()
 
     # A fork that grows
 
     def _add(self, path: Callable[..., object]) -> None:
         """Let `path` join the fork."""
-        state = self._state
-        if self._verdict.over() or state.stopped:
-            raise RuntimeError(f"fork {state.name!r} is decided, so no path can be added: {state.ledger.reason}")
-        self._ready.append(state.source.add(path))
-        start_soon = state.nursery.start_soon
-        state.context.run(start_soon, self._run_added, name=state.name)  # type: ignore[arg-type]
+        fork = self._fork
+        if fork.over() or fork.stopped:
+            raise RuntimeError(f"fork {fork.name!r} is decided, so no path can be added: {fork.ledger.reason}")
+        self._ready.append(fork.source.add(path))
+        start_soon = fork.nursery.start_soon
+        fork.context.run(start_soon, self._run_added, name=fork.name)  # type: ignore[arg-type]
 
     async def _run_added(self) -> None:
         async with self._turn:

@@ -1,6 +1,6 @@
 """The shared state of one run of a fork: its progress, and its parts.
 
-It decides nothing. Paths are counted where they run, and `Verdict` says what their ends mean.
+It decides nothing. Paths are counted where they run, and `ForkRun` says what their ends mean.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import trio
 from trio_steps._fork.ledger import Ledger
 
 from .discarded import Discarded
+from .fence import trusted
 from .source import Source
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from trio_steps._core.events.observers import Observers
     from trio_steps._core.scope import Scope
+    from trio_steps._fork.ledger import Named
     from trio_steps._fork.modes import Mode
     from trio_steps._fork.plan import Plan
 
@@ -47,9 +49,8 @@ class Pace:
             await self.failure.wait()
 
 
-@final
 class State:
-    """One run of a fork.
+    """What is known of one run of a fork.
 
     Attributes:
       plan: what the fork was built with.
@@ -63,7 +64,7 @@ class State:
       ledger: what became of the paths.
       mode: what decides.
       source: where paths come from.
-      discarded: takes what no one gets.
+      fencing: there may be paths whose code is not trusted.
       pace: when the next may start, of a staggered fork.
       total: how many paths there are, as soon as that is known.
       ended: how many have ended, before the decision.
@@ -72,66 +73,71 @@ class State:
       detained: how many tasks are waiting for something that won't come once every path has ended.
       timed_out: the deadline made the decision.
       in_time: what is reported now counts; True while that is certain without looking at the deadline.
-      states: what each path has made of the state that the fork was given.
+      states: what each path has made of the state that the fork was given; not set if it was given none.
+      caller: the task of the caller, while it waits before the end of the nursery until every path has ended.
     """
 
-    __slots__ = (
-        "_caller",
-        "args",
-        "context",
-        "decided",
-        "detained",
-        "discarded",
-        "ended",
-        "in_time",
-        "ledger",
-        "mode",
-        "name",
-        "nursery",
-        "observe",
-        "pace",
-        "plan",
-        "prefix",
-        "scope",
-        "source",
-        "states",
-        "stopped",
-        "timed_out",
-        "total",
-    )
-
     nursery: trio.Nursery
+    states: dict[int, dict[str, object]]
+
+    # The defaults fit most runs: setting attributes is what a small fork pays for.
+    pace: Pace | None = None
+    total: int | None = None
+    stopped: bool = False
+    detained: int = 0
+    timed_out: bool = False
+    caller: trio.lowlevel.Task | None = None
+    _discarded: Discarded | None = None
 
     def __init__(self, plan: Plan, args: tuple[Any, ...], scope: Scope) -> None:
         self.plan: Plan = plan
         self.args: tuple[Any, ...] = args
         self.scope: Scope = scope
-        self.name: str = scope.name
-        self.prefix: str = self.name + "/"
+        self.name: str = (name := scope.name)
+        self.prefix: str = name + "/"
         self.observe: Observers | None = scope.observers
         self.context: Context = copy_context()
-        self.ledger: Ledger[Any] = (
-            Ledger(plan.id, self.name) if plan.delivery is None else plan.delivery.begin(plan.id, scope)
-        )
-        self.mode: Mode[Any, Any] = plan.mode(self.ledger)
-        self.source: Source = Source(plan.known, self.ledger, plan.adapt, growing=plan.growing)
-        self.discarded: Discarded = Discarded(self.ledger, scope, plan.dispose)
-        self.pace: Pace | None = None if plan.stagger is None else Pace(plan.stagger)
-        self.total: int | None = None
+        ledger: Ledger[Any] = Ledger(plan.id, name) if plan.delivery is None else plan.delivery.begin(plan.id, name)
+        self.ledger: Ledger[Any] = ledger
+        self.mode: Mode[Any, Any] = plan.mode(ledger)
+        self.source: Source = Source(plan.known, ledger, plan.adapt, growing=plan.growing)
+        if plan.stagger is not None:
+            self.pace = Pace(plan.stagger)
+        if scope.state is not None:
+            self.states = {}
         self.ended: int = 0
-        self.stopped: bool = False
         self.decided: bool = False
-        self.detained: int = 0
-        self.timed_out: bool = False
         self.in_time: bool = plan.timeout is None
-        self.states: dict[int, dict[str, object]] = {}
-        self._caller: trio.lowlevel.Task | None = None
+        self.fencing: bool = plan.known is None or plan.known.code is None or plan.known.code not in trusted
+        ledger.discard = self._discard_held
+        scope.discard_value = self._discard_value
 
-        self.ledger.discard = self.discarded.discard_held
-        scope.discard_value = self.discarded.discard_value
+    @property
+    def discarded(self) -> Discarded:
+        """What no one gets. It is made on demand: most forks return all of their values."""
+        if self._discarded is None:
+            self._discarded = Discarded(self.ledger, self.scope, self.plan.dispose)
+        return self._discarded
 
-    def end(self) -> None:
-        """Break the references between the parts of the run, which is over."""
+    @property
+    def may_have_leftovers(self) -> bool:
+        """Whether there may be values or errors that the result of the mode does not hold."""
+        ledger = self.ledger
+        return bool(
+            ledger.late_values
+            or ledger.late_errors
+            or self._discarded is not None
+            or getattr(self.mode, "kept", None) is not None
+        )
+
+    async def _discard_value(self, name: str, value: object) -> None:
+        await self.discarded.discard_value(name, value)
+
+    async def _discard_held(self, values: list[Named]) -> None:
+        await self.discarded.discard_held(values)
+
+    def let_go(self) -> None:
+        """Take no more values from steps and errors that drop them: the run is over."""
         self.ledger.discard = None
         if self.plan.growing:
             self.scope.grow = _refuse
@@ -147,18 +153,18 @@ class State:
             return
 
         def abort(_raise_cancel: Callable[[], NoReturn]) -> trio.lowlevel.Abort:
-            self._caller = None
+            self.caller = None
             self.stopped = True
             return trio.lowlevel.Abort.SUCCEEDED
 
-        self._caller = trio.lowlevel.current_task()
+        self.caller = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     def wake_caller(self) -> None:
-        """Every path has ended."""
-        if self._caller is not None:
-            caller, self._caller = self._caller, None
-            trio.lowlevel.reschedule(caller)
+        """Every path has ended, so the caller need not wait any longer."""
+        caller, self.caller = self.caller, None
+        assert caller is not None
+        trio.lowlevel.reschedule(caller)
 
 
 def _refuse(_path: Callable[..., object]) -> None:

@@ -17,39 +17,36 @@ from trio_steps._core.events.records import PathsCounted
 from trio_steps._core.step import observe_end
 
 from .groups import split_errors
+from .state import State
 
 if TYPE_CHECKING:
-    from trio_steps._core.scope import Scope
+    from collections.abc import Sequence
 
-    from .state import State
+    from trio_steps._core.scope import Scope
 
 
 @final
-class Verdict:
-    """Decides one run of a fork, as its mode says.
+class ForkRun(State):
+    """One run of a fork, decided as its mode says.
 
     Attributes:
-      state: the state of the run.
       stray: the first cancellation that came before the decision, and so was not caused by it.
       fatal: the first error that is neither a result nor a cancellation, such as a `KeyboardInterrupt`.
       crash: the first error of our own, or of a mode.
       answered_for: what went through the nursery and is known already.
     """
 
-    __slots__ = ("answered_for", "crash", "fatal", "state", "stray")
+    stray: trio.Cancelled | None = None
+    fatal: BaseException | None = None
+    crash: Exception | None = None
+    answered_for: Sequence[BaseException] = ()
 
-    def __init__(self, state: State) -> None:
-        self.state: State = state
-        self.stray: trio.Cancelled | None = None
-        self.fatal: BaseException | None = None
-        self.crash: Exception | None = None
-        self.answered_for: list[BaseException] = []
-
-    def forget_errors(self) -> None:
+    def end(self) -> None:
         """Forget the errors, as the run is over: an error keeps its frames alive, and they must not keep the error."""
         self.stray = self.fatal = self.crash = None
-        self.answered_for.clear()
-        self.state.ledger.forget_errors()
+        self.answered_for = ()
+        self.ledger.forget_errors()
+        self.let_go()
 
     @property
     def failure(self) -> BaseException | None:
@@ -60,46 +57,42 @@ class Verdict:
 
     def won(self, index: int, scope: Scope, start: float, value: Any) -> bool:
         """Tell the mode of a success, and then the observers."""
-        state = self.state
-        assert state.observe is not None
+        assert self.observe is not None
         won = False
         try:
-            won = state.mode.succeeded(index, value)
+            won = self.mode.succeeded(index, value)
         finally:  # also if the mode has a bug: each start has an end
-            is_winner = won and getattr(state.mode, "winner", None) == index
-            observe_end(state.observe, scope, start, None, won=is_winner)
+            is_winner = won and getattr(self.mode, "winner", None) == index
+            observe_end(self.observe, scope, start, None, won=is_winner)
         return won
 
     def came_late(self, index: int, scope: Scope, start: float, value: Any) -> None:
         """Take a value that came after the decision."""
-        state = self.state
-        state.ledger.late_values[index] = value
-        if state.observe is not None:
-            observe_end(state.observe, scope, start, None)
+        self.ledger.late_values[index] = value
+        if self.observe is not None:
+            observe_end(self.observe, scope, start, None)
 
     def failed(self, index: int, scope: Scope, start: float, error: Exception) -> None:
         """Take the error of a path."""
-        state = self.state
         hide_frames_of_ours(error)  # they tell nothing, and keep all that there is
         name = scope.name
         name_step(error, name)
-        if state.observe is not None:
-            observe_end(state.observe, scope, start, error)
-        state.ledger.errors[index] = error
+        if self.observe is not None:
+            observe_end(self.observe, scope, start, error)
+        self.ledger.errors[index] = error
         if self.over():
-            state.ledger.late_errors.add(index)
+            self.ledger.late_errors.add(index)
             return
-        if state.pace is not None:
-            state.pace.failure.set()
-        state.ended += 1
-        if state.mode.failed(index, error):
+        if self.pace is not None:
+            self.pace.failure.set()
+        self.ended += 1
+        if self.mode.failed(index, error):
             self.decide(f"path {scope.id!r} failed: {short_repr(error)}")
-        elif state.ended == state.total:
+        elif self.ended == self.total:
             self.finish()
 
     def interrupted(self, index: int, scope: Scope, start: float, error: BaseException) -> BaseException | None:
         """Take the errors out of what ended a path, and return the rest, which is not the failure of a path."""
-        state = self.state
         errors: Exception | None = None
         rest: BaseException | None = error
         group = error
@@ -108,8 +101,8 @@ class Verdict:
         over = self.over()
         if errors is not None:
             self.failed(index, scope, start, errors)
-        elif state.observe is not None:
-            observe_end(state.observe, scope, start, error, reason=state.ledger.reason if over else None)
+        elif self.observe is not None:
+            observe_end(self.observe, scope, start, error, reason=self.ledger.reason if over else None)
         for leaf in () if rest is None else leaves(rest):
             if isinstance(leaf, trio.Cancelled):
                 if not over and self.stray is None:
@@ -123,47 +116,46 @@ class Verdict:
 
     def take_end_of_source(self) -> None:
         """See whether the source has run out, or failed, or could not be closed after that."""
-        state, source = self.state, self.state.source
+        source = self.source
         if source.errors:
             errors, source.errors = source.errors, []
             self._source_failed(errors)
-        elif state.total is None and source.total is not None and not self.over():
+        elif self.total is None and source.total is not None and not self.over():
             self._exhausted(source.total)
 
     def _exhausted(self, total: int) -> None:
-        state = self.state
-        state.total = total
-        if state.observe is not None:
+        self.total = total
+        if self.observe is not None:
             now = trio.current_time()
-            state.observe(PathsCounted(name=state.name, time=now, scope=state.scope, total=total))
-        if state.mode.exhausted(total):
+            self.observe(PathsCounted(name=self.name, time=now, scope=self.scope, total=total))
+        if self.mode.exhausted(total):
             self.decide("no path is left")
-        elif state.ended == total:
+        elif self.ended == total:
             self.finish()
 
     def _source_failed(self, errors: list[Exception]) -> None:
-        state, ledger = self.state, self.state.ledger
+        ledger = self.ledger
         if self.over() and not ledger.own_errors:  # else it had failed before, and now it can't be closed
             self._report_source(errors)
             return
         ledger.own_errors += errors
         for error in errors:
-            name_step(error, state.name)
-        if not state.decided:
+            name_step(error, self.name)
+        if not self.decided:
             self.decide(f"its source of paths failed: {short_repr(errors[0])}")
 
     def close_source(self) -> None:
         """Stop taking paths."""
-        source = self.state.source
+        source = self.source
         source.close()
-        errors, source.errors = source.errors, []
-        self._report_source(errors)
+        if source.errors:
+            errors, source.errors = source.errors, []
+            self._report_source(errors)
 
     def _report_source(self, errors: list[Exception]) -> None:
-        state = self.state
         for error in errors:
-            name_step(error, state.name)
-            state.discarded.report(state.name, error)
+            name_step(error, self.name)
+            self.discarded.report(self.name, error)
 
     # The decision
 
@@ -172,64 +164,59 @@ class Verdict:
 
         The deadline is asked of the scope that has it, because it may be moved there.
         """
-        state = self.state
-        if not state.decided and not state.in_time and trio.current_time() >= state.nursery.cancel_scope.deadline:
-            state.timed_out = True
-            state.ledger.timeout = state.plan.timeout
-            self.decide(f"timed out after {state.plan.timeout:g} s")
-        return state.decided
+        if not self.decided and not self.in_time and trio.current_time() >= self.nursery.cancel_scope.deadline:
+            self.timed_out = True
+            self.ledger.timeout = self.plan.timeout
+            self.decide(f"timed out after {self.plan.timeout:g} s")
+        return self.decided
 
     def decide(self, why: str) -> None:
         """End the fork: cancel what is still running, because of `why`."""
-        state = self.state
-        state.decided = state.stopped = True
-        state.in_time = False
-        state.ledger.reason = reason = f"fork {state.plan.id!r}: {why}"
-        if state.ended == state.total:
-            self._release(reason)
-        else:
-            state.nursery.cancel_scope.cancel(reason)
+        self.decided = self.stopped = True
+        self.in_time = False
+        self.ledger.reason = reason = f"fork {self.plan.id!r}: {why}"
+        if self.ended != self.total or self.detained:
+            self.nursery.cancel_scope.cancel(reason)
+        elif self.caller is not None:
+            self.wake_caller()
         self.close_source()
 
     def finish(self) -> None:
         """End the fork: every path has ended by itself, so there is nothing to be cancelled, as a rule."""
-        state = self.state
-        state.decided = state.stopped = True
-        state.in_time = False
-        self._release("every path has ended")
+        self.decided = self.stopped = True
+        self.in_time = False
+        if self.detained:  # waiting for something that won't come
+            self.nursery.cancel_scope.cancel("every path has ended")
+        elif self.caller is not None:
+            self.wake_caller()
         self.close_source()
-
-    def _release(self, reason: str) -> None:
-        """End the tasks that are waiting for something that won't come."""
-        state = self.state
-        if state.detained:
-            state.nursery.cancel_scope.cancel(reason)
-        else:
-            state.wake_caller()
 
     def end_if_idle(self) -> None:
         """End a growing fork if its source has run out and every path has ended: nothing is left to add a path."""
-        state, source = self.state, self.state.source
-        if state.plan.growing and source.dry and state.ended == source.joined and not state.stopped:
+        source = self.source
+        if self.plan.growing and source.dry and self.ended == source.joined and not self.stopped:
             source.end()
             self.take_end_of_source()
 
     def detain(self) -> None:
         """Note a task that waits, and has to be cancelled when the fork ends."""
-        state = self.state
-        state.detained += 1
+        self.detained += 1
         self.end_if_idle()
-        if state.decided:
-            state.nursery.cancel_scope.cancel(state.ledger.reason)
+        if self.decided:
+            self.nursery.cancel_scope.cancel(self.ledger.reason)
 
     # The end of all tasks
 
     def _take_fatal(self, error: BaseException) -> None:
-        self.answered_for.append(error)
+        self.note_answered_for(error)
         if self.fatal is None:
             self.fatal = error
         else:
-            self.state.discarded.report(self.state.name, error)
+            self.discarded.report(self.name, error)
+
+    def note_answered_for(self, error: BaseException) -> None:
+        """Note an error that leaves through the nursery, and is known already."""
+        self.answered_for = (*self.answered_for, error)
 
     def sort_out(self, group: BaseExceptionGroup[BaseException]) -> None:
         """Find what went through the nursery without a path having answered for it."""
@@ -242,35 +229,35 @@ class Verdict:
             elif self.crash is None:
                 self.crash = leaf
             else:
-                self.state.discarded.report(self.state.name, leaf)
+                self.discarded.report(self.name, leaf)
         if self.fatal is not None and self.crash is not None:
-            self.state.discarded.report(self.state.name, self.crash)
+            self.discarded.report(self.name, self.crash)
 
     def conclude(self) -> None:
         """See, after all tasks have ended, whether the fork was decided, ran out of time, or was cancelled."""
         if self.stray is None:
             self.over()
-        elif not self.state.decided:
-            self.state.ledger.reason = cause_of(self.stray)
+        elif not self.decided:
+            self.ledger.reason = cause_of(self.stray)
 
     def answer(self) -> Any:
         """Return the result of the fork, or raise its error."""
-        state, ledger = self.state, self.state.ledger
+        ledger = self.ledger
         if self.failure is not None:
             raise self.failure
         if ledger.own_errors:
             raise ledger.partial()
-        if state.timed_out:
-            assert state.plan.timeout is not None
-            if not getattr(state.mode, "settles_deadline", False):
-                raise ledger.partial(StepTimeoutError(state.name, state.plan.timeout))
-        elif not state.decided:
+        if self.timed_out:
+            assert self.plan.timeout is not None
+            if not getattr(self.mode, "settles_deadline", False):
+                raise ledger.partial(StepTimeoutError(self.name, self.plan.timeout))
+        elif not self.decided:
             raise self._undecided()
-        return state.mode.result()
+        return self.mode.result()
 
     def _undecided(self) -> BaseException:
         """Return what to raise if this fork was not cancelled from outside, and something else ended it."""
-        name, stray = self.state.name, self.stray
+        name, stray = self.name, self.stray
         if stray is None:
             return RuntimeError(f"fork {name!r} was cancelled, but neither by itself nor from outside")
         add_note(stray, f"a path of fork {name!r} raised this, but no scope around it was cancelled")

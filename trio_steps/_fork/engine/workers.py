@@ -26,14 +26,15 @@ from trio_steps._core.policy.limiter import Lease, find_lender
 from trio_steps._core.scope import PathScope, current
 from trio_steps._core.step import type_of
 
+from .fence import Fence, code_of, run_fenced, trusted
+
 if TYPE_CHECKING:
     from contextvars import ContextVar
 
     from trio_steps._fork.delivery import Delivery
     from trio_steps._fork.paths import Call, Path
 
-    from .state import State
-    from .verdict import Verdict
+    from .verdict import ForkRun
 
 STRETCH: Final = 32
 """The most paths that are run or started without a checkpoint in between."""
@@ -44,6 +45,7 @@ class Member:
     """A member of a crew: its task, what it has run, and its context variables as they must be between two paths.
 
     Attributes:
+      crew: the crew that it belongs to.
       task: the task in which it runs.
       lender: the lease on whose lane it runs its paths.
       counted: 1; 0 if it has a lender.
@@ -53,9 +55,10 @@ class Member:
       others: all of them but the current scope, and their values.
     """
 
-    __slots__ = ("counted", "lease", "lender", "others", "ran", "task", "variables")
+    __slots__ = ("counted", "crew", "lease", "lender", "others", "ran", "task", "variables")
 
-    def __init__(self, task: trio.lowlevel.Task, lender: Lease | None) -> None:
+    def __init__(self, crew: Crew, task: trio.lowlevel.Task, lender: Lease | None) -> None:
+        self.crew = crew
         self.task = task
         self.lender = lender
         self.counted = int(lender is None)
@@ -71,15 +74,15 @@ class Member:
             self.lease.end()
             self.lease = None
 
-    async def wait_for_room(self, delivery: Delivery, verdict: Verdict) -> None:
+    async def wait_for_room(self, delivery: Delivery, fork: ForkRun) -> None:
         """Wait until the reader of a stream has taken enough, without a token, and under the name of the fork."""
         self.end_lease()
-        self.task.name = verdict.state.name
-        verdict.detain()
+        self.task.name = fork.name
+        fork.detain()
         try:
             await delivery.room()
         finally:
-            verdict.state.detained -= 1
+            fork.detained -= 1
 
     def is_clean(self) -> bool:
         """Tell whether no path has left another value in a context variable.
@@ -109,15 +112,17 @@ class Crew:
       seeking: how many have no path at the moment.
       seekers: how many of those there should be.
       waiting: how many wait for a token.
+      brief: there is so little to do that each path has a task of its own.
     """
 
     __slots__ = (
+        "_fork",
+        "_left",
         "_limit",
         "_limiter",
         "_looked",
-        "_state",
         "_unseen",
-        "_verdict",
+        "brief",
         "is_limited",
         "members",
         "seekers",
@@ -126,10 +131,9 @@ class Crew:
         "waiting",
     )
 
-    def __init__(self, verdict: Verdict) -> None:
-        self._verdict = verdict
-        self._state = state = verdict.state
-        concurrency = state.plan.concurrency
+    def __init__(self, fork: ForkRun) -> None:
+        self._fork = fork
+        concurrency = fork.plan.concurrency
         self._limiter = concurrency if isinstance(concurrency, trio.CapacityLimiter) else None
         self._limit: float = concurrency if isinstance(concurrency, int) else inf
         self._looked = -inf  # when somebody last looked who else waits for a token
@@ -140,21 +144,29 @@ class Crew:
         self.seeking: int = 0
         self.seekers: int = 1 if self.is_limited else 2  # without tokens two, to get a large crew going
         self.waiting: int = 0
+        self.brief: bool = False
+        self._left = 0  # paths that no one has been hired for, if each has a task of its own
 
     def begin(self) -> bool:
-        """Hire as many as there is work and room for, or one for a lazy source. Tell whether each path starts now."""
-        state, limiter = self._state, self._limiter
+        """Hire as many as there is work and room for, or one for a lazy source. Tell whether they need no watch.
+
+        Members that go on to another path don't hear of a cancellation from outside in between.
+        """
+        fork, limiter = self._fork, self._limiter
         room = self._limit
         if limiter is not None:
             room = max(limiter.available_tokens, 0) + 1  # one of them waits for the next token
-            lender = find_lender(limiter, state.scope.lease)
+            lender = find_lender(limiter, fork.scope.lease)
             if lender is not None:
                 self._hire(lender)
-        known = state.source.known
+        known = fork.source.known
         hired = 1 if known is None else int(min(room, len(known)))
+        if known is not None and limiter is None and len(known) <= 2 * hired:
+            self.brief = True
+            self._left = len(known) - hired
         for _ in range(hired):
             self._hire(None)
-        return limiter is None and known is not None and hired == len(known)
+        return self.brief
 
     def _hire(self, lender: Lease | None) -> None:
         """Start a member. One with a `lender` runs its paths on that lane, and is not counted."""
@@ -162,11 +174,15 @@ class Crew:
             self.members += 1
             self.seeking += 1
             self.staffed = self.members >= self._limit
-        state = self._state
-        state.context.run(state.nursery.start_soon, self._work, lender, name=state.name)  # type: ignore[arg-type]
+        fork = self._fork
+        fork.context.run(fork.nursery.start_soon, self._work, lender, name=fork.name)  # type: ignore[arg-type]
 
     def replace(self, lender: Lease | None) -> None:
-        """Start another member instead of the one that calls this."""
+        """Start another member instead of the one that calls this, if there is work for it."""
+        if self.brief:
+            if not self._left:
+                return
+            self._left -= 1
         if lender is None:
             self.members -= 1
             self.seeking -= 1
@@ -174,41 +190,41 @@ class Crew:
 
     def staff(self) -> None:
         """Make sure that a member looks for the next path."""
-        state = self._state
-        if state.source.dry or state.ledger.started == state.total:
+        fork = self._fork
+        if fork.source.dry or fork.ledger.started == fork.total:
             return
         while self.seeking < self.seekers and not self.staffed:
             self._hire(None)
 
     async def _work(self, lender: Lease | None) -> None:
         """Run paths one after another, until there are no more, or one leaves something behind."""
-        source = self._state.source
-        member = Member(trio.lowlevel.current_task(), lender)
-        length, clean = 1, True
-        while clean and not source.dry:
-            fenced = clean = False
-            try:
-                with trio.CancelScope():  # to notice a cancel scope that a path leaves open
-                    clean = await run_paths(self._verdict, self, member, length)
-                    fenced = True
-            except RuntimeError as error:
-                if not fenced:
-                    raise
-                self._report_open_scope(member.ran, error)
-                clean = False
-            finally:
-                member.end_lease()
-            length = min(16 * length, 4 * STRETCH)
-            member.ran.clear()
-        if not source.dry:
+        fork = self._fork
+        source, member = fork.source, Member(self, trio.lowlevel.current_task(), lender)
+        try:
+            if self.brief:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                await run_paths(fork, member)
+            else:
+                length, clean = 1, True
+                while clean and not source.dry:
+                    fence = Fence(fork, member.ran)
+                    with fence:
+                        clean = await run_paths(fork, member, length)
+                    clean = clean and fence.clean
+                    length = min(16 * length, 4 * STRETCH)
+                    member.end_lease()
+                    member.ran.clear()
+        finally:
+            member.end_lease()
+        if not source.dry and fork.ledger.started != fork.total:
             self.replace(lender)
 
     async def slot(self, member: Member) -> Lease:
         """Wait for the lane of the member's lender, or for a token."""
-        state, limiter = self._state, self._limiter
+        fork, limiter = self._fork, self._limiter
         assert limiter is not None
-        outer, lender = state.scope.lease, member.lender
-        member.task.name = state.name  # between two paths it is just a member of the crew
+        outer, lender = fork.scope.lease, member.lender
+        member.task.name = fork.name  # between two paths it is just a member of the crew
         if lender is not None and not lender.ended:
             borrowed = Lease(limiter, outer, lender)
             if borrowed.take_nowait() or await self._taken(borrowed):
@@ -223,11 +239,11 @@ class Crew:
         return lease
 
     async def _taken(self, lease: Lease) -> bool:
-        self._verdict.detain()
+        self._fork.detain()
         try:
             return await lease.take()
         finally:
-            self._state.detained -= 1
+            self._fork.detained -= 1
 
     def is_time_to_look(self) -> bool:
         """Tell whether it is time to look whether others are waiting for a token.
@@ -243,56 +259,49 @@ class Crew:
         self._unseen = 0
         return True
 
-    def _report_open_scope(self, ran: list[str], error: RuntimeError) -> None:
-        state = self._state
-        suspects = (
-            " or ".join(map(repr, ran)) if len(ran) <= 16 else f"{ran[0]!r} or … or {ran[-1]!r} ({len(ran)} paths)"
-        )
-        bug = RuntimeError(f"path {suspects} of fork {state.name!r} returned with a cancel scope of its own still open")
-        bug.__cause__ = error
-        state.discarded.report(state.name, bug)
-
 
 async def run_paths(
-    verdict: Verdict,
-    crew: Crew | None = None,
+    fork: ForkRun,
     member: Member | None = None,
     length: int = 1,
     fed: Path | None = None,
     lease: Lease | None = None,
 ) -> bool:
-    """Run up to `length` paths that `member` of the `crew` finds; or one, which was `fed`, under its `lease`.
+    """Run up to `length` paths that `member` finds; or one, which was `fed`, under its `lease`.
 
     The whole cost of a path is in this one loop: a coroutine for each would cost more than the rest. There is no
     ``finally`` around it, because each of a thousand losers would pay for it. The caller ends leases.
 
-    Return False if the last path left a context variable behind. Never return if it left a nursery open.
+    Return False if the last one left a context variable or a cancel scope behind; never return if it left a nursery
+    open.
     """
     task = trio.lowlevel.current_task()
-    state = verdict.state
-    source, ledger, mode = state.source, state.ledger, state.mode
-    observe, args, parent, prefix = state.observe, state.args, state.scope, state.prefix
-    limited = crew is not None and crew.is_limited
-    delivery, accept = state.plan.delivery, state.plan.accept
+    plan, source, ledger, mode = fork.plan, fork.source, fork.ledger, fork.mode
+    observe, args, parent, prefix = fork.observe, fork.args, fork.scope, fork.prefix
+    delivery, accept = plan.delivery, plan.accept
     unblocked = 0
     start = 0.0
+    fencing = fork.fencing
+    fence: Fence | None = None  # around the last path that was not trusted
     while True:
-        if member is not None and delivery is not None and delivery.waiting >= delivery.buffer and not source.dry:
-            await member.wait_for_room(delivery, verdict)
-        if limited and crew is not None and member is not None:
-            lease = member.lease
-            if lease is None:
-                if source.dry:
-                    return True
-                lease = member.lease = await crew.slot(member)
+        if member is not None:
+            if delivery is not None and delivery.waiting >= delivery.buffer and not source.dry:
+                await member.wait_for_room(delivery, fork)
+            if member.crew.is_limited:
+                lease = member.lease
+                if lease is None:
+                    if source.dry:
+                        return True
+                    lease = member.lease = await member.crew.slot(member)
         path = source.take() if fed is None else fed
         if path is None:
             source.dry = True
-            verdict.take_end_of_source()
+            fork.take_end_of_source()
             return True
         ledger.started = started = ledger.started + 1
-        if member is not None and crew is not None:
+        if member is not None:
             member.ran.append(path[1])
+            crew = member.crew
             if not crew.staffed:
                 crew.seeking -= member.counted
                 if crew.seeking < crew.seekers:
@@ -314,28 +323,33 @@ async def run_paths(
         try:
             if parent.state is not None:
                 scope.state = deepcopy(parent.state)
-            value = call(*args) if args and takes_input(call) else call()
-            if type_of(value) is CoroutineType or hasattr(type_of(value), "__await__"):
-                value = await value
+            if fencing and (code := code_of(call)) not in trusted:
+                fence = Fence(fork, [id])
+                value = await run_fenced(fence, call, args if args and takes_input(call) else (), code)
+            else:
+                value = call(*args) if args and takes_input(call) else call()
+                if type_of(value) is CoroutineType or hasattr(type_of(value), "__await__"):
+                    value = await value
             if task.child_nurseries:
-                state.discarded.add(task.name, value)
+                fork.discarded.add(task.name, value)
                 raise RuntimeError(f"path {task.name!r} returned with a nursery of its own still open")
             if accept is not None:
-                _check(accept, task.name, value, state)
+                _check(accept, task.name, value, fork)
         except trio.Cancelled:
             cancelled: Any = sys.exc_info()[1]  # `as` would unwind the stack once more
-            if observe is not None or not state.decided:
-                verdict.interrupted(index, scope, start, cancelled)
+            if observe is not None or not fork.decided:
+                fork.interrupted(index, scope, start, cancelled)
             else:  # one of many losers, with nothing to tell: its traceback would keep a dozen objects till the end
                 cancelled.with_traceback(None)
             del cancelled
             raise
         except Exception as error:
-            verdict.failed(index, scope, start, error)
+            fork.failed(index, scope, start, error)
             if task.child_nurseries:
                 break
+            length = 1  # where clean-up is missed
         except BaseException as error:
-            rest = verdict.interrupted(index, scope, start, error)
+            rest = fork.interrupted(index, scope, start, error)
             try:
                 if rest is error:
                     raise
@@ -345,28 +359,32 @@ async def run_paths(
                 del rest  # or else it would keep this frame, which keeps it
             if task.child_nurseries:
                 break
+            length = 1
         else:
-            if not state.in_time and verdict.over():
-                verdict.came_late(index, scope, start, value)
+            if not fork.in_time and fork.over():
+                fork.came_late(index, scope, start, value)
             else:
                 if index < len(ledger.values):
                     ledger.values[index] = value
                 else:
                     ledger.put(index, value)
                 if scope.state is not None and hasattr(mode, "winner"):
-                    state.states[index] = scope.state
-                state.ended += 1
-                if mode.succeeded(index, value) if observe is None else verdict.won(index, scope, start, value):
-                    verdict.decide(f"path {id!r} won")
-                elif state.ended == state.total:
-                    verdict.finish()
+                    fork.states[index] = scope.state
+                fork.ended += 1
+                if mode.succeeded(index, value) if observe is None else fork.won(index, scope, start, value):
+                    fork.decide(f"path {id!r} won")
+                elif fork.ended == fork.total:
+                    fork.finish()
             del value  # the ledger has it now
-        if member is None or crew is None:
+        if member is None:
             return True
+        crew = member.crew
         if not crew.staffed:
             crew.seeking += member.counted
         if lease is not None:
             member.lease = lease.pass_on(crew.waiting, look=crew.is_time_to_look())
+        if fence is not None and not fence.clean:
+            return False
         if len(task.context) != member.variables or (member.others and not member.is_clean()):
             return False
         length -= 1
@@ -382,32 +400,32 @@ async def run_paths(
                 await trio.lowlevel.checkpoint()
     if lease is not None:
         lease.end()
-    if member is not None and crew is not None:
-        if not crew.staffed:
-            crew.seeking += member.counted
-        crew.replace(member.lender)
-    return await _park(verdict)
+    if member is not None:
+        if not member.crew.staffed:
+            member.crew.seeking += member.counted
+        member.crew.replace(member.lender)
+    return await _park(fork)
 
 
-def _check(accept: Call, name: str, value: object, state: State) -> None:
+def _check(accept: Call, name: str, value: object, fork: ForkRun) -> None:
     """Make a `value` that is not accepted the failure of the path `name`."""
     try:
         accepted = answered(accept, value)
     except BaseException:
-        state.discarded.add(name, value)
+        fork.discarded.add(name, value)
         raise
     if not accepted:
         raise NotAcceptedError(name, value)
 
 
-async def _park(verdict: Verdict) -> NoReturn:
+async def _park(fork: ForkRun) -> NoReturn:
     """Keep a task in which a path left a nursery open, until the fork is over.
 
     Trio ends such a task with an error, which would cancel all the others.
     """
     bug = RuntimeError("a path left a nursery open")
-    verdict.answered_for.append(bug)
-    verdict.detain()
+    fork.note_answered_for(bug)
+    fork.detain()
     try:
         await trio.sleep_forever()
     finally:

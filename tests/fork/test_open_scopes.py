@@ -1,0 +1,225 @@
+"""A path that leaves a cancel scope open: it is reported, and hits nobody, as far as that can be had."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+from ways import LIMITS, how
+
+from trio_steps import ErrorDiscarded, Event, Retry, fork, race, settle, step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A function is found out the first time it runs. So each test has functions of its own, which nobody trusts yet.
+
+
+def reports_of(events: list[Event]) -> list[str]:
+    return [str(event.error) for event in events if isinstance(event, ErrorDiscarded)]
+
+
+class Tasks:
+    """Paths that do nothing, and remember the task that they ran in."""
+
+    def __init__(self) -> None:
+        self.seen: list[trio.lowlevel.Task] = []
+
+    def note(self) -> None:
+        self.seen.append(trio.lowlevel.current_task())
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_open_scope_is_reported_and_the_task_is_not_used_again(
+    limit: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks, events = Tasks(), list[Event]()
+
+    def leaves() -> str:
+        tasks.note()
+        trio.CancelScope().__enter__()
+        return "value"
+
+    def path() -> None:
+        tasks.note()
+
+    ways: Any = how(limit, [leaves, path, path, path, path, path])
+    result: Any = await fork("f", mode="all", **ways).run(observers=[events.append])
+    assert result == ("value", None, None, None, None, None)
+    assert tasks.seen.count(tasks.seen[0]) == 1
+    assert reports_of(events) == ["path 'leaves' of fork 'f' ended with a cancel scope of its own still open"]
+    assert "cancel scope of its own still open" in caplog.text
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_open_scope_of_a_path_that_fails_is_reported_and_its_error_stands(limit: str) -> None:
+    tasks, events = Tasks(), list[Event]()
+
+    async def leaves() -> None:
+        tasks.note()
+        trio.move_on_after(5).__enter__()
+        raise KeyError("mine")
+
+    def path() -> None:
+        tasks.note()
+
+    ways: Any = how(limit, [leaves, path, path, path, path, path])
+    failed, *others = await fork("f", mode="settle", **ways).run(observers=[events.append])
+    assert repr(failed.error) == "KeyError('mine')"
+    assert {other.status for other in others} == {"fulfilled"}
+    assert tasks.seen.count(tasks.seen[0]) == 1
+    assert reports_of(events) == ["path 'leaves' of fork 'f' ended with a cancel scope of its own still open"]
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_open_scope_of_a_path_that_is_cancelled_is_reported_and_is_no_crash(limit: str) -> None:
+    events: list[Event] = []
+
+    async def leaves() -> None:
+        trio.CancelScope().__enter__()
+        await trio.sleep_forever()
+
+    async def wins() -> str:
+        await trio.sleep(1)
+        return "won"
+
+    ways: Any = how(limit, [leaves, wins])
+    assert await fork("f", mode="race", **ways).run(observers=[events.append]) == "won"
+    assert reports_of(events) == ["path 'leaves' of fork 'f' ended with a cancel scope of its own still open"]
+
+
+async def test_open_scope_among_many_paths_of_another_function_hits_none_of_them() -> None:
+    """Its deadline would cancel the paths after it, and its shield would keep them from being cancelled."""
+
+    async def path() -> None:
+        await trio.sleep(0.005)
+
+    async def expires() -> None:
+        trio.move_on_after(0.05).__enter__()
+
+    async def shields() -> None:
+        trio.CancelScope(shield=True).__enter__()
+
+    results = await settle(*[path] * 30, expires, *[path] * 70, concurrency=1)
+    assert [result.status for result in results] == ["fulfilled"] * 101
+    with trio.move_on_after(1) as scope:
+        await settle(*[path] * 30, shields, trio.sleep_forever, concurrency=1)
+    assert scope.cancelled_caught
+    assert trio.current_time() == pytest.approx(0.5 + 1)  # floats that were added
+
+
+def leak_of(kind: str) -> Callable[[], Any]:
+    """Return a path whose function does no harm the first time, and leaves a scope open the second time."""
+    runs = 0
+
+    def leaves() -> None:
+        nonlocal runs
+        runs += 1
+        if runs > 1:
+            trio.CancelScope().__enter__()
+
+    async def awaits() -> None:
+        leaves()
+
+    return {
+        "sync": leaves,
+        "async": awaits,
+        "step": step(awaits),
+        "policies": step(awaits, retry=Retry(attempts=2, delay=1)),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "step", "policies"])
+async def test_function_that_is_trusted_is_found_out_at_the_end_of_a_stretch(kind: str) -> None:
+    """A worker looks after 1, then 16, then 128 paths; the report says between which of them it was."""
+    events: list[Event] = []
+
+    def path() -> None:
+        pass
+
+    leaves = leak_of(kind)
+    paths = [path] * 10 + [leaves] + [path] * 40 + [leaves] + [path] * 28
+    await fork("f", mode="all", paths=paths, concurrency=1).run(observers=[events.append])
+    id = "leaves" if kind == "sync" else "awaits"
+    (report,) = reports_of(events)
+    assert report.startswith("path 'path#17' or … or ")
+    assert f"{id}#2" not in report  # it is among them, and they are too many to name each
+    assert report.endswith("paths) of fork 'f' ended with a cancel scope of its own still open")
+
+
+async def test_function_that_is_trusted_is_found_out_at_once_when_it_fails() -> None:
+    events: list[Event] = []
+    runs = 0
+
+    def path() -> None:
+        pass
+
+    def leaves() -> None:
+        nonlocal runs
+        runs += 1
+        if runs > 1:
+            trio.CancelScope().__enter__()
+            raise KeyError
+
+    paths = [path, leaves, path, path, leaves, path, path, path]
+    await fork("f", mode="settle", paths=paths, concurrency=1).run(observers=[events.append])
+    names = ["leaves", "path#2", "path#3", "leaves#2"]
+    assert reports_of(events) == [
+        f"path {' or '.join(map(repr, names))} of fork 'f' ended with a cancel scope of its own still open"
+    ]
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+async def test_open_scope_of_a_function_that_is_trusted_hits_nobody_in_a_small_fork(limit: int | None) -> None:
+    first = True
+
+    async def leaves() -> None:
+        nonlocal first
+        if first:
+            first = False
+            return
+        trio.move_on_after(1).__enter__()
+
+    async def sleeps() -> float:
+        await trio.sleep(2)
+        return trio.current_time()
+
+    results = await settle(leaves, leaves, sleeps, sleeps, concurrency=limit)
+    assert [result.status for result in results] == ["fulfilled"] * 4
+
+
+async def test_small_fork_under_a_limit_starts_no_path_once_it_is_cancelled_from_outside() -> None:
+    """A path that is shielded ends by itself, and nobody takes its slot."""
+    started: list[str] = []
+
+    async def shielded() -> str:
+        started.append("shielded")
+        with trio.CancelScope(shield=True):
+            await trio.sleep(2)
+        return "value"
+
+    def queued() -> None:
+        started.append("queued")
+
+    disposed: list[object] = []
+    with trio.move_on_after(1) as scope:
+        await settle(shielded, shielded, queued, queued, concurrency=2, dispose=disposed.append)
+    assert scope.cancelled_caught
+    assert trio.current_time() == 2
+    assert (started, disposed) == (["shielded"] * 2, ["value"] * 2)
+
+
+async def test_small_race_under_a_limit_starts_no_path_once_it_is_won() -> None:
+    started: list[str] = []
+
+    async def wins() -> str:
+        await trio.sleep(1)
+        return "won"
+
+    async def queued() -> str:
+        started.append("queued")
+        return "late"
+
+    assert await race(wins, wins, queued, queued, concurrency=2) == "won"
+    assert started == []

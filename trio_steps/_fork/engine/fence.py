@@ -1,0 +1,106 @@
+"""Cancel scopes that a path leaves open: they are reported, and no other path runs inside them.
+
+Problem: a path enters a cancel scope and ends without leaving it. Trio lets that pass if the task ends, too. But a
+worker goes on to the next path, which then runs inside a scope of somebody else's: it is cancelled by a deadline that
+is none of its own, or shielded from a cancellation that it should hear of.
+
+Naive answer: a scope of our own around every path, a *fence*, which can't be closed while one inside it is open. It
+costs more than all else that a path does. There is no other way to see an open scope with what Trio makes public.
+
+What is done instead. A function is fenced until it has once ended by itself and left nothing open. It is trusted from
+then on, in every fork of the program: whoever forgets to close a scope mostly does so each time. A worker has a fence
+of its own around what it runs. It closes that after each path that failed, because that is where clean-up is missed,
+and else after 1, 16 and 128 paths. A worker that finds a scope open is replaced. Where each path has a task to itself,
+nobody can be hit.
+
+What is deliberately not done: to look after each path of a function that is trusted. One that leaves a scope open only
+now and then, and returns a value, can hit the paths that its worker runs after it, 127 at most. Where each path has a
+task to itself, such a scope is not reported: Trio forgets it with the task.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any, Final, final
+from weakref import WeakSet
+
+import trio
+
+from trio_steps._core.function import Guarded
+from trio_steps._core.step import called
+
+if TYPE_CHECKING:
+    from trio_steps._fork.paths import Call
+
+    from .verdict import ForkRun
+
+trusted: Final[WeakSet[object]] = WeakSet()
+"""The code of functions that have run in a fence and have left nothing open."""
+
+
+def code_of(call: Call) -> object:
+    """Return what is trusted: the code that runs, or where that can't be seen, the type of what is called."""
+    while not isinstance(call, FunctionType):
+        if isinstance(call, partial):
+            call = call.func
+        elif isinstance(call, Guarded):
+            call = call.call
+        else:
+            code: object = getattr(call, "__code__", None)  # a method has that of its function
+            return code if isinstance(code, CodeType) else type(call)
+    return call.__code__
+
+
+@final
+class Fence:
+    """A cancel scope around the paths that have `ran`, to see whether they leave one open inside. It is entered once.
+
+    A nursery that is left open is another matter, which its worker sees. The fence stays open around that.
+
+    Attributes:
+      clean: False if a scope was left open.
+    """
+
+    __slots__ = ("_fork", "_ran", "_scope", "clean")
+
+    def __init__(self, fork: ForkRun, ran: list[str]) -> None:
+        self._fork = fork
+        self._ran = ran
+        self._scope = trio.CancelScope()
+        self.clean = True
+
+    def __enter__(self) -> None:
+        self._scope.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        if trio.lowlevel.current_task().child_nurseries:
+            return
+        try:
+            self._scope.__exit__(None, None, None)  # it was never cancelled: whatever is raised passes by
+        except RuntimeError as error:
+            self.clean = False
+            self._report(error)
+
+    def _report(self, error: RuntimeError) -> None:
+        fork, ran = self._fork, self._ran
+        suspects = (
+            " or ".join(map(repr, ran)) if len(ran) <= 16 else f"{ran[0]!r} or … or {ran[-1]!r} ({len(ran)} paths)"
+        )
+        bug = RuntimeError(f"path {suspects} of fork {fork.name!r} ended with a cancel scope of its own still open")
+        bug.__cause__ = error
+        fork.discarded.report(fork.name, bug)
+
+
+async def run_fenced(fence: Fence, call: Call, args: tuple[Any, ...], code: object) -> Any:
+    """Call a path in its `fence`, and trust its `code` from now on if it ends by itself and leaves nothing open."""
+    try:
+        with fence:
+            value = await called(call, args)
+    except Exception:
+        if fence.clean:
+            trusted.add(code)
+        raise
+    if fence.clean:
+        trusted.add(code)
+    return value
