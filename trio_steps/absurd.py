@@ -139,7 +139,7 @@ class AbsurdStore(QueueStore):
         return await self._connections.call(self._engine.cancel, run_id)
 
     async def submit(self, run_id: str, change: RunChange, /) -> bool:
-        """Write a run for somebody to take; see `store.RunStore.submit`."""
+        """Write a run for a worker to take; see `store.RunStore.submit`."""
         return await self._connections.call(self._engine.submit, run_id, change, uuid4().hex)
 
     async def resume(self, run_id: str, /) -> None:
@@ -147,5 +147,5 @@ class AbsurdStore(QueueStore):
         await self._connections.call(self._engine.resume, run_id)
 
     async def amend(self, before: RunRecord, change: RunChange, /) -> bool:
-        """Write a change of a run that nobody runs; see `store.QueueStore.amend`."""
+        """Write a change of a run that no one runs; see `store.QueueStore.amend`."""
         return await self._connections.call(self._engine.amend, before, change)

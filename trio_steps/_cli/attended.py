@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Runner: TypeAlias = "Callable[[list[Observer]], Coroutine[Any, Any, Any]]"
 
 _SIGNALS: Final = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-_MOST_LINES: Final = 20  # of what is inside of one step: nobody reads those of a million paths
+_MOST_LINES: Final = 20  # of what is inside of one step: no one reads those of a million paths
 
 
 @final
@@ -175,7 +175,7 @@ def stopped_by_signal(
 
 
 def _say(file: TextIO, line: str) -> None:
-    with suppress(OSError):  # nobody listens any more
+    with suppress(OSError):  # no one listens any more
         file.write(f"{line}\n")
         file.flush()
 

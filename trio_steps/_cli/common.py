@@ -24,7 +24,7 @@ class UsageError(Exception):
 
 def say(text: object) -> None:
     """Write a line for a person, to standard error."""
-    with suppress(OSError):  # nobody listens any more
+    with suppress(OSError):  # no one listens any more
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 

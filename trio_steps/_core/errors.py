@@ -3,7 +3,7 @@
 A user's exception is never wrapped: it keeps its type and traceback, and gets a note with the full name of the step
 that it came out of. What a failed fork raises is in `results`, with the results that it holds.
 
-An exception is somebody else's code: its ``__repr__``, ``__getattr__`` or ``__setattr__`` may raise, its ``__notes__``
+An exception is someone else's code: its ``__repr__``, ``__getattr__`` or ``__setattr__`` may raise, its ``__notes__``
 may be anything, and it may hold a payload of 20 MB. None of that may fail a run. So only this module reads and writes
 notes, and every text about an exception comes from `short_repr`.
 """

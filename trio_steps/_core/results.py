@@ -44,7 +44,7 @@ class Fulfilled(Generic[T_co]):
 
     step_id: str
     value: T_co
-    _outcome: Value[T_co] = attrs.field(init=False, eq=False, repr=False)  # not there until somebody asks for it
+    _outcome: Value[T_co] = attrs.field(init=False, eq=False, repr=False)  # not there until it is asked for
 
     def __init__(self, step_id: str, value: T_co) -> None:  # half the price of the one that attrs would write
         _set_step_id(self, step_id)
@@ -122,7 +122,7 @@ class Rejected:
 
     step_id: str
     error: Exception
-    _outcome: Error = attrs.field(init=False, eq=False, repr=False)  # not there until somebody asks for it
+    _outcome: Error = attrs.field(init=False, eq=False, repr=False)  # not there until it is asked for
 
     def __init__(self, step_id: str, error: Exception) -> None:
         if not isinstance(cast("object", error), Exception):

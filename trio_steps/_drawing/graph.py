@@ -36,7 +36,7 @@ class Place:
     Attributes:
       label: what it is called there.
       name: what a run calls it there: the names of the steps down to it, joined by ``/``.
-      whole: whether to draw what a run tells nobody of, the steps with ``log=False``, as well.
+      whole: whether to draw what a run does not report, the steps with ``log=False``, as well.
     """
 
     label: str

@@ -152,7 +152,7 @@ class File:
         try:
             if not self._is_store(connection):
                 with _in_transaction(connection, "EXCLUSIVE"):
-                    if not self._is_store(connection):  # somebody else may have been quicker
+                    if not self._is_store(connection):  # someone else may have been quicker
                         for statement in _SCHEMA:
                             connection.execute(statement)
             connection.execute("PRAGMA journal_mode = WAL")

@@ -67,7 +67,7 @@ class Owner:
             try:
                 _lock(self._descriptor)
             except BlockingIOError:
-                self.end()  # somebody looks at it who may only read the database, and so is in no transaction like this
+                self.end()  # someone looks at it who may only read the database, and so is in no transaction like this
             except OSError as error:
                 self.end()
                 where = str(self._database.parent)

@@ -198,7 +198,7 @@ class RunChange:
       waiting: what the run waits for from now on, and until when.
       questions: the steps that may ask for an answer; None: the same as before.
       answers: answers that are given with it, as text. An equal one that is there already stays.
-      urgent: the run was cancelled, and somebody waits for it to end. So do not wait for others. What can't be written
+      urgent: the run was cancelled, and someone waits for it to end. So do not wait for others. What can't be written
         at once is written when the claim has ended, or not at all.
     """
 
@@ -260,7 +260,7 @@ def added_answers(run_id: str, before: Mapping[str, str], added: Mapping[str, st
 
 @public_in("trio_steps.store")
 class RunClaim(Protocol):
-    """A run that nobody else can have.
+    """A run that no one else can have.
 
     Attributes:
       run_id: which run.
@@ -274,7 +274,7 @@ class RunClaim(Protocol):
         ...
 
     def check(self) -> None:
-        """Return if the run can't have been taken over by somebody else, as far as is known; called before each step.
+        """Return if the run can't have been taken over by another process, as far as is known; called before each step.
 
         Raises:
           RunClaimedError: it may have been: the claim has run out.
@@ -291,16 +291,16 @@ class RunClaim(Protocol):
         If it is cancelled and has written all the same, it returns.
 
         Raises:
-          RunClaimedError: somebody else has taken the run over; nothing is written.
+          RunClaimedError: another process has taken the run over; nothing is written.
           AnswerConflictError: there is another answer already; nothing is written.
         """
         ...
 
     async def wait_cancelled(self) -> None:
-        """Return when somebody has asked to cancel the run; it may take a second to notice.
+        """Return when the run is to be cancelled; it may take a second to notice.
 
         Raises:
-          RunClaimedError: somebody else has taken the run over.
+          RunClaimedError: another process has taken the run over.
         """
         ...
 
@@ -313,6 +313,6 @@ class RunClaims(Protocol):
         """Have a run for oneself until the context ends, or the process dies in whatever way.
 
         Raises:
-          RunClaimedError: somebody has it; raised when the context is entered.
+          RunClaimedError: someone has it; raised when the context is entered.
         """
         ...

@@ -70,7 +70,7 @@ _READY: Final = f"""
 @final
 @attrs.frozen
 class Claimed:
-    """A run that nobody else can have, and what proves that."""
+    """A run that no one else can have, and what proves that."""
 
     run_id: str
     token: str
@@ -118,7 +118,7 @@ class Database:
             return self._claimed(connection, run_id)
 
     def _take(self, connection: sqlite3.Connection, run_id: str) -> None:
-        """See to it that nobody has a run."""
+        """See to it that no one has a run."""
         row = connection.execute("SELECT token, owner, pid FROM claims WHERE run_id = ?", (run_id,)).fetchone()
         if row is not None:
             token, owner, pid = row
@@ -165,12 +165,12 @@ class Database:
                 try:
                     self._take(connection, record.run_id)
                 except RunClaimedError:
-                    continue  # somebody has it who has not written anything of it yet
+                    continue  # someone has it who has not written anything of it yet
                 return self._claimed(connection, record.run_id)
         return None
 
     def lost_and_cancelled(self) -> tuple[set[str], set[str]]:
-        """Return the tokens of this process that are gone, and those of runs that somebody has cancelled."""
+        """Return the tokens of this process that are gone, and those of runs that were cancelled."""
         with self._transaction("DEFERRED") as connection:
             rows = dict(
                 connection.execute(
@@ -242,7 +242,7 @@ class Database:
             self._add_answers(connection, run_id, id, change.answers)
 
     def submit(self, run_id: str, change: RunChange) -> bool:
-        """Write a run for somebody to take; return False if there is one of that name already."""
+        """Write a run for a worker to take; return False if there is one of that name already."""
         with self._transaction() as connection:
             now = time.time()
             values = (run_id, change.pipeline, change.version, change.status, change.step, now, now, os.getpid())
@@ -251,7 +251,7 @@ class Database:
             rows = connection.execute(insert, values).fetchall()
             if not rows:
                 return False
-            self._take(connection, run_id)  # somebody may have it who has not written anything of it yet
+            self._take(connection, run_id)  # someone may have it who has not written anything of it yet
             self._write_rest(connection, run_id, rows[0][0], change)
             return True
 
@@ -345,7 +345,7 @@ class Database:
             )
             if status == "running" and (token is None or not self._is_alive_once(alive, token, owner)):
                 status = "interrupted"
-                deaths += token is not None  # which nobody has counted yet
+                deaths += token is not None  # which no one has counted yet
             record = RunRecord(
                 run_id=run_id,
                 pipeline=pipeline,

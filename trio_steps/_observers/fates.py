@@ -34,7 +34,7 @@ def draw(
     """Return `step` as a diagram, as its last run among `events` has left it.
 
     Raises:
-      ConfigError: there is no such direction, or `step` is no step.
+      ConfigError: there is no such direction, or `step` is not a step.
     """
     check_direction(direction)
     if not isinstance(step, Step):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _SIBLINGS: Final = (50, 24, 12, 6, 3, 2)  # rows in a row to be drawn: the most for which there is room
 _MOST_SIBLINGS: Final = 50  # in a row that are over and kept
 _MOST_ROWS: Final = 1000  # that are over and kept
-_MOST_TEXT: Final = 200  # characters of somebody else's message
+_MOST_TEXT: Final = 200  # characters of someone else's message
 _MANY: Final = 12  # paths
 
 _Rank: TypeAlias = tuple[int, float, int]

@@ -75,7 +75,7 @@ class Row:
     queued: float | None = None  # since when it waited for its turn to start, if it was known by then
     text: str = ""  # how it ended
     error: BaseException | None = None
-    in_pipeline: bool = False  # a step that somebody has written down, one of not too many
+    in_pipeline: bool = False  # a step that someone has written down, one of not too many
     parallel: bool = False  # what is inside is such steps, too
     attempts: list[Attempt] = attrs.field(factory=list[Attempt])  # if it has policies
     notes: list[str] = attrs.field(factory=list[str])  # what else happened: waits for limits, circuit breakers

@@ -199,7 +199,7 @@ def _is_mock(fn: object) -> bool:
 
 
 def _explicit(fn: object) -> bool:
-    """Tell whether somebody gave `fn` a signature, which then counts."""
+    """Tell whether someone gave `fn` a signature, which then counts."""
     return "__signature__" in getattr(fn, "__dict__", ())
 
 
@@ -324,7 +324,7 @@ def provided_by(signature: Signature, step: str, provides: Provides = None, *, t
       signature: the function.
       step: the full name of the step.
       provides: the key under which the result is stored, or the keys of that; by default what the signature says.
-      transform: the function must return a mapping; None is no mapping.
+      transform: the function must return a mapping; None is not a mapping.
 
     Raises:
       ConfigError: what it is annotated to return can't be the output of a step.

@@ -41,7 +41,7 @@ def enum_make(head: JSON, parts: list[Any]) -> object:
 
 # Exceptions
 
-# The classes that an exception is built by: code of nobody's. By id, for the same reason as in _values.
+# The classes that an exception is built by: code of no one's. By id, for the same reason as in _values.
 _BUILDERS: Final = {
     id(kind) for kind in vars(builtins).values() if isinstance(kind, type) and issubclass(kind, Exception)
 }
@@ -70,7 +70,7 @@ def _state(error: Exception) -> dict[str, object]:
 def _build(kind: type[Exception], args: Sequence[object]) -> Exception:
     """Build an exception as the nearest builtin class does, without the code of `kind`."""
     for owner in kind.__mro__:
-        # what runs when nobody calls it: when the exception is let go, or is the key of a dict
+        # what runs when no one calls it: when the exception is let go, or is the key of a dict
         if owner is not object and ("__del__" in namespace(owner) or namespace(owner).get("__hash__") is not None):
             raise ProblemError(f"{kind.__qualname__} has a __del__ or __hash__ of its own")
     builder: Any = next((owner for owner in kind.__mro__ if id(owner) in _BUILDERS), None)

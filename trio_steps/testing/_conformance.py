@@ -130,7 +130,7 @@ async def _writes(store: RunStore) -> None:
     assert await store.read("r") == stored, "the same is read with a claim and without"
     assert stored.parts == {0: "head", 1: "one", 3: "x" * 100_000}, "parts are added, replaced and dropped"
     assert stored.questions == _ASKS, "questions stay as they are unless others are written"
-    assert stored.answers == {}, "nobody has answered"
+    assert stored.answers == {}, "no one has answered"
     record = stored.record
     assert (record.run_id, record.pipeline, record.status) == ("r", "p", "waiting"), "the record is that of the run"
     assert record.step == "a/b", "the last step stays as it is unless another is written"
@@ -164,15 +164,15 @@ async def _claims(store: RunStore) -> None:
             pass
     new = _change("submitted")
     async with store.claim("claimed"):
-        await _refuses(RunClaimedError, lambda: store.submit("claimed", new), "to submit a run that somebody has")
+        await _refuses(RunClaimedError, lambda: store.submit("claimed", new), "to submit a run that someone has")
     assert await _statuses(store) == {"r": "interrupted"}, "a run that was only claimed is not there"
 
 
 async def _holds(store: RunStore) -> None:
     async with _held(store, "r") as claim:
         await claim.write(_change())
-        assert await _statuses(store) == {"r": "running"}, "a run that somebody has is running"
-        assert await _taken(store, {"p": (None,)}) is None, "nobody else can have it"
+        assert await _statuses(store) == {"r": "running"}, "a run that someone has is running"
+        assert await _taken(store, {"p": (None,)}) is None, "no one else can have it"
     assert await _statuses(store) == {"r": "interrupted"}, "a run is interrupted whose claim ended before it did"
     with trio.CancelScope() as scope:
         async with _held(store, "r"):
@@ -209,7 +209,7 @@ async def _fencing(store: RunStore, lose: Lose) -> None:
             assert stored is not None
             assert stored.parts == {0: "new"}, "what a lost claim wrote is not there"
         await _refuses(
-            RunClaimedError, lambda: old.write(_change()), "a write of a lost claim, when nobody has the run"
+            RunClaimedError, lambda: old.write(_change()), "a write of a lost claim, when no one has the run"
         )
 
 
@@ -271,7 +271,7 @@ async def _answers(store: RunStore) -> None:
     async with _held(store, "r") as claim:
         await claim.write(_change(questions=_ASKS))
         await store.answer("r", agreed=True)  # to a run that is running, and has not asked yet
-    await _refuses(AnswerError, lambda: store.answer("r", agree=True), "an answer that nobody asks for")
+    await _refuses(AnswerError, lambda: store.answer("r", agree=True), "an answer that no one asks for")
     await _refuses(AnswerError, lambda: store.answer("r", {"each/3/ask": True}), "an answer of another type")
     await store.answer("r", {"ask": True})
     await _refuses(
@@ -336,7 +336,7 @@ async def _submits(store: RunStore) -> None:
         assert (stored.parts, stored.questions) == ({0: "a"}, _ASKS), "it is what was submitted first"
         assert await _taken(store, {"p": (None,)}) is None, "a run is taken once"
         await claim.write(_change("failed"))
-    assert await _taken(store, {"p": (None,)}) is None, "a run that failed waits for somebody"
+    assert await _taken(store, {"p": (None,)}) is None, "a run that failed waits for someone"
     assert await store.submit("cancelled", _change("submitted"))
     assert await store.cancel("cancelled"), "what was submitted can be cancelled"
     assert await _taken(store, {"p": (None,)}) is None, "a run that was cancelled is not taken"

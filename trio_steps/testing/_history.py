@@ -35,7 +35,7 @@ class Call:
       arguments: what it was called with.
       start: the how many-th event of the history its start was.
       end: the how many-th its end was; infinite as long as it is under way.
-      how: it returned, raised, was cancelled, or was stuck: nobody was left who could have let it go on.
+      how: it returned, raised, was cancelled, or was stuck: no one was left who could have let it go on.
       result: what it returned or raised.
     """
 

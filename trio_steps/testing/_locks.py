@@ -39,7 +39,7 @@ def is_lock(item: object) -> TypeGuard[Watchable]:
         return False
     try:
         state_of(cast("Watchable", item))
-    except Exception:  # noqa: BLE001 - somebody else's, and it has its own idea of statistics
+    except Exception:  # noqa: BLE001 - someone else's, and it has its own idea of statistics
         return False
     return True
 
@@ -85,7 +85,7 @@ def state_of(lock: Watchable) -> State:
 
 
 def untaken(lock: Watchable, initial: int | None) -> State | None:
-    """Return the state of `lock` when nobody holds it; `initial` is what a semaphore began with, if that is known.
+    """Return the state of `lock` when no one holds it; `initial` is what a semaphore began with, if that is known.
 
     None: there is no telling. A semaphore without a ``max_value`` may be meant to count something.
     """

@@ -181,7 +181,7 @@ class Probe:
         """Check everything: the program has returned `value`, and those were its local variables."""
         for item in variables.values():
             if is_lock(item) and id(item) not in self._watched:
-                # nothing is known of its start, but that nobody held it
+                # nothing is known of its start, but that no one held it
                 initial = self._initial.get(item) if isinstance(item, trio.Semaphore) else None
                 start = untaken(item, initial)
                 if start is not None:

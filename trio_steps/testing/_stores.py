@@ -55,7 +55,7 @@ class MemoryStore(RunStore):
         return f"<MemoryStore of {len(self._runs)} runs>"
 
     def restart(self) -> None:
-        """Begin anew after a crash, with what was saved: what was running is interrupted, and nobody has any run."""
+        """Begin anew after a crash, with what was saved: what was running is interrupted, and no one has any run."""
         for run_id in self._claims:
             self._died(run_id)
         self._claims.clear()
@@ -219,7 +219,7 @@ class MemoryStore(RunStore):
         return True
 
     async def submit(self, run_id: str, change: RunChange, /) -> bool:
-        """Write a run for somebody to take; see `RunStore.submit`."""
+        """Write a run for a worker to take; see `RunStore.submit`."""
         await self.come()
         if run_id in self._runs:
             return False
@@ -231,7 +231,7 @@ class MemoryStore(RunStore):
 
 @final
 class _Claim:
-    """A run that nobody else can have."""
+    """A run that no one else can have."""
 
     def __init__(self, store: MemoryStore, run_id: str) -> None:
         self._store = store

@@ -133,7 +133,7 @@ class _Call(Generic[T]):
         self.kept: Attempts | None = None  # keeps which of them failed
         self.began: float | None = None  # when the body was called, in this attempt
         self.too_late = False  # this attempt ended when its own time was over
-        self.dropped: Exception | None = None  # what is not tried again, since somebody has cancelled this
+        self.dropped: Exception | None = None  # what is not tried again, because this was cancelled
         self.unsettled: Ticket | None = None  # see `_settle`
 
     async def in_total_time(self, since: float | None) -> T:
@@ -246,7 +246,7 @@ class _Call(Generic[T]):
         return True
 
     def _drop(self, error: Exception) -> None:
-        """Report an error that is not tried again because somebody has cancelled this, unless it will be seen."""
+        """Report an error that is not tried again because this was cancelled, unless it will be seen."""
         if trio.current_time() < self.deadline:
             report_error(self.scope, error)
         else:

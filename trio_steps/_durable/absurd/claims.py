@@ -1,4 +1,4 @@
-"""Runs in Absurd, for whoever runs them: to take, write and release one, so that nobody writes who has lost it.
+"""Runs in Absurd, for whoever runs them: to take, write and release one, so that no one writes who has lost it.
 
 Problem: Absurd gives a run to a worker for a while. To know the run is enough to write to it, and after a suspension
 the next worker gets the very same run. So one that was stopped for too long could write over what another has done.
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .connections import Session
     from .engine import Engine
 
-_GIVEN_BACK: Final = (1.0, 3.0)  # seconds that a run is left alone after somebody had it whom it is not for
+_GIVEN_BACK: Final = (1.0, 3.0)  # seconds that a run is left alone after someone had it whom it is not for
 _LOOK: Final = 5.0  # seconds between two looks for runs whose workers others found dead
 
 
@@ -57,7 +57,7 @@ class RefusedError(Exception):
     """A claim is not what it was.
 
     Attributes:
-      is_cancelled: the run was cancelled; else somebody else has taken it over, or may.
+      is_cancelled: the run was cancelled; else someone else has taken it over, or may.
     """
 
     def __init__(self, *, is_cancelled: bool) -> None:
@@ -68,7 +68,7 @@ class RefusedError(Exception):
 @final
 @attrs.define(kw_only=True, eq=False)
 class Claimed:
-    """A run that somebody has, and what proves that.
+    """A run that someone has, and what proves that.
 
     Attributes:
       run_id: what it is called.
@@ -76,7 +76,7 @@ class Claimed:
       task: the id of its task.
       attempt: the id of the task's last run.
       token: the name under which it was claimed, which is used only once.
-      known: what was written of it last, which nobody else writes.
+      known: what was written of it last, which no one else writes.
       stored: what there was of it when it was claimed.
       submitted: the numbers of the texts that it was submitted with.
       until: when others may take its worker for dead, by the monotonic clock.

@@ -1,7 +1,7 @@
 """Calls of PostgreSQL from Trio, in worker threads, each with a connection of its own for as long as it takes.
 
 Problem: no wait for a database may hold up a cancellation, whatever it waits for: a lock, a server, a network. But a
-cancelled call must not leave it open whether it happened, or happen later when somebody else has gone on.
+cancelled call must not leave it open whether it happened, or happen later when someone else has gone on.
 
 Naive answer: a driver that is async. There is none for Trio: psycopg's is made for asyncio. Or to abandon the thread.
 Then the call may happen at any time, and the next one is made on top of it.
@@ -99,7 +99,7 @@ class _Job:
     Attributes:
       lock: whoever has it, may look at the connection, and use it to end the call.
       has_begun: a thread is at it.
-      is_over: nobody waits for it any more.
+      is_over: no one waits for it any more.
       connection: the one that it is made with.
       ended: it is.
       results: what it returned.
@@ -184,7 +184,7 @@ class Connections:
                     time.sleep(_PAUSE)
                     continue
             except (errors.DeadlockDetected, errors.SerializationFailure):
-                continue  # all is undone, and it is nobody's fault
+                continue  # all is undone, and it is no one's fault
             except psycopg.Error as failure:
                 error = failure
             raise StoreError(f"{self.name!r}: {_words(error)}") from error

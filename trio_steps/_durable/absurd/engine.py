@@ -89,14 +89,14 @@ class Engine:
 
     @contextmanager
     def _locked(self, session: Session, run_id: str) -> Generator[Row]:
-        """Open a transaction in which nobody else claims, ends or changes a run."""
+        """Open a transaction in which no one else claims, ends or changes a run."""
         with session.transaction():
             row = self._there(session, run_id)
             while True:
                 session.execute(row.queue.sql("select 1 from {r} where run_id = %s for update"), (row.attempt,))
                 before = row
                 row = self._there(session, run_id)
-                if row.attempt == before.attempt:  # else somebody was faster
+                if row.attempt == before.attempt:  # else someone was faster
                     break
             yield row
 
@@ -128,7 +128,7 @@ class Engine:
         return self._there(session, run_id).record
 
     def submit(self, session: Session, run_id: str, change: RunChange, submitter: str) -> bool:
-        """Write a run for somebody to take; return False if there is one of that name already."""
+        """Write a run for a worker to take; return False if there is one of that name already."""
         if len(run_id.encode()) > _MOST_BYTES:
             raise StoreError(f"the run id {run_id[:40]!r}… has more than {_MOST_BYTES} bytes; use a shorter one")
         queue = self.queue(queue_name(change.pipeline))
@@ -173,7 +173,7 @@ class Engine:
             session.execute("select absurd.emit_event(%s, %s, 'null'::jsonb)", (row.queue.name, row.wake_event))
 
     def amend(self, session: Session, before: RunRecord, change: RunChange) -> bool:
-        """Write a change of a run that nobody runs; return False if it is not as it was `before`."""
+        """Write a change of a run that no one runs; return False if it is not as it was `before`."""
         with self._locked(session, before.run_id) as row:
             if row.is_held:
                 raise RunClaimedError(before.run_id)
@@ -213,7 +213,7 @@ class Engine:
         """Have a run taken again whose worker did not come back, or fail it if too many did not."""
         with self._locked(session, dead.record.run_id) as row:
             if row.record.status != "interrupted" or row.state != "failed":
-                return False  # somebody was faster
+                return False  # someone was faster
             if row.record.deaths >= max_deaths:
                 error = f"the workers that ran it have died, {row.record.deaths} of them"
                 self._put(session, row, {RUN: attrs.asdict(attrs.evolve(row.known, status="failed", error=error))})

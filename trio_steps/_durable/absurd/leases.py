@@ -133,7 +133,7 @@ class Claim:
             raise RunClaimedError(self.run_id)
 
     async def read(self) -> StoredRun | None:
-        if self._first is not None:  # nobody else writes, and an answer that comes now is seen when it is asked for
+        if self._first is not None:  # no one else writes, and an answer that comes now is seen when it is asked for
             await trio.lowlevel.checkpoint()
             return self._first
         return await self._connections.call(self._claims.engine.read, self.run_id)
@@ -182,7 +182,7 @@ class Claim:
             self._token.run_sync_soon(self._ended.set)
 
     async def release(self) -> None:
-        """Let others have the run; nobody can wait for that, so it is not held up."""
+        """Let others have the run; no one can wait for that, so it is not held up."""
         self._leases.remove(self)
         if self.claimed.is_over or self._is_lost or self._is_cancelled:
             return

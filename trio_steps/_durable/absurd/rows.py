@@ -188,7 +188,7 @@ class Row:
       task: the id of its task.
       attempt: the id of the task's last run.
       state: what Absurd says of it.
-      is_held: somebody has it, who is not taken for dead.
+      is_held: someone has it, who is not taken for dead.
       wake_event: what it is suspended until.
       died: its last worker did not come back.
       known: what its checkpoint says.
@@ -227,7 +227,7 @@ class Row:
             step = last_step
         status = _status(state, known.status, is_expired=bool(is_expired), died=died)
         error = None if status in ("submitted", "running") else known.error
-        if status == "failed" and error is None:  # somebody else has failed it
+        if status == "failed" and error is None:  # someone else has failed it
             error = json.dumps(reason)
         moments = [enqueued, saved, completed, failed, cancelled_at]
         record = RunRecord(

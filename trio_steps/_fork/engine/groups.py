@@ -16,7 +16,7 @@ def split(
     """Return the part of `group` that is of `kind` only, and the rest; None for a part that is empty."""
     try:
         found, rest = group.split(kind)
-    except Exception as problem:  # noqa: BLE001 - whatever somebody's `derive` does, nothing in the group is lost
+    except Exception as problem:  # noqa: BLE001 - whatever someone's `derive` does, nothing in the group is lost
         why = f"{type(group).__name__}, which can't be split: {short_repr(problem)}"
         of_kind = [leaf for leaf in leaves(group) if isinstance(leaf, kind)]
         others = [leaf for leaf in leaves(group) if not isinstance(leaf, kind)]

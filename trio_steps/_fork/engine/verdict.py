@@ -268,7 +268,7 @@ def _is_about(error: BaseException, known: set[int]) -> bool:
     """Tell whether `error` is one of the `known`, or was raised while one of them was handled."""
     seen: set[int] = set()
     cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:  # somebody may have made a ring of them
+    while cause is not None and id(cause) not in seen:  # someone may have made a ring of them
         if id(cause) in known:
             return True
         seen.add(id(cause))

@@ -136,7 +136,7 @@ class Crew:
         concurrency = fork.plan.concurrency
         self._limiter = concurrency if isinstance(concurrency, trio.CapacityLimiter) else None
         self._limit: float = concurrency if isinstance(concurrency, int) else inf
-        self._looked = -inf  # when somebody last looked who else waits for a token
+        self._looked = -inf  # when someone last looked who else waits for a token
         self._unseen = 0  # paths that have ended since
         self.is_limited: bool = self._limiter is not None
         self.members: int = 0
@@ -307,7 +307,7 @@ async def run_paths(
                 if crew.seeking < crew.seekers:
                     crew.staff()
         index, id, call = path
-        del path  # a tuple that nobody has is used again for the next path
+        del path  # a tuple that no one has is used again for the next path
         task.name = prefix + id
         scope = PathScope()
         scope.id = id

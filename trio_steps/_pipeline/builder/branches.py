@@ -85,7 +85,7 @@ def _check_cases(branch: str, specs: tuple[object, ...]) -> tuple[BranchCase, ..
 
 
 def _case_of(new: NewStep, spec: BranchCase, default: str, taken: Collection[str], start: Start) -> tuple[str, Inner]:
-    """Return the id of a case of the branch `new`, which is `default` if nobody gave it one, and what it runs."""
+    """Return the id of a case of the branch `new`, which is `default` if no one gave it one, and what it runs."""
     what = f"branch_on {new.full!r}"
     given = program_of(spec.then)
     base = given.name if given is not None and given.name_given else default

@@ -93,7 +93,7 @@ def _check_ends(step: str, ids: Sequence[str], edges: Sequence[Mapping[str, int]
             del left[index]
     if not left:
         return
-    # everyone who is left waits for somebody who is left: to follow that comes round to where it was before
+    # everyone who is left waits for someone who is left: to follow that comes round to where it was before
     circle = [next(iter(left))]
     while circle[-1] not in circle[:-1]:
         circle.append(next(provider for provider in left[circle[-1]].values() if provider in left))

@@ -85,14 +85,14 @@ def name_for(program: Program, given: str | None, functions: tuple[Any, ...]) ->
     base = f"step-{len(program.nodes) + 1}" if own is None else own
     if base not in names:
         return base, {base: 1}
-    number = names[base] + 1  # nobody looks through a thousand names for the next one
+    number = names[base] + 1  # no one looks through a thousand names for the next one
     while f"{base}#{number}" in names:
         number += 1
     return f"{base}#{number}", {base: number, f"{base}#{number}": 1}
 
 
 def own_name(function: object) -> tuple[str | None, bool]:
-    """Return what a function, or a step, is called, None if it has no name, and whether somebody gave it that."""
+    """Return what a function, or a step, is called, None if it has no name, and whether someone gave it that."""
     if not callable(function):  # which is refused later
         return None, False
     name, given, _ = describe(function)

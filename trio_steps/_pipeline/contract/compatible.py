@@ -106,7 +106,7 @@ def _parts(kind: object) -> tuple[type | None, tuple[Any, ...]]:
     """Return the class that `kind` is made of, None if there is none or it says too little, and its arguments."""
     origin = get_origin(kind)
     cls = kind if origin is None else origin
-    # A class can inherit from Any, to say that nobody knows what it inherits; no file inherits from IO.
+    # A class can inherit from Any, to say that no one knows what it inherits; no file inherits from IO.
     if not isinstance(cls, type) or getattr(cls, "_is_protocol", False) or Any in cls.__mro__ or IO in cls.__mro__:
         return None, ()
     return cls, get_args(kind)

@@ -44,7 +44,7 @@ class KeptAttempts:
         self.failed: int = 0 if before is None else before.failed
 
     def check(self) -> None:
-        """Let another attempt begin, unless somebody else may have taken the run over."""
+        """Let another attempt begin, unless another process may have taken the run over."""
         self._reporter.check()
 
     async def keep(self, number: int) -> None:

@@ -128,7 +128,7 @@ async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> 
     )
     while not await store.submit(run_id, change):
         stored = await store.read(run_id)
-        if stored is not None:  # or else somebody has deleted it meanwhile
+        if stored is not None:  # or else someone has deleted it meanwhile
             checkpoint = checkpoint_of(stored.parts, program.codec)
             _check_name(program, checkpoint.pipeline)
             _check_inputs(entry, stored.parts[_INPUTS], checkpoint.entries[0], program.codec)

@@ -43,7 +43,7 @@ class Audience:
       complete: the hooks that are told what is done, those of the innermost pipeline first.
       error: the hooks that are told what has failed, in the same order.
       record: what is done goes into the journal.
-      tells: somebody wants to know what is done: a hook, or whoever keeps the run.
+      tells: someone wants to know what is done: a hook, or whoever keeps the run.
     """
 
     complete: tuple[Hook, ...]
@@ -79,7 +79,7 @@ class Reporter:
       program: what is run.
       journal: what is done.
       keeper: who keeps the run, and is told before any hook.
-      stopped: somebody called ``stop()``: no step is started any more.
+      stopped: someone called ``stop()``: no step is started any more.
     """
 
     __slots__ = ("_prefix", "_reported", "journal", "keeper", "program", "stopped")
@@ -95,7 +95,7 @@ class Reporter:
         self._reported: dict[int, tuple[Exception, set[str]]] = {}
 
     def check(self) -> None:
-        """Let a step begin, unless somebody else may have taken the run over."""
+        """Let a step begin, unless another process may have taken the run over."""
         if self.keeper is not None:
             try:
                 self.keeper.check()

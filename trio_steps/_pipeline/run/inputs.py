@@ -21,7 +21,7 @@ def inputs_entry(program: Program, input: object) -> Entry:
     """Return what the journal of a run begins with that is given `input`.
 
     Raises:
-      TypeError: it is no mapping, and nothing that has fields.
+      TypeError: it is neither a mapping nor an object with fields.
       StepInputError: it lacks a key that the pipeline declares, or that a step will ask for in vain.
     """
     changes = as_input(input, program)

@@ -111,7 +111,7 @@ async def execute(
         result = values.now()
     else:
         result = dict(values)
-    if resumed or record or program.has_aliases:  # somebody else may have the very values, in a checkpoint say
+    if resumed or record or program.has_aliases:  # someone else may have the very values, in a checkpoint say
         result = {key: value if key in as_it_is else copy_value(value) for key, value in result.items()}
     return result if run.reporter.stopped or (keeper is not None and keeper.waits) else program.result(result)
 
@@ -290,7 +290,7 @@ class PipelineRun:
             return _Then.STOP
         if observe is not None:
             observe_end(observe, scope, start, None)
-        if tells:  # nobody is told of what ended when the run was cancelled already
+        if tells:  # no one is told of what ended when the run was cancelled already
             await trio.lowlevel.checkpoint_if_cancelled()
         if record:
             if since is not None:
@@ -423,7 +423,7 @@ class PipelineRun:
             raise
         if observe is not None:
             observe_end(observe, scope, start, None)
-        if audience.tells:  # nobody is told of what ended when the run was cancelled already
+        if audience.tells:  # no one is told of what ended when the run was cancelled already
             await trio.lowlevel.checkpoint_if_cancelled()
         if audience.record:
             now = store.now()

@@ -1,6 +1,6 @@
 """Moves a run from one store to another, where it goes on.
 
-Problem: two stores have no transaction in common, and the process may die at any moment. Nobody may run the run in both
+Problem: two stores have no transaction in common, and the process may die at any moment. No one may run the run in both
 stores, and it may not be lost.
 
 What is done. As long as the run is in both stores, that of the old one is marked: it is cancelled, so that no worker
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 async def move(run_id: str, source: RunStore, target: RunStore) -> None:
-    """Move a run that nobody runs, and that can go on; in `target` it is submitted.
+    """Move a run that no one runs, and that can go on; in `target` it is submitted.
 
     Raises:
       KeyError: there is no such run.

@@ -311,7 +311,7 @@ class GroupAttempt:
         if not complete:
             self._changed.set()
             return Partial(output)
-        if audience.tells:  # nobody is told of what ended when the run was cancelled already
+        if audience.tells:  # no one is told of what ended when the run was cancelled already
             await trio.lowlevel.checkpoint_if_cancelled()
         if audience.record:
             run.journal.entries.append(Entry(kind="done", step=name, changes=output.values, is_patch=output.is_patch))
@@ -428,7 +428,7 @@ class EachAttempt:
                 await run.reporter.kept(audience)
             await run.reporter.failed(audience, name, error)
             raise
-        if audience.tells:  # nobody is told of what ended when the run was cancelled already
+        if audience.tells:  # no one is told of what ended when the run was cancelled already
             await trio.lowlevel.checkpoint_if_cancelled()
         if audience.record:
             entry = Entry(kind="done", step=self._name, case=id, changes=changes, is_patch=is_patch)

@@ -72,7 +72,7 @@ class QueueStore(RunStore, Protocol):
         ...
 
     async def amend(self, before: RunRecord, change: RunChange, /) -> bool:
-        """Write a change of a run that nobody runs; return False, and write nothing, if it is not as it was `before`.
+        """Write a change of a run that no one runs; return False, and write nothing, if it is not as it was `before`.
 
         Raises:
           KeyError: there is no such run.
@@ -92,14 +92,14 @@ class QueueStore(RunStore, Protocol):
     ) -> None:
         """Mark a step as done, that was done by hand; see `RunStore.mark_done`."""
         is_written = False
-        while not is_written:  # somebody may have answered meanwhile
+        while not is_written:  # someone may have answered meanwhile
             stored = await there(self, run_id)
             change = marked(stored, step, output, taken or {}, codec)
             is_written = await self.amend(stored.record, change)
 
 
 def check_elsewhere(store: object, **given: object) -> None:
-    """Refuse what can't be given to a run that somebody else runs."""
+    """Refuse what can't be given to a run that someone else runs."""
     names = [name for name, value in given.items() if value]
     if names and isinstance(store, QueueStore):
         raise ConfigError(

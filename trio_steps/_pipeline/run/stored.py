@@ -127,7 +127,7 @@ class RunStore(RunClaims, Protocol):
         ...
 
     async def submit(self, run_id: str, change: RunChange, /) -> bool:
-        """Write a run for somebody to `take`; return False, and write nothing, if there is one of that id already.
+        """Write a run for a worker to `take`; return False, and write nothing, if there is one of that id already.
 
         It may have begun in another store, from which it is moved: then `change` has all that there is of it.
         """
@@ -348,7 +348,7 @@ def marked(
     if status == "interrupted":
         status = "running"
     elif status == "waiting" and step in record.waiting:
-        status = "submitted"  # nobody will answer that, so whoever works for the store may take it at once
+        status = "submitted"  # no one will answer that, so whoever works for the store may take it at once
     number = max(stored.parts) + 1
     parts = {number + index: part_of(entry, codec) for index, entry in enumerate(added)}
     return RunChange(

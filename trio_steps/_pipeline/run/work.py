@@ -95,10 +95,10 @@ async def work(
         except RunCancelledError as cancelled:
             error = cancelled
         except Exception as failure:  # noqa: BLE001 - it is saved, and the next run has nothing to do with it
-            if on_end is None and not observers:  # or else somebody is told of it
+            if on_end is None and not observers:  # or else someone is told of it
                 logger.warning("the run %r failed", claim.run_id, exc_info=failure)
             error = failure
-            if not held.is_over:  # it does not fit its pipeline any more, say; nobody is to take it again and again
+            if not held.is_over:  # it does not fit its pipeline any more, say; no one is to take it again and again
                 await held.fail(stored, failure)
         if on_end is not None:
             on_end(claim.run_id, error)

@@ -50,7 +50,7 @@ _MOST: Final = 1_000  # steps
 
 
 def _count_of_ours() -> int:
-    """Return what `sys.getrefcount` says of an object that is held, and that nobody else has."""
+    """Return what `sys.getrefcount` says of an object that is held, and that no one else has."""
     held: dict[int, tuple[object, int]] = {0: (object(), 0)}
     return sys.getrefcount(held[0][0])
 
@@ -158,7 +158,7 @@ class Footprints:
         Args:
           actor: whose turn it is.
           send: resumes it.
-          brought: what it is woken with; taken out of here, so that nobody else has it any more.
+          brought: what it is woken with; taken out of here, so that no one else has it any more.
           others: those who wait at their gates, too.
           enabled: how many of them could have gone on instead, the first ones.
           epoch: see `Footprint`.
@@ -255,7 +255,7 @@ class Footprints:
         return held[1]
 
     def _let_go(self) -> None:
-        """Forget the objects that nobody else has any more, so that they go when they would have."""
+        """Forget the objects that no one else has any more, so that they go when they would have."""
         gone = True
         while gone:
             gone = False

@@ -20,7 +20,7 @@ _VALUES: Final[Any] = dict[Any, Any].values
 _MOST: Final = 5_000  # objects; a step that can get at more is not looked at any further
 _HERE: Final = str(Path(__file__).parents[1])
 _CLOSED: Final = frozenset({"trio", "outcome", "typing", "abc", "trio_steps"})
-"""Packages whose classes nobody changes."""
+"""Packages whose classes no one changes."""
 _MACHINERY: Final = ("trio_steps.testing._machine", "trio_steps.testing._footprints", "typing")
 _IS_CHANGED: Final = frozenset({Kind.OPEN, Kind.DICT, Kind.INSTANCE, Kind.FUNCTION, Kind.CLASS, Kind.SCOPE, Kind.SYNC})
 

@@ -117,7 +117,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self._host_scope: trio.CancelScope | None = None
         self._names: dict[tuple[tuple[int, ...], str], int] = {}
         self.now = 0.0  # virtual seconds
-        self._moves = False  # whether somebody was told to go on, and has not yet; the last of a batch belongs to it
+        self._moves = False  # whether someone was told to go on, and has not yet; the last of a batch belongs to it
         self._last: Player | None = None
         self._listened = 0
         self._stuck = 0
@@ -171,7 +171,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
             self.error = error
         finally:
             self.returned = True
-        # a frame that somebody holds keeps its variables when it ends; the program's own ones are looked at, then freed
+        # a frame that someone holds keeps its variables when it ends; the program's own ones are looked at, then freed
         variables = {} if frame is None else dict(frame.f_locals)
         self.probe.ended(variables, self.value)
         if frame is not None:
@@ -244,7 +244,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         else:
             self.story.chose(players[choice], players[0])
 
-    # When nobody can go on
+    # When no one can go on
 
     def _idle(self, deadline: float) -> float:
         self.turns.left = 0

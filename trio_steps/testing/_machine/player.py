@@ -98,7 +98,7 @@ class Player:
         self.ended: bool = False
         self.dead: bool = False
         self.traps: int = 0
-        self.seen: int = -1  # at which of its traps somebody looked what it waits for
+        self.seen: int = -1  # at which of its traps someone looked what it waits for
         self._base = short_name(task.name)
         self._number = number  # the first, second, … of its name there
         self._gate = stage.gate

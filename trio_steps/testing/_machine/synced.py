@@ -28,7 +28,7 @@ _KINDS: Final[tuple[Any, ...]] = (
     trio.MemorySendChannel,
     trio.MemoryReceiveChannel,
 )
-_MOST: Final = 10  # events that are told of though nobody waits for them
+_MOST: Final = 10  # events that are told of though no one waits for them
 
 
 @final
@@ -132,7 +132,7 @@ class Synced:
 
 @final
 class Wakes(trio.abc.Instrument):
-    """Calls `tell` with every task that is woken; an instrument of its own, for it takes time in every step."""
+    """Calls `tell` with every task that is woken; an instrument of its own, because it takes time in every step."""
 
     def __init__(self, tell: Callable[[trio.lowlevel.Task], None]) -> None:
         self._tell = tell

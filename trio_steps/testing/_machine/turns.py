@@ -24,7 +24,7 @@ class Turns:
       left: so many, the first ones, are what is left of the current batch.
       options: of each decision, how many could have gone on.
       deviations: decisions at which it was not the first of them, and which it was.
-      left_batch: whether somebody went on who was woken after others who still waited.
+      left_batch: whether someone went on who was woken after others who still waited.
     """
 
     __slots__ = ("_choose", "_policy", "_tell", "deviations", "known", "left", "left_batch", "options", "queue")

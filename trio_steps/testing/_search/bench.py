@@ -40,7 +40,7 @@ class Bench:
       notes: what the reader of the report has to know.
 
     Raises:
-      ConfigError: the program is no function, or it may not run even once.
+      ConfigError: the program is not a function, or it may not run even once.
       RuntimeError: this is a Trio program already, and there can't be another inside.
     """
 

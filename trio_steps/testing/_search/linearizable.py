@@ -27,7 +27,7 @@ Drawn: TypeAlias = tuple[Any, ...]
 Operation: TypeAlias = str | Callable[[Random], Drawn]
 """The name of a method without arguments, or a function that draws a call: ``lambda random: ("put", 5)``."""
 
-_NEVER: Final = 1e9  # seconds; when that has passed, nobody is left who could do anything
+_NEVER: Final = 1e9  # seconds; when that has passed, no one is left who could do anything
 _TASKS: Final = (2, 3, 4)
 _CALLS: Final = 3  # of each task
 
@@ -88,7 +88,7 @@ def linearizable(
 
 
 def _told(failure: Failure, again: str) -> Failure:
-    """Return `failure` with a last line that says how to see it again; nobody else has the program."""
+    """Return `failure` with a last line that says how to see it again; no one else has the program."""
     return attrs.evolve(failure, text=f"{failure.text.rpartition(chr(10))[0]}\n{again}")
 
 
@@ -101,7 +101,7 @@ def _program(make: Callable[[], object], model: Callable[[], object], plan: list
             if not history.explained(model):  # no assert: pytest would add the values in it, with their addresses
                 raise AssertionError(f"no order explains what was returned:\n{history.table()}")
 
-        made = [make()]  # no variable of its own, for a lock that is one has to end as it began
+        made = [make()]  # not a variable, because a lock in a variable has to end as it began
         done = trio.Event()
         left = len(plan)
 

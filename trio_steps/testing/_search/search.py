@@ -86,7 +86,7 @@ class Search:
         """Do `go`, which returns what has stopped it; return what `report` makes of that.
 
         Raises:
-          KeyboardInterrupt: somebody has had enough; its note is the report of what was found until then.
+          KeyboardInterrupt: the user pressed Ctrl-C; its note is the report of what was found until then.
         """
         try:
             return report(go(), explains=True)
