@@ -152,3 +152,12 @@ def test_moment_is_pickled_and_copied_like_any_other() -> None:
     assert pickle.loads(pickled) == dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
     assert pickle.loads(pickled).fold == 1
     assert dt.datetime not in copyreg.dispatch_table
+
+
+def test_report_says_that_the_program_asked_for_the_real_time() -> None:
+    async def program(probe: Probe) -> None:
+        probe.resource(f"conn {time.monotonic() > 0}")
+        await trio.sleep(1)
+
+    assert "\nnote: it asked for the real time, time.monotonic() at " in str(explore(program, budget=3))
+    assert "note: " not in str(explore(program, budget=3, clock=True))
