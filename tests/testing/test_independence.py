@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import contextvars
+import dataclasses
 import functools
 import gc
 import io
 import itertools
+import os
 import random
 import sys
 import time
 import types
 import weakref
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -68,6 +72,37 @@ class Record:
 
 class Names(dict[str, int]):
     """A dictionary that is a class of its own."""
+
+
+class Ordered(OrderedDict[str, int]):
+    """Likewise."""
+
+
+class Text(str):  # noqa: SLOT000 - it is to have attributes
+    """A string that has attributes."""
+
+
+class Meta(type):
+    count = 0
+
+
+class Made(metaclass=Meta):
+    """What has a class of its own class."""
+
+
+class WithProperty:
+    def __init__(self) -> None:
+        self._count = 0
+
+    @property
+    def next(self) -> int:
+        self._count += 1
+        return self._count
+
+
+@dataclasses.dataclass
+class Data:
+    value: int = 0
 
 
 class Leaver:
@@ -244,6 +279,19 @@ DEPENDENT = {
     "list": lambda: on([], lambda log: log.append(1)),
     "dict": lambda: on({}, lambda names: names.update(a=names.get("a", 0) + 1)),
     "subclass of dict": lambda: on(Names(), lambda names: names.update(a=names.get("a", 0) + 1)),
+    "order of a dictionary": lambda: on(OrderedDict(a=1, b=2), lambda names: names.move_to_end("a")),
+    "order of a subclass": lambda: on(Ordered(a=1, b=2), lambda names: names.move_to_end("a")),
+    "attribute of a decorator": lambda: on(staticmethod(len), lambda method: setattr(method, "count", 1)),
+    "context": lambda: on(contextvars.copy_context(), lambda context: context.run(variable.set, [])),
+    "array": lambda: on(array.array("i"), lambda numbers: numbers.append(1)),
+    "view": lambda: on(memoryview(bytearray(1)), lambda view: view.__setitem__(0, 1)),
+    "metaclass": lambda: each(Made, lambda made: setattr(type(type(made)), "count", 1)),
+    "property": lambda: on(WithProperty(), lambda thing: thing.next),
+    "names that are missing": lambda: on(Thing(), lambda thing: setattr(thing, "new", 1)),
+    "string with attributes": lambda: on(Text("a"), lambda text: setattr(text, "new", 1)),
+    "exception": lambda: on(ValueError("a"), lambda error: error.add_note("b")),
+    "dataclass": lambda: on(Data(), bump),
+    "process": lambda: same(os.getpid),
     "set": lambda: same(functools.partial(set.add, set[int](), 1)),
     "name of the module": lambda: same(bump_name),
     "name that is read": lambda: (bump_name, reads_name),

@@ -98,12 +98,22 @@ _LEAVES: Final[list[type]] = [
     _type_of(vars(abc.ABC)["_abc_impl"]),  # what an ABC remembers of who is of its kind
 ]  # fmt: skip
 _FIXED: Final[list[type]] = [
-    *(tuple, frozenset, slice, property, classmethod, staticmethod, super),
+    *(tuple, frozenset, slice, property, super),
     *map(_type_of, (_EMPTY.keys(), _EMPTY.values(), _EMPTY.items())),
     *(types.MethodType, types.MappingProxyType, _type_of("".__str__), contextvars.Context),
     *(contextvars.ContextVar, operator.itemgetter, operator.attrgetter, operator.methodcaller),
 ]
-_OPEN: Final[list[Any]] = [list, set, types.CellType, collections.deque, functools.partial, object, typing.Generic]
+_OPEN: Final[list[Any]] = [
+    list,
+    set,
+    types.CellType,
+    collections.deque,
+    functools.partial,
+    object,
+    typing.Generic,
+    classmethod,
+    staticmethod,
+]
 _DICTS: Final[list[type]] = [dict, collections.OrderedDict, collections.defaultdict]
 _STATEFUL: Final[list[type]] = [
     *(types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType),

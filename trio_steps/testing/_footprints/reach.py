@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import types
+from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _KEYS: Final[Any] = dict[Any, Any].keys
+_ORDERED_KEYS: Final[Any] = OrderedDict[Any, Any].keys
 _VALUES: Final[Any] = dict[Any, Any].values
 _MOST: Final = 5_000  # objects; a step that can get at more is not looked at any further
 _HERE: Final = str(Path(__file__).parents[1])
@@ -135,7 +137,7 @@ def _is_of_python(kind: type) -> bool:
 
 def contents_of(item: Any, kind: Kind) -> list[Any]:
     """Return what `item` consists of, object by object."""
-    if kind is Kind.DICT:
+    if kind is Kind.DICT and type(item) is not OrderedDict:
         return [*_KEYS(item), *_VALUES(item), getattr(item, "default_factory", None)]
     if kind is Kind.FUNCTION:
         if item.__code__.co_filename.startswith(_HERE) or is_of_trio(item.__code__):
@@ -147,9 +149,13 @@ def contents_of(item: Any, kind: Kind) -> list[Any]:
         return [*members.keys(), *members.values(), *item.__mro__, type(item)]
     if type(item) is Probe:
         return list(item.kept())
+    contents: list[Any] = []
     if kind in (Kind.INSTANCE, Kind.SYNC, Kind.STATEFUL) and type(item).__dictoffset__:
-        return [object.__getattribute__(item, "__dict__"), *gc.get_referents(item)]
-    return gc.get_referents(item)
+        contents.append(object.__getattribute__(item, "__dict__"))  # made by this, and there from now on
+    contents += gc.get_referents(item)
+    if isinstance(item, OrderedDict):
+        contents += _ORDERED_KEYS(item)  # in an order of its own
+    return contents
 
 
 def name_of(item: Any) -> str:
