@@ -19,7 +19,7 @@ from places import ROOT
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import __main__ as command
-from benchmarks import fanout, gated, imports, instructions, latency, memory, pipelines, report, small, svg
+from benchmarks import durable, fanout, gated, imports, instructions, latency, memory, pipelines, report, small, svg
 from benchmarks.measure import (
     DifferentResultError,
     Figure,
@@ -49,6 +49,12 @@ def test_heat_agrees_on_semantics_and_results(heat) -> None:
 def test_contenders_of_steps_agree_on_results() -> None:
     pipelines.check_steps()
     for contender in pipelines.of_steps(TINY):
+        assert contender.sample(TINY) > 0
+
+
+def test_contenders_of_a_durable_step_write_the_same(tmp_path) -> None:
+    for contender in durable.contenders(tmp_path, 5):
+        contender.check()
         assert contender.sample(TINY) > 0
 
 
