@@ -155,6 +155,7 @@ def test_cancelled_run_stays_cancelled_and_cleans_up(database: Database) -> None
     cleaned: list[str] = []
 
     async def sleeps() -> None:
+        begun.set()
         try:
             await trio.sleep_forever()
         finally:
@@ -164,12 +165,13 @@ def test_cancelled_run_stays_cancelled_and_cleans_up(database: Database) -> None
 
     sleeper = Pipeline("sleeper").step("sleeps", sleeps)
     ends: list[Any] = []
+    begun = trio.Event()
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(work, store, [sleeper], on_end=lambda *end: ends.append(end)))
             await sleeper.submit(store=store, run_id="r")
-            await becomes(store, "r", "running")
+            await begun.wait()
             began = trio.current_time()
             assert await store.cancel("r")
             while not ends:
@@ -219,6 +221,19 @@ def test_write_to_a_cancelled_run_that_nobody_watches(database: Database, status
             else:
                 with pytest.raises(RunCancelledError):
                     await claim.write(change(status))
+        assert (await store.look("r")).status == "cancelled"
+
+    run(main)
+
+
+def test_worker_can_say_that_a_run_was_cancelled(database: Database) -> None:
+    store = database.store()
+
+    async def main() -> None:
+        await store.submit("r", change())
+        async with store.take({"p": (None,)}) as claim:
+            assert claim is not None
+            await claim.write(change("cancelled", urgent=True))
         assert (await store.look("r")).status == "cancelled"
 
     run(main)
@@ -539,12 +554,6 @@ def test_arguments_that_make_no_sense(args: Any, options: Any, words: str) -> No
 def test_reference_has_every_public_name() -> None:
     page = docs_page("reference/stores.rst").partition(".. currentmodule:: trio_steps.absurd\n")[2]
     assert re.findall(r"^\.\. auto\w+:: (\w+)", page, re.MULTILINE) == absurd.__all__
-
-
-def test_without_psycopg_the_module_says_what_to_install() -> None:
-    program = "import sys; sys.modules['psycopg'] = None; import trio_steps.absurd"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert "ImportError: trio_steps.absurd needs psycopg: pip install 'trio_steps[absurd]'" in done.stderr
 
 
 def test_program_of_the_page_does_what_it_says(database: Database, tmp_path: Path) -> None:

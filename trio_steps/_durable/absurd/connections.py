@@ -278,5 +278,4 @@ def _close(free: list[Connection], pid: int) -> None:
 
 
 def _words(error: BaseException | None) -> str:
-    lines = str(error).strip().splitlines() or ["it was cancelled"]
-    return lines[0]
+    return "it was cancelled" if error is None else str(error).strip().partition("\n")[0]
