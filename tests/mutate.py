@@ -27,6 +27,7 @@ import json
 import os
 import queue
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,9 @@ PACKAGES = {
     "testing": ("testing", ["testing"]),
 }
 """Each package that can be mutated, and where its tests are: those of durable runs and of drawings are among them."""
+
+_LEFT_OUT = re.compile(r"Variable|_Is_Eq|_IsNot_NotEq")
+"""Operators that ask which variable; and ``==`` for ``is``, which is the same of classes, members and None."""
 
 
 class LeaveOut(Operator):
@@ -144,7 +148,7 @@ def is_python(mutation: Mutation) -> bool:
 
 def mutations(package: str) -> Iterator[Mutation]:
     """Yield every mutation of a package."""
-    names = [*(name for name in operator_names() if "Variable" not in name), "leave out"]  # those ask which one
+    names = [*(name for name in operator_names() if not _LEFT_OUT.search(name)), "leave out"]
     for file in sorted((ROOT / "trio_steps" / PACKAGES[package][0]).rglob("*.py")):
         code = file.read_text(encoding="utf-8")
         alone = left_alone(code)
