@@ -163,7 +163,7 @@ def _run(args: argparse.Namespace) -> int:
             run_id = f"{pipeline.id}-{uuid4().hex[:8]}"
             say(f"the run is called {run_id}")
         options = {"store": store_at(args.store), "run_id": run_id}
-    if inputs or args.store is None or trio.run(options["store"].read, run_id) is None:
+    if inputs or args.store is None or trio.run(options["store"].read, options["run_id"]) is None:
         _check_input(pipeline, inputs)
     return _execute(pipeline, inputs, options, args)
 
