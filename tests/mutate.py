@@ -136,7 +136,10 @@ def left_alone(code: str) -> set[int]:
 
 def is_python(mutation: Mutation) -> bool:
     """Tell whether a mutation makes something that is a program at all."""
-    code = mutation.apply((ROOT / mutation.file).read_text(encoding="utf-8"))
+    try:
+        code = mutation.apply((ROOT / mutation.file).read_text(encoding="utf-8"))
+    except AttributeError:  # Cosmic Ray offers to replace a.b in except (a.b, c), and can't
+        return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
