@@ -444,3 +444,11 @@ def test_ledger_of_a_stream_remembers_what_was_taken_only_above_what_was_not() -
     assert (ledger._floor, ledger._taken, ledger.unfinished()) == (2, {3, 4}, [2, 5])
     ledger.forget(2)
     assert (ledger._floor, ledger._taken, ledger.unfinished()) == (5, set(), [5])
+
+
+def test_ledger_keeps_no_error_when_the_run_is_over() -> None:
+    ledger: Undelivered[str] = Undelivered()
+    ledger.errors[0] = OSError("of a path")
+    ledger.own_errors.append(OSError("of the fork"))
+    ledger.forget_errors()
+    assert (ledger.errors, ledger.own_errors) == ({}, [])
