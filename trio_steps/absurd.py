@@ -29,8 +29,8 @@ from ._core.errors import ConfigError
 
 try:
     import psycopg
-except ImportError as error:
-    raise ImportError("trio_steps.absurd needs psycopg: pip install 'trio_steps[absurd]'") from error
+except ImportError as _error:
+    raise ImportError("trio_steps.absurd needs psycopg: pip install 'trio_steps[absurd]'") from _error
 
 from ._core.public import public_in
 from ._durable.absurd.claims import Claims

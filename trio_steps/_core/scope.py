@@ -45,7 +45,7 @@ class DurableRun:
     """
 
     def __init__(self, pipeline: str, run_id: str, oldest: Callable[[list[str]], list[str]]) -> None:
-        self.names = (pipeline, run_id)
+        self.names: tuple[str, str] = (pipeline, run_id)
         self.run_id = run_id
         self.oldest = oldest
 
