@@ -249,18 +249,29 @@ class Claims:
         claimed.is_over = change.status in ("finished", "failed", "stopped", "cancelled")
 
     def _save(self, session: Session, claimed: Claimed, states: Mapping[str, object]) -> None:
-        save = claimed.queue.sql(
-            """
-            with mine as materialized (
-                select task_id from {r} where run_id = %s and claimed_by = %s and state = 'running' for share
+        names, texts = list(states), [packed(state) for state in states.values()]
+        if len(names) == 1:  # arrays take longer
+            save = claimed.queue.sql(
+                """
+                with mine as materialized (
+                    select task_id from {r} where run_id = %s and claimed_by = %s and state = 'running' for share
+                )
+                select absurd.set_task_checkpoint_state(%s, task_id, %s, %s::jsonb, %s, null) from mine
+                """
             )
-            select absurd.set_task_checkpoint_state(%s, mine.task_id, x.name, x.state::jsonb, %s, null)
-            from mine, unnest(%s::text[], %s::text[]) as x(name, state)
-            """
-        )
-        texts = [packed(state) for state in states.values()]
-        values = (claimed.attempt, claimed.token, claimed.queue.name, claimed.attempt, list(states), texts)
-        if not session.execute(save, values).fetchall():
+            values: tuple[object, ...] = (claimed.queue.name, names[0], texts[0], claimed.attempt)
+        else:
+            save = claimed.queue.sql(
+                """
+                with mine as materialized (
+                    select task_id from {r} where run_id = %s and claimed_by = %s and state = 'running' for share
+                )
+                select absurd.set_task_checkpoint_state(%s, mine.task_id, x.name, x.state::jsonb, %s, null)
+                from mine, unnest(%s::text[], %s::text[]) as x(name, state)
+                """
+            )
+            values = (claimed.queue.name, claimed.attempt, names, texts)
+        if not session.execute(save, (claimed.attempt, claimed.token, *values)).fetchall():
             raise self._refused(session, claimed)
 
     def _lock(self, session: Session, claimed: Claimed) -> bool:
