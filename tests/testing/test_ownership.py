@@ -272,6 +272,19 @@ def test_resource_that_is_returned_and_was_closed_twice_is_found() -> None:
     assert "was closed 2 times" in finding.message
 
 
+def test_of_several_resources_those_in_the_result_belong_to_the_caller() -> None:
+    async def program(probe: Probe) -> Owner:
+        first, _, third = (probe.resource(name) for name in ("first", "second", "third"))
+        return [first, Client(third)]
+
+    assert ["'second'" in finding.message for finding in run_once(program).findings] == [True]
+
+    async def owns_all(probe: Probe) -> Owner:
+        return [probe.resource("first"), Client(probe.resource("second"))]
+
+    assert run_once(owns_all).findings == ()
+
+
 def test_lock_in_the_result_belongs_to_the_caller() -> None:
     async def program(probe: Probe) -> Owner:
         lock = trio.Lock()

@@ -74,6 +74,7 @@ def state_of(lock: Watchable) -> State:
         return State(inner.locked, waiting + inner.tasks_waiting)
     borrowed: float | None = getattr(known, "borrowed_tokens", None)
     if borrowed is not None:
+        borrowed -= sum(map(_is_thread, getattr(known, "borrowers", ())))
         return State(borrowed, waiting, known.total_tokens - borrowed)
     locked: object = getattr(known, "locked", None)
     if isinstance(locked, bool):
@@ -82,6 +83,11 @@ def state_of(lock: Watchable) -> State:
     if not isinstance(value, int):
         raise ConfigError(f"{lock!r} can't be watched: give a lock, a limiter, a semaphore or a condition")
     return State(-value, waiting, value, counts=True)
+
+
+def _is_thread(borrower: object) -> bool:
+    """Tell whether it is a thread that has been abandoned: no other outlives a program, and it gives back its token."""
+    return type(borrower).__name__ == "ThreadPlaceholder" and type(borrower).__module__ == "trio._threads"
 
 
 def untaken(lock: Watchable, initial: int | None) -> State | None:
