@@ -508,12 +508,12 @@ async def test_store_that_somebody_else_makes_meanwhile_is_used(store, path, mon
 
 async def test_claim_that_was_not_written_is_none(store, path) -> None:
     database = store._database
-    await store.runs()
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("CREATE TRIGGER no BEFORE UPDATE ON runs BEGIN SELECT raise(ABORT, 'no'); END")
-        async with store.claim("r") as claim:
-            await claim.write(RunChange(pipeline="p", status="running"))
-        with pytest.raises(sqlite3.IntegrityError, match="no"):
+    async with store.claim("r") as claim:
+        await claim.write(RunChange(pipeline="p", status="running"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:  # what is wrong shows at the commit
+        connection.execute("CREATE TABLE late (run REFERENCES runs DEFERRABLE INITIALLY DEFERRED)")
+        connection.execute("CREATE TRIGGER no AFTER UPDATE ON runs BEGIN INSERT INTO late VALUES (-1); END")
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
             async with store.claim("r"):
                 raise AssertionError
         assert database._tokens == set()
