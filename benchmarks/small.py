@@ -119,7 +119,7 @@ def small_forks(settings: Settings) -> Iterator[Row]:
         contenders: list[Contender] = []
         for way in heat.ways:
             check = _no_check if way.name == "bare Trio" and heat is LIMITED else heat.check
-            contenders.append(contender(way, check, heat.size, heat.expected, heat.make_paths, forks=forks))
+            contenders.append(contender(way, check, heat.size, heat.expected, heat.make_paths, forks, per_fork=True))
         yield from judge(heat.targets, contenders, take_turns(contenders, settings), heat.cannot)
 
 

@@ -136,6 +136,8 @@ def contender(
     expected: Callable[[int], Any],
     make_paths: MakePaths = brief_paths,
     forks: int = 1,
+    *,
+    per_fork: bool = False,
 ) -> Contender:
     """Return a contender that runs `size` paths in the `way`, `forks` times a sample.
 
@@ -146,6 +148,7 @@ def contender(
       expected: gives the result that `size` paths must have.
       make_paths: makes them.
       forks: how often a sample does it.
+      per_fork: the seconds are those of a fork, not of a path.
     """
 
     def sample(settings: Settings) -> float:
@@ -159,7 +162,7 @@ def contender(
 
         seconds, _ = timed(way.loop, work, settings)
         same(way.name, "result", way.read(results[0]), expected(size))
-        return seconds / size / forks
+        return seconds / forks if per_fork else seconds / size / forks
 
     return Contender(name=way.name, how=way.how, sample=sample, check=functools.partial(check, way))
 

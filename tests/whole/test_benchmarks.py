@@ -19,7 +19,20 @@ from places import ROOT
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import __main__ as command
-from benchmarks import durable, fanout, gated, imports, instructions, latency, memory, pipelines, report, small, svg
+from benchmarks import (
+    durable,
+    fanout,
+    gated,
+    imports,
+    instructions,
+    latency,
+    memory,
+    pipelines,
+    report,
+    small,
+    svg,
+    width,
+)
 from benchmarks.measure import (
     DifferentResultError,
     Figure,
@@ -517,3 +530,15 @@ def test_baseline_has_every_piece_for_two_pythons() -> None:
     kept = json.loads(instructions.BASELINE.read_text(encoding="utf-8"))
     assert {key.partition(",")[0] for key in kept} >= {"CPython 3.11", "CPython 3.13"}
     assert all(set(one) == {piece.name for piece in instructions.PIECES} for one in kept.values())
+
+
+def test_width_of_a_fork_is_put_into_a_page_and_drawn(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(width, "WIDTHS", (1, 30))
+    page = tmp_path / "page.md"
+    page.write_text("<!-- measured: width -->\n<!-- end -->\n", encoding="utf-8")
+    assert width.main(["--rounds", "2", "--scale", "0.01", "--page", str(page)]) == 0
+    told = capsys.readouterr().out.strip()
+    assert told in page.read_text(encoding="utf-8")
+    assert [line.split()[0] for line in told.splitlines()][:3] == ["µs", "trio_steps", "bare"]
+    curves = (tmp_path / "page-width.svg").read_text(encoding="utf-8").count("stroke-width='2'")
+    assert curves == len(told.splitlines()) - 3  # of peers; ours is thicker
