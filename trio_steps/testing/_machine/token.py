@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import TYPE_CHECKING, Final, cast, final
+from typing import TYPE_CHECKING, Final, TypeAlias, cast, final
 
 import attrs
 import trio
 
 from trio_steps.testing._findings import TokenError
 
-from .schedules import POLICIES, Policy
+from .schedules import POLICIES, Policy, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -76,6 +76,10 @@ class Recipe:
             parts.append(f"t{self.expire_at}.{self.scope}")
         parts += [f"{decision}-{choice}" for decision, choice in sorted(self.deviations.items())]
         return f"{FORMAT}:{TRIO}:{','.join(parts)}:{fingerprint}"
+
+
+Trial: TypeAlias = "tuple[Recipe, Schedule | None]"
+"""What is done to the program, and who decides about the order; None: the recipe does."""
 
 
 def parse(token: str) -> tuple[Recipe, str]:

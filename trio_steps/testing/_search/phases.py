@@ -13,7 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final, final
 
 from trio_steps.testing._machine.schedules import Delays, Shuffled
-from trio_steps.testing._machine.token import Recipe
+from trio_steps.testing._machine.token import Recipe, Trial
 
 from .order import bisection, pairs
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from trio_steps.testing._machine.scopes import Entered
 
     from .reduce import Orders
-    from .trial import Trial
 
 
 @final

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from trio_steps.testing._footprints.footprints import Footprint, Footprints
 from trio_steps.testing._machine.schedules import Follows
-from trio_steps.testing._machine.token import Recipe
+from trio_steps.testing._machine.token import Recipe, Trial
 
 from .races import Path, Races
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from trio_steps.testing._machine.schedules import Policy
 
-    from .trial import Trial
 
 _LISTED: Final = 5  # reasons
 

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from trio_steps.testing._machine.conductor import name_of
-from trio_steps.testing._machine.token import Recipe
+from trio_steps.testing._machine.token import Recipe, Trial
 
 from .bench import Bench
 from .found import Findings
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from trio_steps.testing._machine.settings import Program, Settings
     from trio_steps.testing._report import Report
 
-    from .trial import Trial
 
 _EVERY: Final = 0.2  # seconds
 

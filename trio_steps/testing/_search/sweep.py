@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from trio_steps._core.errors import ConfigError
 from trio_steps.testing._findings import FaultInjectedError
 from trio_steps.testing._machine.settings import settings_of
-from trio_steps.testing._machine.token import Recipe
+from trio_steps.testing._machine.token import Recipe, Trial
 
 from .order import bisection, ranges
 from .phases import Timeouts, cancellations
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from trio_steps.testing._machine.settings import Options, Program, Settings
     from trio_steps.testing._report import Report
 
-    from .trial import Trial
 
 MOST = 1000
 """Sweeps are quadratic: unless more are asked for, no more points than this are tried."""
