@@ -626,7 +626,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         launch = _Launch(self.id, self.id_given, entry)
         return launch.start(NO_INPUT, (*self._program.observers, *observers_of(observers)), state)
 
-    def _run(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def _run(
         self,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],  # noqa: ARG002 - a pipeline takes its input by position

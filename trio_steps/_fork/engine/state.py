@@ -13,8 +13,8 @@ import trio
 from trio_steps._fork.ledger import Ledger
 
 from .discarded import Discarded
-from .fence import trusted
 from .source import Source
+from .trust import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

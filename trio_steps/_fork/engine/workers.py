@@ -26,7 +26,8 @@ from trio_steps._core.policy.limiter import Lease, find_lender
 from trio_steps._core.scope import PathScope, current
 from trio_steps._core.step import type_of
 
-from .fence import Fence, code_of, run_fenced, trusted
+from .fence import Fence, run_fenced
+from .trust import code_of, trusted
 
 if TYPE_CHECKING:
     from contextvars import ContextVar

@@ -137,7 +137,8 @@ def _is_of_python(kind: type) -> bool:
 
 def contents_of(item: Any, kind: Kind) -> list[Any]:
     """Return what `item` consists of, object by object."""
-    if kind is Kind.DICT and type(item) is not OrderedDict:
+    has_order = issubclass(type(item), OrderedDict)
+    if kind is Kind.DICT and not has_order:
         return [*_KEYS(item), *_VALUES(item), getattr(item, "default_factory", None)]
     if kind is Kind.FUNCTION:
         if item.__code__.co_filename.startswith(_HERE) or is_of_trio(item.__code__):
@@ -153,7 +154,7 @@ def contents_of(item: Any, kind: Kind) -> list[Any]:
     if kind in (Kind.INSTANCE, Kind.SYNC, Kind.STATEFUL) and type(item).__dictoffset__:
         contents.append(object.__getattribute__(item, "__dict__"))  # made by this, and there from now on
     contents += gc.get_referents(item)
-    if isinstance(item, OrderedDict):
+    if has_order:
         contents += _ORDERED_KEYS(item)  # in an order of its own
     return contents
 

@@ -88,19 +88,17 @@ class Story:
             self._wakes.clear()
 
     def chose(self, chosen: Actor, first: Actor) -> None:
-        """Take note of a decision: `chosen` goes on, though `first` was woken first."""
-        if self._kept:
-            at = "" if chosen.place is None else f" at {chosen.place}"
-            self.chosen.append("" if chosen is first else f"{chosen.label} went before {first.label}{at}")
+        """Take note of a decision: `chosen` goes on, though `first` was woken first. Only if the story is kept."""
+        at = "" if chosen.place is None else f" at {chosen.place}"
+        self.chosen.append("" if chosen is first else f"{chosen.label} went before {first.label}{at}")
 
     def reversed(self, batch: Sequence[Actor] | None) -> None:
-        """Take note of a decision: the tasks of a batch go on in reverse; None: they don't."""
-        if self._kept:
-            labels = [player.label for player in reversed(batch or ())]
-            self.chosen.append(f"a batch went the other way round: {', '.join(labels)}" if labels else "")
+        """Take note of a decision: the tasks of a batch go on in reverse; None: they don't. Only if it is kept."""
+        labels = [player.label for player in reversed(batch or ())]
+        self.chosen.append(f"a batch went the other way round: {', '.join(labels)}" if labels else "")
 
     def wakes(self, now: float, waker: Actor, woken: Actor) -> None:
-        """Take note that `waker` has woken another task; asked for only if the story is kept."""
+        """Take note that `waker` has woken another task. Only if the story is kept."""
         place = place_of_caller()
         line = f"{now:>9g}  {waker.label} wakes {woken.label}" + ("" if place is None else f" at {place}")
         self._wakes.append((woken.path, line))
@@ -111,9 +109,8 @@ class Story:
             self.cancellations.append((error, player.place))
 
     def steps(self, player: Actor) -> None:
-        """Take note that `player` goes on; what it did is seen afterwards, and told by `tell_step`."""
-        if self._kept:
-            self._moved = player
+        """Take note that `player` goes on. What it did is seen afterwards, and `tell_step` tells it. Only if kept."""
+        self._moved = player
 
     def tell_step(self, now: float) -> None:
         """Write what the last step led to."""
