@@ -245,6 +245,7 @@ trio.run(main)
 """
 
 
+@pytest.mark.long
 def test_thousand_runs_at_once_need_few_files(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", FEW_FILES, tmp_path / "runs.db"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

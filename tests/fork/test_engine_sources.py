@@ -314,6 +314,7 @@ async def test_lazy_source_numbers_names_that_repeat_and_lists_what_was_pulled()
     assert [rejected.step_id for rejected in caught.value.failed] == ["other", "fetch#3"]
 
 
+@pytest.mark.long
 async def test_million_paths_need_memory_for_their_results_only() -> None:
     def path() -> None:
         return None

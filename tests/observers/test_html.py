@@ -309,6 +309,7 @@ def test_rows_do_not_nest_deeper_than_browsers_do():
     assert max(depth.values()) < 100
 
 
+@pytest.mark.long
 async def test_ten_thousand_paths_are_a_page_of_the_most_telling_ones_and_a_crowd():
     recorder = Recorder()
     paths = [returns(1, f"path-{number}") for number in range(10_000)]

@@ -154,6 +154,19 @@ def test_moment_is_pickled_and_copied_like_any_other() -> None:
     assert dt.datetime not in copyreg.dispatch_table
 
 
+def test_day_is_pickled_compared_and_told_apart_like_any_other() -> None:
+    async def program(probe: Probe) -> list[Any]:
+        today = dt.date.today()
+        assert copy.deepcopy(today) == pickle.loads(pickle.dumps(today)) == today == dt.date(*today.timetuple()[:3])
+        elsewhere = await trio.to_thread.run_sync(lambda: dt.date.today() >= dt.date(2026, 1, 1))
+        kinds = [isinstance(day, dt.date) for day in (today, dt.datetime.now(), "today")]
+        return [today, elsewhere, kinds, issubclass(dt.datetime, dt.date), issubclass(int, dt.date)]
+
+    today = dt.date(*time.localtime(EPOCH)[:3])
+    assert value_of(program) == [today, True, [True, True, False], True, False]
+    assert dt.date not in copyreg.dispatch_table
+
+
 def test_report_says_that_the_program_asked_for_the_real_time() -> None:
     async def program(probe: Probe) -> None:
         probe.resource(f"conn {time.monotonic() > 0}")

@@ -66,6 +66,7 @@ def test_explore_finds_one_bug_of_each_phase() -> None:
     assert {failure.invariant for failure in failures} >= {"resource", "lock", "outcome"}
 
 
+@pytest.mark.long
 def test_every_cancel_point_of_a_program_of_a_thousand_is_tried_by_default() -> None:
     async def program(probe: Probe) -> None:
         await ticks(997)

@@ -16,6 +16,7 @@ def test_there_are_thirty() -> None:
     assert len(PROGRAMS) == 30
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_bug_is_found_in_fewer_orders_as_in_all(name: str) -> None:
     program = PROGRAMS[name]

@@ -57,6 +57,7 @@ def test_lost_update_is_found_and_only_orders_that_matter_are_run() -> None:
     assert report.runs == 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policy", ["any", "batch"])
 @pytest.mark.parametrize("part", range(10))
 def test_generated_programs_come_to_the_same_ends(part: int, policy: str) -> None:

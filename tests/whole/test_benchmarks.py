@@ -45,6 +45,8 @@ from benchmarks.measure import (
 )
 from benchmarks.work import Way, check_needs_all, check_races, check_settles
 
+pytestmark = pytest.mark.long  # what is measured runs many times
+
 TINY = Settings(rounds=2, quick=True, scale=0.02)
 
 

@@ -1,7 +1,8 @@
 """Virtual time for code that asks Python for the time, and not Trio.
 
-The functions of the `time` module that tell the time, and ``datetime.datetime.now``, are replaced during a run, in its
-thread. Code that has imported one of them before (``from time import monotonic``) keeps the old one.
+The functions of the `time` module that tell the time, ``datetime.datetime.now`` and ``datetime.date.today`` are
+replaced during a run, in its thread. Code that has imported one of them before (``from time import monotonic``) keeps
+the old one.
 
 A loop that waits for a time would never end on a clock that stands still while it runs. So if the time is read again
 and again without any passing, each reading adds a little, and later more. Trio's own time does not change. What was
@@ -30,6 +31,7 @@ _PATIENCE: Final = 100  # readings, until more passes
 
 
 _REAL: Final = dt.datetime
+_REAL_DATE: Final = dt.date
 _CLOCKS: Final = {"CLOCK_REALTIME": EPOCH, "CLOCK_MONOTONIC": 0.0, "CLOCK_MONOTONIC_RAW": 0.0, "CLOCK_BOOTTIME": 0.0}
 
 NAMES: Final = tuple(f"{name}{unit}" for name in ("monotonic", "perf_counter", "time") for unit in ("", "_ns"))
@@ -50,6 +52,16 @@ def overhearing(tell: Callable[[str], None]) -> Generator[None]:
 
     with patched([(time, name, told(name)) for name in NAMES]):
         yield
+
+
+class _Like(type):
+    """The class of a class that has the instances and the subclasses of its base."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, cls.__mro__[1])
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, cls.__mro__[1])
 
 
 @final
@@ -77,7 +89,8 @@ class FakeTime:
     @contextmanager
     def telling(self) -> Generator[None]:
         """Replace the functions of Python that tell the time."""
-        with patched([*self._functions(), *self._calendar(), (dt, "datetime", self._datetime())]), _pickled():
+        classes: list[tuple[Any, str, Any]] = [(dt, "datetime", self._datetime()), (dt, "date", self._date())]
+        with patched([*self._functions(), *self._calendar(), *classes]), _pickled():
             yield
 
     def _functions(self) -> list[tuple[Any, str, Any]]:
@@ -131,14 +144,7 @@ class FakeTime:
         read = self.read
         thread = self._thread
 
-        class Kind(type):
-            def __instancecheck__(cls, instance: object) -> bool:
-                return isinstance(instance, real)
-
-            def __subclasscheck__(cls, subclass: type) -> bool:
-                return issubclass(subclass, real)
-
-        class FakeDatetime(real, metaclass=Kind):  # type: ignore[misc,valid-type]
+        class FakeDatetime(real, metaclass=_Like):  # type: ignore[misc,valid-type]
             """A `datetime.datetime` whose now is virtual; what it makes are real ones."""
 
             def __new__(cls, *arguments: Any, **named: Any) -> Any:
@@ -161,21 +167,49 @@ class FakeTime:
         FakeDatetime.__name__ = FakeDatetime.__qualname__ = "datetime"
         return FakeDatetime
 
+    def _date(self) -> type[dt.date]:
+        real = _REAL_DATE
+        read = self.read
+        thread = self._thread
+
+        class FakeDate(real, metaclass=_Like):  # type: ignore[misc,valid-type]
+            """A `datetime.date` whose today is virtual; what it makes are real ones."""
+
+            def __new__(cls, *arguments: Any, **named: Any) -> Any:
+                return real(*arguments, **named)
+
+            @classmethod
+            def today(cls) -> Any:  # since Python 3.15, it does not ask the `time` module
+                return real.today() if threading.get_ident() != thread else real.fromtimestamp(read() + EPOCH)
+
+        FakeDate.__name__ = FakeDate.__qualname__ = "date"
+        return FakeDate
+
 
 @contextmanager
 def _pickled() -> Generator[None]:
-    """Let a `datetime.datetime` be pickled, though its class is not to be found where it says that it is."""
+    """Let dates be pickled, though their classes are not to be found where they say that they are."""
     copyreg.dispatch_table[_REAL] = _reduced
+    copyreg.dispatch_table[_REAL_DATE] = _reduced_date
     try:
         yield
     finally:
-        del copyreg.dispatch_table[_REAL]
+        del copyreg.dispatch_table[_REAL], copyreg.dispatch_table[_REAL_DATE]
 
 
 def _reduced(value: dt.datetime) -> tuple[Any, ...]:
     return made, value.__reduce_ex__(4)[1]
 
 
+def _reduced_date(value: dt.date) -> tuple[Any, ...]:
+    return made_date, value.__reduce_ex__(4)[1]
+
+
 def made(*arguments: Any) -> dt.datetime:
     """Return what was pickled."""
     return _REAL(*arguments)
+
+
+def made_date(*arguments: Any) -> dt.date:
+    """Return what was pickled."""
+    return _REAL_DATE(*arguments)
