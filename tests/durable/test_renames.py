@@ -66,12 +66,14 @@ def shop(steps: Steps, *, now: bool) -> Pipeline:
         name("draft"), lambda turn=0: {**steps.gives("draft")(), "turn": turn + 1}, **was("draft")
     )
     each = Pipeline("each").step(name("e"), lambda n: steps.gives("e", x=n)(), **was("e"))
+    alone = Pipeline("alone").step(name("b"), steps.gives("b", b=1), **was("b"))
     card = Pipeline("card").step(name("pay"), steps.gives("pay", paid=1), **was("pay"))
     member = step(steps.gives("member"), id=name("member"), **was("member"))
     return (
         Pipeline(name("shop"), **was("shop"))
         .step(name("first"), steps.gives("first", ns=[1, 2]), **was("first"))
         .step(name("both"), inner, member, **was("both"))
+        .step(name("alone"), alone, **was("alone"))
         .branch_on(name("route"), when(lambda a: a, card, name=name("card"), **was("card")), **was("route"))
         .for_each(name("all"), each, over="ns", each="n", into="out", **was("all"))
         .repeat(name("refine"), sub, until=lambda turn: turn == 2, at_most=3, **was("refine"))
@@ -81,10 +83,10 @@ def shop(steps: Steps, *, now: bool) -> Pipeline:
     )
 
 
-RAN = ["first", "a", "member", "pay", "e", "e", "draft", "draft", "last"]
+RAN = ["first", "a", "member", "b", "pay", "e", "e", "draft", "draft", "last"]
 
 
-@pytest.mark.parametrize("crash_at", range(1, 20))
+@pytest.mark.parametrize("crash_at", range(1, 22))
 async def test_run_goes_on_where_it_was_whatever_was_renamed(steps, crash_at) -> None:
     undisturbed = Steps()
     p = shop(undisturbed, now=False)
