@@ -69,8 +69,10 @@ CLOSES: Final[CodeType] = _MANAGER.__aexit__.__code__
 
 
 def _harmless() -> frozenset[CodeType]:
-    codes = {_code(function) for function in _FUNCTIONS} | {_code(inspect.unwrap(function)) for function in _FUNCTIONS}
-    for kind in (*_SYNC, trio.open_memory_channel):
+    opener: Any = trio.open_memory_channel  # a class, or in an older Trio an object that wraps a function
+    functions = (*_FUNCTIONS, opener)
+    codes = {_code(function) for function in functions} | {_code(inspect.unwrap(function)) for function in functions}
+    for kind in (*_SYNC, opener if isinstance(opener, type) else type(opener)):
         codes |= {code for name, code in _codes_of(cast("type", kind)).items() if name != _SHOWS_TASKS}
     of_scopes = _codes_of(trio.CancelScope)
     codes |= {of_scopes[name] for name in _OF_SCOPES if name in of_scopes}
