@@ -78,6 +78,7 @@ def test_reduction_loses_no_seeded_bug(name: str) -> None:
     assert {failure.finding.key for failure in explore(load(name).buggy, reduce=True).failures} == found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_reduction_raises_no_alarm_on_the_corrected_program(name: str) -> None:
     assert explore(load(name).fixed, reduce=True, budget=60).ok

@@ -30,6 +30,7 @@ def test_bug_is_found_in_fewer_orders_as_in_all(name: str) -> None:
     assert reduced.saved == full.runs - reduced.runs
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_bug_is_found_by_exploring(name: str) -> None:
     assert found(enumerate_schedules(PROGRAMS[name])) <= found(explore(PROGRAMS[name], budget=200))

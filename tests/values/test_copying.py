@@ -203,6 +203,7 @@ def test_copy_of_a_cycle_through_a_tuple_that_is_reached_first() -> None:
     assert twin[0][0] is twin
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "wrap",
     [lambda inner: [inner], lambda inner: {"k": inner}, lambda inner: (inner, []), lambda inner: deque([inner])],
