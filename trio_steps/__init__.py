@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from ._values.codec import Codec
 else:
     # Pipelines, the recorder and the like double the time of `import trio_steps`. They are imported when one of their
-    # names is used, so that a program with forks only does not pay for them.
+    # names is used, so that a program that only forks does not pay for them.
     _ON_DEMAND = {
         "BranchCase": "_pipeline.builder.branches",
         "otherwise": "_pipeline.pipeline",

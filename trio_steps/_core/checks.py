@@ -1,6 +1,6 @@
-"""Checks of what policies and forks are given.
+"""Checks of the arguments of policies and forks.
 
-Every message shows the right form: it is where most people learn these rules.
+Every message shows the right form, because most people learn these rules from a message.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ Which: TypeAlias = "type[Exception] | tuple[type[Exception], ...] | Callable[[Ex
 
 
 def check_count(what: str, count: object, *, least: int = 1, form: str) -> None:
-    """Refuse what is not a whole number of at least `least`."""
+    """Raise `ConfigError` unless `count` is a whole number of at least `least`."""
     if isinstance(count, bool) or not isinstance(count, int) or count < least:
         raise ConfigError(f"{what}: give {form}")
 
 
 def check_seconds(what: str, seconds: object) -> None:
-    """Refuse what is not a number of seconds."""
+    """Raise `ConfigError` unless `seconds` is a number, 0 or more."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
         raise ConfigError(f"{what} must be a number of seconds, 0 or more, not {seconds!r}")
 
 
 def check_timeout(what: str, seconds: object) -> None:
-    """Refuse a timeout that is neither None nor a positive number of seconds."""
+    """Raise `ConfigError` unless `seconds` is None or a number above 0."""
     if seconds is not None:
         check_seconds(what, seconds)
         if not seconds:
@@ -41,7 +41,7 @@ def check_timeout(what: str, seconds: object) -> None:
 
 
 def check_sync(what: str, function: object, form: str) -> None:
-    """Refuse what can't be called, and an async function where the answer is needed right away."""
+    """Raise `ConfigError` unless `function` can be called and is sync, so that it answers at once."""
     if not callable(function):
         raise ConfigError(f"{what}: give {form}")
     inner: object = function
@@ -52,19 +52,19 @@ def check_sync(what: str, function: object, form: str) -> None:
 
 
 def answered(function: Callable[..., T], *args: object) -> T:
-    """Return what the sync `function` answers to `args`.
+    """Call the sync `function` with `args` and return its answer.
 
-    `check_sync` can't see that a step or a lambda around an async function is async. Such a function answers with a
-    coroutine, which is true whatever the function would have said and would never be awaited.
+    `check_sync` can't see that a step, or a lambda around an async function, is async. Such a function returns a
+    coroutine. A coroutine is always true, and no one would await it.
 
     Raises:
-      ConfigError: the answer has to be awaited.
+      ConfigError: `function` returned an awaitable.
     """
     answer = function(*args)
     if not hasattr(type(answer), "__await__"):
         return answer
     if inspect.iscoroutine(answer):
-        answer.close()  # it would be reported as never awaited, which is true but no help
+        answer.close()  # a warning that it was never awaited would not help anyone
     raise ConfigError(
         f"{short_repr(function)} is async: it returned {short_repr(answer)}. What it says is needed at once: "
         "give a sync function"
@@ -72,7 +72,7 @@ def answered(function: Callable[..., T], *args: object) -> T:
 
 
 def check_which(policy: str, which: object) -> None:
-    """Refuse what does not say which errors `policy` is about."""
+    """Raise `ConfigError` unless `which` selects errors, by type or with a function."""
     types = cast("tuple[object, ...]", which) if isinstance(which, tuple) else (which,)
     if all(isinstance(one, type) and issubclass(one, Exception) for one in types):
         return
@@ -84,14 +84,14 @@ def check_which(policy: str, which: object) -> None:
 
 
 def is_one(which: Which, error: BaseException) -> bool:
-    """Tell whether `error` itself is one of those meant."""
+    """Tell whether `which` selects `error` itself."""
     if isinstance(which, (type, tuple)):
         return isinstance(error, which)
     return bool(answered(which, error))
 
 
 def types_in(which: Which) -> tuple[type[Exception], ...] | None:
-    """Return the types that `which` is; None if it is a function."""
+    """Return `which` as a tuple of types, or None if it is a function."""
     one: object = which
     if isinstance(one, tuple):
         return cast("tuple[type[Exception], ...]", one)
@@ -99,14 +99,14 @@ def types_in(which: Which) -> tuple[type[Exception], ...] | None:
 
 
 def all_are(which: Which, error: Exception) -> bool:
-    """Tell whether `error` is one of those meant; a group may be, or else each of its leaves."""
+    """Tell whether `which` selects `error` itself or, if `error` is a group, every leaf of it."""
     if is_one(which, error):
         return True
     return isinstance(error, BaseExceptionGroup) and all(is_one(which, leaf) for leaf in leaves(error))
 
 
 def any_is(which: Which, error: Exception) -> bool:
-    """Tell whether `error` is one of those meant; a group may be, or else any of its leaves."""
+    """Tell whether `which` selects `error` itself or, if `error` is a group, any leaf of it."""
     if is_one(which, error):
         return True
     return isinstance(error, BaseExceptionGroup) and any(is_one(which, leaf) for leaf in leaves(error))

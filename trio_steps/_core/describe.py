@@ -1,4 +1,4 @@
-"""A callable as a step or a path: its id, what is called in its scope, and whether it is given an input."""
+"""What a callable is as a step or a path: its id, what is called in its scope, and whether it takes an input."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def check_id(id: object) -> str:
-    """Refuse what can't be the id of a step."""
+    """Return `id`, or raise `ConfigError` if it can't be the id of a step."""
     if not isinstance(id, str) or not id:
         raise ConfigError(f"id={id!r}: the id of a step is a non-empty string")
     return id
 
 
 def check_provides(provides: object, where: str = "") -> None:
-    """Refuse what can't be the key, or keys, that a function provides."""
+    """Raise `ConfigError` unless `provides` is a key, or a tuple of different keys."""
     keys = cast("tuple[object, ...]", provides) if isinstance(provides, tuple) else (provides,)
     if not keys or not all(isinstance(key, str) and key for key in keys) or len(set(keys)) < len(keys):
         raise ConfigError(
@@ -34,7 +34,7 @@ def check_provides(provides: object, where: str = "") -> None:
 
 
 def check_was(was: object, where: str = "") -> tuple[str, ...]:
-    """Return the names that something had before, the oldest first."""
+    """Return the former names of a step, oldest first, or raise `ConfigError` if `was` is not that."""
     names = (was,) if isinstance(was, str) else was
     if (
         not isinstance(names, (tuple, list))
@@ -49,10 +49,10 @@ def check_was(was: object, where: str = "") -> tuple[str, ...]:
 
 
 def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
-    """Return the id of a path or step, whether it was given by hand, and what to call in an open scope.
+    """Return the id of a path or step, whether the user gave that id, and what to call in an open scope.
 
     Raises:
-      ConfigError: `fn` can't be called, or a call of it does nothing.
+      ConfigError: `fn` can't be called, or calling it does nothing.
     """
     if type(fn) is FunctionType:
         if fn.__code__.co_flags & GENERATES:
@@ -67,7 +67,7 @@ def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
         id, _, call = describe(fn.func)
         if call is fn.func:
             return id, False, fn  # pyright: ignore[reportUnknownVariableType]
-        # calling the step's own entry keeps it at one level in the names
+        # A call of the step itself would open a second scope, and put the id into the full name twice.
         return id, False, functools.partial(call, *fn.args, **fn.keywords)
     if callable(fn):
         kind: type = type_of(fn)
@@ -91,7 +91,7 @@ def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
 
 
 GENERATES: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
-"""The flags of code that does nothing when it is called but to make a generator."""
+"""The flags of code that only makes a generator when it is called."""
 
 
 def generates(fn: object) -> ConfigError:
@@ -104,21 +104,21 @@ def generates(fn: object) -> ConfigError:
 
 
 def close_unawaited(coroutine: CoroutineType[Any, Any, Any]) -> str:
-    """Close a coroutine that is refused, and return its name.
+    """Close a coroutine that was given by mistake, and return its name.
 
-    Python would report it as never awaited, which is true but no help.
+    A warning that it was never awaited would not help anyone.
     """
     coroutine.close()
     return coroutine.__name__
 
 
 def takes_input(fn: Callable[..., Any]) -> bool:
-    """Tell whether a path is given the input of its fork, that is, whether it requires a positional argument.
+    """Tell whether a path takes the input of its fork: whether it requires a positional argument.
 
     Raises:
-      ConfigError: it requires more than that.
+      ConfigError: it requires more arguments than that.
     """
-    if type(fn) is FunctionType and not fn.__dict__:  # else it may be a wrapper, which tells of what it wraps
+    if type(fn) is FunctionType and not fn.__dict__:  # a wrapper may have the signature of what it wraps
         code, defaults = fn.__code__, fn.__defaults__
         required = code.co_argcount if defaults is None else code.co_argcount - len(defaults)
         if required < 2 and not code.co_kwonlyargcount:

@@ -1,4 +1,4 @@
-"""The entry of a step: called in a scope that is open, it does the step's own work.
+"""The entry of a step does the step's own work. It is called when the step's scope is open.
 
 A plain function can be an entry. Anything more (a function with policies, a fork, a pipeline) is a `StepEntry`, which
 can also describe itself.
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class StepEntry(ABC):
-    """The entry of a step that knows how the step is drawn."""
+    """An entry that knows how its step is drawn."""
 
     __slots__ = ()
 
@@ -23,15 +23,15 @@ class StepEntry(ABC):
         """Do the step's own work, in the scope that is open."""
 
     def takes_input(self, /, *args: Any, **kwargs: Any) -> bool:
-        """Tell whether it takes the input of a fork once it has been given `args` and `kwargs`."""
+        """Tell whether it takes the input of a fork when `args` and `kwargs` are already bound."""
         return not (args or kwargs)
 
     @abstractmethod
     def outline(self, place: Place) -> Node:
-        """Return what is drawn of the step where it is part of something."""
+        """Return the drawing of the step as part of a larger diagram."""
 
     def graph(self, place: Place) -> Graph:
-        """Return what is drawn of the step where it stands alone."""
-        from trio_steps._drawing.graph import Graph  # noqa: PLC0415 - what draws nothing need not wait for it
+        """Return the diagram of the step alone."""
+        from trio_steps._drawing.graph import Graph  # noqa: PLC0415 - imported only to draw
 
         return Graph((self.outline(place),))

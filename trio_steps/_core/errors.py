@@ -1,7 +1,7 @@
-"""The exceptions that trio_steps raises itself, and how it treats those of others.
+"""The exceptions that trio_steps raises, and how it treats those of other code.
 
 A user's exception is never wrapped: it keeps its type and traceback, and gets a note with the full name of the step
-that it came out of. What a failed fork raises is in `results`, with the results that it holds.
+that raised it. The error of a failed fork is in `results`, with the results that it holds.
 
 An exception is someone else's code: its ``__repr__``, ``__getattr__`` or ``__setattr__`` may raise, its ``__notes__``
 may be anything, and it may hold a payload of 20 MB. None of that may fail a run. So only this module reads and writes
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @public
 class ConfigError(ValueError):
-    """Something can't work as it is written. It is raised as early as that can be seen: mostly while building.
+    """A step, fork or pipeline can't work as it is written. It is raised as early as possible, mostly while building.
 
     It is a `ValueError`.
     """
@@ -81,7 +81,7 @@ class QueueFullError(Exception):
 
     Attributes:
       step: the full name of the step.
-      waiting: how many wait.
+      waiting: how many calls are waiting.
     """
 
     def __init__(self, step: str, waiting: int) -> None:
@@ -127,7 +127,7 @@ class KeyCollisionError(Exception):
     Attributes:
       key: the key.
       step: the full name of the step whose outputs were merged.
-      sources: where the first value came from, and where the one that collided with it came from.
+      sources: the source of the first value, and the source of the value that collided with it.
     """
 
     def __init__(self, key: str, step: str, sources: tuple[str, str]) -> None:
@@ -195,7 +195,7 @@ class StepOutputError(TypeError):
 
 @public
 class LoopLimitError(Exception):
-    """A `repeat` has used up its rounds, and its ``until`` still does not hold.
+    """A `repeat` used up its rounds, and its ``until`` still does not hold.
 
     Attributes:
       step: the full name of the step.
@@ -221,8 +221,8 @@ class CheckpointError(ValueError):
 
     Attributes:
       problem: what is wrong, in words.
-      step: the full name of the step it is about, if it is about one.
-      key: the key of the context it is about, if it is about one.
+      step: the full name of the step concerned, if there is one.
+      key: the key of the context concerned, if there is one.
     """
 
     def __init__(self, problem: str, step: str | None = None, key: str | None = None) -> None:
@@ -237,7 +237,7 @@ class CheckpointError(ValueError):
 
 
 def notes_of(error: BaseException) -> list[object] | None:
-    """Return the notes (PEP 678) of `error`, or None if its ``__notes__`` is not a list and must be left alone."""
+    """Return the notes (PEP 678) of `error`, or None if its ``__notes__`` is not a list, which must stay as it is."""
     try:
         notes: object = getattr(error, "__notes__", None)
     except Exception:  # noqa: BLE001 - whatever its __getattr__ raises
@@ -251,15 +251,15 @@ def add_note(error: BaseException, note: str) -> None:
     """Add `note` to `error`, unless it is there already or `error` takes no notes."""
     notes = notes_of(error)
     if notes is not None and not any(isinstance(other, str) and other == note for other in notes):
-        with suppress(Exception):  # it is frozen, or minds its attributes itself
-            # a list of its own, because exceptions that were copied share one
+        with suppress(Exception):  # it may be frozen, or have a __setattr__ that raises
+            # a new list, because copies of an exception share one
             cast("Any", error).__notes__ = [*notes, note]
 
 
 def name_step(error: BaseException, name: str) -> None:
-    """Note that `error` came out of the step `name`, unless a step inside that one already said so.
+    """Note on `error` that the step `name` raised it, unless a step inside that one is noted already.
 
-    One object may come out of thousands of steps. It names the first few.
+    Thousands of steps may raise one object. Its notes name the first few.
     """
     named = [
         note for note in notes_of(error) or () if isinstance(note, str) and note.startswith(("in step '", _IN_OTHERS))
@@ -277,7 +277,7 @@ _IN_OTHERS: Final = "in other steps, too"
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """Yield the exceptions in `error` that are not groups; just `error` if it is not a group.
 
-    A group that is in there twice is visited once.
+    A group that occurs twice is visited once.
     """
     if not isinstance(error, BaseExceptionGroup):
         yield error
@@ -298,18 +298,18 @@ _CUT: Final = "…"
 
 
 def short_name(name: str) -> str:
-    """Return the full name of a step for a message; if it is deeply nested, only the beginning and the end."""
+    """Return the full name of a step for a message; of a very long name, only the beginning and the end."""
     return name if len(name) <= SHORT else f"{name[: SHORT // 2]}{_CUT}{name[-SHORT // 2 :]}"
 
 
 SHORT: Final = 300
-"""The most characters that a text spends on one exception or value."""
+"""The most characters that a message spends on one exception or value."""
 
 
 def short_repr(value: object) -> str:
     """Return ``repr(value)``, cut to `SHORT` characters, for a message or a reason.
 
-    It reads no more of a large value than it shows, and never fails.
+    It reads no more of a large value than it shows, and never raises.
     """
     try:
         text = _short.repr(value)
@@ -324,7 +324,7 @@ def _without_repr(value: object) -> str:
 
 @final
 class _ShortRepr(Repr):
-    """`reprlib.Repr`, for exceptions and bytes as well."""
+    """`reprlib.Repr`, extended to exceptions and bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -369,7 +369,7 @@ _LISTED = 20
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return `names` for a message, but no more of them than a person would read."""
+    """Return `names` for a message, but only as many as a person would read."""
     names = list(names)
     shown = ", ".join(map(repr, names[:_LISTED])) or "nothing"
     return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
@@ -378,13 +378,13 @@ def listed(names: Iterable[str]) -> str:
 def hide_frames_of_ours(error: BaseException) -> None:
     """Remove the frames of this library from the start of the traceback of `error`.
 
-    Python adds a frame for each function that an exception leaves. A call passes through half a dozen of ours before it
-    reaches the user's, and so does each level of nested forks. They tell the reader nothing.
+    Python adds a frame for each function that an exception leaves. A call passes through half a dozen functions of ours
+    before it reaches the user's, and so does each level of nested forks. Their frames tell the reader nothing.
     """
     first: TracebackType | None = cast("Any", BaseException).__traceback__.__get__(error)
     while first is not None and first.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
         first = first.tb_next
-    BaseException.with_traceback(error, first)  # its class may have a method of that name
+    BaseException.with_traceback(error, first)  # the error's class may have its own `with_traceback`
 
 
 _OURS: Final = tuple(f"trio_steps.{package}." for package in ("_core", "_fork", "_pipeline"))

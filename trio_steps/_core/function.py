@@ -1,4 +1,4 @@
-"""Steps made of functions, with policies, and `step`, which makes them."""
+"""`step`, which makes steps of functions, and the policies around such a step."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     """The key of what a function returns, or the keys of the mapping that it returns."""
 
     class StepOptions(TypedDict, total=False):
-        """What `step` takes besides the function."""
+        """The options of `step`."""
 
         id: str | None
         timeout: float | None
@@ -62,7 +62,7 @@ class FunctionStep(Step[P, O_co]):
       fn: the function.
     """
 
-    # what `inspect` and `help` ask a function for is in its `__dict__`
+    # `inspect` and `help` look into the `__dict__` of a function
     __slots__ = ("__dict__", "fn", "policies", "provides", "was")
 
     def __init__(
@@ -86,8 +86,8 @@ class FunctionStep(Step[P, O_co]):
             self.__module__ = fn.__module__
             self.__qualname__ = fn.__qualname__
 
-    # The forms: looked up on the class, where checkers can't see whether there is a class method below; then on an
-    # instance: a class method (its first parameter is a type), a method, a static method.
+    # The overloads, in order: access on the class, where checkers can't see whether `fn` is a class method; then on an
+    # instance, for a class method (its first parameter is a type), a method and a static method.
     @overload
     def __get__(self, instance: None, owner: type, /) -> OnClass[P, O_co]: ...
 
@@ -132,12 +132,12 @@ if TYPE_CHECKING:
         async def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
 
     class OfAnything(Protocol[O_co]):
-        """A function that takes whatever it is given, as each `functools.partial` does to mypy."""
+        """A function that takes any arguments. To mypy, every `functools.partial` is one."""
 
         def __call__(self, /, *args: object, **kwargs: object) -> O_co: ...
 
     class LooseStep(FunctionStep[..., O_co]):
-        """A step of such a function. It names no Any: mypy makes the result of an overload Any where it sees one."""
+        """A step of such a function. It does not mention Any: mypy makes the result of such an overload Any."""
 
         async def __call__(self, /, *args: object, **kwargs: object) -> O_co:
             raise NotImplementedError
@@ -148,7 +148,7 @@ if TYPE_CHECKING:
 
 @final
 class Guarded(StepEntry):
-    """The entry of a function with policies. As a method, it would make the step hold a reference to itself."""
+    """The entry of a function with policies. If it were a method, the step would hold a reference to itself."""
 
     __slots__ = ("__name__", "call", "policies")
 
@@ -166,18 +166,18 @@ class Guarded(StepEntry):
             raise
 
     def takes_input(self, /, *args: Any, **kwargs: Any) -> bool:
-        """Tell whether the function does: its policies do not change how it is called."""
+        """Tell whether the function takes the input. Policies do not change how it is called."""
         return takes_input(functools.partial(self.call, *args, **kwargs) if args or kwargs else self.call)
 
     def outline(self, place: Place) -> Node:
-        """Return what is drawn of the function and its policies."""
-        from .outline import outline_of, policy_notes  # noqa: PLC0415 - what draws nothing need not wait for it
+        """Return the drawing of the function and its policies."""
+        from .outline import outline_of, policy_notes  # noqa: PLC0415 - imported only to draw
 
         node = outline_of(self.call, place)
         return attrs.evolve(node, notes=(*policy_notes(self.policies), *node.notes))
 
 
-# Async comes first: a coroutine would pass for the value of a sync function.
+# Async comes first, because a sync function may return a coroutine as its value.
 @overload
 def step(fn: OfAnything[Awaitable[OutputT]], **options: Unpack[StepOptions]) -> LooseStep[OutputT]: ...
 @overload
@@ -211,17 +211,17 @@ def step(
       fn: called with the arguments of the step. In a class, it can be a method, a class method or a static method,
         above or below their decorators.
       id: the name of the step; by default ``fn.__name__``, looked up through `functools.partial`.
-      timeout: seconds that each attempt may take. A value that comes at that moment or later is too late, even that of
-        a sync function, which nothing could stop. If the function raises instead, its own error stands.
+      timeout: seconds that each attempt may take. A value returned at that moment or later is too late, even from a
+        sync function, which nothing can stop. If the function raises instead, its own error stands.
       total_timeout: seconds for everything together, including waits for `limiter` and `rate` and between attempts.
       limiter: the step holds one of its tokens while it runs. Forks and steps inside it can use that token too.
       max_waiting: how many calls may wait for a token of `limiter`; any more are refused at once. None: no limit.
       retry: what to try again, how often and when.
-      circuit_breaker: when not to try at all.
-      rate: each attempt takes a permit of it.
-      provides: in a pipeline, the key under which to store what the step returns, whatever it is; or the keys of the
-        mapping that it returns, ``("user", "plan")``.
-      was: in a pipeline, the name that the step had before it was renamed; or several, the oldest first.
+      circuit_breaker: refuses attempts while a service keeps failing.
+      rate: each attempt takes one of its permits.
+      provides: in a pipeline, the key under which to store the value, even if it is a mapping; or the keys of the
+        mapping that the step returns, ``("user", "plan")``.
+      was: in a pipeline, the name that the step had before it was renamed; or several, oldest first.
 
     Raises:
       ConfigError: an argument is not valid.
@@ -256,7 +256,7 @@ def _step_of(fn: Any, *, id: str | None, policies: Policies, provides: Provides,
 
 @public
 class StepDecorator(Protocol):
-    """What ``step(…)`` returns without a function: it makes a step of the function below it."""
+    """A decorator that makes a step of a function. A call of ``step(…)`` without a function returns it."""
 
     @overload
     def __call__(self, fn: OfAnything[Awaitable[OutputT]], /) -> LooseStep[OutputT]: ...

@@ -1,7 +1,6 @@
 """How a step is drawn: its entry knows, and a function is a box with a name.
 
-Neither this module nor any drawing looks at the kind of a callable. Partials and decorated functions are looked
-through: what they bind or add does not show.
+No drawing looks at the type of a callable. Partials and decorators are unwrapped: what they bind or add is not shown.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def outline_of(call: object, place: Place) -> Node:
-    """Return what is drawn of `call`, the entry of a step or a function, as a part of something."""
+    """Return the drawing of `call`, the entry of a step or a function, as part of a larger diagram."""
     call = _opened(call)
     if isinstance(call, StepEntry):
         return call.outline(place)
@@ -36,13 +35,13 @@ def outline_of(call: object, place: Place) -> Node:
 
 
 def graph_of(call: object, place: Place) -> Graph:
-    """Return what is drawn of `call`, the entry of a step or a function, when it stands alone."""
+    """Return the diagram of `call`, the entry of a step or a function, alone."""
     call = _opened(call)
     return call.graph(place) if isinstance(call, StepEntry) else Graph((outline_of(call, place),))
 
 
 def name_of(call: object) -> str:
-    """Return the name of a function or step, where only its name is shown."""
+    """Return the name of a function or step, for a place where only its name is shown."""
     call = _opened(call)
     name = getattr(call, "__name__", None)
     if not isinstance(name, str):
@@ -69,12 +68,12 @@ def policy_notes(policies: Policies) -> Iterator[str]:
 
 
 def limiter_note(limiter: trio.CapacityLimiter) -> str:
-    """Return a limiter in words."""
+    """Describe a limiter in a few words."""
     return "shared limiter" if limiter.total_tokens == inf else f"shared limit of {limiter.total_tokens}"
 
 
 def rate_note(rate: RateLimit) -> str:
-    """Return a rate in words."""
+    """Describe a rate in a few words."""
     return f"{rate.count} in {rate.per:g} s"
 
 
@@ -82,7 +81,7 @@ def check_direction(direction: Direction) -> Direction:
     """Return `direction`.
 
     Raises:
-      ConfigError: there is no such direction.
+      ConfigError: it is neither "down" nor "right".
     """
     if direction not in ("down", "right"):
         raise ConfigError(f'direction={direction!r}: use "down" or "right"')
@@ -90,7 +89,7 @@ def check_direction(direction: Direction) -> Direction:
 
 
 def _opened(call: object) -> object:
-    """Return what is inside partials and decorators."""
+    """Return the callable inside any partials and decorators."""
     while not isinstance(call, StepEntry):
         inner = _inside(call)
         if inner is call:

@@ -1,4 +1,4 @@
-"""How a path ended, `Fulfilled` or `Rejected`, and the error of a fork that holds them: `ForkPartialError`."""
+"""The result of a path, `Fulfilled` or `Rejected`, and `ForkPartialError`, the error of a fork that holds results."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
 Kind: TypeAlias = Literal["step_failed", "timed_out", "cancelled", "fork_partial", "not_accepted"]
-"""What a failure was: see `kind_of`."""
+"""The kind of a failure: see `kind_of`."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 if TYPE_CHECKING:
-    # the default makes an `except ForkPartialError` one of Exceptions, and not of something unknown
+    # With the default, `except ForkPartialError` catches a group of Exceptions, not of an unknown type.
     ExceptionT_co = TypeVarWithDefault("ExceptionT_co", bound=Exception, covariant=True, default=Exception)
 else:
     ExceptionT_co = TypeVar("ExceptionT_co", bound=Exception, covariant=True)
@@ -44,25 +44,25 @@ class Fulfilled(Generic[T_co]):
 
     step_id: str
     value: T_co
-    _outcome: Value[T_co] = attrs.field(init=False, eq=False, repr=False)  # not there until it is asked for
+    _outcome: Value[T_co] = attrs.field(init=False, eq=False, repr=False)  # unset until first used
 
-    def __init__(self, step_id: str, value: T_co) -> None:  # half the price of the one that attrs would write
+    def __init__(self, step_id: str, value: T_co) -> None:  # half the cost of the one that attrs would write
         _set_step_id(self, step_id)
         _set_value(self, value)
 
     @staticmethod
     def from_outcome(step_id: str, outcome: Value[T]) -> Fulfilled[T]:
-        """Make the result of the path `step_id` from what was captured of it."""
+        """Make the result of the path `step_id` from its captured outcome."""
         result = Fulfilled(step_id, outcome.value)
         object.__setattr__(result, "_outcome", outcome)
         return result
 
     @property
     def outcome(self) -> Value[T_co]:
-        """What the path was captured as.
+        """The result as an `outcome.Value`.
 
-        It is made when it is first asked for, because few are, and stays the same object. It can be unwrapped only
-        once; the result itself can be unwrapped as often as you like.
+        It is made on first use, because few are used, and stays the same object. It can be unwrapped only once; the
+        result itself can be unwrapped any number of times.
         """
         try:
             return self._outcome
@@ -85,7 +85,7 @@ class Fulfilled(Generic[T_co]):
 
     @property
     def kind(self) -> None:
-        """Always None. A `Rejected` says here what kind of failure it was."""
+        """Always None. A `Rejected` has the kind of its failure here."""
         return None
 
     def unwrap(self) -> T_co:
@@ -98,7 +98,7 @@ _set_value: Callable[[object, object], None] = cast("Any", Fulfilled).value.__se
 
 
 def all_fulfilled(step_ids: Iterable[str], values: Sequence[T]) -> list[SettleResult[T]]:
-    """Make a `Fulfilled` of each step's id and value. Working by columns saves a call for each."""
+    """Make a `Fulfilled` for each id and value, attribute by attribute, which saves a call for each of them."""
     made: list[Any] = list(map(object.__new__, repeat(Fulfilled, len(values))))
     deque(map(_set_step_id, made, step_ids), maxlen=0)
     deque(map(_set_value, made, values), maxlen=0)
@@ -122,17 +122,17 @@ class Rejected:
 
     step_id: str
     error: Exception
-    _outcome: Error = attrs.field(init=False, eq=False, repr=False)  # not there until it is asked for
+    _outcome: Error = attrs.field(init=False, eq=False, repr=False)  # unset until first used
 
     def __init__(self, step_id: str, error: Exception) -> None:
         if not isinstance(cast("object", error), Exception):
-            raise TypeError(f"{short_repr(error)} is not an Exception, so it is not a result of a path: let it pass")
+            raise TypeError(f"{short_repr(error)} is not an Exception, so it can't be a result: let it propagate")
         object.__setattr__(self, "step_id", step_id)
         object.__setattr__(self, "error", error)
 
     @staticmethod
     def from_outcome(step_id: str, outcome: Error) -> Rejected:
-        """Make the result of the path `step_id` from what was captured of it.
+        """Make the result of the path `step_id` from its captured outcome.
 
         Raises:
           TypeError: `outcome` holds no `Exception`.
@@ -143,7 +143,7 @@ class Rejected:
 
     @property
     def outcome(self) -> Error:
-        """What the path was captured as. Like that of a `Fulfilled`, it can be unwrapped only once."""
+        """The result as an `outcome.Error`. Like that of a `Fulfilled`, it can be unwrapped only once."""
         try:
             return self._outcome
         except AttributeError:
@@ -174,7 +174,7 @@ class Rejected:
 
 
 SettleResult: TypeAlias = Fulfilled[T] | Rejected
-"""The result of one path of a ``settle``; ``status``, ``isinstance`` and ``match`` tell them apart."""
+"""The result of one path of a ``settle``; ``status``, ``isinstance`` and ``match`` distinguish the two."""
 
 
 @public
@@ -209,7 +209,7 @@ class PathCancelledError(Exception):
 
 @public
 class ForkPartialError(ExceptionGroup[ExceptionT_co]):
-    """Some paths of a fork failed, and with them the fork.
+    """Some paths of a fork failed, so the fork failed.
 
     It is an `ExceptionGroup`. First come the real failures, in path order, and then what went wrong with the fork
     itself (its deadline, its source of paths). A path's own exception group is one member, not flattened. Siblings that
@@ -219,14 +219,14 @@ class ForkPartialError(ExceptionGroup[ExceptionT_co]):
       step_id: the id of the fork.
       succeeded: a `Fulfilled` for each path that returned a value.
       failed: a `Rejected` for each other path, in path order; the error of a path that was cancelled is a
-        `PathCancelledError`. It is a lazy sequence: thousands of paths may never have started.
+        `PathCancelledError`. It is a lazy sequence, because thousands of paths may never have started.
     """
 
-    # no part of what is copied and pickled, as `__dict__` is
+    # a slot, because `__dict__` is copied and pickled
     __slots__ = ("discard_values",)
 
     kind: Literal["fork_partial"] = "fork_partial"
-    discard_values: Callable[[], Awaitable[None]]  # gives its values to its fork's `dispose`; not there in a copy
+    discard_values: Callable[[], Awaitable[None]]  # passes its values to the fork's `dispose`; a copy lacks it
     step_id: str = ""
     succeeded: tuple[Fulfilled[object], ...] = ()
     failed: Sequence[Rejected] = ()

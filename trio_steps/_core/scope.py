@@ -1,4 +1,4 @@
-"""Where we are: the running step, its full name, its state, and what it lends to the steps inside it."""
+"""The scope of a running step: its full name, its state, and what it lends to the steps inside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .policy.limiter import Lease
 
     class Attempts(Protocol):
-        """Keeps how often a step has failed, for a run that is resumed.
+        """Keeps the number of a step's failed attempts, for a run that is resumed.
 
         Attributes:
           failed: how many attempts had failed before the run was resumed.
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
         failed: int
 
         def check(self) -> None:
-            """Let another attempt begin, or raise."""
+            """Raise if no other attempt may begin."""
             ...
 
         async def keep(self, number: int) -> None:
-            """Note that attempt `number` has failed, and that there will be another one."""
+            """Record that attempt `number` failed and that another will follow."""
             ...
 
 
@@ -39,9 +39,9 @@ class DurableRun:
     """A run that is kept in a store.
 
     Attributes:
-      names: how keys begin: with the first name of the pipeline, and the run.
+      names: the beginning of each key: the first name of the pipeline, and the id of the run.
       run_id: the id of the run.
-      oldest: turns the ids of a step into those that it had first.
+      oldest: maps the ids of a step to its first ids, from before any renaming.
     """
 
     def __init__(self, pipeline: str, run_id: str, oldest: Callable[[list[str]], list[str]]) -> None:
@@ -57,7 +57,7 @@ class Scope:
     Attributes:
       id: the step's id, unique among its siblings.
       parent: the scope it runs in, or None at the top.
-      state: what ``run(state=…)`` was given, or None. Each path has a deep copy of its own.
+      state: what ``run(state=…)`` was given, or None. Each path has its own deep copy.
     """
 
     # There is no __init__: calling it would be the most expensive part of a path. `scope_of` makes a scope. For the
@@ -83,20 +83,20 @@ class Scope:
     state: dict[str, object] | None
     observers: Observers | None
     lease: Lease | None
-    unnamed_inside: bool  # what runs in it does not have its id in the name
+    unnamed_inside: bool  # names of what runs inside it leave out its id
     attempt_number: int  # see `attempt`
-    attempts: Attempts | None  # of a step whose failed attempts are kept, until its outermost retry has taken it
+    attempts: Attempts | None  # if failed attempts are kept; the step's outermost retry takes it
     open_probes: tuple[object, ...]  # see `probes`
-    grow: Callable[[Callable[..., object]], None]  # that of a fork which grows: takes another path
-    discard_value: Callable[[str, object], Awaitable[None]]  # that of a fork: where a value of a path's step goes
-    durable_run: DurableRun  # of the scope of a run in a store
+    grow: Callable[[Callable[..., object]], None]  # of a growing fork: adds a path
+    discard_value: Callable[[str, object], Awaitable[None]]  # of a fork: takes a value that a path drops
+    durable_run: DurableRun  # of a run in a store
 
     def __repr__(self) -> str:
         return f"<Scope of {self.name!r}>"
 
     @property
     def name(self) -> str:
-        """The full name, which is the ids from the top down to this one, joined by ``/``."""
+        """The full name: the ids from the top down to this one, joined by ``/``."""
         scope = self.parent
         if scope is None:
             return self.id
@@ -120,7 +120,7 @@ class Scope:
         path. It starts with the context variables of the fork's caller, so give it what it needs as an argument.
 
         Raises:
-          ConfigError: the innermost fork around does not grow; or `path` can't be called.
+          ConfigError: the innermost fork around this step does not grow, or `path` can't be called.
           RuntimeError: the fork is decided or over.
         """
         scope: Scope | None = self
@@ -141,14 +141,14 @@ class Scope:
 
     @property
     def key(self) -> str:
-        """A key for an ``Idempotency-Key`` header: the same for each attempt at this step of this run, and no other.
+        """A key for an ``Idempotency-Key`` header. All attempts at this step of this run have it, and nothing else has.
 
         It consists of the pipeline, the run id and the full name of the step, including the id of an element and the
         number of a round. The attempt is not part of it. A step that was renamed with ``was=`` keeps its key. The key
         is ASCII.
 
         Raises:
-          RuntimeError: the run is not in a store, so no key would stay the same.
+          RuntimeError: the run is not in a store, so the key would change from run to run.
         """
         run = self._of_run()
         if run is None:

@@ -1,8 +1,8 @@
-"""Signatures and annotations, read even if the names in an annotation do not exist at run time.
+"""Signatures and annotations, readable even if the names in an annotation do not exist at run time.
 
 Since Python 3.14 annotations are code that runs on demand. Names imported under ``if TYPE_CHECKING:`` are then missing,
-and a naive ``inspect.signature(fn)`` raises NameError for a function that works. Here a `ForwardRef` takes the place of
-what is missing; if the code raises anything else, the annotations are read as text.
+and a naive ``inspect.signature(fn)`` raises NameError for a function that works. Here a `ForwardRef` stands for each
+missing name. If the code raises anything else, the annotations are read as text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if sys.version_info >= (3, 14):
     from annotationlib import Format, get_annotations
 
     def signature(fn: Callable[..., Any], *, follow_wrapped: bool = True) -> inspect.Signature:
-        with suppress(Exception):  # if it is the signature itself that fails, it will do so again
+        with suppress(Exception):  # an error of the signature itself comes again below
             return inspect.signature(fn, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF)
         return inspect.signature(fn, follow_wrapped=follow_wrapped, annotation_format=Format.STRING)
 

@@ -47,10 +47,10 @@ B = TypeVar("B")
 if TYPE_CHECKING:
 
     class Plain(Protocol):
-        """A function and no other callable, which its globals prove.
+        """A plain function: no other callable has ``__globals__``.
 
-        To mypy, a `functools.partial` takes any arguments, and a step of any input can also be called without one. Each
-        would fit two forms at once, and checkers could not choose.
+        To mypy, a `functools.partial` takes any arguments, and a step with any input can also be called without one.
+        Each would match two overloads, and checkers could not choose.
         """
 
         @property
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
         def __call__(self, /) -> O_co: ...
 
-    # The arguments of a step, from which those of `run` follow.
+    # The parameters of a step, from which those of `run` follow.
 
     class Zero(Protocol[O_co]):
         def __call__(self, /) -> Coroutine[Any, Any, O_co]: ...
@@ -84,7 +84,7 @@ class NoInput:
 NO_INPUT: Final = NoInput()
 
 type_of: Final = cast("Callable[[object], type[object]]", type)
-"""The type of a value, in a form from which type checkers do not infer too much in a comparison."""
+"""``type``, declared so that type checkers don't infer too much from a comparison."""
 
 
 @public
@@ -99,11 +99,11 @@ class Step(Generic[P, O_co]):
 
     __slots__ = ("__name__", "__weakref__", "entry", "id", "id_given")
 
-    _unnamed_inside: ClassVar[bool] = False  # at the top, what runs inside it does not have its id in the name
+    _unnamed_inside: ClassVar[bool] = False  # at the top, names of what runs inside it leave out its id
 
     def __init__(self, id: str, id_given: bool, entry: Callable[..., Any]) -> None:
         self.id: str = id
-        self.__name__: str = id  # what partials and task names ask for
+        self.__name__: str = id  # partials and task names use it
         self.id_given: bool = id_given
         self.entry: Callable[..., Any] = entry  # the step's own work, to be called in a scope that is already open
 
@@ -111,13 +111,13 @@ class Step(Generic[P, O_co]):
         return f"<{type(self).__name__.removeprefix('Function').lower()} {self.id!r}>"
 
     if TYPE_CHECKING:
-        # mypy tells this from a function that returns a coroutine of anything, which makes a partial of it anything
+        # An `async def`: of a function that returns a Coroutine[Any, Any, Any], mypy would make a partial of Any.
         async def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> O_co:
             raise NotImplementedError
 
         @property
         def _exact(self) -> Literal[True]:
-            """That it is called like its function; a step of what takes anything has another type, and says False."""
+            """True: it has the parameters of its function. A step of a function that takes anything says False."""
             raise NotImplementedError
 
     else:
@@ -167,14 +167,14 @@ class Step(Generic[P, O_co]):
         """Run the step once, with options.
 
         Args:
-          *args: what the step is called with. Type checkers accept two; bind more with `functools.partial`.
+          *args: the positional arguments of the step. Type checkers accept two; bind more with `functools.partial`.
           observers: called with every event of this run and of everything that runs inside it.
-          state: handed to the steps as ``current_scope().state``; each path of a fork gets a deep copy.
-          **kwargs: what the step is called with, by name.
+          state: what steps see as ``current_scope().state``; each path of a fork gets a deep copy.
+          **kwargs: the keyword arguments of the step.
 
         Raises:
-          ConfigError: `observers` are not functions.
-          RuntimeError: it was not called from a Trio program.
+          ConfigError: `observers` is not a list of sync functions.
+          RuntimeError: it was called outside of a Trio program.
         """
         return named(self._run(args, kwargs, observers, state), self.id)
 
@@ -198,27 +198,27 @@ class Step(Generic[P, O_co]):
           direction: where a pipeline leads: ``"down"`` or ``"right"``.
 
         Raises:
-          ConfigError: there is no such direction.
+          ConfigError: `direction` is neither of these.
         """
-        from trio_steps._drawing.mermaid import to_mermaid  # noqa: PLC0415 - what draws nothing need not wait for it
+        from trio_steps._drawing.mermaid import to_mermaid  # noqa: PLC0415 - imported only to draw
 
         return to_mermaid(self._graph(direction), direction=direction)
 
     def to_dot(self, *, direction: Direction = "down") -> str:
-        """Return the step in the language of Graphviz, ``dot -Tsvg``: the diagram of `to_mermaid`.
+        """Return the diagram of `to_mermaid` in the DOT language of Graphviz, for ``dot -Tsvg``.
 
         Args:
           direction: where a pipeline leads: ``"down"`` or ``"right"``.
 
         Raises:
-          ConfigError: there is no such direction.
+          ConfigError: `direction` is neither of these.
         """
-        from trio_steps._drawing.dot import to_dot  # noqa: PLC0415 - what draws nothing need not wait for it
+        from trio_steps._drawing.dot import to_dot  # noqa: PLC0415 - imported only to draw
 
         return to_dot(self._graph(direction), direction=direction)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """Return what a notebook shows: the diagram, which the notebook draws, or the text."""
+        """Return the diagram that a notebook draws, and text for a notebook that can't."""
         diagram = self.to_mermaid()
         return {
             "text/vnd.mermaid": diagram,
@@ -227,16 +227,16 @@ class Step(Generic[P, O_co]):
         }
 
     def _graph(self, direction: Direction) -> Graph:
-        from trio_steps._drawing.graph import Place  # noqa: PLC0415 - what draws nothing need not wait for it
+        from trio_steps._drawing.graph import Place  # noqa: PLC0415 - imported only to draw
 
-        from .outline import check_direction, graph_of  # noqa: PLC0415 - what draws nothing need not wait for it
+        from .outline import check_direction, graph_of  # noqa: PLC0415 - imported only to draw
 
         check_direction(direction)
         return graph_of(self.entry, Place(self.id, "", whole=True))
 
 
 class InputStep(Step[[I_contra], O_co], Generic[I_contra, O_co]):
-    """A step that is called with one input, or with none if that is None: a fork or a pipeline."""
+    """A step that takes one input: a fork or a pipeline. If the input is None, it can be left out."""
 
     __slots__ = ()
 
@@ -253,7 +253,7 @@ class InputStep(Step[[I_contra], O_co], Generic[I_contra, O_co]):
 
 
 def arguments(input: object) -> tuple[Any, ...]:
-    """Return the arguments of a step that takes one input, or none."""
+    """Return `input` as the arguments of a step: one, or none if it is `NO_INPUT`."""
     return () if input is NO_INPUT else (input,)
 
 
@@ -273,7 +273,7 @@ async def enter(
     state: dict[str, object] | None,
     unnamed_inside: bool = False,
 ) -> Any:
-    """Do the work of the step `id`, its `entry`, in a scope of its own; name what it raises, and tell observers."""
+    """Call `entry`, the work of the step `id`, in a new scope. Note the name on what it raises, and tell observers."""
     parent = current.get()
     watching = observers_of(observers)
     ambient = ambient_observers.get()
@@ -304,7 +304,7 @@ async def enter(
                 observe(StepSkipped(name=scope.name, time=trio.current_time(), scope=scope, reason=str(error)))
             return None
         hide_frames_of_ours(error)
-        if not scope.unnamed_inside:  # else the steps inside it have said what there is to say
+        if not scope.unnamed_inside:  # otherwise the steps inside it have noted their names
             name_step(error, scope.name)
         if observe is not None:
             observe_end(observe, scope, start, error)

@@ -249,7 +249,7 @@ class ForkEntry(StepEntry):
 
     def outline(self, place: Place) -> Node:
         """Return what is drawn of the fork."""
-        from .outline import outline_of_fork  # noqa: PLC0415 - what draws nothing need not wait for it
+        from .outline import outline_of_fork  # noqa: PLC0415 - imported only to draw
 
         return outline_of_fork(self.shown, place)
 

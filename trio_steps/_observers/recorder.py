@@ -61,7 +61,7 @@ class Recorder:
         Raises:
           ConfigError: `rows` is not a positive number.
         """
-        from .text import render  # noqa: PLC0415 - what draws nothing need not wait for it
+        from .text import render  # noqa: PLC0415 - imported only to draw
 
         return render(self._events, width=width, color=color, rows=_check_rows(rows), encoding=encoding)
 
@@ -79,7 +79,7 @@ class Recorder:
         Raises:
           ConfigError: `rows` is not a positive number.
         """
-        from .html import timeline  # noqa: PLC0415 - what draws nothing need not wait for it
+        from .html import timeline  # noqa: PLC0415 - imported only to draw
 
         return timeline(self._events, title, _check_rows(rows))
 
@@ -88,7 +88,7 @@ class Recorder:
 
         It contains every run of a step, on a track with the runs around it. It is ASCII, and times are microseconds.
         """
-        from .chrome import chrome_trace  # noqa: PLC0415 - what draws nothing need not wait for it
+        from .chrome import chrome_trace  # noqa: PLC0415 - imported only to draw
 
         return chrome_trace(self._events)
 
@@ -105,7 +105,7 @@ class Recorder:
         Raises:
           ConfigError: there is no such direction, or `step` is not a step.
         """
-        from .fates import draw  # noqa: PLC0415 - what draws nothing need not wait for it
+        from .fates import draw  # noqa: PLC0415 - imported only to draw
 
         return draw("mermaid", step, direction, self._events)
 
@@ -119,7 +119,7 @@ class Recorder:
         Raises:
           ConfigError: there is no such direction, or `step` is not a step.
         """
-        from .fates import draw  # noqa: PLC0415 - what draws nothing need not wait for it
+        from .fates import draw  # noqa: PLC0415 - imported only to draw
 
         return draw("dot", step, direction, self._events)
 
@@ -128,7 +128,7 @@ class Recorder:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Return what a notebook shows: the page of the timeline in a frame, or the text."""
-        from .html import framed  # noqa: PLC0415 - what draws nothing need not wait for it
+        from .html import framed  # noqa: PLC0415 - imported only to draw
 
         return {"text/html": framed(self._events), "text/plain": self.render()}
 

@@ -39,13 +39,13 @@ class PipelineEntry(StepEntry):
 
     def outline(self, place: Place) -> Node:
         """Return what is drawn of the pipeline as a part of something."""
-        from .outline import frame_of  # noqa: PLC0415 - what draws nothing need not wait for it
+        from .outline import frame_of  # noqa: PLC0415 - imported only to draw
 
         return frame_of(self.program, place)
 
     def graph(self, place: Place) -> Graph:
         """Return what is drawn of the pipeline when it stands alone."""
-        from .outline import graph_of_pipeline  # noqa: PLC0415 - what draws nothing need not wait for it
+        from .outline import graph_of_pipeline  # noqa: PLC0415 - imported only to draw
 
         return graph_of_pipeline(self.program, place)
 

@@ -1,6 +1,6 @@
 """`observing`: observers for every run that begins inside a block, wherever it begins.
 
-Problem: observe a whole program with one line in ``main``, in a fixture or in a middleware. The runs begin elsewhere,
+Problem: observe a whole program with one line in ``main``, in a fixture or in middleware. The runs begin elsewhere,
 in functions and tasks further inside, so that line can't pass ``observers=`` to them.
 
 Naive answer: a context variable with the observers, which every run adds to its own. A run inside a run would then tell
@@ -47,21 +47,21 @@ ambient_observers: Final[ContextVar[Ambient | None]] = ContextVar("trio_steps.ob
 @public
 @contextmanager
 def observing(*observers: Observer) -> Generator[None]:
-    """Give observers to every run that begins inside the block, in this task and in the tasks that it starts.
+    """Observe every run that begins inside the block, in this task and in the tasks that it starts.
 
     One line observes a whole program::
 
         with observing(recorder, Tracing()):
             await main()
 
-    They are told after the observers that a run is given itself. An observer that is given twice is told once. A run
-    that began before the block is not observed, and neither is a run in a task that was started outside the block.
+    They are told after the run's own observers. An observer that is given twice is told once. A run that began before
+    the block is not observed, and neither is a run in a task that was started outside the block.
 
     Args:
       observers: called with every event.
 
     Raises:
-      ConfigError: there are none, or one is not a function.
+      ConfigError: there are no observers, or one is not a sync function.
     """
     if not observers:
         raise ConfigError("observing(): give it the observers, observing(recorder)")

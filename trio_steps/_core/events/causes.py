@@ -1,8 +1,8 @@
 """Who cancelled a step, in words.
 
 A `trio.Cancelled` says where it comes from: a call of ``cancel()``, with the task and the reason; a deadline; a nursery
-in which a task failed; or Ctrl-C. It does not say whose deadline it was. So a step with a timeout keeps that in a
-context variable while it runs, which all tasks inside it see.
+in which a task failed; or Ctrl-C. It does not say whose deadline it was. So a step with a timeout keeps its deadline in
+a context variable while it runs, and all tasks inside the step see it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Deadline:
       at: when it fires, by ``trio.current_time()``.
       seconds: how long the step may take.
       step: the full name of the step.
-      around: the deadline of a step around it.
+      around: the deadline of the next step around this one that has a timeout.
     """
 
     at: float
@@ -43,7 +43,7 @@ _CTRL_C: Final = "raised exception KeyboardInterrupt()"
 
 
 def cause_of(cancelled: trio.Cancelled) -> str:
-    """Return who or what cancelled the code that raised `cancelled`, here and now."""
+    """Return who or what caused `cancelled`. Call it where `cancelled` is caught, in the same tick."""
     reason = cancelled.reason
     if cancelled.source == "KeyboardInterrupt" or (cancelled.source == "nursery" and _CTRL_C in (reason or "")):
         return "Ctrl-C"

@@ -1,13 +1,13 @@
-"""What a step neither returns nor raises: it goes to the ``dispose`` of its fork, or observers are told.
+"""Values and errors that a step neither returns nor raises: they go to the fork's ``dispose``, or observers are told.
 
 Problem: the library itself drops values and errors. It drops the error of an attempt that is tried again, with the
 results in it if a fork raised it; a value that ``accept=`` refused; and a value that came too late. Someone has to
-close them.
+close these values.
 
-What is done. `dispose` of a fork is for the values of its own paths and nothing else. So the values in a
+What is done. The `dispose` of a fork gets the values of its own paths and nothing else. So the values in a
 `ForkPartialError` go back to the fork that raised it, through a function that the fork left in the error. A step that
-is a path hands what it drops to its fork, with `Scope.discard_value`. For anything else there is no `dispose`:
-observers are told of it with a `ValueDiscarded`.
+is a path passes what it drops to its fork, with `Scope.discard_value`. No other value has a `dispose`, so observers are
+told of it with a `ValueDiscarded`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 async def discard_value(scope: Scope, value: object) -> None:
-    """Take a value of the step in `scope` that no one gets."""
+    """Discard a value that the step in `scope` made and no one receives."""
     if type(scope) is PathScope and scope.parent is not None:
         discard = getattr(scope.parent, "discard_value", None)
         if discard is not None:
@@ -38,7 +38,7 @@ async def discard_value(scope: Scope, value: object) -> None:
 
 
 async def discard_values_in(error: BaseException, scope: Scope) -> None:
-    """Take the values in `error`, which came out of the step in `scope`, and which no one gets."""
+    """Discard the values in `error`, which the step in `scope` raised and no one sees."""
     seen: set[int] = set()
     left: list[BaseException] = [error]
     while left:
@@ -53,7 +53,7 @@ async def discard_values_in(error: BaseException, scope: Scope) -> None:
         if isinstance(one, BaseExceptionGroup):
             inner = cast("BaseExceptionGroup[BaseException]", one).exceptions
             is_partial = isinstance(one, ForkPartialError)
-            # the fork whose path returned a refused value has taken that
+            # The fork has already taken a value of its own path that was refused.
             left.extend(member for member in inner if not (is_partial and isinstance(member, NotAcceptedError)))
 
 

@@ -1,4 +1,4 @@
-"""Who is told what happens in a run, in which order, and what becomes of an observer that raises.
+"""The observers of a run: in which order they are told, and what becomes of one that raises.
 
 This module does not know events: an event holds the scope in which it happened, and a scope holds its observers.
 """
@@ -20,9 +20,9 @@ logger = logging.getLogger("trio_steps")
 
 @final
 class Observers:
-    """The observers of one run, shared by everything inside it. They come before those of the run around it.
+    """The observers of one run, shared by everything inside it. They are told before those of the run around it.
 
-    An observer that is given twice, or also to the run around, is told once.
+    An observer that is given twice, or also to the run around it, is told once.
     """
 
     __slots__ = ("_around", "_change", "_observers")
@@ -33,7 +33,7 @@ class Observers:
         around: Observers | None = None,
         change: Callable[[Any], object] | None = None,
     ) -> None:
-        """Tell `observers` each event, and those `around` what `change` makes of it."""
+        """Tell `observers` of each event, and `around` of what `change` returns for it."""
         self._observers: tuple[Callable[[Any], object], ...] = ()
         self._around = around
         self._change = change
@@ -47,7 +47,7 @@ class Observers:
         )
 
     def __call__(self, event: object) -> None:
-        """Hand `event` to each observer; one that raises is logged and gets no more events."""
+        """Call each observer with `event`; one that raises is logged and gets no more events."""
         for observer in self._observers:
             try:
                 answered(observer, event)
@@ -59,6 +59,6 @@ class Observers:
 
 
 def are_one(one: object, other: object) -> bool:
-    """Tell whether two observers are the same: by identity, except for methods, which are new at each look-up."""
+    """Tell whether two observers are the same: by identity, but methods by value, as each lookup makes a new one."""
     is_method = isinstance(one, (MethodType, BuiltinMethodType)) and type(one) is type(other)
     return one is other or (is_method and one == other)

@@ -26,7 +26,7 @@ class Event:
       name: the step's full name, such as ``"gather-research/academic"``.
       time: ``trio.current_time()`` when it happened, in seconds.
       scope: the run of the step, the same object in all events of that run; or that of the fork around it, if the step
-        never started or is over. It tells apart runs with the same name. Its `parent` is the scope around it.
+        never started or is over. It distinguishes runs with the same name. Its `parent` is the scope around it.
       quiet: it happened in a step with ``log=False``, and is to be kept out of logs and summaries.
     """
 
@@ -43,8 +43,8 @@ class StepStarted(Event):
     """A step began to run.
 
     `in_pipeline` tells whether it is a step of a pipeline, and `parallel` whether it is a parallel step, whose members
-    are steps of the pipeline too. Someone wrote each of these down, so there are not many; there can be any number of
-    paths.
+    are steps of the pipeline too. The steps of a pipeline are few, because each is written in the source. Paths can be
+    any number.
     """
 
     in_pipeline: bool = attrs.field(default=False, repr=False)
@@ -108,7 +108,7 @@ class StepRetrying(Event):
 class AttemptStarted(Event):
     """A step with policies begins attempt number `attempt`; the first is 1. Without policies, its run is the attempt.
 
-    It comes when the step has what it had to wait for: a token, a permit, the leave of its circuit breaker.
+    It comes when all waiting is over: the step has its token and its permit, and its circuit breaker let it through.
     """
 
     attempt: int
@@ -165,7 +165,7 @@ class PathsCounted(Event):
 @final
 @attrs.frozen(kw_only=True)
 class ValueDiscarded(Event):
-    """A path returned `value`, but no one gets it. `disposed` tells whether the fork's ``dispose`` does."""
+    """A path returned `value`, but no one receives it. `disposed` tells whether the fork's ``dispose`` does."""
 
     value: object
     disposed: bool
@@ -184,7 +184,7 @@ class ErrorDiscarded(Event):
 @final
 @attrs.frozen(kw_only=True)
 class KeyOverridden(Event):
-    """A step merged with ``merge_policy="warn"``: what `second` gave for `key` replaced what `first` had given."""
+    """Under ``merge_policy="warn"``, the value that `second` gave for `key` replaced the value of `first`."""
 
     key: str
     first: str
@@ -192,16 +192,16 @@ class KeyOverridden(Event):
 
 
 Observer: TypeAlias = Callable[[Event], object]
-"""Anything that can be called with an `Event`. It is called synchronously and must not block."""
+"""Any sync function of an `Event`. It is called at once and must not block."""
 
 
 def observers_of(given: Iterable[Observer]) -> tuple[Observer, ...]:
     """Return the observers that were given.
 
     Raises:
-      ConfigError: they are not in a list or the like, or are not functions.
+      ConfigError: `given` is not iterable, or an observer is not a sync function.
     """
-    if given == ():  # most are; a short cut
+    if given == ():  # the common case
         return ()
     if not isinstance(cast("object", given), Iterable):
         raise ConfigError(f"observers={given!r}: give them in a list, observers=[…]")

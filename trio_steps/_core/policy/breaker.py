@@ -1,6 +1,6 @@
-"""`CircuitBreaker`: leave a service alone that keeps failing, and probe now and then whether it works again.
+"""`CircuitBreaker`: stop calling a service that keeps failing, and probe now and then whether it works again.
 
-Problem: calls overlap. Decide from the ways they end whether to make the next call.
+Problem: calls overlap. Decide from how they end whether to make the next call.
 
 Naive answer: count failures, open at the threshold, close at a success. Then a call from before the outage closes the
 breaker when it ends. A race that is won opens it, because the losers raise in their clean-up. A 404 opens it, although
@@ -10,10 +10,10 @@ What is done instead.
 
 - Each call is let in with a `Ticket` of the era it began in. An era ends when the breaker opens, and when a probe
   begins. The end of a call from an earlier era changes nothing.
-- Whoever made the call says what its end means: a success, a failure, or nothing at all (it was cancelled from
-  outside). Only the ticket of a probe gives the probe back.
+- The caller says what the end of a call means: a success, a failure, or nothing at all (it was cancelled from outside).
+  Only the ticket of a probe gives the probe back.
 - A step that runs inside a probe and has the same breaker is part of the probe. It is let in without a ticket.
-- The state is that of one Trio run, see `per_run`.
+- The state lasts for one Trio run: see `per_run`.
 
 What is deliberately not done: a rate of failures over a window of time. Failures in a row need no tuning.
 """
@@ -63,7 +63,7 @@ class Ticket:
 @public
 @final
 class CircuitBreaker:
-    """Stops trying what keeps failing, and probes now and then whether it works again.
+    """Refuses attempts at something that keeps failing, and probes now and then whether it works again.
 
     While it is closed, it lets every attempt through and counts failures in a row; `failure_threshold` of them open it.
     While it is open, it refuses attempts for `cooldown` seconds of ``trio.current_time()``. Then it is half open: it
@@ -72,15 +72,15 @@ class CircuitBreaker:
     An attempt that the step's own ``timeout`` or ``total_timeout`` ended is a failure. One that was cancelled from
     outside does not count, whatever it raises: when a race is won, that says nothing about the services of the losers.
 
-    The state is that of the object: steps that are given the same one share it. It lasts for one Trio run. In another
-    ``trio.run``, the breaker starts closed.
+    Steps that are given the same breaker share its state. The state lasts for one Trio run. In another ``trio.run``,
+    the breaker starts closed.
 
     Args:
       failure_threshold: the number of failures in a row that opens it, 1 or more.
       cooldown: seconds for which it stays open.
       on_open: what a step does when it is refused: ``"raise"`` a `CircuitOpenError`, or ``"skip"`` the work and return
         None. In a fork, both are a failed path.
-      on: which errors are the service's fault: exception type(s), or a function of the error. By default all. An
+      on: which errors are the service's fault: exception type(s), or a function of the error. By default, all are. An
         exception group counts if it matches itself, or if any error in it does. Every other error, such as a "not
         found", shows that the service answers, and counts as a success.
 
@@ -140,7 +140,7 @@ class CircuitBreaker:
         return state.probe
 
     def leave(self, ticket: Ticket, success: bool | None) -> Literal["closed", "open"] | None:
-        """Note the end of an attempt, and return the new state if it changed. None as `success` says nothing."""
+        """Record the end of an attempt, and return the new state if it changed. None as `success` changes nothing."""
         state = ticket.state
         if ticket.era != state.era:
             return None  # it began before the breaker opened, and says nothing about the present
@@ -178,7 +178,7 @@ def _is_inside(scope: Scope, probe: Ticket) -> bool:
 
 
 def _seconds_until(moment: float, now: float) -> float:
-    """Return how long to sleep from `now` to reach `moment`, and not wake just before it for lack of a digit."""
+    """Return how long to sleep from `now` to reach `moment`. Rounding never makes the sleep end just before it."""
     seconds = max(moment - now, 0.0)
     while now + seconds < moment:
         seconds = nextafter(seconds, inf)

@@ -21,7 +21,7 @@ import trio
 
 @final
 class Lease:
-    """One token of `limiter`, which is its own borrower in Trio's books, and can be lent to one borrower at a time."""
+    """One token of `limiter`, which can be lent to one borrower at a time. In Trio's books, the lease borrows it."""
 
     __slots__ = ("_lane", "_lender", "_source", "_token", "_users", "ended", "limiter", "outer")
 
@@ -65,8 +65,8 @@ class Lease:
     def pass_on(self, waiting: int, *, look: bool = True) -> Lease | None:
         """End this lease, and return one with the same token for the holder's next path.
 
-        Give the token back instead, and return None, while it is lent or after its own lender has ended. If this is to
-        `look`, do so as well while anyone waits for the limiter besides `waiting` tasks of the holder, and after
+        Give the token back instead, and return None, while it is lent or after its own lender has ended. With `look`,
+        do the same while any task waits for the limiter besides `waiting` tasks of the holder, and after
         ``total_tokens`` was lowered.
         """
         self.ended = True
@@ -143,8 +143,8 @@ async def _take_either(*leases: Lease) -> Lease | None:
     except BaseExceptionGroup:
         for lease in taken:
             lease.end()
-        await trio.lowlevel.checkpoint_if_cancelled()  # bare, as from any other wait
+        await trio.lowlevel.checkpoint_if_cancelled()  # a bare Cancelled, as from any other wait
         raise
-    for lease in taken[1:]:  # both came in one tick
+    for lease in taken[1:]:  # both were taken in one tick
         lease.end()
     return taken[0] if taken else None

@@ -25,7 +25,7 @@ StateT = TypeVar("StateT")
 
 @final
 class PerRun(Generic[StateT]):
-    """The states of many objects, in whichever run asks."""
+    """The states of many objects, separate for each Trio run."""
 
     __slots__ = ("_make", "_states")
 

@@ -10,8 +10,8 @@ Each policy is a method of `_Call`, which calls the next one inside. The hard pa
   late, and discarded. An error that it raises stands, however late.
 - The scope around the step may be cancelled, and the body may still return or raise whatever it likes. Such an attempt
   says nothing about the service, and no other follows it.
-- ``total_timeout`` cancels too, from inside the step. While its scope is open, that can't be told from a cancellation
-  from outside. So the breaker gets its answer when the scope is closed.
+- ``total_timeout`` cancels too, from inside the step. While its scope is open, that looks like a cancellation from
+  outside. So the breaker gets its answer when the scope is closed.
 """
 
 from __future__ import annotations
@@ -86,13 +86,13 @@ class Policies:
         since: float | None = None,
         reveal: Callable[[T], object] | None = None,
     ) -> T:
-        """Run `body`, that of the step that `scope` shows, under these policies.
+        """Run `body`, the body of the step in `scope`, under these policies.
 
         Args:
           scope: the scope of the step, in which this is called.
           body: called once for each attempt.
           since: when the step began, in the seconds of ``trio.current_time()``; None: now.
-          reveal: turns what `body` returns into the value that ``accept=`` and observers get; by default it is that.
+          reveal: turns what `body` returns into the value that ``accept=`` and observers get; None if it is that value.
         """
         return await _Call(self, scope, body, reveal).in_total_time(since)
 
@@ -130,10 +130,10 @@ class _Call(Generic[T]):
         self.reveal = reveal
         self.deadline = inf  # that of `total_timeout`
         self.number = 1  # of the attempt
-        self.kept: Attempts | None = None  # keeps which of them failed
+        self.kept: Attempts | None = None  # records failed attempts
         self.began: float | None = None  # when the body was called, in this attempt
-        self.too_late = False  # this attempt ended when its own time was over
-        self.dropped: Exception | None = None  # what is not tried again, because this was cancelled
+        self.too_late = False  # this attempt ended after its own timeout
+        self.dropped: Exception | None = None  # the error that is not retried because the call was cancelled
         self.unsettled: Ticket | None = None  # see `_settle`
 
     async def in_total_time(self, since: float | None) -> T:
@@ -144,7 +144,7 @@ class _Call(Generic[T]):
         self.deadline = since + seconds
         try:
             return await in_time(seconds, self.scope, self._with_token, since, self._discard)
-        except trio.Cancelled:  # it was not the deadline; or else, there is a StepTimeoutError, which shows the other
+        except trio.Cancelled:  # from outside; a StepTimeoutError would have shown the dropped error as its cause
             if self.dropped is not None:
                 report_error(self.scope, self.dropped)
             raise
@@ -190,7 +190,7 @@ class _Call(Generic[T]):
                 value = await self._admitted()
             except Exception as error:
                 self._tell_end("failed", error)
-                # within the handler, so that a cancellation shows which error was waiting for another attempt
+                # Inside the handler, so that a cancellation has the error that waited for another attempt as context.
                 if retry is None or not await self._try_again(retry, number, error):
                     raise
             except BaseException as error:
@@ -205,13 +205,13 @@ class _Call(Generic[T]):
     async def _is_accepted(self, accept: Callable[[Any], bool], value: T) -> bool:
         try:
             return bool(answered(accept, self._shown(value)))
-        except BaseException as error:  # not worth another attempt: it is the predicate that is at fault
+        except BaseException as error:  # not retried, because the predicate is at fault
             self._tell_end("failed", error)
             await self._discard(value)
             raise
 
     async def _refuse(self, retry: Retry, number: int, value: T) -> None:
-        """Go on to the next attempt, or raise a `NotAcceptedError`."""
+        """Wait for the next attempt, or raise a `NotAcceptedError` if there is none."""
         try:
             raise NotAcceptedError(self.scope.name, self._shown(value))  # noqa: TRY301 - it gets its traceback here
         except NotAcceptedError as error:
@@ -246,7 +246,7 @@ class _Call(Generic[T]):
         return True
 
     def _drop(self, error: Exception) -> None:
-        """Report an error that is not tried again because this was cancelled, unless it will be seen."""
+        """Report an error that is not retried because the call was cancelled, unless a timeout will show it."""
         if trio.current_time() < self.deadline:
             report_error(self.scope, error)
         else:
@@ -255,7 +255,7 @@ class _Call(Generic[T]):
     async def _admitted(self) -> T:
         breaker = self.policies.circuit_breaker
         ticket = None if breaker is None else breaker.enter(self.scope)
-        if ticket is None:  # or it is part of a probe
+        if ticket is None:  # no breaker, or the step is part of a probe
             return await self._at_rate()
         scope, outer = self.scope, self.scope.probes
         scope.open_probes = (*outer, ticket)
@@ -275,7 +275,7 @@ class _Call(Generic[T]):
         breaker = cast("CircuitBreaker", self.policies.circuit_breaker)
         success: bool | None = None
         if self.began is None:
-            pass  # it was still waiting for a permit, and says nothing
+            pass  # it was still waiting for a permit, which says nothing about the service
         elif _is_cancelled():
             if trio.current_time() >= self.deadline:
                 self.unsettled = ticket
@@ -353,9 +353,9 @@ async def in_time(
     since: float | None = None,
     discard: Callable[[T], Awaitable[None]] | None = None,
 ) -> T:
-    """Call `call` for the step that `scope` shows, with a deadline `seconds` after `since`, by default now.
+    """Call `call` for the step in `scope`, with a deadline `seconds` after `since`, by default now.
 
-    A value that comes at that moment or later goes to `discard`.
+    A value returned at that moment or later goes to `discard`.
 
     Raises:
       StepTimeoutError: it took longer.
@@ -368,7 +368,7 @@ async def in_time(
         try:
             value = await call()
         except trio.Cancelled as cancelled:
-            pending = cancelled.__context__  # such as the error that was waiting for another attempt
+            pending = cancelled.__context__  # such as the error that waited for another attempt
             raise
         finally:
             deadlines.reset(token)

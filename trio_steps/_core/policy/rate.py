@@ -9,7 +9,7 @@ a hundred thousand small numbers is not their product, and while two tasks look 
 What is done instead. The bucket remembers when it was last full, and how many permits were taken since. From these, one
 multiplication gives the time of the next permit, so the hundred-thousandth is as exact as the first. Tasks wait in a
 line, a `trio.StrictFIFOLock`, and only the first in the line sleeps. A task that is cancelled leaves the line, and has
-taken nothing. The state is that of one Trio run, see `per_run`.
+taken nothing. The state lasts for one Trio run: see `per_run`.
 
 What is deliberately not done: permits are not given back. A request that failed was a request.
 """
@@ -90,7 +90,7 @@ class RateLimit:
         """Wait for `amount` permits, and take them.
 
         Raises:
-          ValueError: `amount` is not a number of permits, or more than `burst`, which are never there at once.
+          ValueError: `amount` is not a whole number of 1 or more, or is more than `burst`, which can never be granted.
         """
         if isinstance(amount, bool) or not isinstance(amount, int) or amount < 1:
             raise ValueError(f"acquire({amount!r}): give the number of permits, 1 or more")

@@ -36,11 +36,11 @@ class Retry:
       max_delay: no delay is longer than this many seconds.
       jitter: the random part of each delay, 0 to 1. With 0.25, a delay is 75 % to 100 % of its length. Jitter does not
         apply to what a `delay` function returns.
-      on: which errors are worth another attempt: exception type(s), or a function of the error. By default all. An
+      on: which errors are worth another attempt: exception type(s), or a function of the error. By default, all are. An
         exception group counts if it matches itself, or if every error in it does. A `CircuitOpenError` counts only if
         `on` names it.
-      accept: a function that tells whether a value is good enough. If not, the attempt has failed with a
-        `NotAcceptedError`, and is worth another one whatever `on` says.
+      accept: a function that tells whether a value is good enough. If not, the attempt fails with a `NotAcceptedError`,
+        and is worth another one whatever `on` says.
 
     Raises:
       ConfigError: an argument is not valid.
@@ -80,7 +80,7 @@ class Retry:
 
     def _names_open_circuits(self) -> bool:
         types = types_in(self.on)
-        return types is None or any(issubclass(one, CircuitOpenError) for one in types)  # a function is asked
+        return types is None or any(issubclass(one, CircuitOpenError) for one in types)  # a function decides for itself
 
     def delay_after(self, attempt: int, error: Exception | None = None) -> float:
         """Return the seconds to wait after attempt number `attempt` (the first is 1), which raised `error`.
