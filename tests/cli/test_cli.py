@@ -170,6 +170,11 @@ def test_check_of_a_module_without_pipelines_is_misuse(run) -> None:
     assert (status, err) == (USAGE, "trio-steps: no pipeline at the top of 'json'\n")
 
 
+def test_check_of_a_pipeline_asks_for_the_module_alone(run) -> None:
+    status, _, err = run("check", "shop:checkout")
+    assert (status, err) == (USAGE, "trio-steps: 'shop:checkout' is more than a module; give its name alone, 'shop'\n")
+
+
 def test_help_tells_of_commands_and_statuses(run) -> None:
     status, out, _ = run("--help")
     assert status == DONE

@@ -40,6 +40,7 @@ def test_run_reads_the_input_from_standard_input(run, monkeypatch) -> None:
     ("text", "message"),
     [
         ("{", "--input: Expecting property name"),
+        ("order", "(char 0); give a JSON object, '{\"key\": …}', or @FILE"),
         ("@nowhere.json", "--input: [Errno 2]"),
         (" [1]", "--input: give a JSON object, '{\"key\": …}', not '[1]'"),
         ("[" * 200_000, "--input: it is nested too deep"),

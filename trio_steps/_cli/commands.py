@@ -212,6 +212,8 @@ def _input(text: str) -> dict[str, object]:
         value: object = json.loads(text)
     except RecursionError as error:
         raise UsageError("--input: it is nested too deep") from error
+    except json.JSONDecodeError as error:
+        raise UsageError(f"--input: {error}; give a JSON object, '{{\"key\": …}}', or @FILE") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"--input: {error}") from error
     if not isinstance(value, dict):

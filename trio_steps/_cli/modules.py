@@ -26,6 +26,8 @@ class ModuleError(Exception):
 def imported(name: str) -> ModuleType:
     if name.endswith(".py") or os.sep in name:
         raise UsageError(f"{name!r} is a file; give the name of the module, such as 'shop' for shop.py")
+    if ":" in name:
+        raise UsageError(f"{name!r} is more than a module; give its name alone, {name.partition(':')[0]!r}")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
