@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from trio_steps import ConfigError, Pipeline, fork, step
-from trio_steps._core.describe import describe, takes_input
+from trio_steps._core.describe import check_arguments, describe, takes_input
 
 
 class Service:
@@ -116,22 +116,41 @@ def test_path_is_given_the_input_if_it_requires_it(fn, takes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fn", "name", "shown"),
+    ("fn", "told"),
     [
-        (two, "two", "two(first, second)"),
-        (named, "named", "named(input, *, key)"),
-        (functools.partial(two, first=1), "two", "two(*, first=1, second)"),
-        (step(two, timeout=1), "two", "two(first, second)"),
+        (
+            two,
+            (
+                "path 'two' requires 'second' besides 'first', which is its input, and a fork gives its paths "
+                "nothing but the input: give it the rest, partial(two, second=…) or lambda first: two(first, second=…)"
+            ),
+        ),
+        (
+            named,
+            (
+                "path 'named' requires 'key' besides 'input', which is its input, and a fork gives its paths "
+                "nothing but the input: give it the rest, partial(named, key=…) or lambda input: named(input, key=…)"
+            ),
+        ),
+        (
+            functools.partial(two, first=1),
+            (
+                "path 'two' requires 'second', and a fork gives its paths nothing but the input: "
+                "give it the rest, partial(two, second=…) or lambda: two(second=…)"
+            ),
+        ),
     ],
-    ids=["positional", "keyword", "partial", "step"],
+    ids=["positional", "keyword", "partial"],
 )
-def test_path_that_requires_more_is_refused_and_shows_the_right_form(fn, name, shown) -> None:
-    with pytest.raises(ConfigError) as caught:
-        takes_input(describe(fn)[2])
-    assert str(caught.value) == (
-        f"path {name!r} is given the input of its fork, or nothing, and requires more: {shown}; "
-        f"give it the rest, partial({name}, …)"
-    )
+def test_path_that_requires_more_is_refused_and_shows_the_right_form(fn, told) -> None:
+    for path in (fn, step(fn, timeout=1)):
+        id, _, call = describe(path)
+        with pytest.raises(ConfigError) as caught:
+            takes_input(call)
+        assert str(caught.value) == told
+        with pytest.raises(ConfigError) as caught:
+            check_arguments(call, id, has_input=True)
+        assert str(caught.value) == told
 
 
 @pytest.mark.parametrize("policies", [{}, {"timeout": 1}], ids=["plain", "guarded"])

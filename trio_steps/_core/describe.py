@@ -13,7 +13,7 @@ from .signatures import signature
 from .step import Step, type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 def check_id(id: object) -> str:
@@ -120,9 +120,9 @@ def takes_input(fn: Callable[..., Any]) -> bool:
     """
     if type(fn) is FunctionType and not fn.__dict__:  # a wrapper may have the signature of what it wraps
         code, defaults = fn.__code__, fn.__defaults__
-        required = code.co_argcount if defaults is None else code.co_argcount - len(defaults)
-        if required < 2 and not code.co_kwonlyargcount:
-            return required == 1
+        count = code.co_argcount if defaults is None else code.co_argcount - len(defaults)
+        if count < 2 and not code.co_kwonlyargcount:
+            return count == 1
     if isinstance(fn, StepEntry):
         return fn.takes_input()
     if isinstance(fn, functools.partial) and isinstance(fn.func, StepEntry):
@@ -131,15 +131,88 @@ def takes_input(fn: Callable[..., Any]) -> bool:
         told = signature(fn)  # pyright: ignore[reportUnknownArgumentType]
     except (TypeError, ValueError):
         return True
-    required = names = 0
+    required: list[str] = []
+    names: list[str] = []
     for parameter in told.parameters.values():
         if parameter.default is parameter.empty:
-            required += parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-            names += parameter.kind is parameter.KEYWORD_ONLY
-    if required > 1 or names:
+            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                required.append(parameter.name)
+            elif parameter.kind is parameter.KEYWORD_ONLY:
+                names.append(parameter.name)
+    if len(required) > 1 or names:
         name = describe(cast("object", fn))[0]
-        raise ConfigError(
-            f"path {name!r} is given the input of its fork, or nothing, and requires more: {name}{told}; "
-            f"give it the rest, partial({name}, …)"
+        raise requires_more(name, name, [*required[1:], *names], required[:1], has_input=True)
+    return bool(required)
+
+
+def check_arguments(call: Callable[..., Any], id: str, *, has_input: bool | None) -> bool:
+    """Refuse a path that requires more than its fork gives. Tell whether it requires the input.
+
+    This looks at the code of a Python function, which is cheap, and not at its signature, which may be that of what it
+    wraps. What can't be seen there is refused when it runs.
+
+    Args:
+      call: what is called for the path, as `describe` says.
+      id: the id of the path.
+      has_input: the fork was called with an input; None if it can't have one.
+
+    Raises:
+      ConfigError: it requires more.
+    """
+    given, keywords, function = 0, set[str](), cast("object", call)
+    while type(function) is not FunctionType:
+        if isinstance(function, functools.partial):
+            given += len(function.args)
+            keywords.update(function.keywords)
+            function = cast("object", function.func)
+        elif isinstance(function, MethodType):
+            given += 1
+            function = function.__func__
+        elif isinstance(function, StepEntry):
+            function = function.function
+        else:
+            given += 1
+            function = getattr(type_of(function), "__call__", None)  # noqa: B004 - not whether it can be called
+            if type(function) is not FunctionType:
+                return False
+    code, names = function.__code__, function.__code__.co_varnames
+    positional = code.co_argcount
+    required = [name for name in names[given : positional - len(function.__defaults__ or ())] if name not in keywords]
+    slot = required[:1] if required[:1] == [*names[given : given + 1]] else []  # for the input
+    rest = required[len(slot) :] if has_input else required
+    defaults = function.__kwdefaults__ or ()
+    by_name = names[positional : positional + code.co_kwonlyargcount]
+    rest += [name for name in by_name if name not in keywords and name not in defaults]
+    if rest:
+        raise requires_more(id, describe(call)[0], rest, slot, has_input=has_input)
+    return bool(required)
+
+
+def requires_more(
+    id: str, name: str, rest: Sequence[str], slot: Sequence[str], *, has_input: bool | None
+) -> ConfigError:
+    """Return the error for a path that requires more than its fork gives.
+
+    Args:
+      id: the id of the path.
+      name: the name of its function.
+      rest: the parameters that nothing is given for.
+      slot: the parameter that the input is for, if there is one.
+      has_input: the fork was called with an input; None if it can't have one.
+    """
+    shown = name if name.isidentifier() else "fn"
+    values = ", ".join(f"{parameter}=…" for parameter in rest)
+    listed = " and ".join(map(repr, rest))
+    if has_input:
+        besides = f" besides {slot[0]!r}, which is its input" if slot else ""
+        head = " ".join(["lambda", *slot])
+        passed = ", ".join([*slot, values])
+        return ConfigError(
+            f"path {id!r} requires {listed}{besides}, and a fork gives its paths nothing but the input: "
+            f"give it the rest, partial({shown}, {values}) or {head}: {shown}({passed})"
         )
-    return required == 1
+    other = ", or call the fork with an input" if slot and len(rest) == 1 and has_input is not None else ""
+    return ConfigError(
+        f"path {id!r} requires {listed}, and is called without arguments: "
+        f"give it what it needs, partial({shown}, {values}) or lambda: {shown}({values}){other}"
+    )

@@ -26,6 +26,11 @@ class StepEntry(ABC):
         """Tell whether it takes the input of a fork when `args` and `kwargs` are already bound."""
         return not (args or kwargs)
 
+    @property
+    def function(self) -> object:
+        """The function that is called with the arguments of the step, if it is one that has nothing else to say."""
+        return None
+
     @abstractmethod
     def outline(self, place: Place) -> Node:
         """Return the drawing of the step as part of a larger diagram."""

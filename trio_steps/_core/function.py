@@ -169,6 +169,11 @@ class Guarded(StepEntry):
         """Tell whether the function takes the input. Policies do not change how it is called."""
         return takes_input(functools.partial(self.call, *args, **kwargs) if args or kwargs else self.call)
 
+    @property
+    def function(self) -> object:
+        """The function: its policies do not change how it is called."""
+        return self.call
+
     def outline(self, place: Place) -> Node:
         """Return the drawing of the function and its policies."""
         from .outline import outline_of, policy_notes  # noqa: PLC0415 - imported only to draw

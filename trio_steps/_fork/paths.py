@@ -7,16 +7,17 @@ the others avoid them.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from inspect import iscoroutine
 from itertools import repeat
+from math import inf
 from types import CodeType, FunctionType
 from typing import Any, Final, cast, final
 
 import attrs
 
-from trio_steps._core.describe import GENERATES, describe, generates
+from trio_steps._core.describe import GENERATES, check_arguments, describe, generates
 from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.step import type_of
 
@@ -28,17 +29,38 @@ Adapt = Callable[[Call, object], Call]
 @final
 @attrs.define(eq=False)  # nothing changes it, but freezing it would cost as much again
 class Known:
-    """Paths that are all known, by index: the id of each, and what to call in its scope.
+    """Paths that are all known, by index.
 
-    If all of them are functions with the same code, that is `code`. Otherwise it is None.
+    Attributes:
+      ids: the id of each.
+      calls: what to call in its scope.
+      code: that of all of them, if they are functions with the same code; else None.
+      asking: the indexes of those that may require an argument.
+      fits: none of them requires more than an input.
     """
 
     ids: PathNames | list[str]
     calls: list[Call]
     code: CodeType | None = None
+    asking: Sequence[int] = ()
+    fits: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def check(self, *, has_input: bool | None) -> None:
+        """Refuse paths that require more than the fork gives. Each is looked at once, however often the fork runs.
+
+        Args:
+          has_input: the fork was called with an input; None if it can't have one.
+
+        Raises:
+          ConfigError: a path requires more.
+        """
+        self.asking = [
+            index for index in self.asking if check_arguments(self.calls[index], self.ids[index], has_input=has_input)
+        ]
+        self.fits = True
 
 
 COLLECTIONS: Final = (list, tuple, set, frozenset)
@@ -135,6 +157,8 @@ def describe_all(paths: Collection[object]) -> Known:
     plain, last, number, length = True, "", 0, 0
     code: CodeType | None = None
     kinds = 0  # how many codes; paths that are not functions count as many
+    asking: list[int] = []
+    wanted: float = 0  # how many arguments the last code has, with and without a default
     try:
         for path in cast("Collection[Any]", paths):
             # The same as `describe`, but without a call: most paths are functions, or partials of them.
@@ -146,11 +170,15 @@ def describe_all(paths: Collection[object]) -> Known:
                     kinds += 1
                     if code.co_flags & GENERATES:
                         raise generates(function)
+                    wanted = code.co_argcount if not code.co_kwonlyargcount else inf
+                if wanted and wanted > len((path.__defaults__ if path is function else path.args) or ()):
+                    asking.append(len(calls))
                 base, call = function.__name__, path
             else:
                 base, given, call = describe(path)
                 plain = plain and not given
                 kinds = 2
+                asking.append(len(calls))
             calls.append(call)
             if base is not last:  # as a rule it is: many paths have the name of one function
                 if names is not None:
@@ -177,8 +205,8 @@ def describe_all(paths: Collection[object]) -> Known:
         ids = _ids(paths)
     elif names is not None:
         names.extend(last, length)
-        return Known(names, calls, code)
-    return Known(ids, calls, code)
+        return Known(names, calls, code, asking)
+    return Known(ids, calls, code, asking)
 
 
 def describe_mapping(paths: Mapping[object, object]) -> Known:
@@ -190,7 +218,8 @@ def describe_mapping(paths: Mapping[object, object]) -> Known:
     for id in paths:
         if not isinstance(id, str) or not id:
             raise ConfigError(f"paths={{{short_repr(id)}: …}}: the keys are the ids of the paths, so give text")
-    return Known(cast("list[str]", list(paths)), [describe(path)[2] for path in paths.values()])
+    calls = [describe(path)[2] for path in paths.values()]
+    return Known(cast("list[str]", list(paths)), calls, asking=range(len(calls)))
 
 
 MANY: Final = 5_000

@@ -93,6 +93,8 @@ def plan(
     if growing is not True and growing is not False:
         raise ConfigError(f"growing={growing!r}: give True if paths may add paths, else False")
     known = _known(paths)
+    if once and known is not None and known.asking:
+        known.check(has_input=None)
     made = Plan(id, _mode(mode, merge, need, None if known is None else len(known)), _name(mode, need))
     if known is None:
         _take_source(made, paths, once=once)

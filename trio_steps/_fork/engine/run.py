@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
 async def run(plan: Plan, /, *args: Any) -> Any:
     """Run `plan` in the scope that is open, and return its result."""
-    if plan.known is not None:  # else there is a source, which must be closed in any case
+    known = plan.known
+    if known is not None:  # else there is a source, which must be closed in any case
         await trio.lowlevel.checkpoint_if_cancelled()
+        if known.asking and not (args and known.fits):
+            known.check(has_input=bool(args))
     fork = ForkRun(plan, args, current_scope())
     answer: Any = None
     error: Exception | None = None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, final
 
 import trio
 
+from trio_steps._core.describe import check_arguments, describe
 from trio_steps._core.policy.limiter import hold
 
 from .workers import STRETCH, Crew, run_paths
@@ -33,6 +34,8 @@ async def start_paths(fork: ForkRun) -> None:
     plan, source = fork.plan, fork.source
     if plan.known is None:
         await _open_source(fork)
+        if source.known is not None and plan.adapt is None:
+            source.known.check(has_input=bool(fork.args))
     fork.take_end_of_source()
     if fork.decided:
         return
@@ -187,6 +190,9 @@ class _Feeder:
         fork = self._fork
         if fork.over() or fork.stopped:
             raise RuntimeError(f"fork {fork.name!r} is decided, so no path can be added: {fork.ledger.reason}")
+        if fork.plan.adapt is None:
+            id, _, call = describe(path)
+            check_arguments(call, id, has_input=bool(fork.args))
         self._ready.append(fork.source.add(path))
         start_soon = fork.nursery.start_soon
         fork.context.run(start_soon, self._run_added, name=fork.name)  # type: ignore[arg-type]

@@ -75,7 +75,7 @@ def _plan_with_context(fork: Plan, share: AbstractSet[str]) -> Plan:
     paths = _Paths(share)
     if fork.known is not None:
         calls = [paths.with_context(call, call) for call in fork.known.calls]
-        return attrs.evolve(fork, known=Known(fork.known.ids, calls))
+        return attrs.evolve(fork, known=Known(fork.known.ids, calls), adapt=paths.with_context)  # which may grow
     function = fork.function
     if function is None:
         return attrs.evolve(fork, adapt=paths.with_context)
