@@ -66,7 +66,9 @@ def test_submit_gives_a_run_a_name_and_changes_none_that_is_there(orders) -> Non
 
 def test_run_waits_is_answered_and_goes_on(orders) -> None:
     argv = ("run", "orders:order", "--input", '{"order": 1}', "--run-id", "one", "-q")
-    assert json.loads(orders(*argv)[1]) == {"order": 1, "receipt": "R-1"}
+    status, out, err = orders(*argv)
+    assert (status, json.loads(out)) == (DONE, {"order": 1, "receipt": "R-1"})
+    assert err == "answer it with: trio-steps answer one --store runs.db --set approval=JSON\n"
     assert "waiting" in orders("runs")[1]
     assert "for approval" in orders("runs")[1]
     status, _, err = orders("answer", "one", "--set", "approved=yes")
@@ -74,7 +76,8 @@ def test_run_waits_is_answered_and_goes_on(orders) -> None:
     status, _, err = orders("answer", "one", "--set", 'approved="true"')
     assert (status, "asks for bool" in err) == (USAGE, True)
     assert orders("answer", "one", "--set", "approved=true") == (DONE, "", "")
-    assert json.loads(orders(*argv)[1])["approved"] is True
+    status, out, err = orders(*argv)
+    assert (status, json.loads(out)["approved"], err) == (DONE, True, "")
 
 
 def test_show_tells_all_that_is_known_of_a_run(orders) -> None:

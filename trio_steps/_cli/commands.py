@@ -38,6 +38,8 @@ from .streams import open_streams, with_entities
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from trio_steps.store import RunStore
+
     from .attended import End
 
 
@@ -255,6 +257,8 @@ def _report(end: End, options: Mapping[str, Any], args: argparse.Namespace) -> i
     """Say how a run ended, and return the exit status."""
     if end.error is None and end.signal is None:
         show(as_json(end.result))
+        if "store" in options:
+            _ask(options["store"], options["run_id"], args.store)
         return DONE
     if end.error is not None:
         say("".join(traceback.format_exception(end.error)) if args.traceback else f"failed: {error_text(end.error)}")
@@ -264,6 +268,14 @@ def _report(end: End, options: Mapping[str, Any], args: argparse.Namespace) -> i
         again = ["trio-steps", "resume", args.pipeline, "--store", args.store, "--run-id", options["run_id"]]
         say(f"go on with: {shlex.join(again)}")
     return FAILED if end.signal is None else SIGNALLED + end.signal
+
+
+def _ask(store: RunStore, run_id: str, where: str) -> None:
+    """Show how to answer a run that waits."""
+    stored = trio.run(store.read, run_id)
+    if stored is not None and stored.record.waiting:
+        answers = [word for name in stored.record.waiting for word in ("--set", f"{name}=JSON")]
+        say(f"answer it with: {shlex.join(['trio-steps', 'answer', run_id, '--store', where, *answers])}")
 
 
 # Looking
