@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from trio_steps._core.errors import CheckpointError, listed
 from trio_steps._values.codec import decode, encode
 from trio_steps._values.described import described
+from trio_steps._values.equality import equal
 
 from .protocol import AnswerError
 
@@ -50,6 +51,9 @@ def answer_texts(stored: StoredRun, answers: Mapping[str, object]) -> dict[str, 
             text = json.dumps(encode(value))
         except CheckpointError as error:
             raise AnswerError(f"the answer to {name!r} can't be kept: {error.problem}") from error
+        before = texts.get(name, stored.answers.get(name))
+        if before is not None and _says(before, value):
+            text = before
         if texts.setdefault(name, text) != text:
             raise AnswerError(f"there are two answers to {name!r}, {given!r} is one of them")
         if stored.record.status in _OVER and name not in stored.answers:
@@ -68,6 +72,14 @@ def answer_of(text: str) -> object:
     except ValueError as error:
         raise CheckpointError(f"the text of an answer is damaged: {error}") from error
     return decode(tree)
+
+
+def _says(text: str, value: object) -> bool:
+    """Tell whether `text` is an answer that equals `value`: equal dicts and sets may be written in another order."""
+    try:
+        return equal(answer_of(text), value)
+    except CheckpointError:  # its class is not imported here, say
+        return False
 
 
 def _asked(stored: StoredRun, given: str) -> tuple[str, Question]:

@@ -53,10 +53,15 @@ _SAVE: Final = """
 """What most saves are: of a run that goes on as it did."""
 _RUNS: Final = """
     SELECT runs.id, runs.run_id, pipeline, version, status, started, updated, step, error, deaths, questions,
-        claims.token, claims.owner, waits.name, waits.until
+        claims.token, claims.owner, claims.cancelled, waits.name, waits.until
     FROM runs LEFT JOIN claims USING (run_id) LEFT JOIN waits ON waits.run = runs.id
 """
 """Runs, who has each, and what it waits for: a row for each of that."""
+_CANCELLED: Final = """
+    SELECT 1 FROM claims JOIN runs USING (run_id)
+    WHERE token = ? AND cancelled AND status NOT IN ('finished', 'failed', 'cancelled')
+"""
+"""A run that was to be cancelled, but its owner has not noticed."""
 _READY: Final = f"""
     {_RUNS} WHERE status IN ('submitted', 'running', 'waiting') AND (
         status <> 'waiting' OR EXISTS (
@@ -154,7 +159,8 @@ class Database:
         """
         with self._transaction() as connection:
             for record in self._records(connection, _READY, time.time()):
-                if record.status == "running" or record.version not in pipelines.get(record.pipeline, ()):
+                is_ready = record.status not in ("running", "cancelled")
+                if not is_ready or record.version not in pipelines.get(record.pipeline, ()):
                     continue
                 if record.status == "interrupted" and record.deaths >= max_deaths:
                     error = f"the processes that ran it have died, {record.deaths} of them"
@@ -183,6 +189,8 @@ class Database:
         """Let others have a run."""
         with self._transaction() as connection:
             if claimed.token in self._tokens:  # else it was the parent that had it
+                if connection.execute(_CANCELLED, (claimed.token,)).fetchone() is not None:
+                    self._end_cancelled(connection, claimed.run_id)
                 connection.execute("DELETE FROM claims WHERE token = ?", (claimed.token,))
                 self._tokens.remove(claimed.token)
 
@@ -272,22 +280,25 @@ class Database:
         """Have a run cancelled; return False if it is over already."""
         with self._transaction() as connection:
             row = connection.execute(
-                "SELECT status, token, owner FROM runs LEFT JOIN claims USING (run_id) WHERE run_id = ?", (run_id,)
+                "SELECT status, token, owner, cancelled FROM runs LEFT JOIN claims USING (run_id) WHERE run_id = ?",
+                (run_id,),
             ).fetchone()
             if row is None:
                 raise self._no_run(run_id)
-            status, token, owner = row
+            status, token, owner, is_cancelled = row
             if token is not None and self._is_alive(token, owner):
                 connection.execute("UPDATE claims SET cancelled = 1 WHERE token = ?", (token,))
                 return True
-            if status in ("finished", "cancelled"):
+            if status in ("finished", "cancelled") or is_cancelled:
                 return False
             connection.execute("DELETE FROM claims WHERE run_id = ?", (run_id,))
-            connection.execute(
-                "UPDATE runs SET status = 'cancelled', updated = ? WHERE run_id = ?", (time.time(), run_id)
-            )
-            connection.execute("DELETE FROM waits WHERE run = (SELECT id FROM runs WHERE run_id = ?)", (run_id,))
+            self._end_cancelled(connection, run_id)
             return True
+
+    def _end_cancelled(self, connection: sqlite3.Connection, run_id: str) -> None:
+        """Have a run cancelled that no one runs."""
+        connection.execute("UPDATE runs SET status = 'cancelled', updated = ? WHERE run_id = ?", (time.time(), run_id))
+        connection.execute("DELETE FROM waits WHERE run = (SELECT id FROM runs WHERE run_id = ?)", (run_id,))
 
     # Many runs
 
@@ -340,11 +351,10 @@ class Database:
         alive: dict[str, bool] = {}  # by owner, each of which is asked about once
         for _, group in groupby(connection.execute(query, values), lambda row: row[0]):
             rows = list(group)
-            id, run_id, pipeline, version, status, started, updated, step, error, deaths, questions, token, owner = (
-                rows[0][:13]
-            )
+            id, run_id, pipeline, version, status, started, updated, step, error, deaths, questions = rows[0][:11]
+            token, owner, cancelled = rows[0][11:14]
             if status == "running" and (token is None or not self._is_alive_once(alive, token, owner)):
-                status = "interrupted"
+                status = "cancelled" if cancelled else "interrupted"  # if its owner died before it noticed
                 deaths += token is not None  # which no one has counted yet
             record = RunRecord(
                 run_id=run_id,

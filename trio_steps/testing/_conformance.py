@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -14,6 +14,7 @@ from trio_steps._durable.protocol import (
     AnswerConflictError,
     AnswerError,
     Question,
+    RunCancelledError,
     RunChange,
     RunClaimedError,
     RunFailedError,
@@ -307,6 +308,14 @@ async def _cancels(store: RunStore) -> None:
             await claim.wait_cancelled()
         await claim.write(_change("cancelled"))
     assert (await _statuses(store))["r"] == "cancelled", "it is cancelled once it has cleaned up"
+    unnoticed: tuple[RunStatus, ...] = ("running", "waiting")
+    for status in unnoticed:
+        async with _held(store, f"still {status}") as claim:
+            await claim.write(_change())
+            await store.cancel(claim.run_id)
+            with suppress(RunCancelledError):
+                await claim.write(_change(status))
+        assert (await _statuses(store))[f"still {status}"] == "cancelled", "also if it ends before it has noticed"
     assert await _taken(store, {"p": (None,)}) is None, "a run that was cancelled is not taken"
 
 

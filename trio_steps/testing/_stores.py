@@ -56,17 +56,31 @@ class MemoryStore(RunStore):
 
     def restart(self) -> None:
         """Begin anew after a crash, with what was saved: what was running is interrupted, and no one has any run."""
-        for run_id in self._claims:
-            self._died(run_id)
+        for claim in self._claims.values():
+            self._died(claim)
         self._claims.clear()
         self._crashed = False
         self.crash_at = None
 
-    def _died(self, run_id: str) -> None:
-        stored = self._runs.get(run_id)
+    def _died(self, claim: _Claim) -> None:
+        stored = self._runs.get(claim.run_id)
         if stored is not None and stored.record.status == "running":
-            record = attrs.evolve(stored.record, status="interrupted", deaths=stored.record.deaths + 1)
-            self._runs[run_id] = attrs.evolve(stored, record=record)
+            record = attrs.evolve(stored.record, deaths=stored.record.deaths + 1)
+            self._runs[claim.run_id] = attrs.evolve(stored, record=record)
+        self._ended(claim)
+
+    def _ended(self, claim: _Claim) -> None:
+        """Write what has become of a run that its owner has left, in whatever way."""
+        stored = self._runs.get(claim.run_id)
+        if stored is None or stored.record.status in ("finished", "failed", "cancelled"):
+            return
+        if claim.is_cancelled:  # and its owner has not noticed
+            record = attrs.evolve(stored.record, status="cancelled", waiting={}, updated=self.now())
+        elif stored.record.status == "running":
+            record = attrs.evolve(stored.record, status="interrupted")
+        else:
+            return
+        self._runs[claim.run_id] = attrs.evolve(stored, record=record)
 
     async def come(self) -> None:
         """Take part in a call; a store that crashed takes none."""
@@ -104,17 +118,14 @@ class MemoryStore(RunStore):
     def _release(self, claim: _Claim) -> None:
         if self._claims.get(claim.run_id) is claim and not self._crashed:
             del self._claims[claim.run_id]
-            stored = self._runs.get(claim.run_id)
-            if stored is not None and stored.record.status == "running":
-                record = attrs.evolve(stored.record, status="interrupted")
-                self._runs[claim.run_id] = attrs.evolve(stored, record=record)
+            self._ended(claim)
 
     def lose(self, run_id: str) -> None:
         """Take a run away from whoever has it, as if it was taken for dead; what it writes is refused from now on."""
         claim = self._claims.pop(run_id)
         claim.is_lost = True
         claim.wake.set()
-        self._died(run_id)
+        self._died(claim)
 
     @asynccontextmanager
     async def take(
@@ -210,6 +221,7 @@ class MemoryStore(RunStore):
         await self.come()
         stored = self._there(run_id)
         if run_id in self._claims:
+            self._claims[run_id].is_cancelled = True
             self._claims[run_id].wake.set()
             return True
         if stored.record.status in ("finished", "cancelled"):
@@ -237,6 +249,7 @@ class _Claim:
         self._store = store
         self.run_id = run_id
         self.is_lost = False
+        self.is_cancelled = False
         self.wake: trio.Event = trio.Event()
 
     def now(self) -> datetime:
