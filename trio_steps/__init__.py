@@ -4,8 +4,8 @@ The packages; each imports only from those below it:
 
     _cli                        the command line, on top of everything
     _pipeline                   a context that flows through named steps
-    _durable                    stores, in which runs are kept
-    _fork  _observers  _values  several steps at once; what is seen of a run; copies, equality, text
+    _durable                    stores, which keep runs
+    _fork  _observers  _values  several steps at once; what a user sees of a run; copies, equality, text
     _core                       what a step is
     _drawing                    diagrams, as text
 
