@@ -1,15 +1,15 @@
-"""Between the paths of a stream and its reader: results that have come and have not been taken yet.
+"""The results of a stream between its paths and its reader: those that have come and have not been taken.
 
-Problem: hand over results one by one, as paths end, to a reader that may be slower than the paths, may stop early, and
+Problem: deliver results one by one, as paths end, to a reader that may be slower than the paths, may stop early, and
 may never read at all. Nothing may be lost, and memory must not grow with the number of paths.
 
 Naive answer: a memory channel into which each path sends. A path that waits for room there holds its slot and its
-token, and what is in the channel when the reader leaves is gone.
+token. Whatever is in the channel when the reader leaves is lost.
 
-What is done instead. The fork of a stream has a `Ledger` that keeps only what has not been taken. Taking a result takes
-it out of the ledger, so what is left there at the end is discarded like anything else that a fork does not return. The
-mode of the fork knows in which order results have come. The fork starts no path while `buffer` results are waiting, and
-does not end before the reader has asked for another result after the last.
+What is done instead. The fork of a stream has a `Ledger` that keeps only the results that have not been taken. Taking a
+result removes it from the ledger, so the rest is discarded at the end like anything else that a fork does not return.
+The mode of the fork knows in which order results have come. The fork starts no path while `buffer` results are waiting,
+and does not end before the reader has asked for another result after the last.
 
 All of this is synchronous except for three waits: the workers wait for room, the fork waits for the reader, and the
 reader waits for results.
@@ -35,23 +35,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _STRETCH: Final = 32
-"""The most results that are taken without a checkpoint in between."""
+"""The most results that are taken in a row without a checkpoint."""
 
 
 @final
 class Undelivered(Ledger[T]):
-    """The ledger of a stream, which forgets what has been taken."""
+    """The ledger of a stream, which forgets the results that have been taken."""
 
     __slots__ = ("_floor", "_taken", "untaken")
 
     def __init__(self, fork_id: str = "fork", name: str | None = None) -> None:
         super().__init__(fork_id, name)
         self.untaken: dict[int, T] = {}  # values, in the order in which they came
-        self._floor = 0  # everything below has been taken
-        self._taken: set[int] = set()  # and these, above
+        self._floor = 0  # all indexes below have been taken
+        self._taken: set[int] = set()  # indexes above that have been taken
 
     def expect(self, names: PathNames | list[str]) -> None:
-        """There will be one path for each of `names`."""
+        """Expect one path for each of `names`."""
         self.names = names
 
     def put(self, index: int, value: T) -> None:
@@ -75,7 +75,7 @@ class Undelivered(Ledger[T]):
         yield from self.untaken.items()
 
     def unfinished(self) -> list[int]:
-        """Return the paths that were started and have neither a value nor an error that counts."""
+        """Return the indexes of the paths that were started and have neither a value nor an error that counts."""
         late = self.late_errors
         return [
             index
@@ -106,7 +106,7 @@ class Delivery:
       waiting: how many results are waiting.
       over: the fork has ended.
       error: what the fork ended with, until the reader has it.
-      ledger: what has not been taken.
+      ledger: the results that have not been taken.
     """
 
     __slots__ = (
@@ -130,11 +130,11 @@ class Delivery:
     )
 
     def __init__(self, *, settles: bool, ordered: bool, buffer: float) -> None:
-        """Begin with nothing.
+        """Begin without results.
 
         Args:
           settles: the reader takes results, and no failure breaks the fork. Otherwise it takes values, and the first
-            failure does.
+            failure breaks the fork.
           ordered: results are taken in path order, not in the order in which they come.
           buffer: how many results may be waiting when a path starts.
         """
@@ -146,13 +146,13 @@ class Delivery:
         self.settles_deadline: bool = settles
         self._settles = settles
         self._broken = False  # the fork fails: nothing is taken any more
-        self._ready: deque[int] | None = None if ordered else deque()  # what has come, in this order
-        self._arrived: set[int] = set()  # what has come, where path order counts
-        self._next = 0  # in path order
+        self._ready: deque[int] | None = None if ordered else deque()  # what has come, in order of arrival
+        self._arrived: set[int] = set()  # what has come, if results are taken in path order
+        self._next = 0  # the next index in path order
         self._expired: dict[int, StepTimeoutError] = {}
-        self._streak = 0  # results that were taken since the reader last let others run
+        self._streak = 0  # results taken since the reader last let other tasks run
         self._reader_waits = False
-        self._asked = trio.lowlevel.ParkingLot()  # where the fork waits, when all else is done
+        self._asked = trio.lowlevel.ParkingLot()  # where the fork waits when everything else is done
         self._news = trio.lowlevel.ParkingLot()  # where the reader waits
         self._room = trio.lowlevel.ParkingLot()  # where workers wait
 
@@ -180,11 +180,11 @@ class Delivery:
         return self._broken or self.succeeded(index, error)
 
     def exhausted(self, _total: int, /) -> bool:
-        """There are no more paths than these."""
+        """There will be no more paths."""
         return False
 
     def result(self) -> None:
-        """Return nothing, because results are taken one by one; or raise the error that the fork ends with."""
+        """Return None, because results are taken one by one; or raise the error of the fork."""
         ledger = self.ledger
         if self._broken:
             raise ledger.partial()
@@ -202,7 +202,7 @@ class Delivery:
     async def collected(self) -> None:
         """Wait until the reader has asked for another result after the last."""
         self.ledger.errors.update(self._expired)
-        while not self._news:  # a reader that is cancelled while it waits has left the lot
+        while not self._news:  # a reader that is cancelled while it waits leaves the lot
             await self._asked.park()
 
     def end(self, error: Exception | None) -> None:
@@ -216,10 +216,10 @@ class Delivery:
     async def take(self) -> Any:
         """Wait for the next result, and take it.
 
-        It makes no calls that it can avoid, because it runs once for each path.
+        It avoids calls, because it runs once for each path.
 
         Raises:
-          StopAsyncIteration: there are no more.
+          StopAsyncIteration: there are no more results.
           ForkPartialError: the fork has failed.
           RuntimeError: another task is waiting for the next result.
         """

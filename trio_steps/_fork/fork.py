@@ -2,13 +2,13 @@
 
 The overloads tell type checkers what a fork takes and returns. How they are ordered, and why:
 
-- A tuple is typed path by path, up to six, and by the union of what its paths give, up to twelve or where one value
-  comes back. Any other source is typed by its element. mypy makes that object where elements differ.
-- Async paths come first, then mixed and sync paths: a coroutine would pass for the value of a sync path.
+- A tuple is typed path by path, up to six. Up to twelve, or where one value comes back, it is typed by the union of
+  what its paths return. Any other source is typed by its element, which mypy makes object if elements differ.
+- Async paths come first, then mixed and sync paths, because a sync path may return a coroutine as its value.
 - Paths that take the input come before paths that take none. The latter leave the type of the input open, unless a
-  function of the input gives them; by default it is None.
+  function of the input returns them; by default it is None.
 - `merge` has a form for each number of arguments, sync and async, so that mypy can see which one a lambda is. `paths`
-  is a protocol wherever possible, because mypy looks at callables last, and then at all of them at the same time.
+  is a protocol wherever possible, because mypy infers callables last, and then all of them together.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .stream import Stream
 
-    # If one has a default, all need one.
+    # If one type variable has a default, all need one.
     In = TypeVarWithDefault("In", default=None)
     T = TypeVarWithDefault("T", default=Never)
     R = TypeVarWithDefault("R", default=Never)
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     Y_co = TypeVar("Y_co", covariant=True)
 
     class Bound(Protocol):
-        """What a `functools.partial` has."""
+        """The attributes of a `functools.partial`."""
 
         @property
         def keywords(self) -> dict[str, Any]: ...
@@ -79,28 +79,28 @@ if TYPE_CHECKING:
         def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
 
     class BoundUnary(Bound, Protocol[X_contra, Y_co]):
-        """A partial that takes one argument. To mypy, every partial does."""
+        """A partial that takes one argument, as every partial does to mypy."""
 
         def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
 
     class UnaryObject(Protocol[X_contra, Y_co]):
-        """What can be called with one argument: any of these, or another object."""
+        """Anything that can be called with one argument."""
 
         def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
 
     class Identified(Protocol):
-        """What a step has."""
+        """The attributes of a step."""
 
         @property
         def id_given(self) -> bool: ...
 
     class UnaryStep(Identified, Protocol[X_contra, Y_co]):
-        """A step of one input."""
+        """A step with one input."""
 
         def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
 
     class NullaryStep(Identified, Protocol[Y_co]):
-        """A step without arguments, and not of a partial, which to mypy takes one."""
+        """A step without arguments, but not of a partial, which takes one to mypy."""
 
         @property
         def _exact(self) -> Literal[True]: ...
@@ -108,22 +108,22 @@ if TYPE_CHECKING:
         def __call__(self, /) -> Awaitable[Y_co]: ...
 
     class PathsFor(Plain, Protocol[X_contra, Y_co]):
-        """A function that gives the paths for an input."""
+        """A function that returns the paths for an input."""
 
         def __call__(self, input: X_contra, /) -> SourceSoon[Y_co]: ...
 
     class BoundPathsFor(Bound, Protocol[X_contra, Y_co]):
-        """A partial that does."""
+        """A partial that returns the paths for an input."""
 
         def __call__(self, input: X_contra, /) -> SourceSoon[Y_co]: ...
 
     class PathsForWithScope(Plain, Protocol[X_contra, Y_co]):
-        """A function that gives the paths for an input and the scope."""
+        """A function that returns the paths for an input and the scope."""
 
         def __call__(self, input: X_contra, scope: Scope, /) -> SourceSoon[Y_co]: ...
 
     class PathsForNone(Plain, Protocol[Y_co]):
-        """A function that gives the paths where there is no input."""
+        """A function that returns the paths if there is no input."""
 
         def __call__(self, /) -> SourceSoon[Y_co]: ...
 
@@ -141,7 +141,7 @@ if TYPE_CHECKING:
     AnyPaths: TypeAlias = PathsOf[AnyPath[X, Y], X]
     Settled: TypeAlias = SettleResult[Y]
 
-    # Tuples of several lengths under one name: so they need one overload.
+    # Tuples of several lengths under one name, so that they need only one overload.
     # fmt: off
     TupleOfPaths: TypeAlias = (
         tuple[Path[X, A], Path[X, B]]
@@ -206,7 +206,7 @@ if TYPE_CHECKING:
     # fmt: on
 
     class PlainOptions(TypedDict, total=False):
-        """What every mode takes, whatever the values are."""
+        """The options of every mode that do not depend on the type of the values."""
 
         concurrency: int | trio.CapacityLimiter | None
         stagger: float | None
@@ -215,7 +215,7 @@ if TYPE_CHECKING:
         growing: bool
 
     class Options(PlainOptions, Generic[Q], total=False):
-        """What every mode takes."""
+        """The options of every mode."""
 
         dispose: Callable[[Q], object] | None
         accept: Callable[[Q], bool] | None
@@ -232,8 +232,8 @@ class ForkEntry(StepEntry):
     """The entry of a fork, with or without an input.
 
     Attributes:
-      plan: what is run.
-      shown: the plan as it was given, which is drawn and checked.
+      plan: the plan that is run.
+      shown: the plan as the user gave it, which is drawn and checked.
     """
 
     __slots__ = ("__name__", "plan", "shown")
@@ -248,7 +248,7 @@ class ForkEntry(StepEntry):
         return run(self.plan, *args)
 
     def outline(self, place: Place) -> Node:
-        """Return what is drawn of the fork."""
+        """Return the drawing of the fork."""
         from .outline import outline_of_fork  # noqa: PLC0415 - imported only to draw
 
         return outline_of_fork(self.shown, place)
@@ -303,7 +303,8 @@ class Fork(InputStep[I_contra, O_co]):
                     ...
 
         The fork must have ``mode="settle"``, which gives a `SettleResult` for each path, or ``mode="all"``, which gives
-        values, and no `merge`. `trio_steps.stream` says what the modes do, and what happens when the block is left.
+        values. It must have no `merge`. See `trio_steps.stream` for the modes, and for what happens when the block is
+        left.
 
         Args:
           input: the input of the fork; leave it out to call the fork without one.
@@ -328,7 +329,7 @@ class Fork(InputStep[I_contra, O_co]):
 
 
 def plan_of(call: object) -> Plan | None:
-    """Return the plan of `call`, a step or its entry, if that is a fork that still takes its input; else None."""
+    """Return the plan of `call`, a step or its entry, if it is a fork that still takes its input; otherwise None."""
     entry: object = call.entry if isinstance(call, Step) else call
     return entry.plan if isinstance(entry, ForkEntry) else None
 
@@ -672,27 +673,27 @@ def fork(
       merge: a sync or async function that turns the list of values (for ``"settle"``, of results) into the result. If
         it requires a second argument, it gets the `Scope`. By default the result is a tuple. Not for a race.
       need: how many paths have to succeed. Required for ``"quorum"``, and only allowed there.
-      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` of which each path
+      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` from which each path
         holds a token. None: no limit.
       stagger: seconds between the start of one path and the next. If a path fails, the next starts at once. 0
         starts paths one checkpoint apart. None: no delay.
       timeout: seconds for the whole fork. When they are over, ``"settle"`` returns what it has, with a
         `StepTimeoutError` for each path that is not done. The other modes fail. None: no limit.
-      dispose: a sync or async function that is given each value that a path returned and that is in neither the result
+      dispose: a sync or async function, called with each value that a path returned and that is in neither the result
         nor the error. It runs under a shield.
-      accept: a function that tells whether a value counts as success. If not, the path has failed with a
+      accept: a function that tells whether a value counts as success. If not, the path fails with a
         `NotAcceptedError`, which holds the value.
       rate: a `RateLimit`. Each path takes a permit before it takes a slot or a token and starts.
       growing: let paths add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
 
     Returns:
-      A `Fork`. Its input is what the paths take, or None. Its output depends on `mode` and `merge`.
+      A `Fork`. Its input is the input of the paths, or None. Its output depends on `mode` and `merge`.
 
     Raises:
-      ConfigError: it can't work: an unknown mode, a limit below 1, `merge` on a race, `need` out of range, a path
+      ConfigError: the fork can't work: an unknown mode, a limit below 1, `merge` on a race, `need` out of range, a path
         that can't be called, an id given twice, an iterator that only one run could use.
-      ForkPartialError: (when it runs) paths failed, and with them the fork; or its deadline has passed, its source of
-        paths failed, or there were too few paths. It keeps what succeeded.
+      ForkPartialError: (when it runs) too many paths failed, the deadline passed, the source of paths failed, or there
+        were too few paths. The error keeps what succeeded.
     """
     return Fork(
         plan(

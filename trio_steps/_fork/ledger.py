@@ -43,22 +43,22 @@ MISSING: Final = Missing.MISSING
 class Ledger(Generic[T]):
     """The paths of one run: their names, the values and errors that count, and those that came too late.
 
-    A mode that is made with a ledger can leave the values there, and need not keep a second copy.
+    A mode that gets the ledger can leave the values there and need not keep a second copy.
 
     Attributes:
       fork_id: the id of the fork.
       name: the full name of the fork.
       names: the ids of the paths so far, by index.
-      values: the values by index, with a marker where there is none; may be shorter than `names`. `in_order` leaves the
-        markers out.
+      values: the values by index, with a marker for each missing one; may be shorter than `names`. `in_order` leaves
+        the markers out.
       errors: the errors by index, including those that came after the decision; empty once the run is over.
       late_values: values by index that came after the decision.
       late_errors: indexes of errors that came after the decision.
       started: how many paths were started. They start in order.
-      closed: the fork will raise. What is left here is part of that, or about to be discarded.
+      closed: the fork will raise. Whatever is still here is in its error, or about to be discarded.
       reason: why the paths that are not done were stopped.
-      timeout: the seconds that the fork had, once they are over; otherwise None.
-      discard: called with the values, and the full names of their paths, of an error that no one gets; or None.
+      timeout: the seconds that the fork had, after they have passed; otherwise None.
+      discard: called with the values of an error that no one receives, and the full names of their paths; or None.
     """
 
     __slots__ = (
@@ -109,7 +109,7 @@ class Ledger(Generic[T]):
             values.append(value)
 
     def forget_errors(self) -> None:
-        """Drop the errors at the end of the run: keeping them would be a reference cycle through their tracebacks."""
+        """Drop the errors at the end of the run. Kept, they would form a reference cycle through their tracebacks."""
         self.errors = {}
         self.own_errors = []
 
@@ -131,7 +131,7 @@ class Ledger(Generic[T]):
         return f"{self.name}/{self.names[index]}"
 
     def settled(self) -> list[SettleResult[T]]:
-        """Return a result for every path. A path that is not done has run out of time."""
+        """Return a result for every path. A path that has not ended is rejected, as it ran out of time."""
         values = self.values
         if len(values) < len(self.names):
             values = [*values, *[MISSING] * (len(self.names) - len(values))]
@@ -143,12 +143,12 @@ class Ledger(Generic[T]):
         ]
 
     def partial(self, *own: Exception) -> ForkPartialError[Exception]:
-        """Return the error for a fork that failed, because of `own` errors too."""
+        """Return the error for a fork that failed. `own` errors of the fork come last in it."""
         errors = self.errors
         total = len(self.names)
         own_errors = (*self.own_errors, *own)
         failures = [errors[index] for index in sorted(errors)]
-        begun = total if total - self.started <= MANY else self.started  # the rest is made on demand
+        begun = total if total - self.started <= MANY else self.started  # other results are made on demand
         failed: Sequence[Rejected] = tuple(
             self._rejected(index) for index in range(begun) if not self._has_value(index)
         )
@@ -161,7 +161,7 @@ class Ledger(Generic[T]):
         return self._own(partial)
 
     def _own(self, partial: ForkPartialError[Exception]) -> ForkPartialError[Exception]:
-        """Tell `partial` what becomes of the values that it holds, if no one gets it."""
+        """Let `partial` dispose of the values that it holds, if no one receives it."""
         if self.discard is not None:
             held: list[Named] = [(f"{self.name}/{result.step_id}", result.value) for result in partial.succeeded]
             for index, error in sorted(self.errors.items()):
@@ -171,7 +171,7 @@ class Ledger(Generic[T]):
         return partial
 
     def is_own(self, error: BaseException) -> bool:
-        """Tell whether `error` was made here, and so holds the results of the paths."""
+        """Tell whether this ledger made `error`, which then holds the results of the paths."""
         held: object = getattr(cast("object", error), "discard_values", None)
         return isinstance(held, _Held) and held.ledger is self
 
@@ -200,14 +200,14 @@ class Ledger(Generic[T]):
 
 @final
 class NotStarted(Sequence[Rejected]):
-    """The `failed` of a fork with thousands of paths that were never started: their results are made on demand."""
+    """``failed`` of a fork with thousands of paths that never started. Their results are made on demand."""
 
     __slots__ = ("_begun", "_first", "_name", "_names", "_reason")
 
     def __init__(
         self, first: Sequence[Rejected], names: PathNames | list[str], begun: int, name: str, reason: str
     ) -> None:
-        """Hold the results of the `first` paths, of which `begun` were started, and what the others have in common."""
+        """Hold the results of the `first` paths, of which `begun` were started, and the data of all others."""
         self._first = first
         self._names = names
         self._begun = begun
@@ -238,12 +238,12 @@ class NotStarted(Sequence[Rejected]):
         return f"<{len(self)} paths, of which {len(self) - len(self._first)} were not started>"
 
     def __reduce__(self) -> tuple[type[tuple[Rejected, ...]], tuple[list[Rejected]]]:
-        return tuple, (list(self),)  # in another process it is what it is for a few
+        return tuple, (list(self),)  # another process gets a plain tuple
 
 
 @final
 class _Held:
-    """Disposes of the values that an error of a fork holds, once, when no one gets that error."""
+    """Disposes, once, of the values in an error of a fork that no one receives."""
 
     __slots__ = ("_discard", "_values", "ledger")
 

@@ -1,7 +1,7 @@
 """How a fork decides: race, all, settle, quorum. Pure and synchronous.
 
-The engine tells a mode what happens, in the order in which it happens, and each call answers whether the fork is
-decided. After that the mode is told nothing more. When every path has ended, decided or not, the engine asks for the
+The engine tells a mode what happens, in the order in which it happens. Each call returns whether the fork is decided.
+After the decision, the mode is told nothing more. When every path has ended, decided or not, the engine asks for the
 result.
 """
 
@@ -33,14 +33,14 @@ R_co = TypeVar("R_co", covariant=True)
 class Mode(Protocol[T_contra, R_co]):
     """Decides one run of a fork. Each method except `result` returns True if its call decides the fork.
 
-    Until one does, the fork continues until every path has ended.
+    If no call does, the fork ends when every path has ended.
 
     No method may be async: a mode is told what has happened, and answers at once.
 
     Three attributes are optional:
 
-    - ``winner``: the index of a path that has succeeded, and whose state the scope of the fork takes over. None, or no
-      such attribute: it takes over none.
+    - ``winner``: the index of a path that succeeded and whose state the scope of the fork takes over. None, or no such
+      attribute: the fork takes over no state.
     - ``kept``: the indexes of the paths whose values, or errors, `result` holds. Every other value is given to
       ``dispose`` or reported. None, or no such attribute: `result` holds them all.
     - ``settles_deadline``: True if `result` can be called after the timeout of the fork has fired without a decision.
@@ -64,7 +64,7 @@ class Mode(Protocol[T_contra, R_co]):
         ...
 
     def result(self) -> R_co:
-        """Return the fork's result, or raise the error it ends with."""
+        """Return the fork's result, or raise its error."""
         ...
 
 
@@ -97,7 +97,7 @@ class Race(_Patient[T]):
     @property
     def kept(self) -> tuple[int, ...] | None:
         if self.winner is None or not self._ledger.errors:
-            return None  # there is nothing else that counts
+            return None  # no other value or error counts
         return (self.winner,)
 
     def succeeded(self, index: int, value: T, /) -> bool:
@@ -132,7 +132,7 @@ class All(_Patient[T]):
 
 @final
 class Settle(_Patient[T]):
-    """Every path ends in its own way, and none decides."""
+    """Every path ends in its own way, and no end decides."""
 
     settles_deadline = True
 
@@ -142,7 +142,7 @@ class Settle(_Patient[T]):
 
 @final
 class Quorum(_Patient[T]):
-    """`need` paths have to succeed. It is decided as soon as they have, or no longer can."""
+    """`need` paths have to succeed. The fork is decided as soon as they have, or no longer can."""
 
     def __init__(self, ledger: Ledger[T], need: int) -> None:
         super().__init__(ledger)
@@ -187,7 +187,7 @@ class Checked(Generic[T]):
     """A mode that the user wrote, with its methods and answers checked.
 
     Raises:
-      ConfigError: it is not one, or it is async.
+      ConfigError: `mode` lacks a method, or a method is async.
     """
 
     def __init__(self, mode: Mode[T, Any], fork: str) -> None:
@@ -222,7 +222,7 @@ class Checked(Generic[T]):
         return self._checked("result", self._mode.result())
 
     def _checked(self, name: str, answer: R) -> R:
-        """Refuse an awaitable: it would count as True."""
+        """Return `answer`, or raise `ConfigError` if it is an awaitable, which would count as True."""
         if inspect.iscoroutine(answer):
             close_unawaited(answer)
             raise TypeError(

@@ -1,4 +1,4 @@
-"""How a fork is drawn: a frame with its paths side by side, or one box for paths that no one could tell apart."""
+"""How a fork is drawn: a frame with its paths side by side, or one box for paths that are too many or not known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_PATHS: Final = 20
 
 
 def outline_of_fork(plan: Plan, place: Place) -> Node:
-    """Return what is drawn of a fork."""
+    """Return the drawing of a fork."""
     notes = tuple(_notes(plan))
     known = plan.known
     if not known or len(known) > _MOST_PATHS:

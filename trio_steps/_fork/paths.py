@@ -1,7 +1,7 @@
 """The paths of a fork: the id of each, and what to call for it.
 
-Ids that repeat are numbered (``fetch``, ``fetch#2``, ``fetch#3``). Ids that were given by hand stay as they are, and
-the others avoid them.
+Ids that repeat are numbered (``fetch``, ``fetch#2``, ``fetch#3``). Ids that the user gave stay as they are, and the
+others avoid them.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Adapt = Callable[[Call, object], Call]
 
 
 @final
-@attrs.define(eq=False)  # nothing changes it, but freezing it would cost as much again
+@attrs.define(eq=False)  # never changed; not frozen, which would double its cost
 class Known:
     """Paths that are all known, by index.
 
     Attributes:
-      ids: the id of each.
-      calls: what to call in its scope.
-      code: that of all of them, if they are functions with the same code; else None.
-      asking: the indexes of those that may require an argument.
-      fits: none of them requires more than an input.
+      ids: the id of each path.
+      calls: what to call in the scope of each path.
+      code: the code of all paths, if they are functions with the same code; otherwise None.
+      asking: the indexes of the paths that may require an argument.
+      fits: no path requires more than an input.
     """
 
     ids: PathNames | list[str]
@@ -49,10 +49,10 @@ class Known:
         return len(self.ids)
 
     def check(self, *, has_input: bool | None) -> None:
-        """Refuse paths that require more than the fork gives. Each is looked at once, however often the fork runs.
+        """Check that no path requires more than the fork gives. Each is checked once, however often the fork runs.
 
         Args:
-          has_input: the fork was called with an input; None if it can't have one.
+          has_input: whether the fork was called with an input; None if it can't have one.
 
         Raises:
           ConfigError: a path requires more.
@@ -64,7 +64,7 @@ class Known:
 
 
 COLLECTIONS: Final = (list, tuple, set, frozenset)
-"""Sources that are all there, so their paths are known when the fork begins."""
+"""Sources whose items are all there, so that the paths are known when the fork begins."""
 
 
 @final
@@ -72,16 +72,16 @@ class PathNames:
     """The ids of a fork's paths, by index.
 
     Ids that repeat are numbered (``fetch``, ``fetch#2``, ``fetch#3``). A lazy source may have a million paths with one
-    function. So paths in a row with the same base name are one entry, memory does not grow with their number, and an id
-    is put together on demand.
+    function. So consecutive paths with the same base name are one entry, memory does not grow with their number, and an
+    id is made on demand.
     """
 
     __slots__ = ("_bases", "_counts", "_first", "_starts", "_total")
 
     def __init__(self) -> None:
         self._starts: list[int] = []  # where each run begins
-        self._bases: list[str] = []  # what its paths are called
-        self._first: list[int] = []  # the number of its first path; 0: an id that was given, never numbered
+        self._bases: list[str] = []  # the base name of its paths
+        self._first: list[int] = []  # the number of its first path; 0: a given id, which is never numbered
         self._counts: dict[str, int] = {}
         self._total = 0
 
@@ -91,7 +91,7 @@ class PathNames:
         self._total = index + 1
         counts = self._counts
         number = counts.get(base, 0) + 1
-        if not given and "#" in base and number == 1:  # it may look like the number of another
+        if not given and "#" in base and number == 1:  # it may look like the numbered id of another path
             other, _, its_number = base.rpartition("#")
             number += its_number.isdecimal() and counts.get(other, 0) >= int(its_number)
         id = base
@@ -109,7 +109,7 @@ class PathNames:
         return id
 
     def extend(self, base: str, length: int) -> None:
-        """Add `length` paths in a row with one name, which was not given."""
+        """Add `length` consecutive paths with one derived name."""
         if length:
             number = self._counts.get(base, 0) + 1
             self._counts[base] = number + length - 1
@@ -145,10 +145,10 @@ class PathNames:
 
 
 def describe_all(paths: Collection[object]) -> Known:
-    """Give each path of a known source an id of its own.
+    """Give each path of a known source a unique id.
 
     Raises:
-      ConfigError: one can't be called, or two were given the same id.
+      ConfigError: a path can't be called, or two paths were given the same id.
     """
     names = PathNames() if len(paths) > MANY else None
     counts: dict[str, int] = {}
@@ -156,12 +156,12 @@ def describe_all(paths: Collection[object]) -> Known:
     calls: list[Call] = []
     plain, last, number, length = True, "", 0, 0
     code: CodeType | None = None
-    kinds = 0  # how many codes; paths that are not functions count as many
+    kinds = 0  # how many different codes; paths that are not functions count as two or more
     asking: list[int] = []
     wanted: float = 0  # how many arguments the last code has, with and without a default
     try:
         for path in cast("Collection[Any]", paths):
-            # The same as `describe`, but without a call: most paths are functions, or partials of them.
+            # `describe`, written out to save a call: most paths are functions, or partials of them.
             function: object = path.func if type_of(path) is partial else path
             if type(function) is FunctionType:
                 its_code = function.__code__
@@ -180,7 +180,7 @@ def describe_all(paths: Collection[object]) -> Known:
                 kinds = 2
                 asking.append(len(calls))
             calls.append(call)
-            if base is not last:  # as a rule it is: many paths have the name of one function
+            if base is not last:  # usually it is: many paths have the name of one function
                 if names is not None:
                     names.extend(last, length)
                     length = 0
@@ -196,12 +196,12 @@ def describe_all(paths: Collection[object]) -> Known:
     except ConfigError:
         for path in paths:
             if iscoroutine(path):
-                path.close()  # the error says it all; that it was never awaited is no news
+                path.close()  # the error says it all; a warning that it was never awaited would add nothing
         raise
     if kinds > 1:
         code = None
     if not plain:
-        # Ids given by hand stay as they are. The others avoid them, and whatever looks like one of their own numbers.
+        # Given ids stay as they are. The others avoid them, and avoid whatever looks like one of their own numbers.
         ids = _ids(paths)
     elif names is not None:
         names.extend(last, length)
@@ -223,7 +223,7 @@ def describe_mapping(paths: Mapping[object, object]) -> Known:
 
 
 MANY: Final = 5_000
-"""With more paths than this, ids are put together on demand: few of the paths may ever run."""
+"""With more paths than this, ids are made on demand, because few of the paths may ever run."""
 
 
 def _ids(paths: Collection[object]) -> list[str]:

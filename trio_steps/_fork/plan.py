@@ -1,4 +1,4 @@
-"""What a fork was given, checked and put in the form that the engine takes."""
+"""The arguments of a fork, checked and put in the form that the engine takes."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 
 @final
-@attrs.define(eq=False)  # nothing changes it once it is made, but freezing it would cost three times as much
+@attrs.define(eq=False)  # never changed once made; not frozen, which would triple its cost
 class Plan:
-    """What a fork was built with. Exactly one of `known`, `source` and `function` says where paths come from."""
+    """The definition of a fork. Paths come from exactly one of `known`, `source` and `function`."""
 
     id: str
     mode: Callable[[Ledger[Any]], Mode[Any, Any]]
-    mode_name: str  # for people
-    known: Known | None = None  # all of them
+    mode_name: str  # for messages and drawings
+    known: Known | None = None  # all paths, known in advance
     source: Iterable[object] | AsyncIterable[object] | None = None  # pulled one by one
-    function: Call | None = None  # gives the paths for an input
+    function: Call | None = None  # returns the paths for an input
     function_wants_scope: bool = False
     merge: Call | None = None
     merge_wants_scope: bool = False
@@ -44,11 +44,11 @@ class Plan:
     timeout: float | None = None
     dispose: Call | None = None
     accept: Call | None = None  # which values count as success
-    rate: RateLimit | None = None  # of which each path takes a permit
+    rate: RateLimit | None = None  # each path takes a permit from it
     growing: bool = False  # its paths may add paths
-    by_name: bool = False  # its paths were a mapping, and so is its result
-    delivery: Delivery | None = None  # of a stream: where each result goes
-    adapt: Adapt | None = None  # makes of what is called for a path of `source` or `function`, and the path, another
+    by_name: bool = False  # the paths were a mapping, so the result is one
+    delivery: Delivery | None = None  # if it is a stream: where each result goes
+    adapt: Adapt | None = None  # wraps what is called for a path of `source` or `function`, given that and the path
 
 
 _MODES: Mapping[str, Callable[[Ledger[Any]], Mode[Any, Any]]] = {"race": Race, "all": All, "settle": Settle}
@@ -70,10 +70,10 @@ def plan(
     growing: bool = False,
     once: bool = False,
 ) -> Plan:
-    """Check what a fork was given, and put it in the form that the engine takes.
+    """Check the arguments of a fork, and put them in the form that the engine takes.
 
     Raises:
-      ConfigError: it can't work.
+      ConfigError: an argument is not valid, or two of them contradict each other.
     """
     check_id(id)
     if concurrency is not None:
@@ -127,7 +127,7 @@ def _check_callable(name: str, given: object) -> None:
 
 
 def _known(paths: object) -> Known | None:
-    """Return the paths if they are all known."""
+    """Return the paths if they are all known, and None otherwise."""
     if isinstance(paths, COLLECTIONS):
         return describe_all(paths)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(paths, Mapping):
@@ -185,7 +185,7 @@ def _name(mode: object, need: int | None) -> str:
 
 
 def _required(function: Callable[..., Any]) -> int:
-    """Return how many positional arguments `function` must be given; 0 if it doesn't tell."""
+    """Return how many positional arguments `function` requires; 0 if its signature can't be read."""
     try:
         parameters = signature(function).parameters.values()
     except (TypeError, ValueError):

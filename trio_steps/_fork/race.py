@@ -1,12 +1,12 @@
 """Forks on the spot: `race`, `gather`, `settle`, `stream`.
 
 The overloads tell type checkers what comes back: path by path for up to eight paths, and the union of all for more, or
-where one value comes back. Async paths come first, then mixed and sync paths: a coroutine would pass for the value of a
-sync path. scripts/overloads.py writes them, and says why each is as it is.
+where one value comes back. Async paths come first, then mixed and sync paths, because a sync path may return a
+coroutine as its value. scripts/overloads.py writes them, and explains each.
 """
 
 # pyright: reportInvalidTypeVarUse=false
-# An arm that is left out gives nothing: its type variable has Never for a default.
+# A path that is left out returns nothing: its type variable defaults to Never.
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .stream import Stream
 
-    # Never: if nothing is known of a path, as mypy says of an async one among sync ones, the overload does not fit.
+    # Never: if nothing is known about a path, as mypy reports for an async path among sync ones, the overload does not
+    # match.
     T = TypeVar("T", default=Never)
     A = TypeVar("A", default=Never)
     B = TypeVar("B", default=Never)
@@ -147,14 +148,14 @@ def race(
       paths: steps and sync or async functions, called with no input. Or a single argument: a mapping from ids to them,
         or an iterable or async iterable of them, which is advanced only when there is room for another path. A sync
         iterable must not hold a nursery or cancel scope open across a ``yield``.
-      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` of which each path
+      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` from which each path
         holds a token. None: no limit.
       stagger: seconds between the start of one path and the next. If a path fails, the next starts at once. 0
         starts paths one checkpoint apart. None: no delay.
       timeout: seconds for the whole race. None: no limit.
-      dispose: a sync or async function that is given each value that a path returned and that is in neither the result
+      dispose: a sync or async function, called with each value that a path returned and that is in neither the result
         nor the error. It runs under a shield.
-      accept: a function that tells whether a value counts as success. If not, the path has failed with a
+      accept: a function that tells whether a value counts as success. If not, the path fails with a
         `NotAcceptedError`, which holds the value.
       rate: a `RateLimit`. Each path takes a permit before it takes a slot or a token and starts.
       growing: let paths add paths, with ``current_scope().add(path)``. The race ends when it is decided, or when all of
@@ -291,7 +292,7 @@ def gather(
 ) -> Any:
     """Run all paths at once and return their values. The first failure cancels the others.
 
-    They have all ended before the error is raised::
+    All paths have ended before the error is raised::
 
         user, orders = await gather(load_user, load_orders)
 
@@ -299,14 +300,14 @@ def gather(
       paths: steps and sync or async functions, called with no input. Or a single argument: a mapping from ids to them,
         or an iterable or async iterable of them, which is advanced only when there is room for another path. A sync
         iterable must not hold a nursery or cancel scope open across a ``yield``.
-      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` of which each path
+      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` from which each path
         holds a token. None: no limit.
       stagger: seconds between the start of one path and the next. If a path fails, the next starts at once. 0
         starts paths one checkpoint apart. None: no delay.
       timeout: seconds for all paths together. None: no limit.
-      dispose: a sync or async function that is given each value that a path returned and that is in neither the result
+      dispose: a sync or async function, called with each value that a path returned and that is in neither the result
         nor the error. It runs under a shield.
-      accept: a function that tells whether a value counts as success. If not, the path has failed with a
+      accept: a function that tells whether a value counts as success. If not, the path fails with a
         `NotAcceptedError`, which holds the value.
       rate: a `RateLimit`. Each path takes a permit before it takes a slot or a token and starts.
       growing: let paths add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
@@ -461,22 +462,22 @@ def settle(
       paths: steps and sync or async functions, called with no input. Or a single argument: a mapping from ids to them,
         or an iterable or async iterable of them, which is advanced only when there is room for another path. A sync
         iterable must not hold a nursery or cancel scope open across a ``yield``.
-      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` of which each path
+      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` from which each path
         holds a token. None: no limit.
       stagger: seconds between the start of one path and the next. If a path fails, the next starts at once. 0
         starts paths one checkpoint apart. None: no delay.
       timeout: seconds for all paths together. A path that is not done by then is `Rejected` with a `StepTimeoutError`;
         the others keep their values. None: no limit.
-      dispose: a sync or async function that is given each value that a path returned and that is in neither the result
+      dispose: a sync or async function, called with each value that a path returned and that is in neither the result
         nor the error. It runs under a shield.
-      accept: a function that tells whether a value counts as success. If not, the path has failed with a
+      accept: a function that tells whether a value counts as success. If not, the path fails with a
         `NotAcceptedError`, which holds the value.
       rate: a `RateLimit`. Each path takes a permit before it takes a slot or a token and starts.
       growing: let paths add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
       observers: called with every event of this run and of everything that runs inside it.
 
     Returns:
-      A tuple of `Fulfilled` and `Rejected`, in path order; ``status``, ``isinstance`` and ``match`` tell them apart.
+      A tuple of `Fulfilled` and `Rejected`, in path order; ``status``, ``isinstance`` and ``match`` distinguish them.
 
     Raises:
       ConfigError: a limit below 1, a path that can't be called, or an id given twice.
@@ -661,15 +662,15 @@ def stream(
         waiting.
       buffer: how many results may wait to be taken; while they do, no other path starts. None: as many as paths may run
         at once.
-      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` of which each path
+      concurrency: the most paths that run at the same time, or a `trio.CapacityLimiter` from which each path
         holds a token while it runs. None: no limit.
       stagger: seconds between the start of one path and the next. If a path fails, the next starts at once. 0
         starts paths one checkpoint apart. None: no delay.
       timeout: seconds for the whole stream. Then ``"settle"`` gives a `Rejected` with a `StepTimeoutError` for each
         path that is running, starts no other, and ends; ``"all"`` raises. None: no limit.
-      dispose: a sync or async function that is given each value that was not taken and is not in an error. It runs
+      dispose: a sync or async function, called with each value that was not taken and is not in an error. It runs
         under a shield.
-      accept: a function that tells whether a value counts as success. If not, the path has failed with a
+      accept: a function that tells whether a value counts as success. If not, the path fails with a
         `NotAcceptedError`, which holds the value.
       rate: a `RateLimit`. Each path takes a permit before it takes a slot or a token and starts.
       growing: let paths add paths, with ``current_scope().add(path)``. The fork ends when all of them have ended.
@@ -700,12 +701,12 @@ def stream(
 
 
 def _started(plan: Plan, observers: Iterable[Observer]) -> Coroutine[Any, Any, Any]:
-    """Return a coroutine that runs `plan` as a step of its own."""
+    """Return a coroutine that runs `plan` as a step."""
     return named(enter(plan.id, run, (plan,), {}, observers, None), plan.id)
 
 
 def _source(paths: tuple[Any, ...]) -> Any:
-    """Return the source of paths: the arguments, or the one iterable that was given."""
+    """Return the source of paths: the arguments, or the one iterable among them."""
     if len(paths) == 1 and not callable(paths[0]) and isinstance(paths[0], (Iterable, AsyncIterable)):
         return paths[0]  # pyright: ignore[reportUnknownVariableType]
     return paths

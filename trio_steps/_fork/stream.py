@@ -1,14 +1,14 @@
 """`Stream`: the results of a fork one by one, as its paths end.
 
 Problem: a caller wants each result as soon as it comes, and perhaps not all of them. Results are read in a block, which
-may be left at any moment and in any way.
+the caller may leave at any moment and in any way.
 
 Naive answer: an async generator that opens a nursery. If a caller breaks out of the loop, the generator and its nursery
 stay open until the garbage collector finds them, possibly in another task.
 
 What is done instead. A stream is an async context manager. Its nursery has one task, which runs the fork like any other
-fork. When the block is left, that task is cancelled and awaited. An exception of the block leaves it unchanged, not in
-a group.
+fork. When the block is left, that task is cancelled and awaited. An exception raised in the block leaves it unchanged,
+not in a group.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ T_co = TypeVar("T_co", covariant=True)
 class Stream(Generic[T_co]):
     """The results of a fork, as its paths end. Enter it with ``async with``, and read it with ``async for``.
 
-    `stream` and `Fork.stream` make one. It can be entered once and read once, by one task at a time.
+    `stream` and `Fork.stream` return one. It can be entered once and read once, by one task at a time.
     """
 
     __slots__ = ("_crash", "_delivery", "_id", "_manager", "_nursery", "_read", "_run", "_scope")
@@ -55,7 +55,7 @@ class Stream(Generic[T_co]):
         self._run = run
         self._manager: Any = None  # of the nursery; None before the block
         self._scope = trio.CancelScope()
-        self._crash: Exception | None = None  # no error of a path or of the source
+        self._crash: Exception | None = None  # an error that comes neither from a path nor from the source
         self._read = False
 
     def __repr__(self) -> str:
@@ -81,7 +81,7 @@ class Stream(Generic[T_co]):
         self._scope.cancel(f"stream {self._id!r}: its block was left")
         fatal: BaseException | None = None
         try:
-            # What the block raised leaves by itself, unless it may be a cancellation by the nursery.
+            # The block's own error propagates by itself, unless it may be a cancellation by the nursery.
             cancelled = self._nursery.cancel_scope.cancel_called
             await self._manager.__aexit__(*((kind, error, traceback) if cancelled else (None, None, None)))
         except BaseExceptionGroup as group:
@@ -124,10 +124,10 @@ class Stream(Generic[T_co]):
         """Return the next result.
 
         Raises:
-          ForkPartialError: a path failed, with ``mode="all"``; or the source of paths failed.
+          ForkPartialError: a path failed and the mode is ``"all"``, or the source of paths failed.
           RuntimeError: another task is reading.
         """
-        return self._delivery.take()  # no coroutine of its own, which each result would pay for
+        return self._delivery.take()  # not a coroutine itself, which would cost a frame per result
 
 
 def stream_of(
@@ -139,10 +139,11 @@ def stream_of(
       plan: a fork that settles, or whose paths all have to succeed.
       run: returns a coroutine that runs a plan.
       ordered: results come in path order.
-      buffer: how many results may wait before no other path is started; None: as many as paths may run at once.
+      buffer: how many results may wait to be taken; while they do, no path starts. None: as many as paths may run at
+        once.
 
     Raises:
-      ConfigError: the fork has another mode, or merges its values; `buffer` is not a number of results.
+      ConfigError: the fork has another mode or a `merge`, or `buffer` is not a whole number of 1 or more.
     """
     if plan.mode_name not in ("all", "settle"):
         raise ConfigError(

@@ -1,9 +1,9 @@
-"""What a fork neither returns nor raises: it is given to ``dispose``, told to observers, and logged.
+"""Values and errors that a fork neither returns nor raises: they go to ``dispose``, to observers and to the log.
 
-Everything that no one gets is taken here once, whatever else happens. If ``dispose`` fails, that is reported. If it is
-interrupted, the rest is disposed of first.
+Each value that no one receives is disposed of once, whatever else happens. If ``dispose`` fails, its error is reported.
+If it is interrupted, the remaining values are disposed of first.
 
-That includes what an error holds. A `ForkPartialError` of an inner fork knows where its own values go. A value that
+That includes the values in an error. A `ForkPartialError` of an inner fork knows where its own values go. A value that
 ``accept=`` refused belongs to this fork.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @final
 class Discarded:
-    """What no one gets from one run of a fork."""
+    """The values and errors of one run of a fork that no one receives."""
 
     __slots__ = ("_dispose", "_gone", "_ledger", "_observe", "_scope", "_unwanted")
 
@@ -41,10 +41,10 @@ class Discarded:
         self._observe = scope.observers
         self._dispose = dispose
         self._unwanted: list[Named] = []
-        self._gone: set[int] = set()  # the paths whose value was given away already
+        self._gone: set[int] = set()  # the paths whose value has been given away
 
     def add(self, name: str, value: object) -> None:
-        """Take a value that is neither a result nor late, but comes from a path with a bug."""
+        """Add a value that is neither a result nor late, because its path has a bug."""
         self._unwanted.append((name, value))
 
     def report(self, name: str, error: BaseException) -> None:
@@ -54,7 +54,7 @@ class Discarded:
             self._observe(ErrorDiscarded(name=name, time=trio.current_time(), scope=self._scope, error=error))
 
     def skip_queued(self) -> None:
-        """Tell observers of the paths that were never started. There must be observers."""
+        """Tell observers of the paths that never started. There must be observers."""
         ledger, observe = self._ledger, self._observe
         assert observe is not None
         for index in range(ledger.started, len(ledger.names)):
@@ -62,7 +62,7 @@ class Discarded:
             observe(StepSkipped(name=name, time=now, scope=self._scope, reason=ledger.reason))
 
     async def drop_what_is_not_in(self, mode: object) -> None:
-        """Give away what is not in the result of the fork."""
+        """Give away the values that are not in the result of the fork."""
         ledger = self._ledger
         late_errors = [(ledger.full_name(index), ledger.errors.pop(index)) for index in sorted(ledger.late_errors)]
         for name, error in late_errors:
@@ -76,7 +76,7 @@ class Discarded:
         await self._discard(values, errors)
 
     async def drop_what_no_error_holds(self, *, timed_out: bool) -> None:
-        """Give away what is not in the error of the fork, which holds what succeeded.
+        """Give away the values that are not in the error of the fork, which holds what succeeded.
 
         Args:
           timed_out: whether the fork ran out of time. Otherwise its error also holds the late values.
@@ -85,11 +85,11 @@ class Discarded:
         await self._discard(values, [])
 
     async def drop_everything(self, raised: BaseException, lost: Exception | None) -> None:
-        """Give every value away, and report every error, except for those in the error that is `raised`.
+        """Give every value away, and report every error, except for those in `raised`.
 
         Args:
-          raised: what the fork raises instead.
-          lost: the outcome that it had before it was cancelled, or None.
+          raised: the error that the fork raises instead.
+          lost: the error that the fork would have raised if it had not been cancelled, or None.
         """
         ledger = self._ledger
         errors = [(ledger.full_name(index), ledger.errors[index]) for index in sorted(ledger.errors)]
@@ -103,7 +103,7 @@ class Discarded:
         await self._discard(self._take() + self._take_late(), errors)
 
     def _take(self, but: Collection[int] = ()) -> list[Named]:
-        """Return the values that were not given away already, except those of the paths that are not wanted."""
+        """Return the values that have not been given away, except those of the paths in `but`."""
         ledger, gone = self._ledger, self._gone
         wanted = [(index, value) for index, value in ledger.kept() if index not in but and index not in gone]
         gone.update(index for index, _ in wanted)
@@ -121,11 +121,11 @@ class Discarded:
         return late
 
     async def discard_value(self, name: str, value: object) -> None:
-        """Take a value that the step `name`, a path of this fork, dropped."""
+        """Discard a value that the step `name`, a path of this fork, dropped."""
         await self._discard([(name, value)], [])
 
     async def discard_held(self, values: list[Named]) -> None:
-        """Take the values of an error of this fork, when no one gets them any more."""
+        """Discard the values in an error of this fork that no one will see."""
         await self._discard(values, [])
 
     async def _discard(self, values: list[Named], errors: list[Named]) -> None:
@@ -137,7 +137,7 @@ class Discarded:
                 for name, thing in things:
                     try:
                         await discard(name, thing)
-                    except BaseException as error:  # such as a KeyboardInterrupt, which has to wait
+                    except BaseException as error:  # such as a KeyboardInterrupt: the others come first
                         if interrupt is None:
                             interrupt = error
                         else:
@@ -146,7 +146,7 @@ class Discarded:
             try:
                 raise interrupt
             finally:
-                del interrupt  # or else it would keep this frame, which keeps it
+                del interrupt  # otherwise a cycle: it holds this frame, which holds it
 
     async def _give_away(self, name: str, value: object) -> None:
         dispose, observe = self._dispose, self._observe
@@ -160,7 +160,7 @@ class Discarded:
                 self.report(name, error)
 
     async def _discard_held_by(self, name: str, error: BaseException) -> None:
-        path = PathScope()  # as if a step of the path had dropped it: what it holds is this fork's
+        path = PathScope()  # as if a step of the path had dropped it: the values in it belong to this fork
         path.id = name.removeprefix(f"{self._ledger.name}/")
         path.parent = self._scope
         path.state = path.lease = None

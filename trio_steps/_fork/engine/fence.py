@@ -1,21 +1,21 @@
 """Cancel scopes that a path leaves open: they are reported, and no other path runs inside them.
 
-Problem: a path enters a cancel scope and ends without leaving it. Trio lets that pass if the task ends, too. But a
-worker goes on to the next path, which then runs inside a scope of somebody else's: it is cancelled by a deadline that
-is none of its own, or shielded from a cancellation that it should hear of.
+Problem: a path enters a cancel scope and ends without leaving it. Trio lets that pass if the task ends too. But a
+worker takes the next path, which then runs inside a scope of another path. It is cancelled by a deadline that is not
+its own, or shielded from a cancellation that it should see.
 
-Naive answer: a scope of our own around every path, a *fence*, which can't be closed while one inside it is open. It
-costs more than all else that a path does. There is no other way to see an open scope with what Trio makes public.
+Naive answer: a scope of our own around every path, a *fence*, which can't be closed while a scope inside it is open. It
+costs more than everything else about a path. Trio's public API has no other way to see an open scope.
 
-What is done instead. A function is fenced until it has once ended by itself and left nothing open. It is trusted from
-then on, in every fork of the program: whoever forgets to close a scope mostly does so each time. A worker has a fence
-of its own around what it runs. It closes that after each path that failed, because that is where clean-up is missed,
-and else after 1, 16 and 128 paths. A worker that finds a scope open is replaced. Where each path has a task to itself,
-nobody can be hit.
+What is done instead. A function is fenced until it has once ended by itself and left nothing open. From then on, it is
+trusted in every fork of the program, because a function that forgets to close a scope mostly does so each time. A
+worker also has a fence around the paths that it runs. It closes that fence after each path that failed, because that is
+where clean-up is missed, and otherwise after 1, 16 and 128 paths. A worker that finds a scope open is replaced. Where
+each path has its own task, an open scope can't affect other paths.
 
-What is deliberately not done: to look after each path of a function that is trusted. One that leaves a scope open only
-now and then, and returns a value, can hit the paths that its worker runs after it, 127 at most. Where each path has a
-task to itself, such a scope is not reported: Trio forgets it with the task.
+What is deliberately not done: checking after each path of a trusted function. A function that leaves a scope open only
+now and then, and returns a value, can affect the paths that its worker runs after it, 127 at most. Where each path has
+its own task, such a scope is not reported: Trio forgets it with the task.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 @final
 class Fence:
-    """A cancel scope around the paths that have `ran`, to see whether they leave one open inside. It is entered once.
+    """A cancel scope around the paths in `ran`, to see whether they leave a scope open inside. It is entered once.
 
-    A nursery that is left open is another matter, which its worker sees. The fence stays open around that.
+    A nursery that is left open is not its concern: the worker sees that, and the fence stays open around it.
 
     Attributes:
       clean: False if a scope was left open.
@@ -59,7 +59,7 @@ class Fence:
         if trio.lowlevel.current_task().child_nurseries:
             return
         try:
-            self._scope.__exit__(None, None, None)  # it was never cancelled: whatever is raised passes by
+            self._scope.__exit__(None, None, None)  # never cancelled, so it need not see what is raised
         except RuntimeError as error:
             self.clean = False
             self._report(error)
@@ -75,7 +75,7 @@ class Fence:
 
 
 async def run_fenced(fence: Fence, call: Call, args: tuple[Any, ...], code: object) -> Any:
-    """Call a path in its `fence`, and trust its `code` from now on if it ends by itself and leaves nothing open."""
+    """Call a path in its `fence`. From now on, trust its `code` if it ends by itself and leaves nothing open."""
     try:
         with fence:
             value = await called(call, args)

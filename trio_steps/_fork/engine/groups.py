@@ -1,4 +1,4 @@
-"""Takes apart exception groups that other code made, whose ``derive`` may fail."""
+"""Splits exception groups that other code made, whose ``derive`` may fail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def split(
     group: BaseExceptionGroup[BaseException], kind: type[BaseException]
 ) -> tuple[BaseExceptionGroup[BaseException] | None, BaseExceptionGroup[BaseException] | None]:
-    """Return the part of `group` that is of `kind` only, and the rest; None for a part that is empty."""
+    """Return the part of `group` that is of `kind`, and the rest; None for an empty part."""
     try:
         found, rest = group.split(kind)
     except Exception as problem:  # noqa: BLE001 - whatever someone's `derive` does, nothing in the group is lost
@@ -29,13 +29,13 @@ def split(
 def split_errors(
     group: BaseExceptionGroup[BaseException],
 ) -> tuple[Exception | None, BaseExceptionGroup[BaseException] | None]:
-    """Return the part of `group` that is `Exception` only, and the rest; None for a part that is empty."""
+    """Return the part of `group` that is of type `Exception`, and the rest; None for an empty part."""
     errors, rest = split(group, Exception)
     return cast("Exception | None", errors), rest
 
 
 def parts(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error`, what is in it if it is a group, and what it was raised from."""
+    """Yield `error`, its members if it is a group, and its causes."""
     seen: set[int] = set()
     left = [error]
     while left:

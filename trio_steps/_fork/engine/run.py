@@ -6,10 +6,9 @@ value and every error, whenever the cancellation arrives.
 Naive answer: a task per path, each wrapped in ``async with limiter`` and ``outcome.acapture``. It is slow (tasks and
 waiters dominate), needs memory for every path that waits, and stores ``Cancelled`` as an outcome.
 
-What is done instead. `spawn` sets the paths going, `workers` run them, `verdict` takes their ends and decides as the
-mode says. One object, a `ForkRun`, is what these have in common (`state`). When all tasks have ended, and only then,
-past one last look for a cancellation from outside, the fork answers, and what it neither returns nor raises is
-`discarded`.
+What is done instead. `spawn` starts the paths, `workers` run them, and `verdict` handles their ends and decides as the
+mode says. They share one object, a `ForkRun` (`state`). Only when all tasks have ended does the fork look once more for
+a cancellation from outside. Then it answers, and what it neither returns nor raises is `discarded`.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 async def run(plan: Plan, /, *args: Any) -> Any:
     """Run `plan` in the scope that is open, and return its result."""
     known = plan.known
-    if known is not None:  # else there is a source, which must be closed in any case
+    if known is not None:  # a source must be closed in any case
         await trio.lowlevel.checkpoint_if_cancelled()
         if known.asking and not (args and known.fits):
             known.check(has_input=bool(args))
@@ -56,7 +55,7 @@ async def run(plan: Plan, /, *args: Any) -> Any:
         if fork.observe is not None:
             fork.discarded.skip_queued()
         if not fork.decided and fork.failure is None:
-            await trio.lowlevel.checkpoint_if_cancelled()  # from outside, then
+            await trio.lowlevel.checkpoint_if_cancelled()  # raises if it came from outside
         try:
             answer = fork.answer()
         except Exception as raised:
@@ -109,5 +108,5 @@ async def _merged(fork: ForkRun, answer: Any) -> Any:
     elif merge is tuple:
         return tuple(answer)
     if plan.dispose is not None or fork.observe is not None:
-        answer = copy(answer)  # merge may do with it what it likes; if it fails, the values are still here
+        answer = copy(answer)  # merge may change it; if merge fails, the values must still be here
     return await called(merge, (answer, fork.scope) if plan.merge_wants_scope else (answer,))

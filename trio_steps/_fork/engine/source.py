@@ -1,8 +1,7 @@
-"""Where the paths of a run come from: they are all known, or taken one by one from an iterable, sync or async.
+"""Where the paths of a run come from: they are all known, or taken one by one from a sync or async iterable.
 
-A source that was handed over is always closed, exactly once. A generator that has not started would not notice. So a
-source is asked for a path even if the fork starts in a cancelled scope, as a loop written by hand would do. That path
-is not run.
+A source is always closed, exactly once. A generator that has not started would not notice that. So a source is asked
+for one path even if the fork starts in a cancelled scope, as a hand-written loop would do. That path is not run.
 """
 
 from __future__ import annotations
@@ -38,24 +37,24 @@ def _nothing() -> None:
 class Source:
     """The paths of one run of a fork.
 
-    Whichever worker is free advances a sync source. So the source has a context of its own, and the context variables
-    that it sets reach no path. Only the caller's task advances and closes an async source.
+    Whichever worker is free advances a sync source. So the source has its own context, and the context variables that
+    it sets reach no path. Only the caller's task advances and closes an async source.
 
     Attributes:
       known: all paths, if they are known; otherwise None.
       take: takes the next path, or returns None if there are no more, or no more are wanted.
       is_async: whether to use `take_async` instead, and `aclose` at the end.
-      total: how many there are, as soon as that is known.
+      total: how many paths there are, as soon as that is known.
       joined: how many paths were taken or added.
-      errors: what it raised, and what it raised when it was closed then.
-      dry: there is no path left, or none is wanted any more.
+      errors: what the source raised, and then what it raised when it was closed.
+      dry: no path is left, or no more are wanted.
     """
 
-    # The defaults fit most forks, whose paths are all known: setting attributes is what a small fork pays for.
+    # The defaults fit most forks, whose paths are all known. Setting attributes is most of the cost of a small fork.
     known: Known | None = None
     total: int | None = None
     joined: int = 0
-    _left: int = 0  # of those that are known, in a fork that grows
+    _left: int = 0  # how many known paths are left, in a growing fork
     _iterator: Iterator[object] | None = None
     _stream: AsyncIterator[object] | None = None
     _context: Context
@@ -67,9 +66,9 @@ class Source:
 
         Args:
           known: all paths, except for those that are added.
-          ledger: where they are entered.
+          ledger: where the paths are entered.
           growing: paths may be added with `add`, so the end of the source is not the end of the paths.
-          adapt: returns what to call for a path that comes later, given what would be called, and the path itself.
+          adapt: wraps what is called for a path that comes later, given that and the path itself.
         """
         self.take: Callable[[], Path | None] = _nothing
         self.errors: list[Exception] = []
@@ -91,7 +90,7 @@ class Source:
             self.dry = not self._left
             self.take = self._pull
             return
-        # no method of ours: each path pays for this call
+        # the bound method of the iterator: a method of ours would add a call per path
         self.take = partial(next, zip(count(), paths.ids, paths.calls), None)
         self.total = len(paths)
         self._ledger.expect(paths.ids)
@@ -101,7 +100,7 @@ class Source:
         return self._stream is not None
 
     async def ask(self, function: Call, args: tuple[Any, ...]) -> None:
-        """Open what `function` returns, and await that first if it is awaitable."""
+        """Call `function`, await the result if it is awaitable, and open it."""
         try:
             source = await called(self._context.run, (function, *args))
         except Exception as error:
@@ -115,7 +114,7 @@ class Source:
         """Begin to take paths from `source`.
 
         Raises:
-          ConfigError: it can't be iterated over, or what it holds can't be paths.
+          ConfigError: `source` can't be iterated over, or its items can't be paths.
         """
         if isinstance(source, COLLECTIONS):
             paths = cast("Collection[object]", source)
@@ -183,7 +182,7 @@ class Source:
             if not self._growing:
                 self.end()
             return None
-        if self.known is not None:  # and growing
+        if self.known is not None:  # and the fork grows
             self._left -= 1
             self.dry = self.dry or not self._left
             return self._number(*cast("tuple[str, Call]", path), given=True)
@@ -193,7 +192,7 @@ class Source:
         """Enter another path.
 
         Raises:
-          ConfigError: it can't be called.
+          ConfigError: `path` can't be called.
         """
         base, given, call = describe(path)
         if self._adapt is not None:
@@ -206,7 +205,7 @@ class Source:
         return index, cast("PathNames", self._ledger.names).add(base, given), call
 
     def end(self) -> None:
-        """There are no more paths than those that were entered."""
+        """Note that no more paths will be entered."""
         self.total = self.joined
 
     def _fail(self, error: Exception) -> None:
@@ -230,7 +229,7 @@ class Source:
 
     def _close_iterator(self) -> None:
         iterator, self._iterator = self._iterator, None
-        if self.known is not None and iterator is not None:  # what is known is accounted for, though it never starts
+        if self.known is not None and iterator is not None:  # known paths are accounted for even if they never start
             for path in iterator:
                 self._enter(path)
         close = getattr(iterator, "close", None)
@@ -251,7 +250,7 @@ class Source:
         except Exception as error:
             self._fail(error)
         except BaseExceptionGroup as group:
-            # a nursery in the generator has put the GeneratorExit that closes it into a group
+            # A nursery in the generator put the GeneratorExit that closes it into a group.
             rest = split(group, GeneratorExit)[1]
             if rest is not None:
                 self._fail_mixed(rest)

@@ -1,4 +1,4 @@
-"""How the paths of a fork are started: with a task for each, or with a crew that shares them.
+"""How the paths of a fork are started: in a task for each, or by a crew that shares them.
 
 - A *crew* serves a sync source under a limit: its members run one path after another.
 - Known paths without a limit are *spread*: each has a task, which takes its path when it begins.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 async def start_paths(fork: ForkRun) -> None:
-    """Open the source, and start its paths. They may still be running when this returns."""
+    """Open the source, and start its paths, which may still be running when this returns."""
     plan, source = fork.plan, fork.source
     if plan.known is None:
         await _open_source(fork)
@@ -84,9 +84,8 @@ class _Feeder:
     """Takes the paths in the caller's task, and starts a task for each.
 
     A path that was taken waits in a queue for the next task that starts, because Trio runs tasks in no particular
-    order. In a fork that grows, a path that is added gets a task at once, which waits for its turn like the feeder
-    itself. Whichever gets its turn starts the first path of the queue. So paths start in the order in which they were
-    added.
+    order. In a growing fork, a path that is added gets a task at once, which waits for its turn like the feeder itself.
+    Whoever's turn it is starts the first path of the queue. So paths start in the order in which they were added.
     """
 
     __slots__ = ("_claimed", "_fork", "_limiter", "_ready", "_started", "_turn")
@@ -96,7 +95,7 @@ class _Feeder:
         self._fork = fork
         self._limiter = trio.CapacityLimiter(limit) if isinstance(limit, int) else limit
         self._ready: deque[Path] = deque()
-        self._claimed = 0  # of these, by tasks that are about to begin
+        self._claimed = 0  # how many of these are claimed by tasks that are about to begin
         self._started = 0  # tasks
         self._turn = trio.StrictFIFOLock()
 
@@ -116,13 +115,13 @@ class _Feeder:
                     await self._wait_for_room()
                 if not takes_first:
                     lease = await self._wait_for_turn()
-                # An added path has a task of its own: with a path of its own each, the feeder and they start them all.
+                # Each added path has a task. So if the feeder and each such task start one path, all paths start.
                 if takes_first or len(self._ready) == self._claimed:
                     path = await source.take_async() if source.is_async else source.take()
-                    if path is None:  # it has run dry or failed, or the fork is decided
+                    if path is None:  # the source has run dry or failed, or the fork is decided
                         if source.errors:
                             self._fork.take_end_of_source()
-                        return  # what closing it brings is taken below
+                        return  # errors from closing it are handled below
                     self._ready.append(path)
                 if takes_first:
                     lease = await self._wait_for_turn()
@@ -153,7 +152,7 @@ class _Feeder:
         return None if self._limiter is None else await hold(self._limiter, self._fork.scope.lease)
 
     async def _wait_for_room(self) -> None:
-        """Wait for all but a token."""
+        """Wait for everything but a token."""
         fork = self._fork
         plan, pace = fork.plan, fork.pace
         if pace is not None and self._started:
@@ -186,7 +185,7 @@ class _Feeder:
     # A fork that grows
 
     def _add(self, path: Callable[..., object]) -> None:
-        """Let `path` join the fork."""
+        """Add `path` to the fork."""
         fork = self._fork
         if fork.over() or fork.stopped:
             raise RuntimeError(f"fork {fork.name!r} is decided, so no path can be added: {fork.ledger.reason}")

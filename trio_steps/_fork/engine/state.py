@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @final
 class Pace:
-    """When the next path of a staggered fork may start: `seconds` after the last one, or when a path has failed."""
+    """Tells when the next path of a staggered fork may start: `seconds` after the last, or when a path has failed."""
 
     __slots__ = ("_last_start", "_seconds", "failure")
 
@@ -39,48 +39,48 @@ class Pace:
         self.start()
 
     def start(self) -> None:
-        """Take note that a path starts."""
+        """Note that a path starts."""
         self._last_start = trio.current_time()
         self.failure = trio.Event()
 
     async def wait(self) -> None:
-        """Wait until the next may."""
+        """Wait until the next path may start."""
         with trio.CancelScope(deadline=self._last_start + self._seconds):
             await self.failure.wait()
 
 
 class State:
-    """What is known of one run of a fork.
+    """The state of one run of a fork.
 
     Attributes:
-      plan: what the fork was built with.
-      args: its input, or nothing: what paths are called with.
+      plan: the definition of the fork.
+      args: the arguments of paths: the input of the fork, or nothing.
       scope: the scope of the fork.
       name: its full name.
-      prefix: what the full names of its paths begin with.
+      prefix: the beginning of the full names of its paths.
       observe: the observers, or None.
       context: the context in which workers start, with the caller's variables, whichever task hires them.
-      nursery: where they run.
+      nursery: where workers run.
       ledger: what became of the paths.
-      mode: what decides.
+      mode: decides the fork.
       source: where paths come from.
       fencing: there may be paths whose code is not trusted.
-      pace: when the next may start, of a staggered fork.
+      pace: of a staggered fork: when the next path may start.
       total: how many paths there are, as soon as that is known.
-      ended: how many have ended, before the decision.
+      ended: how many paths ended before the decision.
       stopped: no more paths start.
-      decided: what is reported now is too late.
+      decided: whatever is reported now is too late.
       detained: how many tasks are waiting for something that won't come once every path has ended.
-      timed_out: the deadline made the decision.
-      in_time: what is reported now counts; True while that is certain without looking at the deadline.
-      states: what each path has made of the state that the fork was given; not set if it was given none.
+      timed_out: the deadline decided the fork.
+      in_time: whatever is reported now counts; True while that is certain without looking at the deadline.
+      states: the state of each path, a copy that the path may have changed; not set if the fork was given no state.
       caller: the task of the caller, while it waits before the end of the nursery until every path has ended.
     """
 
     nursery: trio.Nursery
     states: dict[int, dict[str, object]]
 
-    # The defaults fit most runs: setting attributes is what a small fork pays for.
+    # The defaults fit most runs: setting attributes is most of the cost of a small fork.
     pace: Pace | None = None
     total: int | None = None
     stopped: bool = False
@@ -114,7 +114,7 @@ class State:
 
     @property
     def discarded(self) -> Discarded:
-        """What no one gets. It is made on demand: most forks return all of their values."""
+        """The values and errors that no one receives. Made on demand, because most forks return all of their values."""
         if self._discarded is None:
             self._discarded = Discarded(self.ledger, self.scope, self.plan.dispose)
         return self._discarded
@@ -137,7 +137,7 @@ class State:
         await self.discarded.discard_held(values)
 
     def let_go(self) -> None:
-        """Take no more values from steps and errors that drop them: the run is over."""
+        """Take no more values from steps and errors that drop them, because the run is over."""
         self.ledger.discard = None
         if self.plan.growing:
             self.scope.grow = _refuse
@@ -147,7 +147,7 @@ class State:
         """Wait, as the caller's task, until every path has ended by itself, or be cancelled.
 
         That task could also wait at the end of the nursery. But there it would not notice a cancellation from outside
-        at once, after which no other path may start.
+        at once, and after one no other path may start.
         """
         if self.decided:
             return
@@ -161,7 +161,7 @@ class State:
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     def wake_caller(self) -> None:
-        """Every path has ended, so the caller need not wait any longer."""
+        """Wake the caller, because every path has ended."""
         caller, self.caller = self.caller, None
         assert caller is not None
         trio.lowlevel.reschedule(caller)

@@ -1,6 +1,6 @@
-"""What each end means: that of a path, of the source, of the fork's time, and of all its tasks.
+"""What each end means: the end of a path, of the source, of the fork's time, and of all its tasks.
 
-All of it is synchronous, and happens in the task that has ended. A path reports its end to the mode as long as the fork
+All of it is synchronous, and happens in the task that is ending. A path reports its end to the mode as long as the fork
 is neither decided nor out of time. After that, its value or error is late. Only an `Exception` is a result. Everything
 else leaves through the nursery, and is sorted out when all tasks have ended.
 """
@@ -32,8 +32,8 @@ class ForkRun(State):
     Attributes:
       stray: the first cancellation that came before the decision, and so was not caused by it.
       fatal: the first error that is neither a result nor a cancellation, such as a `KeyboardInterrupt`.
-      crash: the first error of our own, or of a mode.
-      answered_for: what went through the nursery and is known already.
+      crash: the first error of this library itself, or of a mode.
+      answered_for: the ids of errors that went through the nursery and are known already.
     """
 
     stray: trio.Cancelled | None = None
@@ -42,7 +42,7 @@ class ForkRun(State):
     answered_for: Sequence[BaseException] = ()
 
     def end(self) -> None:
-        """Forget the errors, as the run is over: an error keeps its frames alive, and they must not keep the error."""
+        """Forget the errors, because the run is over: an error holds its frames, and they must not hold the error."""
         self.stray = self.fatal = self.crash = None
         self.answered_for = ()
         self.ledger.forget_errors()
@@ -50,7 +50,7 @@ class ForkRun(State):
 
     @property
     def failure(self) -> BaseException | None:
-        """What has to be raised, whatever the mode says."""
+        """The error that must be raised whatever the mode says, or None."""
         return self.fatal if self.fatal is not None else self.crash
 
     # The end of a path
@@ -61,20 +61,20 @@ class ForkRun(State):
         won = False
         try:
             won = self.mode.succeeded(index, value)
-        finally:  # also if the mode has a bug: each start has an end
+        finally:  # each start has an end, even if the mode has a bug
             is_winner = won and getattr(self.mode, "winner", None) == index
             observe_end(self.observe, scope, start, None, won=is_winner)
         return won
 
     def came_late(self, index: int, scope: Scope, start: float, value: Any) -> None:
-        """Take a value that came after the decision."""
+        """Record a value that came after the decision."""
         self.ledger.late_values[index] = value
         if self.observe is not None:
             observe_end(self.observe, scope, start, None)
 
     def failed(self, index: int, scope: Scope, start: float, error: Exception) -> None:
-        """Take the error of a path."""
-        hide_frames_of_ours(error)  # they tell nothing, and keep all that there is
+        """Record the error of a path, and tell the mode if it is not late."""
+        hide_frames_of_ours(error)  # they tell the reader nothing, and would keep the whole run alive
         name = scope.name
         name_step(error, name)
         if self.observe is not None:
@@ -92,7 +92,7 @@ class ForkRun(State):
             self.finish()
 
     def interrupted(self, index: int, scope: Scope, start: float, error: BaseException) -> BaseException | None:
-        """Take the errors out of what ended a path, and return the rest, which is not the failure of a path."""
+        """Record the errors in what ended a path, and return the rest, which is not the failure of a path."""
         errors: Exception | None = None
         rest: BaseException | None = error
         group = error
@@ -115,7 +115,7 @@ class ForkRun(State):
     # The end of the source
 
     def take_end_of_source(self) -> None:
-        """See whether the source has run out, or failed, or could not be closed after that."""
+        """Note that the source has run out, has failed, or could not be closed after that."""
         source = self.source
         if source.errors:
             errors, source.errors = source.errors, []
@@ -135,7 +135,7 @@ class ForkRun(State):
 
     def _source_failed(self, errors: list[Exception]) -> None:
         ledger = self.ledger
-        if self.over() and not ledger.own_errors:  # else it had failed before, and now it can't be closed
+        if self.over() and not ledger.own_errors:  # otherwise it had failed before, and now can't be closed
             self._report_source(errors)
             return
         ledger.own_errors += errors
@@ -162,7 +162,7 @@ class ForkRun(State):
     def over(self) -> bool:
         """Tell whether what is reported now comes too late to count.
 
-        The deadline is asked of the scope that has it, because it may be moved there.
+        It reads the deadline from the cancel scope, because the deadline may be moved there.
         """
         if not self.decided and not self.in_time and trio.current_time() >= self.nursery.cancel_scope.deadline:
             self.timed_out = True
@@ -171,7 +171,7 @@ class ForkRun(State):
         return self.decided
 
     def decide(self, why: str) -> None:
-        """End the fork: cancel what is still running, because of `why`."""
+        """Decide the fork, and cancel what is still running, because of `why`."""
         self.decided = self.stopped = True
         self.in_time = False
         self.ledger.reason = reason = f"fork {self.plan.id!r}: {why}"
@@ -182,10 +182,10 @@ class ForkRun(State):
         self.close_source()
 
     def finish(self) -> None:
-        """End the fork: every path has ended by itself, so there is nothing to be cancelled, as a rule."""
+        """End the fork. Every path has ended by itself, so there is usually nothing to cancel."""
         self.decided = self.stopped = True
         self.in_time = False
-        if self.detained:  # waiting for something that won't come
+        if self.detained:  # they wait for something that won't come
             self.nursery.cancel_scope.cancel("every path has ended")
         elif self.caller is not None:
             self.wake_caller()
@@ -199,7 +199,7 @@ class ForkRun(State):
             self.take_end_of_source()
 
     def detain(self) -> None:
-        """Note a task that waits, and has to be cancelled when the fork ends."""
+        """Note that a task waits and must be cancelled when the fork ends."""
         self.detained += 1
         self.end_if_idle()
         if self.decided:
@@ -215,11 +215,11 @@ class ForkRun(State):
             self.discarded.report(self.name, error)
 
     def note_answered_for(self, error: BaseException) -> None:
-        """Note an error that leaves through the nursery, and is known already."""
+        """Note that `error`, which leaves through the nursery, is known already."""
         self.answered_for = (*self.answered_for, error)
 
     def sort_out(self, group: BaseExceptionGroup[BaseException]) -> None:
-        """Find what went through the nursery without a path having answered for it."""
+        """Find the errors that went through the nursery and that no path answered for."""
         known = set(map(id, self.answered_for))
         for leaf in leaves(group):
             if isinstance(leaf, trio.Cancelled) or _is_about(leaf, known):
@@ -234,7 +234,7 @@ class ForkRun(State):
             self.discarded.report(self.name, self.crash)
 
     def conclude(self) -> None:
-        """See, after all tasks have ended, whether the fork was decided, ran out of time, or was cancelled."""
+        """Find out, after all tasks have ended, whether the fork was decided, ran out of time, or was cancelled."""
         if self.stray is None:
             self.over()
         elif not self.decided:
@@ -256,7 +256,7 @@ class ForkRun(State):
         return self.mode.result()
 
     def _undecided(self) -> BaseException:
-        """Return what to raise if this fork was not cancelled from outside, and something else ended it."""
+        """Return the error for a fork that ended undecided and was not cancelled from outside."""
         name, stray = self.name, self.stray
         if stray is None:
             return RuntimeError(f"fork {name!r} was cancelled, but neither by itself nor from outside")
@@ -268,7 +268,7 @@ def _is_about(error: BaseException, known: set[int]) -> bool:
     """Tell whether `error` is one of the `known`, or was raised while one of them was handled."""
     seen: set[int] = set()
     cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:  # someone may have made a ring of them
+    while cause is not None and id(cause) not in seen:  # causes may form a ring
         if id(cause) in known:
             return True
         seen.add(id(cause))

@@ -3,9 +3,9 @@
 Problem: a task for each path, with an ``async with limiter`` around it, costs four times as much as everything else
 about a path, and needs memory for every path that waits.
 
-Workers take the next path when they are ready to run it instead. So paths start in order, whatever order Trio runs
-tasks in, and a source is advanced only when there is a free slot. What is deliberately not done: a cancel scope, an
-event object or a closure for each path.
+What is done instead. A worker takes the next path when it is ready to run it. So paths start in order, whatever order
+Trio runs tasks in, and a source is advanced only when there is a free slot. What is deliberately not done: a cancel
+scope, an event object or a closure for each path.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .verdict import ForkRun
 
 STRETCH: Final = 32
-"""The most paths that are run or started without a checkpoint in between."""
+"""The most paths that are run or started in a row without a checkpoint."""
 
 
 @final
@@ -48,12 +48,12 @@ class Member:
     Attributes:
       crew: the crew that it belongs to.
       task: the task in which it runs.
-      lender: the lease on whose lane it runs its paths.
-      counted: 1; 0 if it has a lender.
+      lender: the lease on whose lane it runs its paths, or None.
+      counted: 1, or 0 if it has a lender.
       ran: the ids of the paths of its last stretch.
-      lease: the token that it holds, or the lane it is on; None in between.
+      lease: the token that it holds, or the lane that it is on; None in between.
       variables: how many context variables there are.
-      others: all of them but the current scope, and their values.
+      others: all context variables but the current scope, with their values.
     """
 
     __slots__ = ("counted", "crew", "lease", "lender", "others", "ran", "task", "variables")
@@ -76,7 +76,7 @@ class Member:
             self.lease = None
 
     async def wait_for_room(self, delivery: Delivery, fork: ForkRun) -> None:
-        """Wait until the reader of a stream has taken enough, without a token, and under the name of the fork."""
+        """Wait until the reader of a stream has taken enough. Hold no token, and bear the fork's name, meanwhile."""
         self.end_lease()
         self.task.name = fork.name
         fork.detain()
@@ -86,15 +86,16 @@ class Member:
             fork.detained -= 1
 
     def is_clean(self) -> bool:
-        """Tell whether no path has left another value in a context variable.
+        """Tell whether every context variable still has its old value.
 
-        If there are as many as before, they are the same variables, because only the code that set one can reset it.
+        If there are as many variables as before, they are the same ones, because only the code that set a variable can
+        reset it.
 
-        Values are compared by identity: ``==`` would call the ``__eq__`` of foreign values, and take 1 for True.
-        The variable of the current scope is ours, and each path sets it anew.
+        Values are compared by identity: ``==`` would call the ``__eq__`` of foreign values, and treat 1 as True. The
+        variable of the current scope is ours, and each path sets it anew.
         """
         context = self.task.context
-        for variable, value in self.others:  # noqa: SIM110 - all() takes twice as long, and each path pays for it
+        for variable, value in self.others:  # noqa: SIM110 - all() takes twice as long, for each path
             if context[variable] is not value:
                 return False
         return True
@@ -107,13 +108,13 @@ class Crew:
     A member whose path left something behind (a context variable, an open cancel scope or nursery) is replaced.
 
     Attributes:
-      is_limited: they need tokens.
-      members: how many there are.
-      staffed: there are as many as there may be, so no more need to be hired.
-      seeking: how many have no path at the moment.
-      seekers: how many of those there should be.
-      waiting: how many wait for a token.
-      brief: there is so little to do that each path has a task of its own.
+      is_limited: members need tokens.
+      members: how many members there are.
+      staffed: there are as many members as there may be, so no more need to be hired.
+      seeking: how many members have no path at the moment.
+      seekers: how many members should be without a path.
+      waiting: how many members wait for a token.
+      brief: there is so little to do that each path has its own task.
     """
 
     __slots__ = (
@@ -137,21 +138,22 @@ class Crew:
         concurrency = fork.plan.concurrency
         self._limiter = concurrency if isinstance(concurrency, trio.CapacityLimiter) else None
         self._limit: float = concurrency if isinstance(concurrency, int) else inf
-        self._looked = -inf  # when someone last looked who else waits for a token
-        self._unseen = 0  # paths that have ended since
+        self._looked = -inf  # when a member last looked whether others wait for a token
+        self._unseen = 0  # how many paths have ended since
         self.is_limited: bool = self._limiter is not None
         self.members: int = 0
         self.staffed: bool = False
         self.seeking: int = 0
-        self.seekers: int = 1 if self.is_limited else 2  # without tokens two, to get a large crew going
+        self.seekers: int = 1 if self.is_limited else 2  # two without tokens, so that a large crew is hired soon
         self.waiting: int = 0
         self.brief: bool = False
-        self._left = 0  # paths that no one has been hired for, if each has a task of its own
+        self._left = 0  # how many paths have no task yet, if each has its own
 
     def begin(self) -> bool:
-        """Hire as many as there is work and room for, or one for a lazy source. Tell whether they need no watch.
+        """Hire as many members as there is work and room for, or one for a lazy source.
 
-        Members that go on to another path don't hear of a cancellation from outside in between.
+        Return whether each runs only one path, so that the caller need not watch for a cancellation from outside.
+        Members that take another path don't notice a cancellation from outside in between.
         """
         fork, limiter = self._fork, self._limiter
         room = self._limit
@@ -170,7 +172,7 @@ class Crew:
         return self.brief
 
     def _hire(self, lender: Lease | None) -> None:
-        """Start a member. One with a `lender` runs its paths on that lane, and is not counted."""
+        """Start a member. With a `lender`, it runs its paths on that lane, and is not counted."""
         if lender is None:
             self.members += 1
             self.seeking += 1
@@ -179,7 +181,7 @@ class Crew:
         fork.context.run(fork.nursery.start_soon, self._work, lender, name=fork.name)  # type: ignore[arg-type]
 
     def replace(self, lender: Lease | None) -> None:
-        """Start another member instead of the one that calls this, if there is work for it."""
+        """Start a new member in place of the one that calls this, if there is work for it."""
         if self.brief:
             if not self._left:
                 return
@@ -225,7 +227,7 @@ class Crew:
         fork, limiter = self._fork, self._limiter
         assert limiter is not None
         outer, lender = fork.scope.lease, member.lender
-        member.task.name = fork.name  # between two paths it is just a member of the crew
+        member.task.name = fork.name  # between two paths, the task has the fork's name
         if lender is not None and not lender.ended:
             borrowed = Lease(limiter, outer, lender)
             if borrowed.take_nowait() or await self._taken(borrowed):
@@ -247,10 +249,10 @@ class Crew:
             self._fork.detained -= 1
 
     def is_time_to_look(self) -> bool:
-        """Tell whether it is time to look whether others are waiting for a token.
+        """Tell whether to check now if others are waiting for a token.
 
-        Looking costs more than everything else about a token. So it is done once in each millisecond, and at every
-        eighth end of a path within one.
+        A check costs more than everything else about a token. So there is one in each millisecond, and one for every
+        eighth path that ends within a millisecond.
         """
         now = trio.current_time()
         self._unseen += 1
@@ -268,12 +270,12 @@ async def run_paths(
     fed: Path | None = None,
     lease: Lease | None = None,
 ) -> bool:
-    """Run up to `length` paths that `member` finds; or one, which was `fed`, under its `lease`.
+    """Run up to `length` paths that `member` takes; or one path, which was `fed`, under its `lease`.
 
-    The whole cost of a path is in this one loop: a coroutine for each would cost more than the rest. There is no
-    ``finally`` around it, because each of a thousand losers would pay for it. The caller ends leases.
+    The whole cost of a path is in this one loop. A coroutine for each path would cost more than everything else. There
+    is no ``finally`` around it, because each of a thousand losers would pay for it. The caller ends leases.
 
-    Return False if the last one left a context variable or a cancel scope behind; never return if it left a nursery
+    Return False if the last path left a context variable or a cancel scope behind. Never return if it left a nursery
     open.
     """
     task = trio.lowlevel.current_task()
@@ -308,7 +310,7 @@ async def run_paths(
                 if crew.seeking < crew.seekers:
                     crew.staff()
         index, id, call = path
-        del path  # a tuple that no one has is used again for the next path
+        del path  # lets the iterator reuse the tuple for the next path
         task.name = prefix + id
         scope = PathScope()
         scope.id = id
@@ -337,10 +339,10 @@ async def run_paths(
             if accept is not None:
                 _check(accept, task.name, value, fork)
         except trio.Cancelled:
-            cancelled: Any = sys.exc_info()[1]  # `as` would unwind the stack once more
+            cancelled: Any = sys.exc_info()[1]  # `as` would add a try-finally to each path
             if observe is not None or not fork.decided:
                 fork.interrupted(index, scope, start, cancelled)
-            else:  # one of many losers, with nothing to tell: its traceback would keep a dozen objects till the end
+            else:  # one of many losers, with nothing to tell: its traceback would keep a dozen objects until the end
                 cancelled.with_traceback(None)
             del cancelled
             raise
@@ -357,7 +359,7 @@ async def run_paths(
                 if rest is not None:
                     raise rest from None
             finally:
-                del rest  # or else it would keep this frame, which keeps it
+                del rest  # otherwise a cycle: it holds this frame, which holds it
             if task.child_nurseries:
                 break
             length = 1
@@ -409,7 +411,7 @@ async def run_paths(
 
 
 def _check(accept: Call, name: str, value: object, fork: ForkRun) -> None:
-    """Make a `value` that is not accepted the failure of the path `name`."""
+    """Raise `NotAcceptedError` for the path `name` unless its `value` is accepted."""
     try:
         accepted = answered(accept, value)
     except BaseException:
@@ -420,7 +422,7 @@ def _check(accept: Call, name: str, value: object, fork: ForkRun) -> None:
 
 
 async def _park(fork: ForkRun) -> NoReturn:
-    """Keep a task in which a path left a nursery open, until the fork is over.
+    """Keep a task in which a path left a nursery open until the fork is over.
 
     Trio ends such a task with an error, which would cancel all the others.
     """
