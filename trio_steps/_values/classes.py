@@ -1,7 +1,7 @@
-"""Enums and exceptions: values whose class has a name, by which it is found again.
+"""Enums and exceptions: values whose class is found again by its name.
 
 The text that they are read from may be hostile. So no code of the class is run: a member of an enum is looked up, and
-an exception is built by the builtin class from which it derives.
+an exception is built by the builtin class that it derives from.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def enum_make(head: JSON, parts: list[Any]) -> object:
 
 # Exceptions
 
-# The classes that an exception is built by: code of no one's. By id, for the same reason as in _values.
+# The builtin classes that build exceptions, which run no user code. By id, for the same reason as in `kinds`.
 _BUILDERS: Final = {
     id(kind) for kind in vars(builtins).values() if isinstance(kind, type) and issubclass(kind, Exception)
 }
@@ -52,10 +52,10 @@ _set_args: Final[Callable[[object, object], None]] = vars(BaseException)["args"]
 
 def _slots(kind: type[Any]) -> dict[str, MemberDescriptorType]:
     slots = {name: member for name, member in slots_of(kind).items() if not name.startswith("__")}
-    # what an AttributeError was raised for is there to guess what was meant, and can be anything
+    # The object that an AttributeError is about is only there for suggestions, and can be anything.
     if issubclass(kind, AttributeError):
         slots.pop("obj")
-    slots.pop("discard_values", None)  # what a fork leaves in its error, for this process only
+    slots.pop("discard_values", None)  # a fork leaves it in its error, for this process only
     return slots
 
 
@@ -70,7 +70,7 @@ def _state(error: Exception) -> dict[str, object]:
 def _build(kind: type[Exception], args: Sequence[object]) -> Exception:
     """Build an exception as the nearest builtin class does, without the code of `kind`."""
     for owner in kind.__mro__:
-        # what runs when no one calls it: when the exception is let go, or is the key of a dict
+        # These run without a call: when the exception is released, or is the key of a dict.
         if owner is not object and ("__del__" in namespace(owner) or namespace(owner).get("__hash__") is not None):
             raise ProblemError(f"{kind.__qualname__} has a __del__ or __hash__ of its own")
     builder: Any = next((owner for owner in kind.__mro__ if id(owner) in _BUILDERS), None)

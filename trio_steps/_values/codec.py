@@ -7,14 +7,14 @@ These values can be written:
 
 - None, bool, int, float, complex, str, bytes, bytearray, range, slice, ``...``
 - list, dict, set, frozenset, tuple, array, deque, OrderedDict, Counter, ChainMap, MappingProxyType, frozendict, and
-  defaultdict with the type of another of these as its factory; exact types, with what can be held inside
+  defaultdict with one of these types as its factory; exact types only, with any of these values inside
 - date, time, datetime, timedelta, timezone, ZoneInfo, Decimal, Fraction, UUID, paths, addresses and networks
 - instances of dataclasses, attrs classes, named tuples, pydantic models and msgspec structs, by their fields
 - members of an Enum, by name
 - Fulfilled and Rejected, and any Exception with its args, attributes and notes, not its traceback, cause and context
 
 Anything else is an error that names the step and the key, because rebuilding it would run its code on the contents of a
-text. A codec may do so.
+text. A user's codec may do that.
 
 The text may be hostile. Reading it imports nothing, and calls nothing but the constructors in the tables of `scalars`
 and `containers`. Instances of classes are filled from their fields, without running their code.
@@ -40,27 +40,27 @@ if TYPE_CHECKING:
     from .form import JSON, Form
 
 _TAG: Final = "$"
-_LEVELS: Final = 40  # of nesting; what is deeper is written apart, since the json module recurses
+_LEVELS: Final = 40  # of nesting; deeper values are written separately, because the json module recurses
 
 
 @public
 class Codec(Protocol):
-    """Writes the values of a checkpoint in another way. The json module is a codec, and so is jsonpickle.
+    """Writes the values of a checkpoint in another format. The json module is a codec, and so is jsonpickle.
 
     An error in either method is reported as a `CheckpointError` that names the step and the key.
     """
 
     def dumps(self, value: Any, /) -> str:
-        """Return `value` as text."""
+        """Write `value` as text."""
         ...
 
     def loads(self, text: str, /) -> Any:
-        """Return the value that was written as `text`."""
+        """Read the value that was written as `text`."""
         ...
 
 
 class _Writer:
-    """Writes one value. First it finds what occurs in several places or too deep, to write that separately."""
+    """Writes one value. First it finds the parts that occur in several places or too deep, to write them separately."""
 
     __slots__ = ("_apart", "_known", "_nodes", "_refs", "_todo")
 
@@ -135,7 +135,7 @@ class _Writer:
 
 
 class _Frame:
-    """Something that is being read, and waits for its parts."""
+    """A value that is being read, and waits for its parts."""
 
     __slots__ = ("form", "head", "node", "parts", "ref", "rest")
 
@@ -149,7 +149,7 @@ class _Frame:
 
 
 class _Reader:
-    """Reads one value. Whatever can change is made at once and filled later, as for a copy."""
+    """Reads one value. Mutable values are made at once and filled later, as in a copy."""
 
     __slots__ = ("_built", "_known", "_nodes", "_open", "_pending")
 
@@ -189,7 +189,7 @@ class _Reader:
                 return value
 
     def _begin(self, node: JSON, frames: list[_Frame]) -> object:
-        """Return the value of `node`, or a new frame, entered in `frames`, if it has to wait for its parts."""
+        """Return the value of `node`; if it has to wait for its parts, add a new frame to `frames` and return that."""
         ref: int | None = None
         if is_object(node) and node.get(_TAG) == "ref":
             ref = cast("int", node["to"])
@@ -226,10 +226,10 @@ class _Reader:
     def _made(self, node: JSON, form: Form, head: JSON, parts: list[object]) -> object:
         value = form.make(head, parts)
         if form.tag == "error":
-            # An exception is equal to itself only. What is written alike is read as one: it may have been passed on
-            # from step to step, and that is no change.
+            # An exception is equal only to itself. Exceptions with the same text are read as one object, because one
+            # may have been passed on from step to step, which is not a change.
             text = json.dumps(node)
-            if '"ref"' not in text:  # which would mean something else elsewhere
+            if '"ref"' not in text:  # a reference means something else elsewhere
                 return self._known.setdefault(text, value)
         return value
 
@@ -243,7 +243,7 @@ def is_object(node: JSON) -> TypeGuard[dict[str, JSON]]:
 
 
 def encode(value: object, *, step: str | None = None, key: str | None = None) -> JSON:
-    """Return `value` as something that the json module can write.
+    """Turn `value` into something that the json module can write.
 
     Args:
       value: a value of the kinds at the top of this module.
@@ -251,12 +251,12 @@ def encode(value: object, *, step: str | None = None, key: str | None = None) ->
       key: its key in the context, for the error.
 
     Raises:
-      CheckpointError: something in `value` can't be written.
+      CheckpointError: a part of `value` can't be written.
     """
     try:
         tree = _Writer().write(value)
         if is_object(tree) and tree.get(_TAG) == "graph":
-            _read(tree, {})  # the one thing that only shows when it is read: an exception that is part of itself
+            _read(tree, {})  # only reading it shows whether an exception is part of itself
     except ProblemError as problem:
         raise CheckpointError(str(problem), step, key) from problem.__cause__
     return tree
@@ -271,7 +271,7 @@ def decode(
       tree: what `encode` returned.
       step: the full name of the step that it comes from, for the error.
       key: its key in the context, for the error.
-      known: values that were read before, by their text, to reuse where the text is the same; this adds to it.
+      known: values that were read before, by their text, to reuse where the text is the same. New ones are added.
 
     Raises:
       CheckpointError: `tree` is malformed, or names a class that does not exist.

@@ -1,7 +1,7 @@
 """The one table of containers: how each is copied, compared, written and read. A new container is one entry.
 
-Keys and members of sets are not parts: whatever can be hashed holds no container that can change. So a frozenset is
-never copied.
+Keys and members of sets are not parts, because a hashable value holds no mutable container. So a frozenset is never
+copied.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     _NewNumber: TypeAlias = Callable[[], Number]
 
 _values: Final = dict[Any, Any].values
-_PLAIN: Final = frozenset(map(id, SCALARS))  # most parts are; this spares a call for each
+_PLAIN: Final = frozenset(map(id, SCALARS))  # most parts are of these types; this saves a call for each
 
 
 # Copies
@@ -48,7 +48,7 @@ def _finish_dict(original: dict[object, object], shell: dict[object, object], re
 
 
 def _finish_deque(original: deque[object], shell: deque[object], resolve: Resolve) -> None:
-    shell.clear()  # to assign by index would be quadratic
+    shell.clear()  # assigning by index would be quadratic
     shell.extend(map(resolve, original))
 
 
@@ -58,7 +58,7 @@ def _finish_chain(original: ChainMap[Any, Any], shell: ChainMap[Any, Any], resol
 
 def _copy_counter(original: Counter[object]) -> Counter[object]:
     shell: Counter[object] = Counter()
-    dict[Any, Any].update(shell, original)  # its own update counts, in Python
+    dict[Any, Any].update(shell, original)  # a Counter's update counts, in Python
     return shell
 
 
@@ -67,11 +67,11 @@ def _no_parts(_value: object) -> tuple[()]:
 
 
 def _no_finish(_original: object, _shell: object, _resolve: Resolve) -> None:
-    """Leave a container alone that holds no others."""
+    """Do nothing, for a container that holds no others."""
 
 
 def _beneath(proxy: MappingProxyType[Any, Any]) -> Mapping[Any, Any]:
-    """Return the mapping that `proxy` shows; what it offers itself would run that mapping's code."""
+    """Return the mapping under `proxy`; methods of the proxy would run that mapping's code."""
     (mapping,) = gc.get_referents(proxy)
     return cast("Mapping[Any, Any]", mapping)
 
@@ -133,13 +133,13 @@ def _by(parts: Parts) -> Compare:
 
 
 def enter(value: dict[Any, Any], parts: list[Any]) -> None:
-    """Put keys and values that come in turn into a dict."""
+    """Put alternating keys and values into a dict."""
     for key, part in zip(parts[::2], parts[1::2]):  # noqa: B905 - the text may be damaged
         value[key] = part  # noqa: PERF403 - a Counter's update counts
 
 
 def _no_fill(_value: object, _parts: list[Any]) -> None:
-    """Fill what has no parts: it can change all the same, so it matters where else it stands."""
+    """Fill a value that has no parts. It is mutable all the same, so references to it matter."""
 
 
 def _bare_items(value: Mapping[Any, Any]) -> tuple[JSON, Sequence[object]]:
@@ -178,7 +178,7 @@ def _defaultdict_apart(value: defaultdict[Any, Any]) -> tuple[JSON, Sequence[obj
 
 
 def _array_make(head: JSON, _parts: list[Any]) -> object:
-    return cast("Callable[[str], array[Any]]", array)(head)  # type checkers warn of one of its typecodes
+    return cast("Callable[[str], array[Any]]", array)(head)  # type checkers reject one of its typecodes
 
 
 def _array_fill(value: array[Any], parts: list[Any]) -> None:
@@ -218,7 +218,7 @@ TUPLE: Final = Frozen(
 
 
 def frozen_dict(kind: Any) -> Container:
-    """Return the form of `kind`, a dict that can't be changed, such as the ``frozendict`` of Python 3.15."""
+    """Return the form of `kind`, an immutable dict such as the ``frozendict`` of Python 3.15."""
     return Frozen(
         "frozendict",
         parts=lambda value: value.values(),

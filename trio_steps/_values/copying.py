@@ -1,8 +1,7 @@
 """Copies of values: of the containers in them, and of nothing else. Pure and synchronous.
 
-The containers are exact types: those of the table in `containers`, and classes that declare their fields, see
-`records`. Everything else, including a subclass of a container, is an object about which nothing is known. It is not
-copied.
+The containers are exact types: those of the table in `containers`, and classes that declare their fields (`records`).
+Everything else, including a subclass of a container, is an object about which nothing is known. It is not copied.
 
 No code of the objects inside is run, except the ``__hash__`` of a key whose value is copied. Nothing here recurses, so
 depth only costs memory.
@@ -27,20 +26,20 @@ _get: Final = KINDS.get
 
 
 def _is_flat(kind: Container, value: object) -> bool:
-    """Tell quickly whether nothing in `value` has to be copied. True is always right, False may be too careful."""
+    """Tell quickly whether nothing in `value` has to be copied. True is certain; False may be overcautious."""
     try:
         if PLAIN.issuperset(map(type, kind.parts(value))):
             return True
         if not COPIED.isdisjoint(map(type, kind.parts(value))):
             return False
         types = set(map(type, kind.parts(value)))
-    except Exception:  # noqa: BLE001 - a class that can't be hashed; then it takes longer
+    except Exception:  # noqa: BLE001 - a class that can't be hashed; the copier takes over
         return False
     return not any(isinstance(kind_of(each), Container) for each in types - PLAIN)
 
 
 def copy_value(value: T) -> T:
-    """Return a copy of `value` that shares no container with it that could change.
+    """Return a copy of `value` that shares no mutable container with it.
 
     Aliasing and cycles inside `value` are kept. Objects that are not containers, and tuples of such objects, are not
     copied.
@@ -60,7 +59,7 @@ def copy_value(value: T) -> T:
 
 @final
 class _Copier:
-    """Copies one value. Whatever can change is made at once and filled later, so that it can contain itself."""
+    """Copies one value. Mutable containers are made at once and filled later, so that they can contain themselves."""
 
     __slots__ = ("_memo", "_pending")
 

@@ -1,4 +1,4 @@
-"""What a message says of a value: a short repr, and its type."""
+"""Values in messages: a short repr, and the type."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import reprlib
 
 
 def described(value: object) -> str:
-    """Return a short repr of `value` and its type, for a message; whatever its own ``__repr__`` does."""
+    """Return a short repr of `value` and its type, for a message. An error in its ``__repr__`` does no harm."""
     kind = type(value).__qualname__
     try:
         return f"{reprlib.repr(value)} (of type {kind})"

@@ -1,7 +1,7 @@
-"""Whether a step could tell two values apart, without calling their ``__eq__``.
+"""Equality as a step sees it, without calling any ``__eq__``.
 
-Values that are equal in a run must be equal in a resumed run too, after they have been written and read. So two values
-are equal if they are written alike, including NaN, and otherwise they are not: ``0.0`` is not ``-0.0``.
+Values that are equal in a run must also be equal in a resumed run, after they were written and read. So two values are
+equal exactly if they are written alike: NaN equals NaN, and ``0.0`` does not equal ``-0.0``.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _FLOAT: Final = id(float)
 
 
 def equal(a: object, b: object) -> bool:
-    """Tell whether a step could not tell `a` from `b`: they are identical, or of one exact type and equal inside.
+    """Tell whether `a` and `b` are the same to a step: identical, or of one exact type and equal inside.
 
-    ``1`` and ``True`` differ; floats are compared by their bits. The order of a dict does not matter, that of an
-    OrderedDict does; so do a deque's ``maxlen`` and a defaultdict's factory. What nothing is known about is equal to
-    itself only.
+    ``1`` and ``True`` differ. Floats are compared by their bits. The order of an OrderedDict matters, the order of a
+    dict does not. A deque's ``maxlen`` and a defaultdict's factory matter. An object of any other type equals only
+    itself.
     """
     stack = [(a, b)]
     seen: set[tuple[int, int]] = set()
@@ -45,7 +45,7 @@ def equal(a: object, b: object) -> bool:
             if bits_of(cast("float", a)) != bits_of(cast("float", b)):
                 return False
             continue
-        # a pair that comes up again is in a cycle, or shared: what it depends on is being compared already
+        # A pair that comes up again is shared or in a cycle, so its parts are being compared already.
         if (id(a), id(b)) not in seen:
             seen.add((id(a), id(b)))
             form = kind_of(kind)
@@ -68,10 +68,10 @@ def _compare_scalars(form: Form | None, a: object, b: object) -> Pairs:
 
 @final
 class Numbers:
-    """Gives values that can be hashed a number each: the same number to those that are equal, in our sense.
+    """Gives each hashable value a number, and equal values (in our sense) the same number.
 
-    Sets and dicts find a member by its own ``__hash__`` and ``__eq__``, and take ``1`` for ``True``; numbers are
-    found by neither.
+    Sets and dicts would call the ``__hash__`` and ``__eq__`` of a member, and treat ``1`` as ``True``. Comparing these
+    numbers does neither.
     """
 
     __slots__ = ("_apart", "_by_id", "_numbers")
@@ -104,7 +104,7 @@ class Numbers:
 
 
 def _hashable_parts(value: Any) -> tuple[object, Sequence[object]]:
-    """Return what `value` is made of: something that tells it from others with the same parts, and these."""
+    """Return a key that distinguishes `value` from others with the same parts, and the parts."""
     kind = class_of(value)
     if id(kind) in _ATOMS:
         return value, ()

@@ -7,38 +7,38 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-JSON: TypeAlias = Any  # what json.loads can return; to say so recursively tells a checker no more
+JSON: TypeAlias = Any  # what json.loads can return; a recursive type would not help checkers
 
 if TYPE_CHECKING:
     Apart: TypeAlias = Callable[[Any], tuple[JSON, Sequence[object]]]
     Make: TypeAlias = Callable[[Any, list[Any]], object]
     Fill: TypeAlias = Callable[[Any, list[Any]], object]
     Parts: TypeAlias = Callable[[Any], Iterable[object]]
-    Pairs: TypeAlias = Iterable[tuple[object, object]] | None  # what else has to be equal; None: they differ
-    Number: TypeAlias = Callable[[object], int]  # gives values that can be hashed a number, the same to equal ones
+    Pairs: TypeAlias = Iterable[tuple[object, object]] | None  # pairs that also have to be equal; None: they differ
+    Number: TypeAlias = Callable[[object], int]  # gives each hashable value a number, equal ones the same
     Compare: TypeAlias = Callable[[Any, Any, Callable[[], Number]], Pairs]
     Resolve: TypeAlias = Callable[[object], object]
 
 
 class_of: Final = cast("Callable[[object], type[Any]]", type)
-"""The class of a value, in a form from which type checkers do not infer too much."""
+"""``type``, declared so that type checkers don't infer too much from it."""
 
 
 class ProblemError(Exception):
-    """A value can't be written or read. The caller adds where it is."""
+    """A value can't be written or read. The caller adds the place."""
 
 
 def items(value: Mapping[Any, Any]) -> list[object]:
-    """Return keys and values in turn."""
+    """Return keys and values, alternating."""
     return [part for item in value.items() for part in item]
 
 
 class Form:
-    """How a type is written whose values can't change, and contain nothing that can.
+    """How the values of a type are written. The base class is for immutable values that contain nothing mutable.
 
-    A value is taken apart into a head, which is JSON, and parts, which are values. A value that can change is made from
-    the head alone, and filled with the parts later, so that it can contain itself. Any other value is made from both.
-    The parts of a leaf contain nothing that could be shared.
+    A value is taken apart into a head, which is JSON, and parts, which are values. A mutable value is made from the
+    head alone, and filled with the parts later, so that it can contain itself. Any other value is made from both. The
+    parts of a leaf contain nothing that could be shared.
     """
 
     __slots__ = ("apart", "fill", "leaf", "make", "tag")
@@ -84,7 +84,7 @@ class Mutable(Container):
     Attributes:
       begin: makes the copy, with the original's parts.
       finish: puts copies of the parts into it.
-      frozen: it can't be changed, so that it is copied only if a part is.
+      frozen: values can't be changed, so one is copied only if a part is.
     """
 
     __slots__ = ("begin", "finish", "frozen")

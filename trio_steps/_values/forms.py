@@ -1,4 +1,4 @@
-"""How each value that a checkpoint can hold is written, and how what is written is read."""
+"""How each value that a checkpoint can hold is written, and how it is read back."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _fill_record(value: object, parts: list[Any]) -> None:
 
 
 def _record(tag: str) -> Form:
-    """Return how instances of any class are read. For writing, each class has a form of its own."""
+    """Return the form by which instances of any class are read. For writing, each class has its own form."""
     return Form(
         tag,
         lambda value: (value, ()),
@@ -66,7 +66,7 @@ BY_TAG: Final = {
 
 
 def form_of(value: Any) -> Form | None:
-    """Return how `value` is written; None if JSON has such values.
+    """Return the form of `value`; None if JSON has such values.
 
     Raises:
       ProblemError: it can't be written.

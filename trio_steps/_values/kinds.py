@@ -1,4 +1,4 @@
-"""The form of every type: scalars and containers, and classes that declare fields as soon as one comes up."""
+"""The form of every type: scalars, containers, and each class that declares fields, once a value of it comes up."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from .form import Form
 
 UNSEEN: Final = object()
-"""What `KINDS` says of a type that has not come up yet, ``KINDS.get(id(kind), UNSEEN)``."""
+"""Stands for a type that has not come up yet: ``KINDS.get(id(kind), UNSEEN)``."""
 
-# By the id of the type: to look up a type itself would run the __hash__ of its metaclass, if it has one.
+# By the id of the type, because looking up a type itself would run the __hash__ of its metaclass, if it has one.
 KINDS: Final[dict[int, Any]] = {id(kind): form for kind, form in (*SCALARS.items(), *CONTAINERS.items())}
 
 _NEVER: Final = (frozenset, Rejected)
 
 COPIED: Final[frozenset[type[Any]]] = frozenset(kind for kind in CONTAINERS if kind not in _NEVER)
-"""Types whose values are copied, but for classes that declare their fields."""
+"""Types whose values are copied, except for classes that declare their fields."""
 
 PLAIN: Final[frozenset[type[Any]]] = frozenset({*SCALARS, *_NEVER})
 """Types whose values are never copied."""
 
 MOST: Final = 1_000
-"""The most classes that are known at once. A form keeps its class alive, and a program may make many classes."""
+"""The most classes that are known at once, because a form keeps its class alive, and a program may make many."""
 
-_known: Final[dict[int, type[Any]]] = {}  # so that no other class gets the id
+_known: Final[dict[int, type[Any]]] = {}  # kept alive, so that no other class gets its id
 
 
 def kind_of(kind: type[Any]) -> Form | None:

@@ -1,7 +1,7 @@
-"""Classes by their names, and what their instances hold, without running any of their code.
+"""Finds classes by their names, and the attributes of their instances, without running any of their code.
 
-The text that contains the names may be hostile. So nothing is imported: a class is looked up among the modules that are
-imported already, and no code of a module or class is called.
+The text that contains the names may be hostile. So nothing is imported: a class is looked up in modules that are
+already imported, and no code of a module or class is called.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OWN: Final = "trio_steps"
 
 
 def namespace(owner: object) -> Mapping[str, Any]:
-    """Return the ``__dict__`` of a module or class, and run no code of its own: a lazy module would import itself."""
+    """Return the ``__dict__`` of a module or class without running its code: a lazy module would import itself."""
     for kind in (type, ModuleType):
         if issubclass(type(owner), kind):
             return cast("Mapping[str, Any]", cast("Any", kind).__getattribute__(owner, "__dict__"))
@@ -29,18 +29,18 @@ def namespace(owner: object) -> Mapping[str, Any]:
 
 
 def mro_of(kind: type[Any]) -> tuple[type[Any], ...]:
-    """Return the classes that `kind` is made of, without asking its metaclass."""
+    """Return the method resolution order of `kind`, without asking its metaclass."""
     return cast("tuple[type[Any], ...]", type.__getattribute__(kind, "__mro__"))
 
 
 def class_named(name: str) -> type[Any]:
-    """Return the class of that name, ``module:qualified.name``.
+    """Return the class called `name`, ``module:qualified.name``.
 
     Raises:
-      ProblemError: its module is not imported, or it is not there.
+      ProblemError: its module is not imported, or has no such class.
     """
     module, _, path = name.partition(":")
-    if module.startswith(f"{_OWN}._"):  # a private module: what it had is public, or it may have moved
+    if module.startswith(f"{_OWN}._"):  # a private module: its class is public now, or may have moved
         return _own_class(name, path)
     found: object = sys.modules.get(module)
     if found is None:
@@ -53,7 +53,7 @@ def class_named(name: str) -> type[Any]:
 
 
 def _own_class(name: str, path: str) -> type[Any]:
-    """Return the class `path` of trio_steps: stored text of its first edition says in which private module it was."""
+    """Return the class `path` of trio_steps, which text stored by its first edition puts into a private module."""
     for module in [module for module in sys.modules if module == _OWN or module.startswith(f"{_OWN}.")]:
         if "._" not in module:
             found = namespace(sys.modules[module]).get(path)
@@ -66,7 +66,7 @@ def name_of(kind: type[Any]) -> str:
     """Return the name by which `kind` is found again.
 
     Raises:
-      ProblemError: it can't be found.
+      ProblemError: `kind` can't be found by its name.
     """
     name = f"{kind.__module__}:{kind.__qualname__}"
     if "<locals>" in name or class_named(name) is not kind:
@@ -75,7 +75,7 @@ def name_of(kind: type[Any]) -> str:
 
 
 def slots_of(kind: type[Any]) -> dict[str, MemberDescriptorType]:
-    """Return the attributes that instances of `kind` hold in slots, C's or Python's."""
+    """Return the slots of instances of `kind`, defined in C or Python."""
     return {
         name: member
         for owner in reversed(mro_of(kind))
@@ -85,7 +85,7 @@ def slots_of(kind: type[Any]) -> dict[str, MemberDescriptorType]:
 
 
 def dict_of(kind: type[Any]) -> Callable[[object], dict[str, object]] | None:
-    """Return what gets the ``__dict__`` of instances of `kind`; None if they have none."""
+    """Return a function that gets the ``__dict__`` of instances of `kind`; None if they have none."""
     for owner in mro_of(kind):
         member = namespace(owner).get("__dict__")
         if type(member) is GetSetDescriptorType:
@@ -94,7 +94,7 @@ def dict_of(kind: type[Any]) -> Callable[[object], dict[str, object]] | None:
 
 
 def filled_slots(slots: Mapping[str, MemberDescriptorType], value: object) -> dict[str, object]:
-    """Return what `value` holds in `slots`, but for those that are empty."""
+    """Return the values of `slots` in `value`, without empty ones."""
     state: dict[str, object] = {}
     for name, member in slots.items():
         with suppress(AttributeError):

@@ -1,10 +1,10 @@
-"""Copies of dicts, lists, sets and tuples at the speed of C, where they hold nothing but builtins.
+"""Copies of dicts, lists, sets and tuples at the speed of C, if they hold nothing but builtins.
 
 Problem: a step that names a nested value gets a copy of it, and Python needs a microsecond for each dict.
 
 Naive answer: ``pickle.loads(pickle.dumps(value))``. It is four times as fast, but it runs ``__reduce__`` of whatever is
-inside. It makes a new object of each NaN, which is then no longer found in a list. And it copies every string, so lists
-of strings take ten times as long, and twice the memory.
+inside. It makes a new object for each NaN, which a search in a list then no longer finds. And it copies every string,
+so lists of strings take ten times as long, and twice the memory.
 
 What is done instead. A pickler handles exact builtins by itself, and asks ``reducer_override`` about the first object
 for which it would run code. Then the pickler is abandoned, and the copier in Python takes over. The same happens for a
@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, Final, final
 if TYPE_CHECKING:
     from typing import Never
 
-_LONG: Final = 150  # bytes for each dict or list; if there are more, strings and long lists are what takes the time
-_SMALL: Final = 1_000  # bytes, for which it does not matter
-_MOST_LEAVES: Final = 50  # of a list that is looked at beforehand
+_LONG: Final = 150  # bytes per dict or list; with more, strings and long lists take most of the time
+_SMALL: Final = 1_000  # bytes; with fewer, it does not matter
+_MOST_LEAVES: Final = 50  # of a list that is checked beforehand
 _NAN: Final = re.compile(rb"G[\x7f\xff][\xf0-\xff]").search  # or something else that looks like one
 
 
 class _NotPlainError(Exception):
-    """There is something in the value that C can't copy, or not faster."""
+    """The value holds something that C can't copy, or can't copy faster."""
 
 
 @final
@@ -38,7 +38,7 @@ class _Pickler(pickle.Pickler):
 
 @final
 class _Written:
-    """What a pickler has written; it gives up when that is not worth it."""
+    """The output of a pickler. It raises when pickling is not worth it."""
 
     __slots__ = ("chunks",)
 
@@ -55,14 +55,14 @@ _idle: Final[list[tuple[_Pickler, _Written]]] = []
 
 
 def copy_plain(value: Any) -> Any:
-    """Return a copy of `value`, a dict or a list; None if that has to be made in Python."""
+    """Return a copy of `value`, a dict or a list; None if the copy has to be made in Python."""
     data = _written(value)
     return None if data is None or _NAN(data) else pickle.loads(data)  # noqa: S301 - it was written here
 
 
 def _written(value: object) -> bytes | None:
     try:
-        pickler, written = _idle.pop()  # to make one takes as long as to write a small value
+        pickler, written = _idle.pop()  # making one takes as long as writing a small value
     except IndexError:
         written = _Written()
         pickler = _Pickler(written, 5)
@@ -73,6 +73,6 @@ def _written(value: object) -> bytes | None:
         return None
     data = b"".join(written.chunks)
     if len(data) < _SMALL:
-        pickler.clear_memo()  # which takes as long as the memo has been large
+        pickler.clear_memo()  # takes time in proportion to the largest size of the memo
         _idle.append((pickler, written))
     return data

@@ -9,9 +9,9 @@ What is done instead. An instance is copied, compared and written like a dict of
 ``__dict__`` of its class, without ``__init__``, ``__setattr__`` or a converter. It is read back as its exact class, if
 that is imported and still declares the same fields.
 
-What is deliberately not done. A class with ``eq=False``, whose instances are equal to themselves only, says that they
-are things and not values: they are not copied. Neither are instances of a class with its own ``__new__``, ``__del__``,
-``__deepcopy__`` or ``__copy__``, which knows better, or of one that derives from anything but plain classes.
+What is deliberately not done. A class with ``eq=False``, whose instances equal only themselves, declares that they have
+identity and are not values, so they are not copied. Neither are instances of a class that defines ``__new__``,
+``__del__``, ``__deepcopy__`` or ``__copy__``, or that derives from anything but plain classes.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 _HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that was made by Python code, mostly
 _KNOW_BETTER: Final = ("__new__", "__del__", "__copy__", "__deepcopy__")
 INSTANCE: Final = "record"
-VALUE: Final = "value"  # one that can be a key: it has to be whole before it is put anywhere
+VALUE: Final = "value"  # hashable, so it has to be complete before it is put into a container
 NAMED_TUPLE: Final = "namedtuple"
 _iterate: Final[Callable[[Any], Iterable[object]]] = tuple[Any, ...].__iter__
 _new_tuple: Final[Callable[[type[Any], Sequence[object]], object]] = tuple[Any, ...].__new__
 
 
 def record_of(kind: type[Any]) -> Container | None:
-    """Return the form of instances of `kind`, if it is a class of that sort."""
+    """Return the form of instances of `kind`, or None if it is not a class that declares its fields."""
     mro = mro_of(kind)
     if _place(mro, tuple) is not None:
         return _named_tuple_of(kind, mro)
@@ -55,7 +55,7 @@ def record_of(kind: type[Any]) -> Container | None:
 
 
 def fields_of(kind: type[Any]) -> tuple[str, ...] | None:
-    """Return the names of the fields that `kind` declares, in their order; None if its instances are no values."""
+    """Return the names of the fields that `kind` declares, in order; None if its instances are not values."""
     mro = mro_of(kind)
     if _place(mro, BaseException) is not None or _first(mro, "__eq__") is object:
         return None
@@ -76,7 +76,7 @@ def fields_of(kind: type[Any]) -> tuple[str, ...] | None:
 
 
 def _place(mro: Sequence[type[Any]], kind: type[Any]) -> int | None:
-    """Return where `kind` is in `mro`, if it is; to look for it with ``in`` would run the __eq__ of metaclasses."""
+    """Return the index of `kind` in `mro`, or None. ``in`` would run the ``__eq__`` of metaclasses."""
     return next((place for place, owner in enumerate(mro) if owner is kind), None)
 
 
@@ -86,7 +86,7 @@ def _first(mro: Sequence[type[Any]], name: str) -> type[Any]:
 
 
 def _library_base(mro: Sequence[type[Any]]) -> type[Any]:
-    """Return the class of pydantic or msgspec that the first of `mro` derives from, or else `object`."""
+    """Return the class of pydantic or msgspec that the first of `mro` derives from, or `object` if there is none."""
     for module, name in (("pydantic.main", "BaseModel"), ("msgspec", "Struct")):
         base = late_class(module, name)
         if base is not None and _place(mro, base):
@@ -130,7 +130,7 @@ def _instance_of(kind: type[Any], fields: tuple[str, ...]) -> Container:
 
     def begin(value: Any) -> object:
         if is_struct:
-            return kind.__copy__(value)  # in C: a class that has one of its own is none of these
+            return kind.__copy__(value)  # in C: a class that defines one is not of this kind
         twin = object.__new__(kind)
         for name, part in state(value).items():
             put(twin, name, part)
@@ -157,7 +157,7 @@ def _instance_of(kind: type[Any], fields: tuple[str, ...]) -> Container:
         return value
 
     def make(_head: JSON, parts: Sequence[object]) -> object:
-        if is_struct:  # there is no other way to make one; it calls nothing but a __post_init__
+        if is_struct:  # the only way to make one; it calls nothing but a __post_init__
             held: dict[Any, object] = dict(zip(parts[::2], parts[1::2]))  # noqa: B905 - the text may be damaged
             return fill(kind(**{name: held.pop(name) for name in fields}), items(held))
         return fill(object.__new__(kind), parts)

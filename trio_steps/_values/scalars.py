@@ -1,7 +1,7 @@
-"""Values of Python and its library that can't change and hold no others: how each is written and read.
+"""Immutable values of Python and its library that hold no others: how each is written and read.
 
-Two of one type are equal if they are written alike, whatever their own ``==`` says: ``Decimal("1.0")`` and
-``Decimal("1.00")`` are two values, and so are two moments of one instant in two time zones.
+Two values of one type are equal if they are written alike, whatever their own ``==`` returns. ``Decimal("1.0")`` and
+``Decimal("1.00")`` are two values, and so are datetimes of one instant in two time zones.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from .form import JSON
 
-_MOST_BITS: Final = 2_000  # of an int that Python surely writes and reads in decimal, whatever its limit is set to
+_MOST_BITS: Final = 2_000  # of an int that Python can write and read in decimal under any limit
 _DOUBLE: Final = struct.Struct(">d")
 
 bits_of: Final = _DOUBLE.pack
-"""The bits of a float: those of a NaN are equal to themselves, and those of ``0.0`` are not those of ``-0.0``."""
+"""The bits of a float, by which a NaN equals itself, and ``0.0`` differs from ``-0.0``."""
 
 
 def _float_apart(value: float) -> tuple[JSON, Sequence[object]]:
@@ -56,11 +56,11 @@ def _datetime_make(head: JSON, parts: list[Any]) -> object:
 
 
 def _timezone_apart(value: Any) -> tuple[JSON, Sequence[object]]:
-    return None, value.__getinitargs__()  # what it is pickled by; a name that it was not given is none
+    return None, value.__getinitargs__()  # as for pickle: without a name if none was given
 
 
 def three(value: Any) -> tuple[object, object, object]:
-    """Return what a slice or a range is made of."""
+    """Return start, stop and step of a slice or a range."""
     return value.start, value.stop, value.step
 
 
@@ -109,12 +109,12 @@ SCALARS: Final[dict[type[Any], Form | None]] = {
     **{kind: _path(kind) for kind in (PosixPath, PurePosixPath, PureWindowsPath, WindowsPath)},
 }
 
-# What of them a step can't tell from an equal one: a quick comparison by ==, for the most frequent.
+# For the most frequent types, a quick comparison: by ==, of what distinguishes their values.
 ATOMS: Final = frozenset({int, str, bytes})
 
 
 def is_plain(text: str) -> bool:
-    """Tell whether JSON gives `text` back; of two lone surrogates it makes one character."""
+    """Tell whether JSON returns `text` unchanged. It turns two lone surrogates into one character."""
     if text.isascii():
         return True
     try:
@@ -125,14 +125,14 @@ def is_plain(text: str) -> bool:
 
 
 def is_word(value: Any) -> bool:
-    """Tell whether `value`, an int, a float or a str, is given back by JSON as it is."""
+    """Tell whether JSON returns `value`, an int, a float or a str, unchanged."""
     kind = class_of(value)
     if kind is str:
         return is_plain(value)
     return value.bit_length() <= _MOST_BITS if kind is int else isfinite(value)
 
 
-# Of modules that take long to import: whoever has such a value has done so
+# Types of modules that are slow to import: a program that has such a value has imported its module
 
 
 def _zone_apart(value: Any) -> tuple[JSON, Sequence[object]]:
@@ -152,7 +152,7 @@ def _late(module: str, name: str) -> Callable[..., Any]:
 
 
 def late_class(module: str, name: str) -> type[Any] | None:
-    """Return a class of a module of Python's library; None if that is not imported."""
+    """Return a class of a module of Python's library; None if the module is not imported."""
     return cast("type[Any] | None", getattr(sys.modules.get(module), name, None))
 
 
