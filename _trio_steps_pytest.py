@@ -1,4 +1,4 @@
-"""The pytest plugin of trio_steps: options, and fixtures that load the package when they are asked for."""
+"""The pytest plugin of trio_steps: options, and fixtures that import the package only when they are used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
-    """Say of an async fixture that it does not go with `explore`, before others say that it goes with nothing."""
+    """Refuse an async fixture together with `explore`, before other plugins refuse it with a worse message."""
     function = fixturedef.func
     is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
     if is_async and "explore" in request.fixturenames and not inspect.iscoroutinefunction(_test_of(request)):
@@ -42,16 +42,16 @@ def explore(request: pytest.FixtureRequest) -> Generator[Explore]:
     """Explore a program: cancel it everywhere, let its timeouts fire, reorder its tasks, check what has to hold."""
     from trio_steps.testing import Explore  # noqa: PLC0415 - see above
 
-    options = request.config  # without the options, if a test module has loaded the plugin
-    test = request.node.name  # with its parameters; xdist may put a group into the nodeid
+    options = request.config  # has no such options if a test module loaded the plugin
+    test = request.node.name  # with its parameters; in the nodeid, xdist may put a group
     given = Explore(options.getoption("--steps-replay", None), options.getoption("--steps-budget", None), test)
     yield given
     if given.has_replayed:
-        request.node.user_properties.append((_REPLAYED, True))  # which comes back from workers of xdist, too
+        request.node.user_properties.append((_REPLAYED, True))  # properties come back from xdist workers too
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say of a token if no test was touched by it."""
+    """Warn if no test used the token."""
     token = config.getoption("--steps-replay", None)
     reports = [report for kind in terminalreporter.stats.values() for report in kind]
     if token is not None and not any((_REPLAYED, True) in getattr(one, "user_properties", ()) for one in reports):
@@ -65,7 +65,7 @@ def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> G
     """Show what an exploration has found that Ctrl-C has ended."""
     yield
     for note in getattr(excinfo.value, "__notes__", ()):
-        print(f"\n{note}")  # noqa: T201 - pytest has stopped to capture it
+        print(f"\n{note}")  # noqa: T201 - pytest no longer captures it
 
 
 @pytest.fixture

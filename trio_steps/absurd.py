@@ -1,20 +1,20 @@
-"""`AbsurdStore`: durable runs that many machines share, in PostgreSQL by way of Absurd; it needs the extra ``absurd``.
+"""`AbsurdStore`: durable runs that many machines share, in PostgreSQL through Absurd. It needs the extra ``absurd``.
 
-Problem: workers on any number of machines take runs from each other, die, are cut off, and come back. That takes a
-queue, leases, fences, timers and events, and each of them is hard to get right.
+Problem: workers on any number of machines take over runs, die, are cut off, and come back. That takes a queue, leases,
+fences, timers and events, and each of them is hard to get right.
 
-Naive answer: to write them, on top of a few tables.
+Naive answer: write all of that, on top of a few tables.
 
-What is done instead. Absurd, https://github.com/earendil-works/absurd, is a durable-execution engine that is nothing
-but stored functions in PostgreSQL. A run is a task of Absurd's, in the queue that is called like its pipeline; what is
-saved are its checkpoints; a wait is a suspension. So ``absurdctl`` and its web page show runs as they show any tasks.
+What is done instead. Absurd, https://github.com/earendil-works/absurd, is a durable-execution engine made only of
+stored functions in PostgreSQL. A run is an Absurd task, in a queue named after its pipeline. Saves are checkpoints of
+the task, and a wait is a suspension. So ``absurdctl`` and its web page show runs like any other tasks.
 
-Its functions are called through psycopg in worker threads, under a limiter of their own. psycopg's async side is made
-for asyncio, and there is no driver for Trio that is as well kept; nor would a run gain by one, which makes one call at
-a time. Absurd's own SDK for Python blocks the thread that it works in, so it is not used.
+Its functions are called through psycopg in worker threads, under a separate limiter. psycopg's async side is made for
+asyncio, and no driver for Trio is as well kept. A run would not gain from one, because it makes one call at a time.
+Absurd's own SDK for Python blocks the thread that it works in, so it is not used.
 
-What is deliberately not done: Absurd gives a run to whoever is free, so no run can be claimed by its id. ``run``
-submits one, and waits for a worker. And what Absurd has cancelled stays so.
+What is deliberately not done: Absurd gives a run to any free worker, so a run can't be claimed by its id. ``run``
+submits one, and waits for a worker. And a run that Absurd has cancelled stays cancelled.
 """
 
 from __future__ import annotations
@@ -54,20 +54,20 @@ __all__ = ["AbsurdStore"]
 class AbsurdStore(QueueStore):
     """Durable runs in PostgreSQL, which any number of machines can share.
 
-    The database has to have Absurd's schema: ``absurdctl init``. One object can be used by any number of threads, each
-    with a Trio of its own.
+    The database needs Absurd's schema: ``absurdctl init``. Any number of threads, each with its own Trio run, can use
+    one object.
     """
 
     def __init__(self, url: str, *, lease: int = 30) -> None:
         """Use the database at `url`.
 
         Args:
-          url: what libpq calls a connection string, such as ``"postgresql://user@host/database"``.
-          lease: after how many seconds a worker that is not heard of is taken for dead, and its run is given to another
-            one. While a worker runs, it extends its claims by that.
+          url: a libpq connection string, such as ``"postgresql://user@host/database"``.
+          lease: seconds after which a silent worker counts as dead, and its run goes to another worker. While a worker
+            runs, it keeps extending its claims by that time.
 
         Raises:
-          ConfigError: an argument makes no sense.
+          ConfigError: an argument is not valid.
         """
         if isinstance(lease, bool) or not isinstance(lease, int) or lease < 1:
             raise ConfigError(f"AbsurdStore(…, lease={lease!r}): give whole seconds, 1 or more")
@@ -90,7 +90,7 @@ class AbsurdStore(QueueStore):
     async def take(
         self, pipelines: Mapping[str, Collection[str | None]], /, *, max_deaths: int = 5
     ) -> AsyncGenerator[RunClaim | None]:
-        """Have a run that is ready to go on; see `store.RunStore.take`."""
+        """Claim a run that is ready to continue; see `store.RunStore.take`."""
         token = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
         claimed = await self._connections.call(self._claims.take, pipelines, max_deaths, token)
         if claimed is None:
@@ -103,11 +103,11 @@ class AbsurdStore(QueueStore):
             await claim.release()
 
     async def read(self, run_id: str, /) -> StoredRun | None:
-        """Return what there is of a run; see `store.RunStore.read`."""
+        """Return everything about a run; see `store.RunStore.read`."""
         return await self._connections.call(self._engine.read, run_id)
 
     async def look(self, run_id: str, /) -> RunRecord:
-        """Return what is known of a run at a glance; see `store.QueueStore.look`."""
+        """Return a summary of a run; see `store.QueueStore.look`."""
         return await self._connections.call(self._engine.look, run_id)
 
     async def runs(
@@ -120,7 +120,7 @@ class AbsurdStore(QueueStore):
         limit: int | None = None,
         after: str | None = None,
     ) -> tuple[RunRecord, ...]:
-        """Return what is known of each run at a glance; see `store.RunStore.runs`."""
+        """Return a summary of each run; see `store.RunStore.runs`."""
         if isinstance(status, str):
             raise ConfigError(f"runs(status={status!r}): give a tuple, status=({status!r},)")
         which = Filter(pipeline=pipeline, status=status, since=since, before=before)
@@ -131,11 +131,11 @@ class AbsurdStore(QueueStore):
         await self._connections.call(self._engine.delete, run_id)
 
     async def write_answers(self, run_id: str, answers: Mapping[str, str], /) -> None:
-        """Keep answers, and have the run taken that waits for them; see `store.RunStore.write_answers`."""
+        """Keep answers, and let a worker take the run that waits for them; see `store.RunStore.write_answers`."""
         await self._connections.call(self._engine.write_answers, run_id, answers)
 
     async def cancel(self, run_id: str, /) -> bool:
-        """Cancel a run, for good; see `store.RunStore.cancel`."""
+        """Cancel a run for good; see `store.RunStore.cancel`."""
         return await self._connections.call(self._engine.cancel, run_id)
 
     async def submit(self, run_id: str, change: RunChange, /) -> bool:
@@ -143,9 +143,9 @@ class AbsurdStore(QueueStore):
         return await self._connections.call(self._engine.submit, run_id, change, uuid4().hex)
 
     async def resume(self, run_id: str, /) -> None:
-        """Have a run taken again that has failed or was stopped; see `store.QueueStore.resume`."""
+        """Let a worker take a run that has failed or was stopped; see `store.QueueStore.resume`."""
         await self._connections.call(self._engine.resume, run_id)
 
     async def amend(self, before: RunRecord, change: RunChange, /) -> bool:
-        """Write a change of a run that no one runs; see `store.QueueStore.amend`."""
+        """Write a change of a run that no worker has; see `store.QueueStore.amend`."""
         return await self._connections.call(self._engine.amend, before, change)

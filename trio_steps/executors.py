@@ -3,18 +3,18 @@
 Problem: a `concurrent.futures.Executor` runs functions elsewhere, but waiting for its futures blocks, and it knows
 nothing of cancel scopes. A path that runs there has to lose races and time out like any other.
 
-Naive answer: a thread that waits for the future, and is abandoned when the path is cancelled. The work continues,
+Naive answer: a thread that waits for the future, and is abandoned when the path is cancelled. The work continues and
 changes things later, and its value is lost.
 
 What is done instead is what Trio does with its own threads. The future wakes the task when it is done. A cancellation
-cancels the future, so a call that has not started never will. A call that is running anyway is waited for, and the path
-ends with its value or error. If that comes too late, the fork disposes of it or reports it.
+cancels the future, so a call that has not started never will. If the call is running already, the path waits for it,
+and ends with its value or error. If that comes too late, the fork disposes of it or reports it.
 
 An executor can break: a worker process is killed, and every later call fails as well. If a factory made the executor,
 it makes a new one for the next call, so a `Retry` heals it.
 
-What is deliberately not done: to stop waiting for a call that is still running. ``docs/executors.md`` says how to have
-it killed.
+What is deliberately not done: abandoning a call that is still running. ``docs/executors.md`` shows how to have it
+killed.
 """
 
 from __future__ import annotations
@@ -45,28 +45,28 @@ def on_executor(
 ) -> Callable[ParametersT, Awaitable[T]]:
     """Turn the sync function `fn` into an async one that runs in an executor: ``step(on_executor(pool, resize))``.
 
-    The async function takes the arguments of `fn`, has its name, and can be a path or step like any other. When it is
-    cancelled, so is its future. A call that is still queued never runs. A call whose future can no longer be cancelled
-    is waited for, as ``trio.to_thread.run_sync`` does, and what it returns or raises is not lost.
+    The async function takes the arguments of `fn`, has its name, and can be a path or step like any other. Cancelling
+    it cancels its future. A call that is still queued then never runs. If the future can no longer be cancelled, the
+    function waits for the call, as ``trio.to_thread.run_sync`` does, so that no value or error is lost.
 
     The executor decides how many calls run at once, and the ``concurrency`` of the fork decides how many are in its
     queue. Context variables of the caller don't reach `fn`. For an executor of processes or machines, `fn`, its
-    arguments and its results have to be picklable. It is up to the caller to shut down the executor, after everything
-    here has ended.
+    arguments and its results have to be picklable. The caller has to shut down the executor, after all calls have
+    ended.
 
     Args:
       executor_or_factory: a `concurrent.futures.Executor`: a pool of threads or processes of the standard library, or
-        an executor of any other library. Or a function that returns one, which is called for the first call, and again
-        for the next call after the executor has broken.
+        an executor of any other library. Or a function that returns one. It is called before the first call, and before
+        the next call after the executor has broken.
       fn: a sync function.
 
     Raises:
-      ConfigError: the first argument is neither an executor nor a function, or is an executor of Dask in which equal
-        calls share one result; or `fn` is not a sync function. (When it runs) the factory returned such a thing.
-      concurrent.futures.CancelledError: (when it runs) the executor, or other code, has cancelled the future, as
+      ConfigError: the first argument is neither an executor nor a function, or is a Dask executor in which equal calls
+        share one result; or `fn` is not a sync function. (When it runs) the factory returned such an object.
+      concurrent.futures.CancelledError: (when it runs) the executor or other code cancelled the future, as
         ``executor.shutdown(cancel_futures=True)`` does.
-      concurrent.futures.BrokenExecutor: (when it runs) the executor has lost a worker, and with it the call.
-      RuntimeError: (when it runs) the executor has been shut down.
+      concurrent.futures.BrokenExecutor: (when it runs) the executor lost a worker, and the call with it.
+      RuntimeError: (when it runs) the executor was shut down.
     """
     if isinstance(executor_or_factory, Executor):
         _check(executor_or_factory)
@@ -92,7 +92,7 @@ def _check(executor: Executor) -> None:
 
 @final
 class _Pool:
-    """Where the calls of one function go: to an executor, or to those that a factory makes."""
+    """The executor for the calls of one function: the given one, or one that a factory makes."""
 
     def __init__(self, given: Executor | Callable[[], Executor]) -> None:
         self.given = given
@@ -114,17 +114,17 @@ class _Pool:
         return self._made
 
     def broken(self, executor: Executor) -> None:
-        """Have the factory called again. If `executor` has failed several calls, only the first does so."""
+        """Drop `executor`, so that the factory is called again. If it failed several calls, only the first drops it."""
         if self._made is executor:
             self._made = None
 
 
 @final
 class _OnExecutor(Generic[ParametersT, T]):
-    """An async function. It is an object so that its signature is that of the function inside."""
+    """An async function, as an object, so that it has the signature of the function inside."""
 
     def __init__(self, given: Executor | Callable[[], Executor], fn: Callable[ParametersT, T]) -> None:
-        functools.update_wrapper(self, fn)  # which copies the attributes of an object that can be called, too
+        functools.update_wrapper(self, fn)  # this also copies the attributes of a callable object
         self._pool = _Pool(given)
         self._fn = fn
         self.__name__ = describe(fn)[0]
@@ -132,7 +132,7 @@ class _OnExecutor(Generic[ParametersT, T]):
     def __repr__(self) -> str:
         return f"on_executor({self._pool.given!r}, {self._fn!r})"
 
-    @trio.lowlevel.enable_ki_protection  # or Ctrl-C could come after submitting, and leave the call behind
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C after submitting must not leave the call behind
     async def __call__(self, *args: ParametersT.args, **kwargs: ParametersT.kwargs) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
         executor = self._pool.executor()
@@ -155,17 +155,17 @@ class _OnExecutor(Generic[ParametersT, T]):
             raise
         except CancelledError as error:
             if not future.cancelled():
-                raise  # it is the function's own
+                raise  # the function itself raised it
             raise CancelledError(
                 f"the call of {self.__name__!r} was cancelled by its executor, not from here: it was shut down, lost "
                 "its workers, or other code cancelled the future"
             ) from error
         finally:
-            del future  # its error refers to this frame; else the two would keep each other alive
+            del future  # its error refers to this frame, and the two would keep each other alive
 
 
 async def _ended(future: Future[Any]) -> None:
-    """Wait until `future` has a result or an error. Being cancelled ends the wait only if the future can be too."""
+    """Wait until `future` has a result or an error. A cancellation ends the wait only if it can cancel `future`."""
     task, token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
     cancelled = False
 
@@ -175,7 +175,7 @@ async def _ended(future: Future[Any]) -> None:
 
     def abort(_: object) -> trio.lowlevel.Abort:
         nonlocal cancelled
-        cancelled = future.cancel()  # it tells its callbacks, too
+        cancelled = future.cancel()  # this also calls the future's callbacks
         return trio.lowlevel.Abort.SUCCEEDED if cancelled else trio.lowlevel.Abort.FAILED
 
     future.add_done_callback(lambda _: token.run_sync_soon(wake))

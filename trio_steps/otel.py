@@ -1,6 +1,6 @@
 """OpenTelemetry: spans and metrics of what runs. It needs the extra ``trio_steps[otel]``.
 
-It uses ``opentelemetry-api`` alone. What becomes of spans and metrics is up to the SDK that the application sets up.
+It uses only ``opentelemetry-api``. The SDK that the application sets up decides where spans and metrics go.
 """
 
 from ._observers.metrics import Metrics

@@ -68,12 +68,12 @@ _FINISHED: Final[tuple[RunStatus, ...]] = ("finished",)
 class SqliteStore(RunStore):
     """Durable runs in an SQLite database, which any number of processes on one machine can share.
 
-    Any number of threads, each with its own Trio run, can use one object. The file is made when it is first used. Next
-    to it are SQLite's own ``-wal`` and ``-shm`` files, and a ``-lock-…`` file for each process that has runs. The file
-    has to be on a local disk, because the locks of network file systems are not reliable.
+    Any number of threads, each with its own Trio run, can use one object. The file is created on first use. Next to it
+    are SQLite's own ``-wal`` and ``-shm`` files, and a ``-lock-…`` file for each process that has runs. The file has to
+    be on a local disk, because the locks of network file systems are not reliable.
 
     Attributes:
-      path: the file.
+      path: the path of the file.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, synchronous: Literal["full", "normal"] = "full") -> None:
@@ -92,7 +92,7 @@ class SqliteStore(RunStore):
         name: object = os.fspath(path)
         if not isinstance(name, str) or name in ("", ":memory:"):
             raise ConfigError(f"SqliteStore({path!r}): give the name of a file, which is still there after a crash")
-        self.path: Path = Path(os.path.realpath(name))  # one name for everybody: those of the locks are made from it
+        self.path: Path = Path(os.path.realpath(name))  # one name for all: lock files are named after it
         self._database = Database(self.path, synchronous)
         self._calls = Calls(self._database)
 

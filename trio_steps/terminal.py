@@ -6,10 +6,10 @@ paths; and leave the terminal as it was, whatever happens.
 Naive answer: draw at each event, and let `rich.live.Live` refresh in between. There can be very many events, and Live
 refreshes in a thread, which would read the tree while the run changes it.
 
-What is done instead. An event only changes the tree, see `_observers.live`. A Trio task draws it several times a
-second. That task is in a nursery around the user's block. No error and no `KeyboardInterrupt` can leave it, so the
-nursery has nothing to wrap or to cancel. It is shielded, so that a cancelled run can be watched while it cleans up.
-Whatever blocks the event loop also stops the drawing.
+What is done instead. An event only changes the tree (`_observers.live`). A Trio task draws the tree several times a
+second. That task is in a nursery around the user's block. No error and no `KeyboardInterrupt` can leave the task, so
+the nursery has nothing to wrap or to cancel. The task is shielded, so that a cancelled run can be watched while it
+cleans up. Code that blocks the event loop also stops the drawing.
 """
 
 from __future__ import annotations
@@ -47,32 +47,31 @@ __all__ = ["LiveTree"]
 _MOST_LINES: Final = 60  # of a summary
 _BAR: Final = 20  # characters
 _LEAST_NOTE: Final = 16  # characters
-_ROOMY: Final = 80  # columns: if there are fewer, no message is wrapped
+_ROOMY: Final = 80  # columns; with fewer, no message is wrapped
 
 
 @final
 class LiveTree:
     """An observer that shows runs in a terminal: a tree while they run, and a table of all steps at the end.
 
-    It draws while its block is open. Give it to any runs in the block, at the same time or one after another::
+    It draws while its block is open. It can observe any number of runs in the block, together or one after another::
 
         async with LiveTree() as tree:
             papers = await research.run("quantum error correction", observers=[tree])
 
     The tree has a line for each step and path, running or over, with its time. A fork of more than a dozen paths has a
     progress bar as soon as their number is known. It shows the paths that are running, failed or won, as far as there
-    is room. What the program prints in the meantime goes above the tree.
+    is room. Output of the program goes above the tree.
 
-    At the end, a table takes the place of the tree. It says how each step ended, how long it took, what share of the
-    whole time that is, and in how many attempts; and which steps were the slowest and the fastest. A failure or a
-    cancellation does not change that. Exceptions leave the block unchanged. If the terminal can't be written to, that
-    is logged, and the runs continue.
+    At the end, a table replaces the tree, also after a failure or a cancellation. It shows how each step ended, how
+    long it took, its share of the whole time, and its attempts; and which steps were slowest and fastest. Exceptions
+    leave the block unchanged. If the terminal can't be written to, that is logged, and the runs continue.
 
     If the console is not a terminal, nothing is shown, and nothing runs in the background; a notebook gets the table.
     Steps with ``log=False`` are left out. The tree keeps each step that is running, and about a thousand that are over.
 
     Attributes:
-      console: the console it draws on. Use it to print something else there.
+      console: the console it draws on. Use it to print other output there.
     """
 
     def __init__(self, *, console: Console | None = None, summary: bool | None = None, interval: float = 0.1) -> None:
@@ -89,7 +88,7 @@ class LiveTree:
         """
         if not interval > 0:
             raise ConfigError(f"interval={interval!r}: give the seconds from one drawing to the next, such as 0.1")
-        if console is None:  # not interactive because of FORCE_COLOR, which is for logs of CI
+        if console is None:  # not interactive just because of FORCE_COLOR, which is meant for CI logs
             console = Console(stderr=True, force_interactive=None if _is_terminal(sys.stderr) else False)
         self.console: Console = console
         self._is_live = console.is_interactive
@@ -98,7 +97,7 @@ class LiveTree:
         self._tree = Tree()
         self._block: AsyncExitStack | None = None
 
-    @trio.lowlevel.enable_ki_protection  # or Ctrl-C could leave an event half entered
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C must not leave an event half entered
     def __call__(self, event: Event) -> None:
         """Enter `event` in the tree, which is drawn later."""
         if not event.quiet:
@@ -118,7 +117,7 @@ class LiveTree:
                 console=self.console,
                 auto_refresh=False,
                 transient=True,
-                redirect_stdout=_is_terminal(sys.stdout),  # what goes into a file is not for the terminal
+                redirect_stdout=_is_terminal(sys.stdout),  # output to a file must not go to the terminal
                 redirect_stderr=_is_terminal(sys.stderr),
                 vertical_overflow="crop",
             )
@@ -139,7 +138,7 @@ class LiveTree:
         block, self._block = self._block, None
         try:
             await block.aclose()
-        except BaseExceptionGroup as group:  # of a KeyboardInterrupt that came just now
+        except BaseExceptionGroup as group:  # a KeyboardInterrupt came just now
             raise group.exceptions[0] from None
 
     @trio.lowlevel.enable_ki_protection
@@ -180,7 +179,7 @@ class LiveTree:
             style = "" if rest is not None else TERMINAL[row.look]
             texts = (Text(told[column], "" if column else style) for column in columns.figures)
             table.add_row(name, *texts, Text(note))
-        if tree.slowest == tree.fastest:  # there is but one
+        if tree.slowest == tree.fastest:  # there is only one
             return Group(_Trimmed(table))
         ends = {"slowest": tree.slowest, "fastest": tree.fastest}
         said = (f"{word}: {plain(end[1])}, {clock(end[0])}" for word, end in ends.items() if end is not None)
@@ -213,7 +212,7 @@ class LiveTree:
 @final
 @attrs.frozen
 class _Trimmed:
-    """A table or text without blanks at the ends of its lines, and with plain characters for those that can't be shown.
+    """A table or text without trailing blanks, and with plain characters for those that can't be shown.
 
     Blanks would wrap when the terminal becomes narrower.
     """
@@ -230,13 +229,13 @@ class _Trimmed:
 
 
 _FIGURES: Final = ("status", "took", "share", "attempts")
-_LEAST_IMPORTANT: Final = (2, 3, 0, 1)  # the first to give way to names: a mark tells the status, too
+_LEAST_IMPORTANT: Final = (2, 3, 0, 1)  # in the order in which they give way to names; a mark shows the status too
 
 
 @final
 @attrs.frozen
 class _Columns:
-    """How wide the columns of a summary are, in characters; the figures by their numbers."""
+    """The widths of the columns of a summary, in characters; the figures by their numbers."""
 
     name: int
     figures: dict[int, int]
@@ -244,7 +243,7 @@ class _Columns:
 
     @classmethod
     def fitting(cls, width: int, longest: int, figures: Sequence[Sequence[str]]) -> _Columns:
-        """Return what fits into `width` if names have up to `longest` characters. The figures give way to names."""
+        """Return the columns for `width`, and for names of up to `longest` characters. Figures give way to names."""
         name = max(min(longest, width * 6 // 10), 12)
         wide = {
             number: max(map(len, (head, *column)))
@@ -276,7 +275,7 @@ def _try(show: Callable[..., object], *args: object) -> bool:
     """Call `show`, and return whether it succeeded. A failure is logged."""
     try:
         show(*args)
-    except (Exception, SystemExit):  # noqa: BLE001 - it is logged; rich answers a closed pipe with the latter
+    except (Exception, SystemExit):  # noqa: BLE001 - logged; rich raises SystemExit for a closed pipe
         logger.exception("the live tree can't be shown")
         return False
     return True
@@ -308,7 +307,7 @@ def _note(row: LiveRow) -> str:
 
 
 def _progress(row: LiveRow) -> Iterator[Text | str]:
-    """Yield the progress of `row`, if it has many paths: a bar and numbers."""
+    """Yield the progress of `row` if it has many paths: a bar and numbers."""
     if not row.is_wide:
         return
     done = sum(row.ended.values())
@@ -324,5 +323,5 @@ def _progress(row: LiveRow) -> Iterator[Text | str]:
 
 
 def _cut(*parts: Text | str | tuple[str, str]) -> Text:
-    """Return `parts` as one line, cut off where there is no more room."""
+    """Return `parts` as one line, cut off if there is no room."""
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")

@@ -24,7 +24,7 @@ _ARROWS: Final = {True: "penwidth=2", False: "style=dashed"}
 
 
 def to_dot(graph: Graph, *, direction: Direction = "down", fates: Fates | None = None) -> str:
-    """Return `graph` in the language of Graphviz; with `fates`, what a run has left of it."""
+    """Return `graph` in the DOT language of Graphviz; with `fates`, marked with what a run did."""
     return "\n".join(_lines(graph, _DIRECTIONS[direction], fates))
 
 
@@ -48,11 +48,11 @@ def _lines(graph: Graph, direction: str, fates: Fates | None) -> Iterator[str]:
                 yield from part(node.inside, f"{indent}  ")
                 yield f"{indent}}}"
         alone = [ids[node] for node in graph.nodes if node.inside is None]
-        if len(alone) > 1 and not graph.edges:  # or else they would stand in an order of Graphviz's own
+        if len(alone) > 1 and not graph.edges:  # otherwise Graphviz would choose their order
             yield f"{indent}{{ rank=same {' -> '.join(alone)} [style=invis] }}"
         for edge in graph.edges:
             options = [f"label=<&#160;{_text(plain(edge.label))}&#160;>"] if edge.label else []
-            # It leads from node to node, and is cut off at the borders of the frames that are meant.
+            # Edges lead from node to node, and are clipped at the borders of the frames that they connect.
             options += [f"ltail=cluster_{ids[edge.tail]}"] if edge.tail.inside is not None else []
             options += [f"lhead=cluster_{ids[edge.head]}"] if edge.head.inside is not None else []
             options += [] if fates is None else [_ARROWS[took(fates, edge, graph)]]
@@ -68,12 +68,12 @@ def _lines(graph: Graph, direction: str, fates: Fates | None) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    r"""Return `text` for the XML in a label, in which Graphviz looks for ``\G``, and fails at ``]]`` before a tag."""
+    r"""Escape `text` for the XML in a label, in which Graphviz looks for ``\G``, and fails at ``]]`` before a tag."""
     return escape(text).replace("\\", "\\\\").replace("]", "&#93;")
 
 
 def _first(node: Node) -> Node:
-    """Return the node in `node` to which an edge is drawn: one at the beginning, in the middle."""
+    """Return the node in `node` to which an edge is drawn: the middle one of the first."""
     if node.inside is None:
         return node
     heads = {edge.head for edge in node.inside.edges}
@@ -82,7 +82,7 @@ def _first(node: Node) -> Node:
 
 
 def _last(node: Node) -> Node:
-    """Return the node in `node` from which an edge is drawn: of the deepest, so that what comes next is below all."""
+    """Return the node in `node` from which an edge is drawn: one of the deepest, so that the next is below them all."""
     if node.inside is None:
         return node
     tails = {edge.tail for edge in node.inside.edges}
@@ -93,11 +93,11 @@ def _last(node: Node) -> Node:
 
 
 def _depth(node: Node) -> int:
-    """Return how many nodes there are one after the other, at most, in `node`."""
+    """Return the length of the longest chain of nodes in `node`."""
     if node.inside is None:
         return 1
     depths: dict[Node, int] = {}
-    for inner in node.inside.nodes:  # each stands after those that lead to it
+    for inner in node.inside.nodes:  # each comes after those that lead to it
         before = (depths[edge.tail] for edge in node.inside.edges if edge.head is inner)
         depths[inner] = max(before, default=0) + _depth(inner)
     return max(depths.values())

@@ -1,10 +1,10 @@
-"""How a step is drawn, and a run of it: as a graph.
+"""How a step, and a run of it, is drawn: as a graph.
 
 A `Graph` is nodes and the edges between them. A *frame* is a node with a graph inside. No edge crosses the border of a
 frame, so each frame is laid out by itself, and a renderer is one walk. Nodes are numbered in the order of that walk. So
 the output depends on the graph alone, and no name becomes an identifier, which could be a keyword.
 
-A run is drawn as the `Fate` of each node. A mark and words show it, and not colour alone.
+A run is drawn as the `Fate` of each node, by a mark and words, and not by colour alone.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .looks import Look
 
 Direction: TypeAlias = Literal["down", "right"]
-"""Where a row of steps leads."""
+"""The direction in which a sequence of steps is drawn."""
 Kind: TypeAlias = Literal["start", "step", "decision", "transform", "frame"]
 
 ANY: Final = "*"
-"""What a run inside a node that stands for many is called."""
+"""The name of a run inside a node that stands for many."""
 
 
 @final
@@ -34,9 +34,9 @@ class Place:
     """Where a step is drawn.
 
     Attributes:
-      label: what it is called there.
-      name: what a run calls it there: the names of the steps down to it, joined by ``/``.
-      whole: whether to draw what a run does not report, the steps with ``log=False``, as well.
+      label: its label there.
+      name: its name in a run: the names of the steps down to it, joined by ``/``.
+      whole: whether to draw also the steps with ``log=False``, which a run does not report.
     """
 
     label: str
@@ -52,16 +52,16 @@ class Place:
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class Node:
-    """Something that is drawn.
+    """A box, decision or frame in a drawing.
 
     Attributes:
-      kind: what it is, which shows in its shape.
-      label: what it is called.
-      name: what a run calls it: the names of the steps down to it, joined by ``/``.
-      notes: what else there is to say, each a few words.
+      kind: what it is, which decides its shape.
+      label: its title.
+      name: its name in a run: the names of the steps down to it, joined by ``/``.
+      notes: more about it, a few words each.
       maybe: it need not run.
-      many: it stands for many; so does what is inside it.
-      inside: what a frame has in it: one node at least.
+      many: it stands for many, and so does everything inside it.
+      inside: the graph in a frame, with at least one node.
     """
 
     kind: Kind
@@ -76,7 +76,7 @@ class Node:
 @final
 @attrs.frozen(eq=False)
 class Edge:
-    """What comes after what, and when."""
+    """Which node follows which, and when."""
 
     tail: Node
     head: Node
@@ -101,21 +101,21 @@ class Graph:
 
 @final
 class Draft:
-    """A graph in the making: nodes one after the other."""
+    """A graph under construction: nodes one after the other."""
 
     def __init__(self) -> None:
         self._nodes: list[Node] = []
         self._edges: list[Edge] = []
-        self._loose: list[tuple[Node, str]] = []  # from where an edge leads to the next node, and its label
+        self._loose: list[tuple[Node, str]] = []  # where edges to the next node begin, and their labels
 
     def then(self, node: Node) -> None:
-        """Add `node` after what is there."""
+        """Add `node` after the last."""
         self._nodes.append(node)
         self._edges += [Edge(tail, node, label) for tail, label in self._loose]
         self._loose = [(node, "")]
 
     def choose(self, decision: Node, cases: Iterable[tuple[str, Callable[[Draft], object]]]) -> None:
-        """Add `decision`, and after it what each case adds, side by side: its label, and a function of this draft."""
+        """Add `decision`, and after it the cases, side by side. A case is a label and a function of this draft."""
         self.then(decision)
         ends: list[tuple[Node, str]] = []
         for label, add in cases:
@@ -125,35 +125,35 @@ class Draft:
         self._loose = ends
 
     def graph(self) -> Graph:
-        """Return what was made."""
+        """Return the finished graph."""
         return Graph(tuple(self._nodes), tuple(self._edges))
 
 
 @final
 @attrs.frozen
 class Fate:
-    """What became of a node in a run, and what else there is to say about that."""
+    """What became of a node in a run, and notes about it."""
 
     look: Look
     notes: tuple[str, ...] = ()
 
 
 Fates: TypeAlias = "Mapping[Node, Fate]"
-"""What a run has left of a graph: the fates of the nodes that it came to."""
+"""What a run did to a graph: the fates of the nodes that it reached."""
 
 
 def took(fates: Fates, edge: Edge, graph: Graph) -> bool:
     """Tell whether the run of `fates` went along `edge`, as far as can be known."""
     if edge.tail not in fates or edge.head not in fates:
         return False
-    # From a decision there may be edges around the cases, to what comes after them all. They stand last.
+    # A decision may have edges around the cases, to the node after them all. These come last.
     out = [other for other in graph.edges if other.tail is edge.tail]
     first = next(other for other in out if other.head in fates)
     return edge is first and sum(other.head is edge.head for other in out) == 1
 
 
 def numbered(graph: Graph) -> dict[Node, str]:
-    """Return what each node is called in the text: a number, in the order in which they are written."""
+    """Return an id in the text for each node: its number in the order in which nodes are written."""
     return {node: f"n{number}" for number, node in enumerate(graph.walk(), 1)}
 
 
@@ -166,7 +166,7 @@ def texts(node: Node, fates: Fates | None) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """Return `text` on one line, without characters that can't be seen or encoded, and not empty."""
+    """Return `text` on one line, without characters that can't be seen or encoded, and never empty."""
     return " ".join("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in text).split()) or "␣"
 
 

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 Status: TypeAlias = Literal["failed", "running", "succeeded", "cancelled", "skipped", "queued"]
 Look: TypeAlias = Literal[Status, "won"]
-"""How a run is drawn: its status; or "won", if it succeeded and won a race."""
+"""How a run is drawn: by its status, or as "won" if it won a race."""
 
 WORDS: Final[dict[Look, str]] = {  # the most telling first
     "failed": "failed",
@@ -23,7 +23,7 @@ WORDS: Final[dict[Look, str]] = {  # the most telling first
 MARKS: Final[dict[Look, str]] = dict(zip(WORDS, "✗▸★✓⊘»·", strict=True))
 
 Color: TypeAlias = Literal[Look, "paper", "ink", "dim", "rule", "hover"]
-"""What has a colour on a page: a look, or a part of the page."""
+"""Anything that has a colour on a page: a look, or a part of the page."""
 
 LIGHT: Final[dict[Color, str]] = {
     "succeeded": "#1a7f37",
@@ -39,7 +39,7 @@ LIGHT: Final[dict[Color, str]] = {
     "rule": "#e6e9ef",
     "hover": "#f4f6fa",
 }
-"""The colours on white, on which text in these colours is legible."""
+"""The colours on white, legible as text."""
 
 DARK: Final[dict[Color, str]] = {
     "succeeded": "#57c478",
@@ -77,7 +77,7 @@ BOXES: Final[dict[Look | Literal["unreached"], tuple[str, str, str]]] = {
     **{look: (area, LIGHT[look], text) for look, (area, text) in _AREAS.items()},
     "unreached": ("transparent", "#9aa0a6", "#80868b"),
 }
-"""The colours of a box in a diagram: of its area, its border and its text."""
+"""The colours of a box in a diagram: area, border and text."""
 
 RETRIED: Final = "↻"
 """An attempt that failed and was followed by another."""
@@ -93,7 +93,7 @@ _PLAIN: Final[dict[str, str]] = {
 
 
 def encodable(text: str, encoding: str | None) -> str:
-    """Return `text` with a plain character for each one that `encoding` lacks; None lacks none."""
+    """Replace each character of `text` that `encoding` lacks with a plain one; None lacks none."""
     if encoding is None:
         return text
     return text.translate({ord(char): _PLAIN.get(char, "?") for char in set(text) if not _shows(encoding, char)})

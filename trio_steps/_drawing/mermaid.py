@@ -29,7 +29,7 @@ _ARROWS: Final = {None: "-->", True: "==>", False: "-.->"}
 
 
 def to_mermaid(graph: Graph, *, direction: Direction = "down", fates: Fates | None = None) -> str:
-    """Return `graph` as a Mermaid flowchart; with `fates`, what a run has left of it."""
+    """Return `graph` as a Mermaid flowchart; with `fates`, marked with what a run did."""
     return "\n".join(_lines(graph, _DIRECTIONS[direction], fates))
 
 
@@ -43,7 +43,7 @@ def _lines(graph: Graph, direction: str, fates: Fates | None) -> Iterator[str]:
                 left, right = ("[[", "]]") if node.many else _SHAPES[node.kind]
                 label = "".join([title, *(f"<br><small>{note}</small>" for note in notes)])
                 yield f'{indent}{ids[node]}{left}"{label}"{right}'
-            else:  # what is inside would be drawn over the second line of a title
+            else:  # Mermaid draws the content over the second line of a title
                 yield f'{indent}subgraph {ids[node]}["{" · ".join([title, *notes])}"]'
                 yield f"{indent}  direction {direction}"
                 yield from part(node.inside, f"{indent}  ")
@@ -69,10 +69,10 @@ def _lines(graph: Graph, direction: str, fates: Fates | None) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Return `text` with an entity for everything that may mean something to Mermaid, or to Markdown or HTML in it.
+    """Escape everything in `text` that may mean something to Mermaid, or to Markdown or HTML in it, with entities.
 
-    Mermaid looks for line breaks, mathematics and icons again after it has decoded the entities. So an invisible
-    character is inserted into whatever would start one of these.
+    Mermaid looks for line breaks, mathematics and icons again after decoding the entities. So an invisible character is
+    inserted into whatever would start one of these.
     """
     text = re.sub(r"\\(?=n)|\$(?=\$)|:(?=fa-)", "\\g<0>\u200b", text)
     return re.sub(r"[!-&*+;-@[-^`{-~]|:(?! )", lambda match: f"#{ord(match[0])};", text)

@@ -1,6 +1,6 @@
-"""Which rows are drawn, and on what time axis: the last runs; of a thousand paths, the most telling and a crowd.
+"""Chooses which rows are drawn, and their time axis: the last runs; of a thousand paths, the most telling and a crowd.
 
-The steps of a pipeline are always drawn, each by itself: someone wrote them one by one, and will look for them.
+The steps of a pipeline always have a row each: someone wrote them one by one, and will look for them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Chart:
     """Rows that share a time axis, each followed by those inside it."""
 
     rows: Sequence[Row]
-    origin: float  # when the first began
-    now: float  # up to when to draw those that go on
-    span: float  # how many seconds there are to draw
+    origin: float  # when the first row began
+    now: float  # where to end the rows that are still running
+    span: float  # the length of the axis, in seconds
 
     @classmethod
     def of(cls, rows: Sequence[Row], now: float) -> Chart:
@@ -42,16 +42,16 @@ class Chart:
         return cls(rows, origin, now, max(row.end_by(now) for row in rows) - origin)
 
     def fraction(self, time: float) -> float:
-        """Return which part of the chart is before `time`, from 0 to 1."""
+        """Return the position of `time` in the chart, from 0 to 1."""
         return min(max((time - self.origin) / (self.span or 1.0), 0.0), 1.0)
 
     def busy(self, rows: Iterable[Row], columns: int) -> list[int]:
-        """Return how many of `rows` ran at once, at most, in each of so many equal parts of the chart."""
+        """Divide the chart into `columns` equal parts, and return the most of `rows` that ran at once in each."""
         changes: list[tuple[float, int, int]] = []
         for row in rows:
             if row.ran:
                 end = row.end_by(self.now)
-                # one that takes over does not run beside the one that ends; one that takes no time runs all the same
+                # A row that begins when another ends does not run beside it. A row that takes no time counts.
                 changes += (row.start, 1, 1), (end, 2 if end == row.start else 0, -1)
         busy, running, column = [0] * columns, 0, 0
         for time, _, change in sorted(changes):
@@ -65,22 +65,22 @@ class Chart:
         return busy
 
     def moment(self, time: float) -> str:
-        """Return `time` in words: how long after the start of the chart."""
-        return clock(round(time - self.origin, 3 if self.span >= 0.1 else 6))  # not when each task got its turn
+        """Return `time` as the time since the start of the chart, in words."""
+        return clock(round(time - self.origin, 3 if self.span >= 0.1 else 6))  # hides when each task got its turn
 
 
 def pick(
     events: Sequence[Event], *, siblings: Sequence[int], usual: int, rows: int | None = None
 ) -> tuple[list[Chart], list[Row]]:
-    """Return charts of the last runs, and the runs that were before those.
+    """Return charts of the last runs, and the runs before those.
 
-    Steps of pipelines are always in there, each by itself. They do not count.
+    Each step of a pipeline always has a row. Such rows do not count towards the limits.
 
     Args:
       events: at least one.
-      siblings: how many there usually are, from the most to the least: the first that keeps to `usual` rows counts.
-      usual: how many rows all charts should usually have together.
-      rows: how many they may have instead, as many of them as there is room for.
+      siblings: limits for the rows in one row, in descending order. The first with at most `usual` rows in all is used.
+      usual: how many rows all charts should have together if `rows` is None.
+      rows: how many rows all charts may have instead, or None.
     """
     top = read(events)
     _find_trouble(top)
@@ -98,7 +98,7 @@ def pick(
 
 
 def _picked(groups: Sequence[Sequence[Row]], most: int) -> list[list[Row]]:
-    """Return the rows of the last groups, of `most` siblings at most."""
+    """Return the rows of the last groups, with at most `most` siblings in a row."""
     return [list(_pick(group, most)) for group in groups[0 if len(groups) <= most else 1 - most :]]
 
 
@@ -107,7 +107,7 @@ def _length(picked: Iterable[Iterable[Row]]) -> int:
 
 
 def _find_trouble(top: Sequence[Row]) -> None:
-    """Note which rows did not go well at the first attempt, or have such a row inside."""
+    """Mark the rows that did not succeed at the first attempt, and those with such a row inside."""
     for row in reversed(list(walk(top))):
         row.is_telling = row.is_telling or row.status == "failed" or bool(row.retries)
         if row.is_telling and row.parent is not None:
@@ -115,7 +115,7 @@ def _find_trouble(top: Sequence[Row]) -> None:
 
 
 def _overlapping(rows: Iterable[Row]) -> list[list[Row]]:
-    """Return the runs at the top in groups, each of which begins when those before are over."""
+    """Return the runs at the top in groups. A group begins when all runs before it are over."""
     groups: list[list[Row]] = []
     over = -inf
     for row in rows:
@@ -127,7 +127,7 @@ def _overlapping(rows: Iterable[Row]) -> list[list[Row]]:
 
 
 def _pick(top: Sequence[Row], most: int) -> Iterator[Row]:
-    """Yield `top` and what ran inside them; of more than `most` paths the least telling as a crowd."""
+    """Yield `top` and the rows inside. Of more than `most` paths, the least telling become a crowd."""
     ahead = [_siblings(top, most)]  # no recursion: a step that starts the next one may nest thousands
     while ahead:
         row = next(ahead[-1], None)
@@ -152,7 +152,7 @@ def _siblings(rows: Sequence[Row], most: int) -> Iterator[Row]:
 
 
 def most_telling(rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield `rows` in turns: one that won, one that failed, one that is running, one in trouble, and the slowest."""
+    """Yield `rows` by turns: one that won, one that failed, one that is running, one in trouble, and the slowest."""
     slowest = sorted(rows, key=lambda row: (row.ran, round(row.end_by(inf) - row.start, 9)), reverse=True)
     kinds = [
         [row for row in slowest if row.won],
@@ -170,7 +170,7 @@ def most_telling(rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def _crowd(crowd: Sequence[Row]) -> Row:
-    """Return a row that stands for many."""
+    """Return one row that stands for all of `crowd`."""
     ran = [row for row in crowd if row.ran] or crowd
     start, end = min(row.start for row in ran), max(row.end_by(inf) for row in ran)
     label = f"… {len(crowd)} more"
@@ -189,7 +189,7 @@ def _crowd(crowd: Sequence[Row]) -> Row:
 
 
 def round_times(span: float, least: float) -> Iterator[float]:
-    """Yield the times from 0 to `span` to be named on an axis, at least `least` seconds apart."""
+    """Yield round times from 0 to `span` for the labels of an axis, at least `least` seconds apart."""
     power = 10.0 ** floor(log10(least))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
     yield from (number * step for number in range(floor(span / step) + 1))

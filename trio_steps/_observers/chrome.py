@@ -1,8 +1,8 @@
 """The runs in Chrome's trace event format, which Perfetto and chrome://tracing show.
 
-There is a complete event for every run of a step, and an instant for what happened at one moment. The events of one
-track have to nest, but paths overlap. So a track is a *lane*, which a run shares with the run around it. A run that
-would overlap another one there gets a lane below, which is reused when it is free. The format is described at
+A run of a step is a complete event. Something that happened at one moment is an instant event. The events of one track
+have to nest, but paths overlap. So a track is a *lane*, which a run shares with the run around it. A run that would
+overlap another one there gets a lane below, which is reused when it is free. The format is described at
 https://perfetto.dev/docs/getting-started/other-formats#chrome-json-format.
 """
 
@@ -30,7 +30,7 @@ _Entry: TypeAlias = "dict[str, object]"
 
 def chrome_trace(events: Sequence[Event]) -> str:
     """Return the trace as JSON. Times count from the start of the first run."""
-    rows = sorted(walk(read(events)), key=lambda row: row.start)  # stable: what is inside comes after
+    rows = sorted(walk(read(events)), key=lambda row: row.start)  # stable: inner rows stay after outer ones
     lanes = _Lanes()
     entries: list[_Entry] = []
     if rows:
@@ -44,7 +44,7 @@ def chrome_trace(events: Sequence[Event]) -> str:
 @final
 @attrs.frozen
 class _Times:
-    """Whole nanoseconds, so that what nests still does when it is rounded."""
+    """Whole nanoseconds, so that rows that nest still nest after rounding."""
 
     origin: float
     now: float
@@ -62,15 +62,15 @@ class _Times:
 class _Lane:
     name: str
     tid: int
-    open: list[tuple[Row, int]] = attrs.field(factory=list["tuple[Row, int]"])  # and when it ends: each inside the last
+    open: list[tuple[Row, int]] = attrs.field(factory=list["tuple[Row, int]"])  # with its end: each inside the last
     below: list[_Lane] = attrs.field(factory=list["_Lane"])
-    busy: list[tuple[int, int]] = attrs.field(factory=list["tuple[int, int]"])  # a heap: until when, and which below
-    free: list[int] = attrs.field(factory=list[int])  # a heap: which below
+    busy: list[tuple[int, int]] = attrs.field(factory=list["tuple[int, int]"])  # a heap: until when, which lane
+    free: list[int] = attrs.field(factory=list[int])  # a heap: which lane
 
 
 @final
 class _Lanes:
-    """Finds a lane for each row; they have to come in the order of their starts."""
+    """Finds a lane for each row. Rows must come in the order of their starts."""
 
     def __init__(self) -> None:
         self._top = _Lane("lane ", 0)
@@ -78,7 +78,7 @@ class _Lanes:
         self._last_tid = 0
 
     def find(self, row: Row, times: _Times) -> int:
-        """Return the thread id of the lane for `row`: that of what it is inside of, or one below it."""
+        """Return the thread id of the lane for `row`: the lane of the row around it, or one below."""
         start, end = times.span(row)
         lane = self._top if row.parent is None else self._of[row.parent]
         while lane.open and lane.open[-1][1] <= start and lane.open[-1][0] is not row.parent:
@@ -90,7 +90,7 @@ class _Lanes:
         return lane.tid
 
     def _below(self, lane: _Lane, start: int, end: int) -> _Lane:
-        """Return an empty lane for what goes on from `start` to `end`, the first there is."""
+        """Return the first lane below that is free from `start` to `end`."""
         while lane.busy and lane.busy[0][0] <= start:
             heappush(lane.free, heappop(lane.busy)[1])
         if lane.free:

@@ -1,4 +1,4 @@
-"""How the timeline's page looks: its style sheet, the shapes of its marks, and what its legend says."""
+"""How the timeline's page looks: its style sheet, the shapes of its marks, and the words of its legend."""
 
 from __future__ import annotations
 

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 def draw(
     language: Literal["mermaid", "dot"], step: Step[..., Any], direction: Direction, events: Iterable[Event]
 ) -> str:
-    """Return `step` as a diagram, as its last run among `events` has left it.
+    """Return `step` as a diagram, marked with what its last run among `events` did.
 
     Raises:
-      ConfigError: there is no such direction, or `step` is not a step.
+      ConfigError: `direction` is neither "down" nor "right", or `step` is not a step.
     """
     check_direction(direction)
     if not isinstance(step, Step):
@@ -46,12 +46,12 @@ def draw(
 
 def _last_run(id: str, rows: list[Row]) -> Row | None:
     """Return the run of the step `id` that began last, wherever it is."""
-    # of those that began at the same time it is the last, too
+    # also the last of those that began at the same time
     return max(reversed([row for row in walk(rows) if row.id == id]), key=lambda row: row.start, default=None)
 
 
 def _fates_of(graph: Graph, root: Row | None) -> Fates:
-    """Return what the run `root` has left of each node."""
+    """Return what became of each node in the run `root`."""
     nodes = {node.name: node for node in graph.walk()}
     rows: defaultdict[str, list[Row]] = defaultdict(list)
     ahead = [] if root is None else [("", root)]

@@ -41,7 +41,7 @@ def timeline(events: Sequence[Event], title: str | None, rows: int | None = None
 
 
 def framed(events: Sequence[Event]) -> str:
-    """Return the page as a frame for another page, which has styles of its own. It fits a few dozen rows."""
+    """Return the page as a frame in another page, shielded from that page's styles. It fits a few dozen rows."""
     charts, _ = pick(events, siblings=_MOST_SIBLINGS, usual=_MOST_ROWS) if events else ([], [])
     rows = sum(len(chart.rows) + 3 for chart in charts)
     frame = ET.Element(
@@ -129,10 +129,10 @@ def _draw_rest(item: ET.Element, chart: Chart, crowd: Row, room: list[int]) -> N
     """Draw a crowd, which opens to its rows and those inside them. They are simple, because there may be thousands.
 
     Args:
-      item: where to draw it.
-      chart: where its times are.
-      crowd: what is drawn.
-      room: how many rows there may still be on the page.
+      item: the element to draw it in.
+      chart: the chart with the time axis.
+      crowd: the row of the crowd.
+      room: how many more rows may be on the page.
     """
     rest = _add(item, "details", class_="rest")
     _draw_row(_add(rest, "summary", class_="row"), chart, crowd, folds=True)
@@ -215,13 +215,13 @@ def _draw_row(line: ET.Element, chart: Chart, row: Row, folds: bool) -> None:
 
 
 def _draw_bar(track: ET.Element, chart: Chart, row: Row, kind: str) -> None:
-    """Draw how `row` waited, its attempts, its end and what was discarded of it."""
+    """Draw the waits of `row`, its attempts, its end, and its discarded values and errors."""
     end, height = row.end_by(chart.now), _LOW if row.children else _HIGH
     if row.waited:
         _line(track, "wait", chart.fraction(row.start - row.waited), chart.fraction(row.start))
     phases = list(row.phases(chart.now)) if row.ran else []
     failed = [phase for phase in phases if phase.kind == "failed"][-_MOST_RETRIES:]
-    if len(failed) == _MOST_RETRIES:  # and as one bar what was before these
+    if len(failed) == _MOST_RETRIES:  # one bar for all attempts before these
         phases = [Phase("failed", row.start, failed[0].end), *phases[phases.index(failed[0]) + 1 :]]
     for phase in phases:
         at, until = chart.fraction(phase.start), chart.fraction(phase.end)
@@ -231,7 +231,7 @@ def _draw_bar(track: ET.Element, chart: Chart, row: Row, kind: str) -> None:
             _bar(track, kind if phase.kind == "last" else "failed", at, until, height)
     for phase in failed:
         _mark(track, "retried", chart.fraction(phase.end), 9)
-    right = 9  # pixels: what happened at the end stands behind it, in a row
+    right = 9  # pixels: marks for what happened at the end stand in a row behind it
     if kind != "succeeded":
         _mark(track, kind, chart.fraction(end), right)
         right += 15
@@ -240,7 +240,7 @@ def _draw_bar(track: ET.Element, chart: Chart, row: Row, kind: str) -> None:
 
 
 def _draw_crowd(track: ET.Element, chart: Chart, rows: Iterable[Row]) -> int:
-    """Draw how many of `rows` ran at each moment; return how many that were at most."""
+    """Draw how many of `rows` ran at each moment, and return the greatest number."""
     busy = chart.busy(rows, _COLUMNS)
     most = max(busy)
     steps = "".join(f"V{round(1000 - 1000 * running / most)}H{x}" for x, running in enumerate(busy, 1))
@@ -284,7 +284,7 @@ def _draw_sample(item: ET.Element, kind: str) -> None:
 
 
 def _draw_marks(body: ET.Element) -> None:
-    """Define what the drawings refer to."""
+    """Define the marks and patterns that the drawings refer to."""
     defs = _add(_add(body, "svg", class_="defs", aria_hidden="true"), "defs")
     for id, size, d in (("cross", 6, "M0 0 6 6M6 0 0 6"), ("stripes", 6, "M-1 1 1-1M0 6 6 0M5 7 7 5")):
         kind = "failed" if id == "cross" else "cancelled"
@@ -326,13 +326,13 @@ def _percent(fraction: float) -> str:
 
 
 def _brief(text: str) -> str:
-    """Return `text` on one line, without the rest of it if it is very long: it may be that of any error."""
+    """Return `text` on one line, cut if it is very long, because it may come from any error."""
     text = plain(text)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _story(chart: Chart, row: Row, said: str) -> Iterator[str]:
-    """Yield the lines that are shown on hover, and read to people who can't see the bar."""
+    """Yield the lines that are shown on hover, and that screen readers read."""
     yield _brief(row.name)
     if row.crowd:
         yield said

@@ -1,8 +1,7 @@
 """The tree of runs as it is now, in bounded memory: what a live display draws.
 
-There is a row for each run of a step that is running. Of those that are over, each row keeps the few most telling ones,
-and counts the others. So a fork of a million paths is as small as its limit, and a service can be watched for as long
-as it runs.
+Each step that is running has a row. Of the runs inside it that are over, a row keeps the most telling few and counts
+the others. So a fork of a million paths is as small as its limit, and a service can be watched for as long as it runs.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ if TYPE_CHECKING:
     from trio_steps._core.scope import Scope
     from trio_steps._drawing.looks import Look, Status
 
-_SIBLINGS: Final = (50, 24, 12, 6, 3, 2)  # rows in a row to be drawn: the most for which there is room
-_MOST_SIBLINGS: Final = 50  # in a row that are over and kept
-_MOST_ROWS: Final = 1000  # that are over and kept
-_MOST_TEXT: Final = 200  # characters of someone else's message
+_SIBLINGS: Final = (50, 24, 12, 6, 3, 2)  # rows to draw in one row: the most for which there is room
+_MOST_SIBLINGS: Final = 50  # rows that are over and kept, in one row
+_MOST_ROWS: Final = 1000  # rows that are over and kept, in all
+_MOST_TEXT: Final = 200  # characters of an error's message
 _MANY: Final = 12  # paths
 
 _Rank: TypeAlias = tuple[int, float, int]
@@ -45,29 +44,29 @@ _Rank: TypeAlias = tuple[int, float, int]
 
 @final
 class LiveRow:
-    """A run of a step, and what is known of the runs inside it.
+    """A run of a step, and what is known about the runs inside it.
 
     Attributes:
       name: the full name.
-      number: tells in which order they began.
+      number: its place in the order in which rows began.
       start: when it began, in seconds.
-      parent: the row it is inside of.
-      status: how it is, or how it ended.
-      won: it has won a race.
+      parent: the row around it.
+      status: its current state, or how it ended.
+      won: it won a race.
       took: how long it took, in seconds, when it is over.
-      attempts: how many there were; 0 if it never started.
+      attempts: the number of attempts; 0 if it never started.
       text: the last error, or a reason.
-      waited: what it waited for last.
-      breaker: how it changed its circuit breaker last.
-      paths: how many it has, if it is a fork and that is known.
-      running: what goes on inside it.
-      kept: what is over inside it: a heap, the least telling first.
-      steps: the steps of a pipeline that are over inside it, all of them.
+      waited: what it last waited for.
+      breaker: the last change that it made to its circuit breaker.
+      paths: the number of paths, if it is a fork and the number is known.
+      running: the rows inside it that are running.
+      kept: the rows inside it that are over and kept: a heap, the least telling first.
+      steps: all steps of a pipeline inside it that are over.
       in_pipeline: it is a step of a pipeline.
-      parallel: what is inside it are steps of a pipeline.
-      ended: how many are over, whether kept or not.
-      shortest: how long the shortest of them took, in seconds.
-      longest: how long the longest took.
+      parallel: the rows inside it are steps of a pipeline.
+      ended: how many rows inside it are over, kept or not.
+      shortest: the shortest time that one of those took, in seconds.
+      longest: the longest time that one of those took, in seconds.
     """
 
     __slots__ = (
@@ -116,7 +115,7 @@ class LiveRow:
 
     @property
     def label(self) -> str:
-        """The name without that of the row around it."""
+        """The name, without the name of the row around it."""
         return self.name if self.parent is None else self.name.removeprefix(f"{self.parent.name}/")
 
     @property
@@ -131,22 +130,22 @@ class LiveRow:
 
     @property
     def is_wide(self) -> bool:
-        """Whether it has more inside than a person wants to read."""
+        """Whether it has more rows inside than a person wants to read."""
         return max(self.paths or 0, len(self.running) + sum(self.ended.values())) > _MANY
 
     def took_by(self, now: float) -> float:
-        """Return how long it took, or has taken `now` if it goes on."""
+        """Return how long it took, or how long it has taken by `now` if it is running."""
         return now - self.start if self.status == "running" else self.took
 
     @property
     def rank(self) -> _Rank:
-        """The greater, the more telling: a winner, a failure, what took longer."""
+        """The greater, the more telling: a winner, then a failure, then by time taken."""
         kind = 3 if self.won else 2 if self.status == "failed" else 1 if self.attempts else 0
         return kind, self.took, -self.number
 
     @property
     def size(self) -> int:
-        """How many rows that are over it stands for, including itself."""
+        """The number of rows that are over in it, including itself."""
         rows = [self]  # no recursion: a step that starts the next one may nest thousands
         for row in rows:
             rows += [inside for _, inside in row.kept]
@@ -155,7 +154,7 @@ class LiveRow:
 
 
 class Line(NamedTuple):
-    """What to draw on a line: `row`; or, if there is a `rest`, how many more rows it has inside."""
+    """What to draw on a line: `row`, or if there is a `rest`, how many more rows are inside it."""
 
     depth: int
     row: LiveRow
@@ -163,7 +162,7 @@ class Line(NamedTuple):
 
     @property
     def is_step(self) -> bool:
-        """Whether it is that of a step of a pipeline."""
+        """Whether the line shows a step of a pipeline."""
         return self.rest is None and self.row.in_pipeline
 
 
@@ -172,11 +171,11 @@ class Tree:
     """An observer that keeps the tree.
 
     Attributes:
-      count: how many rows there ever were.
-      first: when the first event was, in seconds.
-      last: when the last event was.
-      slowest: seconds and name, of all steps with no others inside that succeeded or failed.
-      fastest: the same, of those that succeeded.
+      count: how many rows there have been.
+      first: the time of the first event, in seconds.
+      last: the time of the last event, in seconds.
+      slowest: seconds and name of the slowest step without others inside that succeeded or failed.
+      fastest: seconds and name of the fastest such step that succeeded.
     """
 
     def __init__(self) -> None:
@@ -206,7 +205,7 @@ class Tree:
                 skipped.in_pipeline = event.in_pipeline
                 self._end(skipped, parent, "skipped" if row is None else "queued", 0.0, reason)
             case _ if row is None:
-                pass  # a second time: whoever passes events on may do so twice
+                pass  # a second time: a caller that passes events on may do so twice
             case StepRetrying(attempt=attempt, error=error):
                 row.attempts, row.text = attempt + 1, headline(error)
             case LimitWaited(limit=limit, duration=duration):
@@ -214,7 +213,7 @@ class Tree:
             case CircuitChanged(state=state):
                 row.breaker = breaker_is(state)
             case PathsCounted(total=total):
-                row.paths = (row.paths or 0) + total  # another attempt has them once more
+                row.paths = (row.paths or 0) + total  # another attempt has its paths again
             case StepSucceeded(duration=duration, won=won):
                 row.won = won
                 self._leave(scope, row, "succeeded", duration, row.text)
@@ -225,21 +224,21 @@ class Tree:
             case StepSkipped(time=time, reason=reason):
                 self._leave(scope, row, "skipped", time - row.start, reason)
             case _:
-                pass  # what was discarded or overridden has no place here
+                pass  # discarded values and overridden keys are not shown here
 
     def _add(self, event: Event) -> tuple[LiveRow, LiveRow]:
         """Make a row, and find the one around it."""
         parent: LiveRow | None = None
         scope: Scope | None = event.scope
         while parent is None and scope is not None:
-            parent = self._running.get(scope)  # None if it is not observed, or no step
+            parent = self._running.get(scope)  # None if that is not observed, or is not a step
             scope = scope.parent
         parent = parent or self._top
         self.count += 1
         return LiveRow(event.name, self.count, event.time, parent), parent
 
     def _leave(self, scope: Scope, row: LiveRow, status: Status, took: float, text: str) -> None:
-        """Enter the end of a row that was running."""
+        """Record the end of a row that was running."""
         parent = row.parent
         assert parent is not None  # the top never ends
         del self._running[scope], parent.running[scope]
@@ -276,7 +275,7 @@ class Tree:
             self._forget(parent)
 
     def _forget(self, parent: LiveRow) -> None:
-        """Forget a little: first of what was inside the runs that are over, and then inside `parent`."""
+        """Forget a few rows: first those inside runs that are over, and then those inside `parent`."""
         old = next((run for _, run in self._top.kept if run.kept or run.steps), parent)
         if old.kept:
             self._kept -= heappop(old.kept)[1].size
@@ -288,9 +287,9 @@ class Tree:
         """Return what to draw on at most `room` lines, with as many rows in each row as there is room for.
 
         Args:
-          room: how many lines there are, not counting steps of pipelines in a drawing that is final.
+          room: the number of lines. In a final drawing, steps of pipelines do not count.
           is_live: whether it will be drawn again soon. Then, of many rows that are over, only those that will stay are
-            shown: which ones are the slowest may change at any moment.
+            shown, because the slowest ones may change at any moment.
         """
         lines: list[Line] = []
         for most in _SIBLINGS:
@@ -302,8 +301,8 @@ class Tree:
 
 
 def _pick(row: LiveRow, depth: int, most: int, is_live: bool) -> Iterator[Line]:
-    """Yield the lines inside `row`: for `most` rows at most, and for those inside them."""
-    room = most if row.paths is None else min(most, _MANY)  # paths are much the same: of those a few will do
+    """Yield the lines inside `row`: for at most `most` rows, and for the rows inside them."""
+    room = most if row.paths is None else min(most, _MANY)  # paths are much alike, so a few will do
     kept = [inside for _, inside in sorted(row.kept, reverse=True)]
     if is_live:
         kept = sorted((*kept, *row.steps), key=lambda inside: inside.rank, reverse=True)

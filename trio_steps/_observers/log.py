@@ -1,7 +1,7 @@
 """An observer for production: every event is one line in the stdlib logger ``trio_steps``, with key-value pairs.
 
 What is deliberately not done: tracebacks. A failure passes through every step around it, and only the code that finally
-handles it knows whether it is an error, and logs it once. Values are never logged either: they may be secret, or large.
+handles it knows whether it is an error, and logs it once. Values are not logged either: they may be secret, or large.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ _MOST_TEXT: Final = 500
 class LogObserver:
     """Logs each event as one line of the logger ``trio_steps``: ``await step.run(observers=[LogObserver()])``.
 
-    - WARNING: a step failed or is tried again, or a circuit breaker opened. It is not an ERROR: in a race or a settle,
-      failed paths are part of the plan, and every step that a failure passes through reports it. Whether it is an error
-      depends on the caller.
-    - `level`: a step succeeded, was cancelled or skipped, a circuit breaker closed, or no one gets a value.
+    - WARNING: a step failed or is tried again, or a circuit breaker opened. A failure is not an ERROR: in a race or a
+      settle, failed paths are part of the plan, and every step that a failure passes through reports it. Only the
+      caller knows whether it is an error.
+    - `level`: a step succeeded, was cancelled or skipped, a circuit breaker closed, or a value was discarded.
     - DEBUG: a step or an attempt started, a step waited for a limiter or a rate, or a fork knows how many paths it has.
 
-    Errors that a fork does not raise, and keys that were overridden, are logged as WARNING by the library itself, with
-    or without this observer. Steps with ``log=False`` are left out. Nothing is formatted for a level that is off.
+    The library itself logs errors that a fork does not raise, and keys that were overridden, as WARNING, with or
+    without this observer. Steps with ``log=False`` are left out. Nothing is formatted for a level that is off.
 
     Each record has key-value pairs, as from ``extra=``: always ``step`` (the full name) and ``status``, and if they
     apply ``duration`` and ``delay`` (seconds), ``attempt``, ``error``, ``reason``, ``won``, ``total``, ``limit``,
     ``state``, ``value_type`` and ``disposed``. Except for numbers and bools, they are strings on one line.
 
     Attributes:
-      level: the level of what goes well. With ``logging.DEBUG``, only what goes wrong is above DEBUG.
+      level: the level for events that are not problems. With ``logging.DEBUG``, only problems are above DEBUG.
     """
 
     level: int = logging.INFO
@@ -97,7 +97,7 @@ class LogObserver:
                 text = "%(step)s returned a value that no one gets: %(value_type)s, disposed of: %(disposed)s"
                 _log(self.level, text, event, "discarded", value_type=kind, disposed=disposed)
             case _:
-                pass  # the library has logged it, or another event tells it
+                pass  # the library has logged it, or another event covers it
 
 
 def _log(level: int, text: str, event: Event, status: str, **fields: object) -> None:

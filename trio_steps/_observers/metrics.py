@@ -1,4 +1,4 @@
-"""Metrics with OpenTelemetry: how many steps ran, how long, how they ended; retries, breakers, waits for limits.
+"""Metrics with OpenTelemetry: how many steps ran, for how long, how they ended; retries, breakers, waits for limits.
 
 What is deliberately not done: a time series for each path. Paths that share an id are counted together, because
 backends pay for each value of an attribute.
@@ -75,7 +75,7 @@ class Metrics:
         self._circuits = meter.create_counter("trio_steps.circuit.changes", "{change}", "Breakers opened or closed.")
         self._discarded = meter.create_counter("trio_steps.discarded", "{thing}", "Values and errors that no one got.")
         self._scopes: WeakSet[Scope] = WeakSet()  # of the steps that run
-        self._last: ref[Event] | None = None  # it comes again if this observes a run and one inside that
+        self._last: ref[Event] | None = None  # it comes again if this observes a run and a run inside it
 
     def __call__(self, event: Event) -> None:
         """Count the next event of a run."""
@@ -84,7 +84,7 @@ class Metrics:
         self._last = ref(event)
         try:
             self._take(event)
-        except Exception:  # noqa: BLE001 - of an SDK; to be dropped would stop all counting
+        except Exception:  # noqa: BLE001 - from an SDK; raising would stop all counting
             logger.exception("counting %r failed", event)
 
     def _take(self, event: Event) -> None:
@@ -126,7 +126,7 @@ class Metrics:
         self._steps.add(1, attributes)
 
     def _skip(self, event: StepSkipped, about: _Attributes) -> None:
-        if event.name == event.scope.name:  # or else it is a path, and the scope that of its fork
+        if event.name == event.scope.name:  # otherwise it is a path, and the scope is its fork's
             self._leave(event.scope, about)
         else:
             id = event.name.removeprefix(f"{event.scope.name}/")

@@ -1,6 +1,6 @@
 """The built-in observer: it keeps the story of a run, and draws it as a timeline.
 
-The drawings are modules of their own, imported on demand.
+Each drawing is a module, imported on demand.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Recorder:
     _events: list[Event] = attrs.field(factory=list["Event"], init=False)
 
     def __call__(self, event: Event) -> None:
-        """Keep `event`, unless it is of a step with ``log=False``."""
+        """Keep `event`, unless its step has ``log=False``."""
         if not event.quiet:
             self._events.append(event)
 
@@ -44,10 +44,10 @@ class Recorder:
     def render(
         self, *, width: int = 100, color: bool = False, rows: int | None = None, encoding: str | None = None
     ) -> str:
-        """Return the timeline as text: a line for each step says when it ran, and how it ended.
+        """Return the timeline as text: a line for each step shows when it ran, and how it ended.
 
         Runs that overlap share a time axis. Every step of a pipeline has a line. If there are more than a dozen paths,
-        those that won, failed, were retried or were slowest have a line each, and the others share one, which shows how
+        those that won, failed, were retried or were slowest have a line each. The others share one, which shows how
         many ran at each moment, and how they ended.
 
         Args:
@@ -56,7 +56,7 @@ class Recorder:
           color: whether to use ANSI colours. Nothing depends on colour alone.
           rows: the most lines for anything but steps of pipelines. None: a dozen for each fork.
           encoding: the encoding of the output, such as ``sys.stdout.encoding``. Plain characters replace those that it
-            does not have. None: it has all. ``print(recorder)`` uses the encoding of standard output.
+            lacks. None: it lacks none. ``print(recorder)`` uses the encoding of standard output.
 
         Raises:
           ConfigError: `rows` is not a positive number.
@@ -68,9 +68,9 @@ class Recorder:
     def to_html(self, *, title: str | None = None, rows: int | None = None) -> str:
         """Return the timeline as a page: one HTML file that needs nothing else, and no network.
 
-        Save it with ``Path("run.html").write_text(recorder.to_html())``; it is ASCII. Rows fold, and say why on hover
-        or focus. Every step of a pipeline has a row. If there are more than 24 paths (fewer on a long page), those that
-        won, failed, were retried or were slowest have a row each, and the others share one, which opens.
+        Save it with ``Path("run.html").write_text(recorder.to_html())``; it is ASCII. Rows fold, and explain themselves
+        on hover or focus. Every step of a pipeline has a row. If there are more than 24 paths (fewer on a long page),
+        those that won, failed, were retried or were slowest have a row each. The others share one, which opens.
 
         Args:
           title: the heading; by default the names of the runs.
@@ -95,29 +95,29 @@ class Recorder:
     def to_mermaid(self, step: Step[..., Any], *, direction: Direction = "down") -> str:
         """Return `step` as a Mermaid flowchart, with marks and colours for what its last run did.
 
-        A mark and a word say what succeeded, won, failed, was cancelled, was skipped or never started. A thick line is
-        the way that the run took. Steps with ``log=False`` are left out.
+        A mark and a word show what succeeded, won, failed, was cancelled, was skipped or never started. A thick line
+        is the way that the run took. Steps with ``log=False`` are left out.
 
         Args:
           step: the pipeline or fork that ran, by itself or inside another step.
-          direction: where it leads: ``"down"`` or ``"right"``.
+          direction: where the drawing leads: ``"down"`` or ``"right"``.
 
         Raises:
-          ConfigError: there is no such direction, or `step` is not a step.
+          ConfigError: `direction` is neither of these, or `step` is not a step.
         """
         from .fates import draw  # noqa: PLC0415 - imported only to draw
 
         return draw("mermaid", step, direction, self._events)
 
     def to_dot(self, step: Step[..., Any], *, direction: Direction = "down") -> str:
-        """Return `step` in the language of Graphviz, for ``dot -Tsvg``: the same diagram as `to_mermaid`.
+        """Return the diagram of `to_mermaid` in the DOT language of Graphviz, for ``dot -Tsvg``.
 
         Args:
           step: the pipeline or fork that ran, by itself or inside another step.
-          direction: where it leads: ``"down"`` or ``"right"``.
+          direction: where the drawing leads: ``"down"`` or ``"right"``.
 
         Raises:
-          ConfigError: there is no such direction, or `step` is not a step.
+          ConfigError: `direction` is neither of these, or `step` is not a step.
         """
         from .fates import draw  # noqa: PLC0415 - imported only to draw
 
@@ -127,7 +127,7 @@ class Recorder:
         return self.render(encoding=getattr(sys.stdout, "encoding", None))
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """Return what a notebook shows: the page of the timeline in a frame, or the text."""
+        """Return the page of the timeline in a frame for a notebook, and text for one that can't show it."""
         from .html import framed  # noqa: PLC0415 - imported only to draw
 
         return {"text/html": framed(self._events), "text/plain": self.render()}

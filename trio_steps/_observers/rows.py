@@ -48,7 +48,7 @@ class Attempt:
 @final
 @attrs.frozen
 class Phase:
-    """A part of a run: an attempt that failed, the wait before an attempt, or the attempt with which it ended."""
+    """A part of a run: a failed attempt, the wait before an attempt, or the last attempt."""
 
     kind: Literal["failed", "wait", "last"]
     start: float
@@ -65,18 +65,18 @@ class Row:
 
     id: str
     name: str  # in full
-    label: str  # the name without that of the row around it
+    label: str  # the name, without the name of the row around it
     parent: Row | None
     start: float  # if it never started: when that was known
-    end: float | None = None  # None: it goes on
+    end: float | None = None  # None: it is still running
     status: Status = "running"
     ran: bool = True  # False: it never started
     won: bool = False  # a race, by succeeding
-    queued: float | None = None  # since when it waited for its turn to start, if it was known by then
+    queued: float | None = None  # since when it waited for its turn to start, if that is known
     text: str = ""  # how it ended
     error: BaseException | None = None
-    in_pipeline: bool = False  # a step that someone has written down, one of not too many
-    parallel: bool = False  # what is inside is such steps, too
+    in_pipeline: bool = False  # it is a step of a pipeline, of which there are not too many
+    parallel: bool = False  # the rows inside it are such steps too
     attempts: list[Attempt] = attrs.field(factory=list[Attempt])  # if it has policies
     notes: list[str] = attrs.field(factory=list[str])  # what else happened: waits for limits, circuit breakers
     retries: list[StepRetrying] = attrs.field(factory=list[StepRetrying])
@@ -84,8 +84,8 @@ class Row:
     children: list[Row] = attrs.field(factory=list["Row"])
     errors: list[BaseException] = attrs.field(factory=list[BaseException])  # of the children
     crowd: Sequence[Row] = ()
-    is_telling: bool = False  # it failed or was retried, or something inside it
-    depth: int = attrs.field(default=0, init=False)  # how many rows it is inside of
+    is_telling: bool = False  # it failed or was retried, or a row inside it did
+    depth: int = attrs.field(default=0, init=False)  # how many rows are around it
 
     def __attrs_post_init__(self) -> None:
         if self.parent is not None:
@@ -103,28 +103,28 @@ class Row:
         return waited if waited >= 0.001 else 0.0
 
     def end_by(self, now: float) -> float:
-        """Return when it ended, or `now` if it goes on."""
+        """Return when it ended, or `now` if it is still running."""
         return now if self.end is None else self.end
 
     @property
     def retried(self) -> str:
-        """How many retries there were, in words; nothing if there were none."""
+        """The number of retries, in words; empty if there were none."""
         return "1 retry" if len(self.retries) == 1 else f"{len(self.retries)} retries" if self.retries else ""
 
     @property
     def is_written(self) -> bool:
-        """Whether it is a step of a pipeline: these are always drawn, each by itself."""
+        """Whether it is a step of a pipeline, which always has its own line or row."""
         return self.in_pipeline or (self.parent is not None and self.parent.parallel)
 
     def phases(self, now: float) -> Iterator[Phase]:
-        """Yield the parts of its run, up to `now` if it goes on."""
+        """Yield the parts of its run, up to `now` if it is still running."""
         end = self.end_by(now)
         at = self.start
         for number, attempt in enumerate(self.attempts, 1):
             if attempt.start > at:
                 yield Phase("wait", at, attempt.start)
             at = end if attempt.end is None else attempt.end
-            # An attempt that is the failure of the whole is not marked once more.
+            # The attempt whose failure is the failure of the run is not marked again.
             is_whole = number == len(self.attempts) and self.status == "failed"
             has_failed = isinstance(attempt.error, Exception) and not is_whole
             yield Phase("failed" if has_failed else "last", attempt.start, at)
@@ -134,7 +134,7 @@ class Row:
             yield Phase("wait", at, end)
 
     def said(self) -> str:
-        """Return on one line what its status alone does not say."""
+        """Return one line with what the status alone does not say."""
         again = self.retried
         if again and self.status != "failed":
             again += f" after {describe(self.retries[-1].error)}"
@@ -150,7 +150,7 @@ class Row:
 
 
 def read(events: Iterable[Event]) -> list[Row]:
-    """Return the runs at the top, in the order in which they began, with all that ran inside them."""
+    """Return the runs at the top, in the order in which they began, with everything that ran inside them."""
     reader = _Reader()
     for event in events:
         reader.read(event)
@@ -158,7 +158,7 @@ def read(events: Iterable[Event]) -> list[Row]:
 
 
 def walk(rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield `rows` and all inside them, each before what is inside it."""
+    """Yield `rows` and all rows inside them, each before those inside it."""
     ahead = list(rows[::-1])  # no recursion: a step that starts the next one may nest thousands
     while ahead:
         row = ahead.pop()
@@ -168,14 +168,16 @@ def walk(rows: Sequence[Row]) -> Iterator[Row]:
 
 @final
 class _Reader:
-    """Finds the row of each event: that of its scope, or that of a path in a fork's scope."""
+    """Finds the row of each event: the row of its scope, or of a path in the scope of a fork."""
 
     def __init__(self) -> None:
         self.top: list[Row] = []
         self._runs: dict[Scope, Row] = {}
         self._latest: dict[tuple[Row, str], Row] = {}  # inside that row, by full name
-        self._queues: dict[Row, tuple[float, int]] = {}  # of forks: when their paths were counted; how many still wait
-        self._before: dict[Row, int] = {}  # of forks that are tried again: how many paths ran in earlier attempts
+        self._queues: dict[
+            Row, tuple[float, int]
+        ] = {}  # per fork: when its paths were counted, and how many still wait
+        self._before: dict[Row, int] = {}  # per retried fork: how many paths ran in earlier attempts
 
     def read(self, event: Event) -> None:
         """Enter `event` in its row."""
@@ -219,7 +221,7 @@ class _Reader:
                 row = self._run(event, event.time)
                 self._latest.get((row, name), row).discards.append(event)
             case _:
-                pass  # it says nothing here
+                pass  # it adds nothing to a row
 
     def _run(self, event: Event, start: float) -> Row:
         """Return the row of the event's scope, which is new if the scope is."""
@@ -228,7 +230,7 @@ class _Reader:
             return self._runs[scope]
         ids = [scope.id]
         outer = scope.parent
-        while outer is not None and outer not in self._runs:  # it is not observed, or is no step
+        while outer is not None and outer not in self._runs:  # it is not observed, or is not a step
             if not outer.unnamed_inside:
                 ids.append(outer.id)
             outer = outer.parent
@@ -269,7 +271,7 @@ class _Reader:
 
 
 def _because(reason: str, parent: Row | None) -> str:
-    """Return `reason` without what the row around it (`parent`) says already: the fork, and its error."""
+    """Return `reason` without what the row around it (`parent`) already shows: the fork, and its error."""
     if parent is not None:
         reason = reason.removeprefix(f"fork {parent.id!r}: ")
         for error in parent.errors[-1:]:
@@ -278,7 +280,7 @@ def _because(reason: str, parent: Row | None) -> str:
 
 
 def describe(error: BaseException, name: str = "", told: Iterable[BaseException] = ()) -> str:
-    """Return the type and message of `error`, without what its row (`name`) or other rows (`told`) say already."""
+    """Return the type and message of `error`, without what its row (`name`) or other rows (`told`) already show."""
     kind, text = type(error).__name__, message(error)
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
@@ -304,15 +306,15 @@ def breaker_is(state: str) -> str:
 
 
 def headline(error: BaseException) -> str:
-    """Return the type and message of `error` unchanged, however long, for a line that is cut elsewhere."""
+    """Return the type and message of `error` in full, for a line that is cut elsewhere."""
     return f"{type(error).__name__}: {message(error)}".removesuffix(": ")
 
 
 def message(error: BaseException) -> str:
-    """Return the message of `error`, whatever its own ``__str__`` does."""
+    """Return the message of `error`. An error in its ``__str__`` does no harm."""
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - an error of any kind, in what is there to tell of an error
+    except Exception:  # noqa: BLE001 - any error, in the method that describes an error
         return "its message could not be read"
 
 
@@ -327,7 +329,7 @@ def counts(rows: Iterable[Row]) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a time with up to three digits, in a unit that suits it."""
+    """Return a time with up to three digits, in a suitable unit."""
     if seconds >= 0.9995:
         return f"{seconds:.3g} s" if seconds < 99.95 else f"{seconds:.0f} s"
     if seconds >= 0.0009995:
@@ -337,5 +339,5 @@ def clock(seconds: float) -> str:
 
 
 def plain(text: str) -> str:
-    """Return `text` on one line, and without characters that would affect a terminal."""
+    """Return `text` on one line, without characters that would affect a terminal."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -55,8 +55,8 @@ class _Columns:
     def fitting(cls, width: int, *, label: int, start: int, took: int, note: int) -> _Columns:
         """Return the columns that fit into `width`.
 
-        Readers look for names. If there is no room for them, notes move to lines of their own, and figures give way:
-        first the start of a step, then how long it took. Names are cut last.
+        Readers look for names. If there is no room for them, notes move to separate lines, and figures give way: first
+        the start of a step, then how long it took. Names are cut last.
         """
         wanted, least_bar, least_note = min(label, width * 3 // 5), width // 5, min(note, 24)
         room = width
@@ -116,7 +116,7 @@ def _draw(chart: Chart, width: int, is_colored: bool) -> Iterator[str]:
 
 
 def _cut(label: str, width: int) -> str:
-    """Return `label` without its middle, if it is too long: similar names tend to differ at the end."""
+    """Return `label`, without its middle if it is too long, because similar names tend to differ at the end."""
     if len(label) <= width:
         return label
     last = (width - 1) // 3
@@ -124,7 +124,7 @@ def _cut(label: str, width: int) -> str:
 
 
 def _note(row: Row, chart: Chart) -> str:
-    """Return how `row` ended, if its mark alone does not tell."""
+    """Return how `row` ended, if its mark alone does not show that."""
     said = row.said()
     if row.crowd or row.status in ("succeeded", "failed"):
         return said
@@ -144,16 +144,16 @@ class _Axis:
     cells: int
 
     def half(self, time: float) -> int:
-        """Return how many half cells there are before `time`."""
+        """Return the number of half cells before `time`."""
         return round(self.chart.fraction(time) * 2 * self.cells)
 
     def _halves(self, row: Row) -> tuple[int, int]:
-        """Return where to draw `row` from and to: one half at least."""
+        """Return where the bar of `row` begins and ends, in half cells: at least one."""
         first = min(self.half(row.start), 2 * self.cells - 1)
         return first, max(self.half(row.end_by(self.chart.now)), first + 1)
 
     def ticks(self) -> str:
-        """Return round times, each where its moment is."""
+        """Return the line of round times, each at its position."""
         text = ""
         for time in round_times(self.chart.span, 7.5 * (self.chart.span or 1.0) / self.cells):
             label = clock(time)
@@ -163,7 +163,7 @@ class _Axis:
         return text
 
     def bar(self, row: Row) -> str:
-        """Return the line of `row`, light where it waited or was cancelled, with marks for what happened."""
+        """Return the bar of `row`, light where it waited or was cancelled, with marks for what happened."""
         if row.crowd:
             return self._crowd(row.crowd)
         first, last = self._halves(row)
@@ -175,7 +175,7 @@ class _Axis:
                 start, end = max(self.half(phase.start), first), min(self.half(phase.end), last)
                 halves[start:end] = [_LIGHT if phase.kind == "wait" else bar] * (end - start)
                 failed += [min(end, last - 1) // 2] * (phase.kind == "failed")
-            halves[first:last] = [half or bar for half in halves[first:last]]  # one that takes no time is seen
+            halves[first:last] = [half or bar for half in halves[first:last]]  # a bar that takes no time stays visible
         cells = [_LINES[3 * left + right] for left, right in zip(halves[::2], halves[1::2], strict=True)]
         for cell in failed:
             cells[cell] = RETRIED

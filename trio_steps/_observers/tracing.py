@@ -1,18 +1,17 @@
 """Tracing with OpenTelemetry: each run of a step is a span, and so is each attempt of a step with policies.
 
-Problem: tell the tracing that a program already has what ran inside what, for how long, and how it ended, so that the
-spans of its own code and of its libraries nest under the step in which they were made.
+Problem: report to a program's own tracing what ran inside what, for how long, and how it ended, so that the spans of
+its code and its libraries nest under the step in which they were made.
 
 Naive answer: keep a span for each name, and make it the child of the name's parent. But names repeat, runs overlap, and
 the program's own spans have no place in that tree.
 
-What is done instead. The first event of a step comes in the task that is about to run its body, and the last event in
-the same task, however it ends. The events of an attempt come in between, also in that task. So the span is attached to
-OpenTelemetry's context in between, as ``tracer.start_as_current_span`` would do. That context is a context variable,
-which Trio passes on to tasks and threads. The parent of a span is therefore just the current span: that of the step
-around it, of its attempt, or one that the code of that step has opened itself. Detaching restores the very value from
-before, even if the body has left a context of its own attached. So a worker that runs one path after another starts
-each one clean.
+What is done instead. The first event of a step comes in the task that is about to run its body. The last event comes in
+the same task, however the step ends, and so do the events of attempts. So between the two, the span is attached to
+OpenTelemetry's context, as ``tracer.start_as_current_span`` would do. That context is a context variable, which Trio
+passes on to tasks and threads. The parent of a span is therefore the current span: the span of the step around it, of
+its attempt, or one that the code of that step opened. Detaching restores the previous value, even if the body left
+another context attached. So a worker that runs one path after another starts each path with a clean context.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
 
     from trio_steps._core.scope import Scope
 
-_TRACED: Final = contexts.create_key("trio_steps.scope")  # in OpenTelemetry's context: the scope that it is of
+_TRACED: Final = contexts.create_key("trio_steps.scope")  # in OpenTelemetry's context: the scope of the span
 
 
 @final
@@ -65,8 +64,8 @@ class _Open:
     name: str
     span: trace.Span
     token: Token[contexts.Context]
-    epoch: int  # when Trio's clock would have been at 0: nanoseconds of the wall clock
-    skipped: int = 0  # paths that were never started
+    epoch: int  # the wall clock when Trio's clock would have been 0, in nanoseconds
+    skipped: int = 0  # paths that never started
     attempt: _Open | None = None
 
 
@@ -75,21 +74,21 @@ class _Open:
 class Tracing:
     """An observer that makes an OpenTelemetry span for each run of a step: ``observers=[Tracing()]``.
 
-    The parent of a span is the span that was current where the step was called or its path was started: that of the
-    step around it, one that the code of that step opened, or, for the outermost step, the caller's. While a step runs,
-    its own span is the current one, also in the tasks and threads that it starts. Steps with ``log=False`` have no
-    span.
+    The parent of a span is the span that was current where the step was called or its path was started: the span of
+    the step around it, one that the code of that step opened, or, for the outermost step, the caller's. While a step
+    runs, its own span is the current one, also in the tasks and threads that it starts. Steps with ``log=False`` have
+    no span.
 
     A span has the id of the step as its name, without the number of paths that share an id: ``fetch#2`` is a ``fetch``.
     A path whose id is just a number, such as an element of a ``for_each`` named ``resize``, is a ``resize path``. An
     error sets the status of the span and is recorded; a cancellation does not. Retries and discarded values are events
     of a span. A race links to its winner. ``docs/tracing.md`` lists the attributes.
 
-    Each attempt of a step with policies is a span inside that of the step, and the current one while it runs. So the
-    time that a step waited, for a limiter or for the next attempt, can be told from the work.
+    Each attempt of a step with policies is a span inside the span of the step, and is the current one while it runs. So
+    a trace shows how long a step waited for a limiter or for the next attempt, and how long it worked.
 
-    Durations are those of Trio's clock, to the nanosecond. The wall clock is read once for each outermost step. If the
-    wall clock is adjusted during a very long run, spans made by other code may seem to be off by that much.
+    Durations are measured by Trio's clock, to the nanosecond. The wall clock is read once for each outermost step. If
+    the wall clock is adjusted during a very long run, spans made by other code may seem to be off by that much.
 
     One object can observe any number of runs, also at the same time. If a run inside another one has a `Tracing` too,
     the outer one makes the spans. A million paths make a million spans, unless a sampler drops them.
@@ -100,19 +99,19 @@ class Tracing:
 
     def __init__(self, tracer: trace.Tracer | None = None) -> None:
         self._tracer = trace.get_tracer("trio_steps") if tracer is None else tracer
-        # weak: should the end of a step never be told, then because Trio itself has crashed
+        # Weak: the end of a step is never reported if Trio itself crashes.
         self._open: WeakKeyDictionary[Scope, _Open] = WeakKeyDictionary()
-        self._last: ref[Event] | None = None  # it comes again if this observes a run and one inside that
+        self._last: ref[Event] | None = None  # it comes again if this observes a run and a run inside it
 
-    @trio.lowlevel.enable_ki_protection  # or Ctrl-C could come between a span's start and its place in the books
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C must not come between the start of a span and its entry here
     def __call__(self, event: Event) -> None:
-        """Take the next event of a run."""
+        """Handle the next event of a run."""
         if event.quiet or (self._last is not None and self._last() is event):
             return
         self._last = ref(event)
         try:
             self._take(event)
-        except Exception:  # noqa: BLE001 - of a sampler or span processor; to be dropped would leave other spans open
+        except Exception:  # noqa: BLE001 - from a sampler or span processor; raising would leave other spans open
             logger.exception("tracing %r failed", event)
 
     def _take(self, event: Event) -> None:
@@ -121,7 +120,7 @@ class Tracing:
             return
         own = self._open.get(event.scope)
         found = self._around(event.scope) if own is None and isinstance(event, StepSkipped) else own
-        if found is None:  # another Tracing has it
+        if found is None:  # another Tracing made it
             return
         now = found.epoch + _nanoseconds(event.time)
         if isinstance(event, PathsCounted):
@@ -140,7 +139,7 @@ class Tracing:
             found.skipped += 1
 
     def _around(self, scope: Scope | None) -> _Open | None:
-        """Return the span of `scope`, or of the nearest one around it that has one."""
+        """Return the span of `scope`, or of the nearest scope around it that has one."""
         while scope is not None:
             found = self._open.get(scope)
             if found is not None:
@@ -151,7 +150,7 @@ class Tracing:
     def _start(self, event: StepStarted) -> None:
         scope = event.scope
         if contexts.get_value(_TRACED) is scope:
-            return  # by another Tracing
+            return  # another Tracing made it
         around = self._around(scope.parent)
         epoch = time_ns() - _nanoseconds(trio.current_time()) if around is None else around.epoch
         span = self._tracer.start_span(
@@ -175,7 +174,7 @@ class Tracing:
     def _end(self, event: StepSucceeded | StepFailed | StepCancelled | StepSkipped, ended: _Open, now: int) -> None:
         span = ended.span
         del self._open[event.scope]
-        _end_attempt(ended, now, "cancelled", None)  # as a rule it has ended
+        _end_attempt(ended, now, "cancelled", None)  # usually it has ended
         contexts.detach(ended.token)
         if ended.skipped:
             span.set_attribute("trio_steps.fork.skipped_path_count", ended.skipped)
@@ -211,12 +210,12 @@ def _end_attempt(step: _Open, now: int, outcome: str, error: BaseException | Non
 def _set_error(span: trace.Span, error: BaseException, now: int) -> None:
     span.set_attribute("error.type", type_name(error))
     span.set_status(trace.StatusCode.ERROR, message(error))
-    with suppress(Exception):  # the error's own __str__ may raise; then the status says what there is to say
+    with suppress(Exception):  # the error's __str__ may raise; then the status has to do
         span.record_exception(error, timestamp=now)
 
 
 def _add_event(event: Event, span: trace.Span, now: int) -> None:
-    """Make `event` one of `span`."""
+    """Add `event` to `span`."""
     name: str
     attributes: dict[str, str | int | float] = {"trio_steps.step.name": event.name}
     if isinstance(event, (StepRetrying, ErrorDiscarded)):
@@ -256,12 +255,12 @@ def _nanoseconds(seconds: float) -> int:
 
 
 def kind_of_step(scope: Scope) -> str:
-    """Return what all runs of this kind are called: backends group spans and metrics by it."""
+    """Return the common name of all runs of this step, by which backends group spans and metrics."""
     return kind_of_path(scope.id, scope.parent)
 
 
 def kind_of_path(id: str, around: Scope | None) -> str:
-    """Return what all paths `id` of the fork `around` are called, without the number of each."""
+    """Return the common name of all paths like `id` in the fork `around`, without numbers."""
     if id.isdecimal() and around is not None:
         return f"{around.id} path"
     base, _, number = id.rpartition("#")
@@ -269,6 +268,6 @@ def kind_of_path(id: str, around: Scope | None) -> str:
 
 
 def type_name(value: object) -> str:
-    """Return the name of a value's type, as the SDK writes those of exceptions."""
+    """Return the name of a value's type, as the SDK writes the types of exceptions."""
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

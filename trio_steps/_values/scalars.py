@@ -109,7 +109,7 @@ SCALARS: Final[dict[type[Any], Form | None]] = {
     **{kind: _path(kind) for kind in (PosixPath, PurePosixPath, PureWindowsPath, WindowsPath)},
 }
 
-# For the most frequent types, a quick comparison: by ==, of what distinguishes their values.
+# Frequent types that `==` compares quickly and exactly: a step sees no difference between equal values of one of them.
 ATOMS: Final = frozenset({int, str, bytes})
 
 
