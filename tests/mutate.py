@@ -9,9 +9,9 @@ Which tests? Those of the package run once with coverage, which tells the tests 
 come to the changed line run first, the fastest before all others. Only if they pass, all tests of the package run.
 
 What is mutated is what runs: annotations, what is for type checkers only, and the texts of messages are left alone.
-Timing out counts as noticed. What was not noticed is printed as a diff, unless `tests/unnoticed.toml` says why it
-changes nothing. The exit status is 1 if there is such a diff, or if more than ``--allowed`` of the sample changes
-nothing.
+A test that takes far longer than before has noticed too. What was not noticed is printed as a diff, unless
+`tests/unnoticed.toml` says why it changes nothing. The exit status is 1 if there is such a diff, or if more than
+``--allowed`` of the sample changes nothing.
 
 It needs the extras `test` and `mutation`.
 """
@@ -59,10 +59,14 @@ PACKAGES = {
     "pipeline": ("_pipeline", ["pipeline", "durable", "drawing"]),
     "values": ("_values", ["values"]),
     "durable": ("_durable", ["durable"]),
+    "absurd": ("_durable/absurd", ["durable"]),
     "observers": ("_observers", ["observers"]),
     "testing": ("testing", ["testing"]),
 }
-"""Each package that can be mutated, and where its tests are: those of durable runs and of drawings are among them."""
+"""Each package that can be mutated, and where its tests are: those of durable runs and of drawings are among them.
+
+`absurd` is the part of `_durable` that only tests with PostgreSQL come to. It is left out where PGHOST names no server.
+"""
 
 _LEFT_OUT = re.compile(r"Variable|_Is_Eq|_IsNot_NotEq")
 """Operators that ask which variable; and ``==`` for ``is``, which is the same of classes, members and None."""
@@ -153,6 +157,8 @@ def mutations(package: str) -> Iterator[Mutation]:
     """Yield every mutation of a package."""
     names = [*(name for name in operator_names() if not _LEFT_OUT.search(name)), "leave out"]
     for file in sorted((ROOT / "trio_steps" / PACKAGES[package][0]).rglob("*.py")):
+        if "absurd" in file.parts and package != "absurd":
+            continue
         code = file.read_text(encoding="utf-8")
         alone = left_alone(code)
         nodes = list(ast_nodes(get_ast(code)))
@@ -177,9 +183,11 @@ class Tests:
         """Run them all, with coverage; return None if one of them fails."""
         with tempfile.TemporaryDirectory() as folder:
             times, data = Path(folder) / "times.xml", Path(folder) / "coverage"
-            options = ["--cov=trio_steps", "--cov-context=test", "--cov-report=", "--cov-fail-under=0"]
-            verdict = run_tests(copy, [*options, f"--junitxml={times}", *folders_of(package)], None, COVERAGE_FILE=data)
-            if verdict != "passed":
+            settings = Path(folder) / "coveragerc"
+            settings.write_text("[run]\nbranch = true\nsource = trio_steps\n", encoding="utf-8")
+            options = [f"--cov-config={settings}", "--cov", "--cov-context=test", "--cov-report="]
+            options += [f"--junitxml={times}", *all_of(package)]
+            if not run_tests(copy, options, COVERAGE_FILE=data):
                 return None
             seconds = {
                 f"{case.attrib['classname'].replace('.', '/')}.py::{case.attrib['name']}": float(case.attrib["time"])
@@ -209,27 +217,31 @@ class Tests:
         return sorted(found, key=lambda test: (self.seconds[test], test))
 
 
-def folders_of(package: str) -> list[str]:
-    return [f"tests/{folder}" for folder in PACKAGES[package][1]]
+def all_of(package: str) -> list[str]:
+    return only(package, *(f"tests/{folder}" for folder in PACKAGES[package][1]))
 
 
-def run_tests(copy: Path, arguments: list[str], seconds: float | None, **environment: object) -> str:
-    """Run tests in a copy of the sources until the first one fails; return "passed", "failed" or "too long"."""
+def only(package: str, *tests: str) -> list[str]:
+    return [*tests, "-m", "postgresql"] if package == "absurd" else [*tests]
+
+
+def run_tests(copy: Path, arguments: list[str], **environment: object) -> bool:
+    """Run tests in a copy of the sources until the first one fails; tell whether none did."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--steps-budget=5", *arguments]
-    variables = {name: str(value) for name, value in environment.items()}
-    try:
-        done = subprocess.run(
-            command,
-            cwd=copy,
-            env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "", **variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return "too long"
-    return "passed" if done.returncode == 0 else "failed"
+    variables = {
+        "PYTHONPATH": os.pathsep.join([str(copy), str(copy / "tests")]),
+        "PYTHONDONTWRITEBYTECODE": "",
+        **{name: str(value) for name, value in environment.items()},
+    }
+    done = subprocess.run(
+        command,
+        cwd=copy,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode == 0
 
 
 def write(file: Path, code: str) -> None:
@@ -243,19 +255,20 @@ _moments = itertools.count(1_000_000_000)
 
 
 def try_out(mutation: Mutation, copy: Path, tests: Tests) -> str:
-    """Return what the tests of the package say of a mutation, like `run_tests`."""
+    """Return what the tests of the package say of a mutation: "passed", "failed", or "too long"."""
     file = copy / mutation.file
     code = file.read_text(encoding="utf-8")
+    seconds, too_long, names = copy / "seconds.json", copy / "too_long.txt", copy / "chosen.txt"
+    seconds.write_text(json.dumps(tests.seconds), encoding="utf-8")
+    limit = {"MUTATE_SECONDS": seconds, "MUTATE_TOO_LONG": too_long}
+    chosen = tests.that_come_to(mutation.file, mutation.line)
+    names.write_text("\n".join(chosen), encoding="utf-8")
     write(file, mutation.apply(code))
     try:
-        chosen = tests.that_come_to(mutation.file, mutation.line)
-        if chosen:
-            names = copy / "chosen.txt"
-            names.write_text("\n".join(chosen), encoding="utf-8")
-            verdict = run_tests(copy, [f"@{names}"], 60 + 20 * sum(tests.seconds[test] for test in chosen))
-            if verdict != "passed":
-                return verdict
-        return run_tests(copy, folders_of(mutation.package), 60 + 20 * sum(tests.seconds.values()))
+        for which in [only(mutation.package, f"@{names}")] * bool(chosen) + [all_of(mutation.package)]:
+            if not run_tests(copy, ["-p", "mutate_limit", *which], **limit):
+                return "too long" if too_long.stat().st_size else "failed"
+        return "passed"
     finally:
         write(file, code)
 
@@ -280,6 +293,35 @@ def reasons() -> dict[tuple[str, str, str], str]:
     return {(entry["file"], entry["before"].strip(), entry["after"].strip()): entry["why"] for entry in entries}
 
 
+def read(results: Path | None) -> dict[tuple[str, str, str, int], str]:
+    """Return what is said of each mutation that was tried: of its file, the lines before and after it, and its line."""
+    if results is None or not results.exists():
+        return {}
+    lines = map(json.loads, results.read_text(encoding="utf-8").splitlines())
+    return {(file, before, after, line): verdict for file, before, after, line, verdict in lines}
+
+
+def sample_of(package: str, seed: int, count: int) -> list[Mutation]:
+    everything = list(mutations(package))
+    shuffled = iter(random.Random(f"{seed} {package}").sample(everything, len(everything)))
+    sample = list(itertools.islice(filter(is_python, shuffled), count))
+    print(f"{package}: {len(sample)} of {len(everything)} mutations", flush=True)
+    return sample
+
+
+def those_of(package: str, keys: set[tuple[str, str, str]]) -> list[Mutation]:
+    """Find mutations by their keys. Lines may have moved since, and several operators may make the same one."""
+    found: dict[tuple[str, str, str], Mutation] = {}
+    for mutation in mutations(package):
+        line = (ROOT / mutation.file).read_text(encoding="utf-8").splitlines()[mutation.line - 1].strip()
+        file = mutation.file.as_posix()
+        if any(file == where and line in before for where, before, _ in keys) and is_python(mutation):
+            found.setdefault(key_of(mutation), mutation)
+    sample = [mutation for key, mutation in found.items() if key in keys]
+    print(f"{package}: {len(sample)} mutations are there again", flush=True)
+    return sample
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("packages", nargs="*", metavar="PACKAGE", help=f"of {', '.join(PACKAGES)}; by default all")
@@ -289,15 +331,14 @@ def main() -> int:
     parser.add_argument("-n", "--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--allowed", type=float, default=0.03, help="the share that may go unnoticed; %(default)s")
     parser.add_argument("--results", type=Path, help="a file for what is found; what it holds is not tried again")
+    parser.add_argument("--again", type=Path, help="such a file: try what was not noticed then, and draw no sample")
     options = parser.parse_args()
     began = time.monotonic()
     known = reasons()
-    found: dict[tuple[str, str, str, int], str] = {}  # of the mutations that were tried
-    if options.results is not None and options.results.exists():
-        for line in options.results.read_text(encoding="utf-8").splitlines():
-            *mutation, verdict = json.loads(line)
-            found[tuple(mutation)] = verdict
-    verdicts: dict[str, Counter[str]] = {package: Counter() for package in options.packages or PACKAGES}
+    found = read(options.results)
+    unnoticed = {key[:3] for key, verdict in read(options.again).items() if verdict == "passed"}
+    everywhere = [package for package in PACKAGES if package != "absurd" or "PGHOST" in os.environ]
+    verdicts: dict[str, Counter[str]] = {package: Counter() for package in options.packages or everywhere}
     copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory() as folder:
         for worker in range(options.workers):
@@ -328,18 +369,21 @@ def main() -> int:
                 shown = "\n".join(diff(mutation, 1))
                 print(f"not noticed: {mutation.operator} in {mutation.file.as_posix()}\n{shown}\n", flush=True)
 
-        samples: list[tuple[Mutation, Tests]] = []
-        for package in verdicts:
+        def measured(package: str) -> Tests | None:
             copy = copies.get()
-            tests = Tests.measure(copy, package)
-            copies.put(copy)
+            try:
+                return Tests.measure(copy, package)
+            finally:
+                copies.put(copy)
+
+        with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
+            tests_by_package = dict(zip(verdicts, pool.map(measured, verdicts), strict=True))
+        samples: list[tuple[Mutation, Tests]] = []
+        for package, tests in tests_by_package.items():
             if tests is None:
                 print(f"the tests of {package} fail without any mutation")
                 return 2
-            everything = list(mutations(package))
-            shuffled = iter(random.Random(f"{options.seed} {package}").sample(everything, len(everything)))
-            sample = list(itertools.islice(filter(is_python, shuffled), options.count))
-            print(f"{package}: {len(sample)} of {len(everything)} mutations", flush=True)
+            sample = those_of(package, unnoticed) if options.again else sample_of(package, options.seed, options.count)
             samples += [(mutation, tests) for mutation in sample]
         random.Random(options.seed).shuffle(samples)  # so that a run that is cut short has some of each package
         with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
