@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise, repeat
 from typing import Any
 
@@ -83,6 +84,30 @@ async def test_paths_that_never_block_do_not_starve_the_loop(limit: int | None, 
         await gather([path] * 1000 if known else repeat(path, 1000), concurrency=limit)
         nursery.cancel_scope.cancel()
     assert max(after - before for before, after in pairwise(seen)) <= 4 * 32
+
+
+class Turns(trio.abc.Instrument):
+    """Counts the turns of all tasks."""
+
+    count = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.count += 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"), [(None, 1), (1, 2 * 32), (2, 33), (3, 18), (7, 6), (trio.CapacityLimiter(1), 33)]
+)
+async def test_members_share_32_turns_and_one_alone_may_take_two_stretches_in_a_row(limit: Any, most: int) -> None:
+    turns, seen = Turns(), Counter[int]()
+
+    def path() -> None:
+        seen[turns.count] += 1
+
+    trio.lowlevel.add_instrument(turns)
+    await gather(*[path] * 600, concurrency=limit)
+    trio.lowlevel.remove_instrument(turns)
+    assert max(seen.values()) == most
 
 
 async def test_deadline_stops_paths_that_never_block() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 from paths import never, returns
+from ways import LIMITS, how
 
 from trio_steps import (
     ConfigError,
@@ -281,3 +282,21 @@ async def test_bad_path_in_what_a_function_returned_runs_nothing() -> None:
     with pytest.raises(ConfigError, match="returned 5; it has to return an iterable"):
         await fork("f", mode="settle", paths=lambda: 5)()
     assert started == []
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_what_a_path_returns_is_awaited_if_it_can_be_in_a_function_that_is_trusted_too(limit: str) -> None:
+    async def keep() -> str:
+        await trio.sleep(1)
+        return "kept"
+
+    class Promise:
+        def __await__(self) -> Any:
+            return keep().__await__()
+
+    def path() -> Promise:
+        return Promise()
+
+    for runs in (1, 2):  # after the first one, the function is trusted
+        assert await fork("f", mode="all", **how(limit, [path, path]))() == ("kept", "kept")
+        assert trio.current_time() == runs

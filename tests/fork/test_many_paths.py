@@ -126,6 +126,22 @@ async def test_paths_without_a_limit_have_a_task_each_and_no_more_than_two_batch
     assert max(count - number for number, count in enumerate(begun)) <= 64
 
 
+@pytest.mark.parametrize(("count", "tasks"), [(1, 1), (3, 3), (4, 4), (6, 6), (7, 3), (300, 3)])
+async def test_paths_under_a_limit_have_a_task_each_if_there_are_at_most_two_for_each_slot(
+    count: int, tasks: int
+) -> None:
+    """Else the members of a crew share them."""
+    spawned = Spawned()
+
+    async def path() -> None:
+        await trio.sleep(1)
+
+    trio.lowlevel.add_instrument(spawned)
+    await gather(*[path] * count, concurrency=3)
+    trio.lowlevel.remove_instrument(spawned)
+    assert spawned.count == tasks
+
+
 @pytest.mark.parametrize("count", [3, 300])
 async def test_paths_behind_a_limiter_need_a_task_for_each_token_and_one_that_waits_for_the_next(count: int) -> None:
     spawned = Spawned()

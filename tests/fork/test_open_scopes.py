@@ -148,6 +148,29 @@ async def test_function_that_is_trusted_is_found_out_at_the_end_of_a_stretch(kin
     assert report.endswith("paths) of fork 'f' ended with a cancel scope of its own still open")
 
 
+@pytest.mark.parametrize(
+    ("leaking", "names", "found_out"),
+    [
+        (2, " or ".join(f"'path#{number}'" for number in range(2, 18)), 17),
+        (18, "'path#18' or … or 'path#145' (128 paths)", 145),
+        (146, "'path#146' or … or 'path#273' (128 paths)", 273),
+    ],
+)
+async def test_worker_looks_for_open_scopes_after_1_and_16_and_from_then_on_every_128_paths(
+    leaking: int, names: str, found_out: int
+) -> None:
+    tasks, events = Tasks(), list[Event]()
+
+    def path() -> None:
+        tasks.note()
+        if len(tasks.seen) == leaking:
+            trio.CancelScope().__enter__()
+
+    await fork("f", mode="all", paths=[path] * 300, concurrency=1).run(observers=[events.append])
+    assert reports_of(events) == [f"path {names} of fork 'f' ended with a cancel scope of its own still open"]
+    assert tasks.seen.index(tasks.seen[-1]) == found_out  # where another worker begins
+
+
 async def test_function_that_is_trusted_is_found_out_at_once_when_it_fails() -> None:
     events: list[Event] = []
     runs = 0

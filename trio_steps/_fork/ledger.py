@@ -139,7 +139,7 @@ class Ledger(Generic[T]):
             return all_fulfilled(self.names, cast("list[T]", values))
         return [
             self._rejected_or_late(index) if value is MISSING else Fulfilled(name, value)
-            for index, (name, value) in enumerate(zip(self.names, values))  # noqa: B905 - as long as each other
+            for index, (name, value) in enumerate(zip(self.names, values, strict=True))
         ]
 
     def partial(self, *own: Exception) -> ForkPartialError[Exception]:

@@ -10,7 +10,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from inspect import iscoroutine
-from itertools import repeat
 from math import inf
 from types import CodeType, FunctionType
 from typing import Any, Final, cast, final
@@ -81,7 +80,7 @@ class PathNames:
     def __init__(self) -> None:
         self._starts: list[int] = []  # where each run begins
         self._bases: list[str] = []  # the base name of its paths
-        self._first: list[int] = []  # the number of its first path; 0: a given id, which is never numbered
+        self._first: list[int] = []  # the number of its first path, and 1 for a given id
         self._counts: dict[str, int] = {}
         self._total = 0
 
@@ -101,7 +100,7 @@ class PathNames:
                 number += 1
                 id = f"{base}#{number}"
         counts[base] = number
-        first = 0 if given else number
+        first = 1 if given else number
         if not self._bases or self._bases[-1] != base or self._number(len(self._bases) - 1, index) != first:
             self._starts.append(index)
             self._bases.append(base)
@@ -119,18 +118,14 @@ class PathNames:
             self._total += length
 
     def _number(self, run: int, index: int) -> int:
-        first = self._first[run]
-        return first + index - self._starts[run] if first else 0
+        return self._first[run] + index - self._starts[run]
 
     def __len__(self) -> int:
         return self._total
 
     def __iter__(self) -> Iterator[str]:
         ends = [*self._starts[1:], self._total]
-        for base, first, start, end in zip(self._bases, self._first, self._starts, ends):  # noqa: B905
-            if not first:
-                yield from repeat(base, end - start)
-                continue
+        for base, first, start, end in zip(self._bases, self._first, self._starts, ends):  # noqa: B905 - one more end, if there are none
             if first == 1:
                 yield base
             for number in range(max(first, 2), first + end - start):

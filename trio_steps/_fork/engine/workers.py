@@ -191,13 +191,13 @@ class Crew:
             self.seeking -= 1
         self._hire(lender)
 
-    def staff(self) -> None:
-        """Make sure that a member looks for the next path."""
+    def hires_another(self) -> bool:
+        """Hire a member that looks for the next path, unless there are as many as may be, or no path is left."""
         fork = self._fork
-        if fork.source.dry or fork.ledger.started == fork.total:
-            return
-        while self.seeking < self.seekers and not self.staffed:
-            self._hire(None)
+        if self.staffed or fork.source.dry or fork.ledger.started == fork.total:
+            return False
+        self._hire(None)
+        return True
 
     async def _work(self, lender: Lease | None) -> None:
         """Run paths one after another, until there are no more, or one leaves something behind."""
@@ -307,8 +307,8 @@ async def run_paths(
             crew = member.crew
             if not crew.staffed:
                 crew.seeking -= member.counted
-                if crew.seeking < crew.seekers:
-                    crew.staff()
+                while crew.seeking < crew.seekers and crew.hires_another():
+                    pass
         index, id, call = path
         del path  # lets the iterator reuse the tuple for the next path
         task.name = prefix + id
