@@ -258,7 +258,11 @@ def test_copy_passes_instances_of_classes_that_can_not_be_hashed() -> None:
     odd = Unhashable("Odd", (), {})()
     assert copy_value(odd) is odd
     assert copy_value([odd]) == [odd]
-    assert copy_value([odd, [1]])[0] is odd
+    inside: list[object] = [odd, [1]]
+    first, second = copy_value(inside)
+    assert first is odd
+    assert second == [1]
+    assert second is not inside[1]
     assert equal(odd, odd)
     assert not equal(odd, Unhashable("Odd", (), {})())
 

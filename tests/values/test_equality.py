@@ -8,6 +8,7 @@ from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import PurePosixPath
 from types import MappingProxyType
@@ -169,6 +170,29 @@ def test_equal_tells_apart_what_a_step_could(a, b) -> None:
 def test_equal_sees_the_same_in_other_objects(a, b) -> None:
     assert equal(a, b) is True
     assert equal([a], [b]) is True
+
+
+@pytest.mark.parametrize(
+    "make",
+    [list, tuple, set, frozenset, deque, Counter, OrderedDict.fromkeys, dict.fromkeys, partial(array, "l")],
+    ids=["list", "tuple", "set", "frozenset", "deque", "Counter", "OrderedDict", "dict", "array"],
+)
+def test_equal_compares_containers_of_a_thousand_by_all_that_is_in_them(make) -> None:
+    """Small numbers are objects that all share; others, their lengths too, can be equal and not identical."""
+    assert equal(make(range(1000, 2000)), make(range(1000, 2000))) is True
+    assert equal(make(range(1000, 2000)), make(range(1000, 1999))) is False
+    assert equal(make(range(1000, 2000)), make([*range(1000, 1999), 2000])) is False
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [(10**50, 10**50 + 1), (0.5, 0.25), ("ab" * 9, "ba" * 9), (Decimal(1), Decimal(2)), ([1], [2])]
+)
+@pytest.mark.parametrize("alike", [lambda: int("9" * 50), lambda: float("1.5"), lambda: Decimal("1.5"), lambda: [1]])
+def test_equal_goes_on_after_a_part_that_is_equal(a, b, alike) -> None:
+    """Whether that comes before the part that is not, or after it."""
+    assert equal([alike(), a], [alike(), b]) is False
+    assert equal([a, alike()], [b, alike()]) is False
+    assert equal([alike(), a], [alike(), a]) is True
 
 
 @each_sample()

@@ -35,7 +35,7 @@ def _is_flat(kind: Container, value: object) -> bool:
         types = set(map(type, kind.parts(value)))
     except Exception:  # noqa: BLE001 - a class that can't be hashed; the copier takes over
         return False
-    return not any(isinstance(kind_of(each), Container) for each in types - PLAIN)
+    return not any(isinstance(kind_of(each), Container) for each in types)
 
 
 def copy_value(value: T) -> T:
