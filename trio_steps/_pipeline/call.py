@@ -27,13 +27,13 @@ class Function:
     """A function, and how it is called with a context.
 
     Attributes:
-      call: what to call, in the scope of its step, and to await if the result is awaitable.
+      call: what to call in the scope of its step; an awaitable result is awaited.
       signature: what it is called with.
       share: the keys that are not copied.
-      copy: turns a value, its key, and the full name of the step into the copy that a function gets or gives.
+      copy: turns a value, its key, and the full name of the step into the copy that a function receives or returns.
       provides: the key under which its result is stored; or the keys of its result, which is a mapping.
       bind: makes its arguments from a context.
-      keeps: it may keep the whole context.
+      keeps: whether it may keep the whole context.
     """
 
     __slots__ = ("bind", "call", "copy", "keeps", "provides", "share", "signature")
@@ -55,7 +55,7 @@ class Function:
         self.bind: Bind = binder(signature, self.copy, lambda store: Context(_now(store), share))
 
     def sharing(self, keys: AbstractSet[str]) -> Function:
-        """Return the same with more keys that are not copied."""
+        """Return the same function with more keys that are not copied."""
         return Function(self.call, self.signature, self.share | keys, self.provides)
 
 
@@ -87,7 +87,7 @@ def binder(
                 kwargs[key] = copy(context[key], key, step)
         except KeyError:
             if key in context:
-                raise  # it comes out of a value that was copied
+                raise  # it is part of a value that was copied
             raise StepInputError(step, key, context) from None
         return (), kwargs
 
@@ -125,11 +125,11 @@ async def call(function: Function, store: Store, name: str) -> tuple[Any, bool]:
 
 
 def output_of(function: Function, result: object, name: str) -> dict[str, object]:
-    """Return the keys that `result`, of `function` of the step `name`, adds to the context; copies of the values."""
+    """Return the keys that `result` of `function`, of step `name`, adds to the context, with copies of the values."""
     provides = function.provides
     copy = function.copy
     if provides is None:
-        if type(result) is dict:  # most are; a short cut
+        if type(result) is dict:  # a short cut for the usual case
             values: dict[str, object] = {}
             for key, value in cast("dict[object, object]", result).items():
                 if type(key) is not str:

@@ -27,14 +27,14 @@ from trio_steps._values.equality import equal
 from .contract.records import field_names
 
 MergePolicy: TypeAlias = Literal["override", "error", "warn", "skip"]
-"""What happens to a key that is there already: the later value wins (override, warn), or the first one (skip)."""
+"""What happens to a key that is already there: the later value wins (override, warn), or the first one stays (skip)."""
 
 
 # The context
 
 
 class _Everything:
-    """Stands for all keys, where some are meant."""
+    """Stands for all keys, where a set of keys is expected."""
 
     def __contains__(self, _key: object) -> bool:
         return True
@@ -82,7 +82,7 @@ class Inputs(dict[str, object]):
     def now(self) -> dict[str, object]:
         """Return all values as they are now in a plain dict, without copying any."""
         values = dict(self.given)
-        values.update(list(super().items()))  # a list is of one moment, even if another thread looks a key up
+        values.update(list(super().items()))  # list() is atomic, even if another thread looks up a key
         return values
 
     def untouched(self) -> set[str]:
@@ -90,7 +90,7 @@ class Inputs(dict[str, object]):
         return self.given.keys() - super().keys()
 
     def copy(self) -> Inputs:
-        """Return another one, which makes copies of its own."""
+        """Return another one, which makes its own copies."""
         other = Inputs(self.given, self._share)
         other.update(list(super().items()))
         return other
@@ -149,7 +149,7 @@ class Snapshot(Mapping[str, object]):
 
 @final
 class Store(Mapping[str, object]):
-    """The context of a run, or of a nested pipeline within one. Only the run loop has it and changes it.
+    """The context of a run, or of a nested pipeline within one. Only the run loop holds and changes it.
 
     A nested store sees what the store around it holds. Drop the nested store before the outer one changes.
     """
@@ -162,8 +162,8 @@ class Store(Mapping[str, object]):
         self._sources: dict[str, str] = {}
         self._origin = source
         self._under = under  # what a patch is relative to
-        self._base = under  # what can be seen; a transform hides it
-        self._same: dict[str, bool] = {}  # what is decided of keys: whether they are as they were in `under`
+        self._base = under  # what is visible around it; a transform hides it
+        self._same: dict[str, bool] = {}  # for each key, whether it was decided to be as it was in `under`
         self._snapshot: weakref.ref[Snapshot] | None = None
 
     def __getitem__(self, key: str) -> object:
@@ -251,8 +251,8 @@ class Store(Mapping[str, object]):
     def decide(self, changes: Mapping[str, object], unchanged: Collection[str] | None = None) -> Collection[str] | None:
         """Decide which keys of `changes`, which were entered last, have not changed, and so are not part of a patch.
 
-        A run that is recorded decides this as soon as a step has run. Later, after the values have been written and
-        read, it no longer matters what they are equal to.
+        A recorded run decides this as soon as a step has run. Later, after the values have been written and read back,
+        equality no longer matters.
 
         Args:
           changes: keys and values.
@@ -323,7 +323,7 @@ class Output:
     """What one function, or one nested pipeline, adds to the context.
 
     Attributes:
-      source: the full name of where it comes from.
+      source: the full name of the function or pipeline.
       values: a value for each key, already copied.
       is_patch: `values` come from a nested pipeline or a branch, so an equal value is not a collision.
     """
@@ -336,7 +336,7 @@ class Output:
 @final
 @attrs.frozen
 class Collision:
-    """`second` gave a `key` that `first` had given, and won."""
+    """`second` provided a `key` that `first` had provided, and won."""
 
     key: str
     first: str
@@ -400,7 +400,7 @@ def as_output(result: object, step: str, share: Collection[str] = ()) -> dict[st
     """Return what the step returned as a new dict with every value copied.
 
     Args:
-      result: a mapping with str keys, an instance of a class with fields (these, one level), or None (nothing).
+      result: a mapping with str keys, an instance of a class with fields (one level of them), or None (nothing).
       step: the full name of the step.
       share: keys whose values are not copied.
 
@@ -423,7 +423,7 @@ def as_output(result: object, step: str, share: Collection[str] = ()) -> dict[st
 
 
 def unawaited(coroutine: CoroutineType[Any, Any, Any], key: str, step: str) -> StepOutputError:
-    """Return the error of a step that returned `coroutine` under `key`. Close it, or Python would report it too."""
+    """Return the error of a step that returned `coroutine` under `key`. Close it, so that Python does not warn too."""
     coroutine.close()
     return StepOutputError(
         step,

@@ -1,4 +1,4 @@
-"""The copies that a step gets and gives. A slow copy is reported, with the remedy.
+"""The copies that a step receives and returns. A slow copy is reported, with the remedy.
 
 Real time counts here, whatever clock the run has, because a slow copy holds up everything else.
 """
@@ -29,12 +29,12 @@ class Copies:
     __slots__ = ("_reported", "_share")
 
     def __init__(self, share: Collection[str]) -> None:
-        """Do not copy the values of the keys in `share`."""
+        """Make an object that does not copy the values of the keys in `share`."""
         self._share = frozenset(share)
         self._reported: set[str] = set()
 
     def copy(self, value: object, key: str, step: str) -> object:
-        """Return a copy of `value`, which is that of `key`, for `step`."""
+        """Return a copy of `value`, the value of `key`, for `step`."""
         if id(type(value)) in UNCOPIED or key in self._share:
             return value
         start = perf_counter()

@@ -1,9 +1,9 @@
 """The plan of a pipeline, which the builder makes and the loop executes. It is immutable, and runs nothing.
 
-A pipeline is a sequence of nodes. A node says when and under which policies its body runs, and what becomes of the
-output. The body is a function (a fork that is used as a step is one too), another sequence of nodes, a group of members
+A pipeline is a sequence of nodes. A node says when and under which policies its body runs, and what happens to the
+output. The body is a function (or a fork that is used as a step), another sequence of nodes, a group of members
 (functions or sequences of nodes), a branch of cases, a function for each element of a collection, or a sequence of
-nodes that is repeated. Groups and for_each hold the plan of their fork.
+nodes that is repeated. A group and a for_each hold the plan of their fork.
 
 Everything that can be known before a run is worked out here, once: how each function is called, and the fork of each
 group. Full names depend on where a pipeline is nested, and are made as the loop descends.
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .contract.shape import Shape
 
 ANY: Final = "*"
-"""Stands for the id of an element in the full name of a step that is run for each."""
+"""Stands for the id of an element in the full name of a step that runs for each element."""
 
 Hook: TypeAlias = "Callable[..., object]"
 """A sync or async function that is told what happens."""
@@ -85,7 +85,7 @@ class Group:
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class Case:
-    """A case of a branch; the one without a condition is ``otherwise``."""
+    """A case of a branch. ``otherwise`` is the case without a condition."""
 
     id: str
     was: tuple[str, ...]
@@ -108,10 +108,10 @@ class Each:
 
     Attributes:
       function: what is called with an element under `each`.
-      nodes: what is run instead, if that is a pipeline, in a context in which the element is under `each`.
-      result: makes of the context at the end of `nodes` what the pipeline would return.
+      nodes: what runs instead, for a pipeline, in a context with the element under `each`.
+      result: turns the context at the end of `nodes` into what the pipeline would return.
       over: the key that holds the collection.
-      each: see `function` and `nodes`.
+      each: the parameter or key that gets the element.
       into: the key of the results.
       plan: the fork.
       settle: the results are `SettleResult`s.
@@ -139,7 +139,7 @@ class Repeat:
       nodes: one round. Their full names in a run have its number, ``refine/2/draft``; `names_of` leaves it out.
       until: whether that was the last round; called like a condition, with the context after it.
       at_most: how many rounds there may be.
-      on_limit: what the end of the last of them means if `until` does not hold then: a `LoopLimitError`, or nothing.
+      on_limit: what happens if `until` does not hold after the last round: a `LoopLimitError`, or nothing.
     """
 
     nodes: Nodes
@@ -173,12 +173,12 @@ class Node:
       id: its name among the steps of the pipeline.
       was: the names that it had before, the oldest first.
       body: what it does.
-      condition: whether it runs at all; None: always.
+      condition: whether it runs at all; None means always.
       policies: None if there are none.
       on_error: what its failure does.
       merge_policy: how its output is merged.
       transforms: its output replaces the context.
-      log: whether it is to be seen in logs and summaries.
+      log: whether it appears in logs and summaries.
       before: what is known of the context that it sees.
       after: what is known of the context after it.
     """
@@ -196,9 +196,9 @@ class Node:
     after: Shape
 
     def inner(self) -> Iterator[tuple[str, Nodes]]:
-        """Yield the rows of nodes inside this one, each with what comes after its own name in theirs.
+        """Yield the rows of nodes inside this one, each with what follows this node's name in their full names.
 
-        In a run that is followed by the id of an element or, which is left out here, by the number of a round.
+        In a run, the id of an element follows too, or the number of a round, which is left out here.
         """
         body = self.body
         if isinstance(body, tuple):
@@ -258,7 +258,7 @@ def _sharing(node: Node, keys: AbstractSet[str]) -> Node:
 
 
 def takes(nodes: Nodes, key: str) -> bool:
-    """Tell whether something in `nodes` can be given `key` of the context."""
+    """Tell whether something in `nodes` accepts `key` of the context."""
     return any(_takes(node, key) for row in (nodes, *_rows_of(nodes)) for node in row)
 
 
@@ -310,7 +310,7 @@ def names_of(nodes: Nodes) -> Iterator[str]:
 
 
 def questions_of(nodes: Nodes) -> Iterator[Question]:
-    """Yield what the steps wait for; ``*`` stands for the id of an element, and for the number of a round."""
+    """Yield the questions of the steps. ``*`` stands for the id of an element, and for the number of a round."""
     ahead: list[tuple[Nodes, str]] = [(nodes, "")]
     while ahead:
         row, prefix = ahead.pop()
@@ -323,7 +323,7 @@ def questions_of(nodes: Nodes) -> Iterator[Question]:
 
 
 def find(nodes: Nodes, name: str) -> Node | None:
-    """Return the node with the full name `name`, or of which it is a member; or None."""
+    """Return the node with the full name `name`, or the node that has a member of that name; or None."""
     found: Node | tuple[Nodes, str] | None = (nodes, "")
     while isinstance(found, tuple):
         found = _look(*found, name)
@@ -331,7 +331,7 @@ def find(nodes: Nodes, name: str) -> Node | None:
 
 
 def _look(nodes: Nodes, prefix: str, name: str) -> Node | tuple[Nodes, str] | None:
-    """Return what `find` is to return; or the row to go on in, and what full names begin with there."""
+    """Return the result of `find`; or the row in which to look next, and the prefix of full names there."""
     for node in nodes:
         own = prefix + node.id
         if own == name:
@@ -403,7 +403,7 @@ class Hooks:
     error: tuple[Hook, ...] = ()
 
     def plus(self, complete: Hook | None, error: Hook | None) -> Hooks:
-        """Return these and, after them, what is not None.
+        """Return these hooks followed by the given ones that are not None.
 
         Raises:
           ConfigError: it is not a function.
@@ -451,21 +451,21 @@ class Program:
 
     Attributes:
       name: what it is called.
-      name_given: whether that was given by hand.
+      name_given: whether the caller gave that name.
       flow: what is known after its last node.
       nodes: its steps.
-      names: what they are called, and up to which number there are others that were to be called so.
-      renamed: what they were called before, and what each is called now.
+      names: the names of the steps, each with the highest number in use for it.
+      renamed: their former names, and what each is called now.
       share: the keys that are not copied.
       observers: those of every run.
       hooks: those of every run.
       codec: how the values in its checkpoints are written.
-      done: what ``outputs`` was told; None if it was not.
-      inputs: what its input was told to be, if that declares keys.
-      strict: what each function returns has to be known.
-      prefix: what its nodes' full names begin with, as far as that is known: it is built as a case of a branch.
-      version: which version of it this is, if that was given.
-      versions: others with whose stored runs it can go on.
+      done: the argument of ``outputs``; None if it was not called.
+      inputs: the declared type of its input, if that declares keys.
+      strict: whether it must be known what each function returns.
+      prefix: the prefix of its nodes' full names, if known: it is built as a case of a branch.
+      version: its version, if given.
+      versions: other versions whose stored runs it can continue.
       was: the names that it had before, the oldest first.
     """
 
@@ -489,22 +489,22 @@ class Program:
 
     @property
     def goes_on_with(self) -> tuple[str | None, ...]:
-        """The versions with whose stored runs it can go on, its own first."""
+        """The versions whose stored runs it can continue, its own first."""
         return (self.version, *(version for version in self.versions if version != self.version))
 
     @functools.cached_property
     def row(self) -> Nodes:
-        """The nodes, as they run inside another pipeline: who listens to them there is among them."""
+        """The nodes as they run inside another pipeline, wrapped with the pipeline's own hooks and observers."""
         return Row.of(self.nodes, self.hooks, self.observers)
 
     @functools.cached_property
     def hooks_inside(self) -> bool:
-        """A pipeline inside it has hooks."""
+        """Whether a pipeline inside it has hooks."""
         return any(isinstance(row, Row) and (row.hooks.complete or row.hooks.error) for row in _rows_of(self.nodes))
 
     @functools.cached_property
     def tells_inside(self) -> bool:
-        """A pipeline inside it has a hook that is called when a step is done."""
+        """Whether a pipeline inside it has a hook that is called when a step is done."""
         return any(isinstance(row, Row) and row.hooks.complete for row in _rows_of(self.nodes))
 
     @functools.cached_property
@@ -524,16 +524,16 @@ class Program:
 
     @functools.cached_property
     def is_renamed(self) -> bool:
-        """It, or something in it, was renamed."""
+        """Whether it, or something in it, was renamed."""
         return bool(self.was) or any(_is_renamed(node) for row in (self.nodes, *_rows_of(self.nodes)) for node in row)
 
     @functools.cached_property
     def has_aliases(self) -> bool:
-        """Values of its context may be in other values too: the results of pipelines that are run for each element."""
+        """Whether values of its context may be part of others: the results of pipelines that run for each element."""
         return any(f"/{ANY}/" in name for name in self.steps)
 
     def result(self, values: dict[str, object]) -> Any:
-        """Return what a run returns that ends with the context `values`."""
+        """Return the result of a run that ends with the context `values`."""
         done = self.done
         if done is None or is_typed_dict(done):
             return values
@@ -541,7 +541,7 @@ class Program:
         return done(**{argument.name: values[key] for key, argument in arguments if key in values})
 
     def result_inside(self, values: dict[str, object]) -> Any:
-        """Return the result of a run inside another one; what makes an object of it does not get the other's values."""
+        """Return the result of a run inside another one; an object made of it gets none of the other's values."""
         if self.done is None or is_typed_dict(self.done):
             return values
         return self.result({key: copy_value(values[key]) for key in arguments_of(self.done) if key in values})

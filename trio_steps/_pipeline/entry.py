@@ -51,6 +51,6 @@ class PipelineEntry(StepEntry):
 
 
 def program_of(step: object) -> Program | None:
-    """Return what `step`, or its entry, is made of if it is a pipeline that still takes its input; else None."""
+    """Return the program of `step` if it is a pipeline, or the entry of one, that still takes its input; else None."""
     entry: object = step.entry if isinstance(step, Step) else step
     return entry.program if isinstance(entry, PipelineEntry) else None

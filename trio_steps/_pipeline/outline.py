@@ -26,7 +26,7 @@ _ON_ERROR: Final = {"continue": "on error: continue", "skip-remaining": "on erro
 
 
 def graph_of_pipeline(program: Program, place: Place) -> Graph:
-    """Return what is drawn of a pipeline that stands alone: it begins with its name."""
+    """Return the drawing of a pipeline that stands alone. It begins with its name."""
     draft = Draft()
     draft.then(Node(kind="start", label=program.name, name=place.name))
     _add_all(draft, program.nodes, place)
@@ -34,7 +34,7 @@ def graph_of_pipeline(program: Program, place: Place) -> Graph:
 
 
 def frame_of(program: Program, place: Place) -> Node:
-    """Return what is drawn of a pipeline inside something."""
+    """Return the drawing of a pipeline inside something else."""
     return _frame(program.nodes, place, place)
 
 
@@ -84,7 +84,7 @@ def _outline_of_member(group: Place, id: str, member: Member) -> Node:
 
 
 def _frame(steps: Nodes, place: Place, around: Place) -> Node:
-    """Return the frame at `place`, with `steps` in it, which are inside `around`."""
+    """Return the frame at `place` around `steps`, which are inside `around`."""
     draft = Draft()
     _add_all(draft, steps, around)
     inside = draft.graph()
@@ -125,6 +125,6 @@ def _label(case: Case) -> str:
 
 
 def _name(function: Function) -> str:
-    """Return what a function is called; of a lambda, what it is called with."""
+    """Return the name of a function; for a lambda, its parameters."""
     name, signature = name_of(function.call), function.signature
     return f"λ({', '.join((*signature.required, *signature.optional))})" if name == "λ" else name

@@ -57,7 +57,7 @@ DoneT = TypeVar("DoneT")
 
 @final
 class _Launch(InputStep[Any, Any]):
-    """One run of a pipeline, with options of its own."""
+    """One run of a pipeline, with its options."""
 
     __slots__ = ()
 
@@ -151,7 +151,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           on_error: sync or async function, called with the full name of the step and the error at each failure.
           codec: how values in checkpoints are written; by default as JSON that keeps their exact types.
           strict: refuse anything that is not known when the pipeline is built. It needs `inputs`, and each function has
-            to say what it returns.
+              to declare what it returns.
           version: the version of the pipeline, which is kept with each durable run, and shown.
           versions: other versions whose runs this one can continue, ``{"1", "2"}``; None is a run without a version.
           was: the name that the pipeline had before it was renamed; or several, the oldest first. Durable runs of these
@@ -240,8 +240,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           concurrency: the most functions that run at the same time, or a limiter.
           provides: for one function, the key under which to store whatever it returns; or the keys of the mapping that
             it returns, if its annotation can't name them, ``("user", "plan")``.
-          merge_policy: what happens to keys that are there already: ``"override"``, ``"error"``, ``"warn"`` or
-            ``"skip"``.
+          merge_policy: what happens to keys that are already there: ``"override"``, ``"error"``, ``"warn"`` or
+              ``"skip"``.
           options: `condition`: whether to run it at all, a function of the context, or a bool. `on_error`:
             ``"raise"``, ``"continue"`` (with the next step) or ``"skip-remaining"`` (of this pipeline). `timeout`,
             `total_timeout`, `retry`, `circuit_breaker`, `limiter`, `rate`: as for `trio_steps.step`; with several
@@ -250,7 +250,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
             was renamed; or several, the oldest first.
 
         Raises:
-          ConfigError: it can't work as it is written, or needs a key that can't be there.
+          ConfigError: the step can't work as written, or it needs a key that can't be there.
         """
         return self._with(
             step_of(
@@ -312,8 +312,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
     ) -> Pipeline[I_contra, dict[str, Any]]:
         """Add a step that runs a function or a pipeline for each element of a collection, all at once.
 
-        A pipeline runs in the context with the element in it. Its result is what its `run` would return for that: the
-        whole context at its end, or what its `outputs` makes of it.
+        A pipeline runs in the context plus the element. Its result is what `run` would return: the whole context at the
+        end, or what `outputs` makes of it.
 
         Args:
           name_and_function: the name, if it has one, then a sync or async function, a step, or a pipeline.
@@ -401,8 +401,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
     ) -> Pipeline[I_contra, dict[str, Any]]:
         """Add a step that waits for an answer from outside the run, such as an approval.
 
-        When a run in a store has nothing else left to do, it is saved as ``waiting``, and returns the context as it is
-        then. It continues when it is run again and there is an answer: ``run(…, answers={…})``, or ``await
+        When a run in a store has nothing else left to do, it is saved as ``waiting``, and `run` returns the context so
+        far. The run continues when it is run again and has an answer: ``run(…, answers={…})``, or ``await
         store.answer(run_id, …)``.
 
         Args:
@@ -433,7 +433,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         )
 
     def outputs(self, done: type[DoneT], /) -> Pipeline[I_contra, DoneT]:
-        """Prove that the pipeline produces `done`, and return one whose `run` has that type.
+        """Check that the pipeline produces `done`, and return a pipeline whose `run` returns that type.
 
         Args:
           done: a TypedDict; or an attrs class, dataclass, pydantic model or msgspec struct, of which `run` then returns
@@ -453,7 +453,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         return self._program.steps
 
     def input_of(self, name: str) -> dict[str, object]:
-        """Return the keys that a step sees, as far as they are known, and their types.
+        """Return the known keys that a step sees, and their types.
 
         Raises:
           KeyError: there is no step with that full name.
@@ -461,7 +461,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         return self._node(name).before.types
 
     def output_of(self, name: str | None = None) -> dict[str, object]:
-        """Return the keys of the context after a step, or at the end, as far as they are known, and their types.
+        """Return the known keys of the context after a step, or at the end, and their types.
 
         Raises:
           KeyError: there is no step with that full name.
@@ -519,7 +519,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         run_id: str | None = None,
         answers: Mapping[str, object] | None = None,
     ) -> Coroutine[Any, Any, Any]:
-        """Run the pipeline once, with options, and return the context at its end: a plain dict that the caller owns.
+        """Run the pipeline once, with options. Return the context at the end: a plain dict that the caller owns.
 
         Args:
           input: the first keys of the context; a mapping, or an attrs or dataclass instance.
@@ -530,24 +530,24 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           store: where to keep the run while it runs, such as a `store.SqliteStore`. It needs a `run_id`.
             With a `store.QueueStore`, such as `trio_steps.absurd.AbsurdStore`, the run is submitted, and this waits for
             a worker.
-          run_id: the id of the run in the store. A run that is there already continues where it was, with the input
-            that it was started with. If it is finished, its result is returned, and nothing runs.
+          run_id: the id of the run in the store. A run that exists continues where it was, with the input that it was
+              started with. If it is finished, its result is returned, and nothing runs.
           answers: answers for steps that wait for one, by the full name of the step; or by the key that it provides, if
             only one step waits for that: ``{"approved": True}``.
 
         Raises:
-          ConfigError: there is a `store` without a `run_id`, or the other way round; or a step waits for an answer, and
-            there is neither an answer nor a store.
+          ConfigError: `store` was given without `run_id`, or the other way round; or a step waits for an answer, and
+              neither an answer nor a store was given.
           AnswerError: no step waits for one of the answers, or for a value of its type.
           AnswerConflictError: the stored run has another answer already.
-          RunClaimedError: the run is running already, or another process took it over.
+          RunClaimedError: the run is already running, or another process took it over.
           RunCancelledError: the run was cancelled in its store.
-          RunFailedError: the store leaves runs to workers, and the run has failed there.
-          CheckpointError: a value can't be kept in the store; or the stored run is of another pipeline, or of one that
-            has changed before the point of resumption, or was started with another input.
+          RunFailedError: the store leaves runs to workers, and the run failed there.
+          CheckpointError: a value can't be kept in the store; or the stored run belongs to another pipeline, or to one
+            that has changed before the point of resumption, or was started with another input.
           StepInputError: a step needs a key that is not there.
           StepOutputError: a step returned something that can't be merged.
-          KeyCollisionError: a key was given twice, and the step has ``merge_policy="error"``.
+          KeyCollisionError: a key was provided twice, and the step has ``merge_policy="error"``.
           ForkPartialError: members of a parallel step failed.
         """
         hooks = self._program.hooks.plus(on_step_complete, on_error)
@@ -576,11 +576,11 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         Args:
           input: as for `run`.
           store: where to keep it, such as a `store.SqliteStore`.
-          run_id: the id of the run. If there is a run with that id already, nothing changes.
+          run_id: the id of the run. If a run with that id exists, nothing changes.
 
         Raises:
           ConfigError: `run_id` is not a valid id.
-          CheckpointError: a value can't be stored, or there is a run with that id and another input.
+          CheckpointError: a value can't be stored, or a run with that id has another input.
         """
         from .run.durable import submit  # noqa: PLC0415 - who has no store doesn't wait for it
 
@@ -610,7 +610,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           on_error: as for `run`.
 
         Raises:
-          CheckpointError: it is of another pipeline, or the pipeline has changed before the point of resumption.
+          CheckpointError: it belongs to another pipeline, or the pipeline has changed before the point of resumption.
           ConfigError: `overrides` is not a mapping.
         """
         program = self._program
@@ -639,14 +639,14 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
 
 AnyPipeline: TypeAlias = "Pipeline[Any, Any]"
 Then: TypeAlias = "AnyPipeline | Callable[[AnyPipeline], AnyPipeline]"
-"""What a case does: a pipeline, or a function that adds the steps to the pipeline it is given."""
+"""What a case does: a pipeline, or a function that adds the steps to the pipeline that it receives."""
 
 
 @public
 def when(
     condition: Callable[..., Any], then: Then, *, name: str | None = None, was: str | Sequence[str] = ()
 ) -> BranchCase:
-    """Make a case of ``branch_on`` that is taken if `condition` holds, and no case before it did.
+    """Make a case of ``branch_on`` that is taken if `condition` holds and that of no earlier case did.
 
     Args:
       condition: a sync or async function, called with the keys of the context that it names.
@@ -664,7 +664,7 @@ def when(
 
 @public
 def otherwise(then: Then, *, name: str | None = None, was: str | Sequence[str] = ()) -> BranchCase:
-    """Make the case of ``branch_on`` that is taken if no other is. It comes last.
+    """Make the case of ``branch_on`` that is taken if no other case is. It comes last.
 
     Args:
       then: a pipeline, or a function that is given an empty pipeline and returns it with steps.

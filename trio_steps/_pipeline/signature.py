@@ -4,8 +4,8 @@ Problem: a step function names what it needs as parameters, and gets just that. 
 pipeline is built, for the contract. And calling the function must cost next to nothing, because it happens at every
 step.
 
-Naive answer: ``inspect.signature``. It shows arguments that a partial has bound already, and it believes every
-``functools.wraps``, even that of a decorator that passes an argument of its own.
+Naive answer: ``inspect.signature``. It shows arguments that a partial has already bound, and it trusts every
+``functools.wraps``, even that of a decorator that passes its own argument.
 
 What is done instead. `signature_of` reads each layer (step, partial, method, decorator) by itself, once. `needs_of` and
 `provided_by` say what the result means for the contract, and `call.binder` turns it into a function that only looks up
@@ -58,12 +58,12 @@ class Signature:
     Attributes:
       required: the keys it can't do without.
       optional: the keys it has defaults for.
-      rest: it gets every other key too, but those in `bound`.
-      whole: it gets the whole context, as its one positional argument.
-      bound: keys that must not be passed, because the function has an argument of that name already.
-      types: what `required` and `optional` are annotated with.
-      returns: what it is annotated to return, once that is awaited; None if it says so is ``NoneType``.
-      provides: the key under which a step stores its result; or the keys of that, which is a mapping.
+      rest: whether it gets every other key too, except those in `bound`.
+      whole: whether it gets the whole context, as its only positional argument.
+      bound: keys that must not be passed, because the function already has an argument of that name.
+      types: the annotations of `required` and `optional`.
+      returns: what it is annotated to return, once awaited; an annotation of None is ``NoneType``.
+      provides: the key under which a step stores its result, or the keys of the mapping that it returns.
       wrapped: names that were read through a decorator, which may pass them itself.
     """
 
@@ -82,7 +82,7 @@ class Signature:
         return key in self.required or key in self.optional or (self.rest and key not in self.bound)
 
     def without(self, key: str) -> Signature:
-        """Return what is left when the caller passes `key` itself."""
+        """Return the signature that is left when the caller passes `key` itself."""
         return attrs.evolve(
             self,
             required=tuple(name for name in self.required if name != key),
@@ -93,7 +93,7 @@ class Signature:
 
 @attrs.define
 class _Layer:
-    """What one callable takes, its parameters annotated with types and no longer with what stands for them."""
+    """What one callable takes. Its parameters are annotated with types, not with strings or forward references."""
 
     parameters: list[inspect.Parameter]
     returns: object
@@ -105,11 +105,11 @@ def signature_of(fn: object, step: str) -> Signature:
     """Find out how `fn`, the function of `step`, is called.
 
     Args:
-      fn: a function or another callable, or a step; one that is no function gets the whole context.
-      step: what it is called in the error.
+      fn: a function or another callable, or a step; a step that is not a function gets the whole context.
+      step: its name in errors.
 
     Raises:
-      ConfigError: it can't be called, does not tell what it takes, or takes what a context can't give.
+      ConfigError: it can't be called, does not say what it takes, or takes what a context can't provide.
     """
     if inspect.iscoroutine(fn):
         name = close_unawaited(fn)
@@ -149,7 +149,7 @@ def signature_of(fn: object, step: str) -> Signature:
 
 
 def _provides(fn: object) -> Provides:
-    """Return what the outermost step in `fn` that has ``provides=`` has there."""
+    """Return the ``provides=`` of the outermost step in `fn` that has one."""
     while isinstance(fn, (FunctionStep, functools.partial)):
         if isinstance(fn, FunctionStep):
             if fn.provides is not None:
@@ -165,7 +165,7 @@ class _BindError(Exception):
 
 
 def _read(fn: Callable[..., Any]) -> _Layer | None:
-    """Return what `fn` takes; None if it does not tell."""
+    """Return what `fn` takes; None if it does not say."""
     if isinstance(fn, FunctionStep):
         return _read(fn.fn)
     if isinstance(fn, Guarded):
@@ -193,18 +193,18 @@ def _read(fn: Callable[..., Any]) -> _Layer | None:
 
 
 def _is_mock(fn: object) -> bool:
-    """Tell whether `fn` is a mock, which takes whatever it is given."""
+    """Tell whether `fn` is a mock, which accepts any arguments."""
     base: Any = getattr(sys.modules.get("unittest.mock"), "NonCallableMock", None)
     return base in type(fn).__mro__
 
 
 def _explicit(fn: object) -> bool:
-    """Tell whether someone gave `fn` a signature, which then counts."""
+    """Tell whether `fn` was given an explicit signature, which then counts."""
     return "__signature__" in getattr(fn, "__dict__", ())
 
 
 def _own(fn: Callable[..., Any], owner: object) -> _Layer | None:
-    """Return what the signature of `fn` itself says, whatever it wraps."""
+    """Return the signature of `fn` itself, whatever it wraps."""
     try:
         own = signature(fn, follow_wrapped=False)
     except (TypeError, ValueError):
@@ -217,7 +217,7 @@ def _own(fn: Callable[..., Any], owner: object) -> _Layer | None:
 
 
 def _wrapped(fn: Callable[..., Any]) -> object:
-    """Return what `fn` says it wraps, if anything; None too if that goes round in a circle."""
+    """Return what `fn` says it wraps; None if it wraps nothing, or if that leads in a circle."""
     try:
         inspect.unwrap(fn)
     except ValueError:
@@ -226,7 +226,7 @@ def _wrapped(fn: Callable[..., Any]) -> object:
 
 
 def _read_class(cls: type) -> _Layer | None:
-    """Return what making an instance takes; it returns that, whatever the annotations of ``__init__`` say."""
+    """Return what the constructor takes. It returns an instance, whatever the annotations of ``__init__`` say."""
     owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
     layer = _own(cls, owner)
     if layer is None or not _tells(layer):
@@ -235,17 +235,18 @@ def _read_class(cls: type) -> _Layer | None:
 
 
 def _tells(layer: _Layer) -> bool:
-    """Tell whether `layer` names what it takes: ``*args`` before every name can be anything."""
+    """Tell whether `layer` names what it takes. A leading ``*args`` can be anything."""
     return layer.parameters[:1] == [] or layer.parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL
 
 
 def _through(fn: Callable[..., Any], own: _Layer | None, bound: int) -> _Layer | None:
-    """Return what `fn` takes, which may be a decorator's: `own` is what it says itself.
+    """Return what `fn` takes, which may be a decorator's wrapper. `own` is its own signature.
 
     ``functools.wraps`` is a claim, and only the wrapper knows what it does. It may pass arguments itself, convert
-    those that it gets, and return something else. So what it wraps names is given if it is there, and not asked for
-    (one that takes just ``*args, **kwargs``, and ``self``, which is among the `bound` arguments, is likely to pass on
-    what it gets: that counts in a strict pipeline). Types count only if they are the wrapper's own.
+    those that it gets, and return something else. So a key that the wrapped function names is passed if it is there,
+    but not required. (A wrapper that takes just ``*args, **kwargs``, and perhaps ``self``, which is among the `bound`
+    arguments, probably passes on what it gets. A strict pipeline relies on that.) Types count only if they are the
+    wrapper's own.
     """
     wrapped = _wrapped(fn)
     if callable(wrapped) and not _explicit(fn) and own is not None and _has_types_of(fn, wrapped):
@@ -258,7 +259,7 @@ def _through(fn: Callable[..., Any], own: _Layer | None, bound: int) -> _Layer |
 
 
 def _has_types_of(fn: object, wrapped: object) -> bool:
-    """Tell whether the annotations of `fn` are those of what it wraps, which ``functools.wraps`` puts there."""
+    """Tell whether the annotations of `fn` are those of the wrapped function, which ``functools.wraps`` copies."""
     name = "__annotate__" if sys.version_info >= (3, 14) else "__annotations__"
     return getattr(fn, name, None) is getattr(wrapped, name, None)
 
@@ -287,7 +288,7 @@ def _has(layer: _Layer, kind: object) -> bool:
 
 
 def _bound(layer: _Layer, count: int, keywords: Collection[str]) -> _Layer:
-    """Return what is left of `layer` when its first `count` positional arguments and `keywords` are given."""
+    """Return the rest of `layer` when its first `count` positional arguments and `keywords` are given."""
     places = [parameter for parameter in layer.parameters if parameter.kind in _POSITIONAL]
     if count > len(places) and not _has(layer, inspect.Parameter.VAR_POSITIONAL):
         raise _BindError(f"{count} positional arguments are bound, but it takes {len(places)}")
@@ -305,11 +306,11 @@ def _bound(layer: _Layer, count: int, keywords: Collection[str]) -> _Layer:
     )
 
 
-# What that means for the contract
+# What a signature means for the contract
 
 
 def needs_of(signature: Signature, step: str) -> tuple[Need, ...]:
-    """Return what a function of `step` needs, and what it would take."""
+    """Return what a function of `step` needs, and what it accepts."""
     return tuple(
         Need(key, step, signature.types[key], required, key in signature.wrapped)
         for keys, required in ((signature.required, True), (signature.optional, False))
@@ -318,12 +319,12 @@ def needs_of(signature: Signature, step: str) -> tuple[Need, ...]:
 
 
 def provided_by(signature: Signature, step: str, provides: Provides = None, *, transform: bool = False) -> Shape:
-    """Return what a function of `step` provides by what it returns.
+    """Return what a function of `step` provides with its result.
 
     Args:
       signature: the function.
       step: the full name of the step.
-      provides: the key under which the result is stored, or the keys of that; by default what the signature says.
+      provides: the key under which the result is stored, or the keys of the result; by default those of the signature.
       transform: the function must return a mapping; None is not a mapping.
 
     Raises:
@@ -361,11 +362,11 @@ def _value_type(returns: object) -> object:
 
 
 def _output(kind: object, step: str, transform: bool) -> Shape | None:
-    """Return what a result of this type provides, or None if that can be no output."""
+    """Return what a result of this type provides; None if it can't be an output."""
     if kind is NoneType:
         return None if transform else NOTHING
     if get_origin(kind) is Literal:
-        return None  # of None, of which it would be one, there is another way to say so
+        return None  # an output of None is annotated as None
     fields = fields_of(kind)
     cls: Any = get_origin(kind) or kind
     is_mapping = isinstance(cls, type) and issubclass(cls, Mapping)
@@ -376,16 +377,16 @@ def _output(kind: object, step: str, transform: bool) -> Shape | None:
 
 
 _NO_OUTPUTS: Final = (Iterator, AsyncIterable, Sequence, AbstractSet)
-"""Abstract classes of what is never a mapping too, nor has fields, for all that is likely."""
+"""Abstract classes whose instances are in practice never mappings, and have no fields."""
 
 
 def _may_have_keys(cls: Any) -> bool:
-    """Tell whether an instance of `cls` can be a mapping, or one of a class with fields that derives from it."""
+    """Tell whether an instance of `cls` can be a mapping, or an instance of a subclass with fields."""
     if cls is object or Any in cls.__mro__ or getattr(cls, "_is_protocol", False):
         return True
-    # that no class with fields derives from it does not mean that none will; but who returns one would say so
+    # a subclass with fields may be defined later, but a function that returns one would be annotated with it
     subclasses: list[Any] = type.__subclasses__(cls)
-    with suppress(Exception):  # a metaclass can make of issubclass what it likes
+    with suppress(Exception):  # a metaclass can make issubclass do anything
         if issubclass(cls, _NO_OUTPUTS) and not issubclass(cls, Mapping):
             return False
         if issubclass(cls, Mapping) or inspect.isabstract(cls):

@@ -1,4 +1,4 @@
-"""The cases of a branch: what `when` and `otherwise` make, and what ``branch_on`` makes of that."""
+"""The cases of a branch, which `when` and `otherwise` make, and ``branch_on``, which turns them into a step."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def branch(
       name_and_cases: the name, if it has one, and the cases.
       merge_policy: see `Pipeline.branch_on`.
       options: see `Pipeline.branch_on`.
-      start: makes the pipeline that a function of a pipeline is given.
+      start: makes the empty pipeline that a function of a pipeline receives.
     """
     name, arguments = split_name(name_and_cases)
     new = NewStep(program, name, (), options, merge_policy)
@@ -85,7 +85,7 @@ def _check_cases(branch: str, specs: tuple[object, ...]) -> tuple[BranchCase, ..
 
 
 def _case_of(new: NewStep, spec: BranchCase, default: str, taken: Collection[str], start: Start) -> tuple[str, Inner]:
-    """Return the id of a case of the branch `new`, which is `default` if no one gave it one, and what it runs."""
+    """Return the id of a case of the branch `new`, by default `default`, and what the case runs."""
     what = f"branch_on {new.full!r}"
     given = program_of(spec.then)
     base = given.name if given is not None and given.name_given else default

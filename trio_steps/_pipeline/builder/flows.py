@@ -1,12 +1,12 @@
-"""Flows: parallel steps in which each function starts as soon as the keys are there that it takes from its siblings.
+"""Flows: parallel steps in which each function starts as soon as its siblings have provided the keys that it takes.
 
-Problem: which function may start when depends on the keys that functions take and provide. A mistake there (two that
-wait for each other, a key that nothing provides) would be a run that hangs.
+Problem: when a function may start depends on the keys that functions take and provide. A mistake there (two functions
+that wait for each other, a key that nothing provides) would make a run hang.
 
-Naive answer: start what can start, and see.
+Naive answer: start whatever can start, and find out during the run.
 
 What is done instead. All edges are worked out when the step is built. A key that a sibling provides always comes from
-that sibling, so it has to be known which function provides what; if it is not, the step is refused.
+that sibling, so it has to be known which function provides what. If it is not known, the step is refused.
 
 What is deliberately not done: keys that are taken from the context do not impose an order.
 """
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 def edges_of(new: NewStep, ids: Sequence[str], parts: Sequence[Part]) -> tuple[Mapping[str, int], ...]:
-    """Return, for each member of a flow, its keys that come from siblings, and the indexes of those.
+    """Return, for each member of a flow, its keys that come from siblings, and the indexes of those siblings.
 
-    What the members need of the context is required of `new`.
+    The keys that members take from the context are added to what `new` requires.
 
     Args:
       new: the step.
-      ids: what its members are called.
+      ids: the names of its members.
       parts: what is known about them.
 
     Raises:
@@ -93,7 +93,7 @@ def _check_ends(step: str, ids: Sequence[str], edges: Sequence[Mapping[str, int]
             del left[index]
     if not left:
         return
-    # everyone who is left waits for someone who is left: to follow that comes round to where it was before
+    # every member that is left waits for another one that is left, so following the waits leads in a circle
     circle = [next(iter(left))]
     while circle[-1] not in circle[:-1]:
         circle.append(next(provider for provider in left[circle[-1]].values() if provider in left))

@@ -2,8 +2,8 @@
 
 The paths of a fork are called with its input, which here is the whole context. So each plain function among them is
 wrapped in one that takes the context and turns it into keyword arguments. Forks inside are treated the same way.
-Pipelines take the context as it is. Paths that are known are wrapped and checked when the pipeline is built. Paths that
-come from a function or a lazy source are wrapped by the fork when they come, as its plan says.
+Pipelines take the context unchanged. Known paths are wrapped and checked when the pipeline is built. Paths that come
+from a function or a lazy source are wrapped by the fork when they arrive, as its plan says.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _call_of(fn: object, share: AbstractSet[str]) -> Callable[..., Any]:
 
 
 def needs_of_paths(fn: object, step: str) -> tuple[Need, ...]:
-    """Return what the functions of a fork need that is used as a step, as far as its paths are known."""
+    """Return what the functions of a fork that is used as a step need, as far as its paths are known."""
     given = _given(fn)
     needs: list[Need] = []
     pending = [] if given is None else [(step, given)]
@@ -65,7 +65,7 @@ def needs_of_paths(fn: object, step: str) -> tuple[Need, ...]:
 
 
 def _given(fn: object) -> Plan | None:
-    """Return the plan of `fn`, if it is a fork itself and no step of one."""
+    """Return the plan of `fn` if it is a fork itself, not a step made of one."""
     plan = plan_of(fn)
     return plan if isinstance(fn, Fork) else None
 
@@ -89,7 +89,7 @@ def _plan_with_context(fork: Plan, share: AbstractSet[str]) -> Plan:
 
 @final
 class _Paths:
-    """Turns paths that take keys into paths that take the context. How a function is called is worked out once."""
+    """Turns paths that take keys into paths that take the context. The signature of a function is read once."""
 
     def __init__(self, share: AbstractSet[str]) -> None:
         self._share = share
@@ -122,7 +122,7 @@ class _Paths:
 
 
 def _kind(function: object) -> object:
-    """Return a key that is the same for functions that are called alike, or None; lambdas come by the thousand."""
+    """Return a key that functions with the same signature share, or None. Lambdas come by the thousand."""
     if type(function) is FunctionType and not function.__dict__:
         return function.__code__, len(function.__defaults__ or ()), frozenset(function.__kwdefaults__ or ())
     if type(function) is functools.partial:

@@ -42,7 +42,7 @@ def step_of(
     merge_policy: MergePolicy,
     options: NodeOptions,
 ) -> Program:
-    """Return `program` with a step of one function or several; for the arguments see `Pipeline.step`."""
+    """Return `program` with a step of one function or several. For the arguments, see `Pipeline.step`."""
     name, functions = split_name(name_and_functions)
     if not functions:
         raise ConfigError(f"step({', '.join(map(repr, name_and_functions))}): give it a function to run")
@@ -94,9 +94,9 @@ def _parallel(
 
 
 def _ids(functions: tuple[object, ...]) -> list[str]:
-    """Return what members are called: as paths of a fork are, or by their position if they have no name.
+    """Return the names of the members, like those of paths of a fork; members without a name are called by position.
 
-    An id that was given by hand stays as it is, and others make way for it.
+    An explicit id is kept, and other names make way for it.
     """
     names = [own_name(function) for function in functions]
     ids: dict[int, str] = {}

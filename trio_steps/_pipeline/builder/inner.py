@@ -1,4 +1,4 @@
-"""A pipeline inside a step: one that was built apart, or that a function adds to here, ``lambda p: p.step(…)``."""
+"""A pipeline inside a step: built beforehand, or by a function that adds the steps here, ``lambda p: p.step(…)``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .steps import NewStep
 
     Start: TypeAlias = Callable[[Program], Step[..., Any]]
-    """Makes the pipeline, still without steps, that a function of one is given."""
+    """Makes the empty pipeline that a function of a pipeline receives."""
 
 
 @final
@@ -41,9 +41,9 @@ def inner_of(new: NewStep, then: object, inside: str, what: str, start: Start) -
 
     Args:
       new: the step, as far as it is known.
-      then: the pipeline, or a function that is given one and returns it with steps.
-      inside: the full name of what it is to `new`, a case say.
-      what: the same for messages.
+      then: the pipeline, or a function that receives an empty one and returns it with steps.
+      inside: the full name of the part of `new` that it is, such as a case.
+      what: the same in words, for messages.
       start: see `Start`.
 
     Raises:
@@ -53,7 +53,7 @@ def inner_of(new: NewStep, then: object, inside: str, what: str, start: Start) -
     if program is None:
         program = _built(new, then, inside, what, start)
     needs, provided = (*program.flow.needs, *program.flow.taken), program.flow.output
-    if program.prefix != f"{inside}/":  # it was built apart
+    if program.prefix != f"{inside}/":  # it was built beforehand
         needs, provided = tuple(need.within(inside) for need in needs), provided.within(inside)
     return Inner(nodes=sharing(program.row, new.share), needs=needs, provided=provided)
 

@@ -73,7 +73,7 @@ def each_of(
     merge_policy: MergePolicy,
     options: NodeOptions,
 ) -> Program:
-    """Return `program` with a for_each; for the arguments see `Pipeline.for_each`."""
+    """Return `program` with a for_each. For the arguments, see `Pipeline.for_each`."""
     name, functions = split_name(name_and_function)
     if len(functions) != 1:
         raise ConfigError(f"for_each({', '.join(map(repr, name_and_function))}): give it one function, or pipeline")
@@ -109,7 +109,7 @@ def repeat_of(
     options: NodeOptions,
     start: Start,
 ) -> Program:
-    """Return `program` with a repeat; for the arguments see `Pipeline.repeat`, and for `start` see there."""
+    """Return `program` with a repeat. For the arguments, see `Pipeline.repeat`; for `start`, see `inner`."""
     name, bodies = split_name(name_and_body)
     if len(bodies) != 1:
         raise ConfigError(f"repeat({', '.join(map(repr, name_and_body))}): give it one pipeline, or function of one")

@@ -1,4 +1,4 @@
-"""What every kind of step is told: its name and its options, checked."""
+"""The name and the options of a step of any kind, checked."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def check_name(name: object) -> str:
 
 
 def split_name(arguments: tuple[Any, ...]) -> tuple[str | None, tuple[Any, ...]]:
-    """Return the name that `arguments` begin with, if they do, and the others."""
+    """Return the name, if `arguments` begin with one, and the other arguments."""
     if arguments and isinstance(arguments[0], str):
         return arguments[0], arguments[1:]
     return None, arguments
 
 
 def numbered(base: str, taken: Collection[str]) -> str:
-    """Return `base`, or with a number if it is taken."""
+    """Return `base`, with a number if it is taken."""
     name, number = base, 1
     while name in taken:
         number += 1
@@ -73,7 +73,7 @@ def numbered(base: str, taken: Collection[str]) -> str:
 
 
 def name_for(program: Program, given: str | None, functions: tuple[Any, ...]) -> tuple[str, Mapping[str, int]]:
-    """Return what a new step of `program` is called that runs `functions`, and what `Program.names` is to have then."""
+    """Return the name of a new step of `program` that runs `functions`, and the new `Program.names`."""
     names = program.names
     if given is not None:
         if check_name(given) in names:
@@ -85,14 +85,14 @@ def name_for(program: Program, given: str | None, functions: tuple[Any, ...]) ->
     base = f"step-{len(program.nodes) + 1}" if own is None else own
     if base not in names:
         return base, {base: 1}
-    number = names[base] + 1  # no one looks through a thousand names for the next one
+    number = names[base] + 1  # kept, so that a thousand steps of one name are not searched for each new one
     while f"{base}#{number}" in names:
         number += 1
     return f"{base}#{number}", {base: number, f"{base}#{number}": 1}
 
 
 def own_name(function: object) -> tuple[str | None, bool]:
-    """Return what a function, or a step, is called, None if it has no name, and whether someone gave it that."""
+    """Return the name of a function or step, None if it has none, and whether it was given explicitly."""
     if not callable(function):  # which is refused later
         return None, False
     name, given, _ = describe(function)
@@ -138,7 +138,7 @@ def settings(
 
     Raises:
       ConfigError: it can't work.
-      TypeError: an option has a name that none has.
+      TypeError: there is no option of that name.
     """
     for option in unknown:
         known = tuple(settings.__kwdefaults__ or ())
@@ -169,7 +169,7 @@ def settings(
 
 
 def _worth_retrying(retry: Retry, error: Exception) -> bool:
-    """Tell whether another attempt may help: a key that is not there will not be there then."""
+    """Tell whether another attempt may help. It can't if a key is missing."""
     return not any(isinstance(leaf, StepInputError) for leaf in leaves(error)) and retry.wants(error)
 
 

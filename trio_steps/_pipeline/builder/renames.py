@@ -1,4 +1,4 @@
-"""Names that steps had before: each belongs to one step, and to none that is called so now."""
+"""Former names of steps. Each belongs to one step, and must not be the present name of another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def was_of(function: object) -> tuple[str, ...]:
-    """Return the names that a function or pipeline says it had before, as a step."""
+    """Return the former names that a function or pipeline declares, as a step."""
     if isinstance(function, FunctionStep):
         return function.was
     program = program_of(function)
@@ -23,14 +23,14 @@ def was_of(function: object) -> tuple[str, ...]:
 def renamed_with(
     renamed: Mapping[str, str], names: Collection[str], name: str, was: Sequence[str], prefix: str
 ) -> Mapping[str, str]:
-    """Return the old names of steps, and what each is called now, with those of a new one.
+    """Return the former names of steps, each with the present name, including those of a new step.
 
     Args:
-      renamed: those of the steps before it.
-      names: what these are called.
-      name: what the new one is called.
-      was: its old names.
-      prefix: what full names begin with here.
+      renamed: the former names of the steps before it.
+      names: the names of these steps.
+      name: the name of the new step.
+      was: its former names.
+      prefix: the prefix of full names here.
 
     Raises:
       ConfigError: two steps claim a name.
@@ -49,7 +49,7 @@ def renamed_with(
 
 
 def check_renamed(ids: Sequence[str], was: Sequence[Sequence[str]], prefix: str) -> None:
-    """Refuse members, or cases, of which two claim a name; see `renamed_with`."""
+    """Refuse members or cases if two of them claim the same name; see `renamed_with`."""
     renamed: Mapping[str, str] = {}
     for id, old in zip(ids, was):  # noqa: B905 - as long as each other
         renamed = renamed_with(renamed, ids, id, old, prefix)

@@ -49,11 +49,11 @@ class NewStep:
 
     Attributes:
       program: the pipeline, as it is without the step.
-      name: what the step is called.
+      name: the name of the step.
       full: its full name, as far as that is known.
       merge_policy: how its output is merged.
       share: the keys that are not copied for it.
-      flow: what is known where its functions are called; grows by what they need.
+      flow: what is known where its functions are called; what they need is added.
     """
 
     __slots__ = (
@@ -79,17 +79,17 @@ class NewStep:
         options: NodeOptions,
         merge_policy: MergePolicy = "override",
     ) -> None:
-        """Begin with what every kind of step is told.
+        """Begin with what every kind of step has.
 
         Args:
           program: the pipeline.
-          name: what the step is called, if that is given; else it is called after `functions`.
+          name: the name of the step, if given; otherwise it is named after `functions`.
           functions: what it runs.
           options: its options.
           merge_policy: see `Pipeline.step`.
 
         Raises:
-          ConfigError: a step can't be called so, an option can't work, or its condition needs what can't be there.
+          ConfigError: the name or an option is not valid, or the condition needs a key that can't be there.
         """
         self.program: Program = program
         self.name: str
@@ -112,7 +112,7 @@ class NewStep:
             self._condition = self.condition(condition)
 
     def condition(self, condition: object) -> Function:
-        """Return how a condition is called, and require what it needs."""
+        """Return the function of a condition, and require what it needs."""
         function = function_of(condition, self.full, self.share)
         self.require(needs_of(function.signature, self.full))
         return function
@@ -126,7 +126,7 @@ class NewStep:
         self.flow = self.flow.require(needs, strict=self.program.strict)
 
     def fork(self, mode: object, concurrency: int | trio.CapacityLimiter | None) -> Plan:
-        """Return the plan, without paths, of the fork that the step is; that has the timeout then."""
+        """Return the plan, without paths, of the fork that the step is. The fork then has the timeout."""
         timeout, self._policies = self._policies.timeout, attrs.evolve(self._policies, timeout=None)
         return plan(self.name, mode, (), concurrency=concurrency, timeout=timeout)
 
@@ -142,9 +142,9 @@ class NewStep:
 
         Args:
           body: what it does.
-          provided: what that provides.
-          skips: it may be skipped by a circuit breaker inside.
-          transforms: what it provides replaces the context.
+          provided: what the body provides.
+          skips: whether a circuit breaker inside may skip it.
+          transforms: whether its output replaces the context.
         """
         program, asked, policies = self.program, self._settings, self._policies
         self.check_known(self.full, provided)
@@ -182,7 +182,7 @@ class NewStep:
         return attrs.evolve(program, flow=flow, nodes=nodes, names=names, renamed=self._renamed, done=None)
 
     def check_known(self, name: str, provided: Shape) -> None:
-        """Refuse, in a strict pipeline, that it is not known what the step or member `name` provides."""
+        """Refuse, in a strict pipeline, a step or member `name` if it is not known what it provides."""
         if self.program.strict and provided.open:
             raise ConfigError(
                 f"step {name!r}: what it returns is not known, and the pipeline is strict: annotate it to return a "
@@ -211,7 +211,7 @@ class Part:
     member: Member
     needs: tuple[Need, ...]
     provided: Shape
-    skips: bool = False  # it has a circuit breaker of its own that skips
+    skips: bool = False  # whether it has its own circuit breaker that skips
 
 
 def part_of(
@@ -260,7 +260,7 @@ def _skips(fn: object) -> bool:
 
 
 def transform(program: Program, name_and_function: tuple[object, ...], options: NodeOptions) -> Program:
-    """Return `program` with a transform; for the arguments see `Pipeline.transform`."""
+    """Return `program` with a transform. For the arguments, see `Pipeline.transform`."""
     name, functions = split_name(name_and_function)
     if len(functions) != 1 or program_of(functions[0]) is not None:
         raise ConfigError(f"transform({', '.join(map(repr, name_and_function))}): give it one function")

@@ -1,4 +1,4 @@
-"""What only durable runs have: steps that wait for an answer from outside of the run, and versions."""
+"""What only durable runs have: steps that wait for an answer from outside the run, and versions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def wait_of(
     merge_policy: MergePolicy,
     options: NodeOptions,
 ) -> Program:
-    """Return `program` with a step that waits; for the arguments see `Pipeline.wait_for`."""
+    """Return `program` with a step that waits. For the arguments, see `Pipeline.wait_for`."""
     if not isinstance(provides, str) or not provides:
         raise ConfigError(f"wait_for {name!r}: provides={provides!r}: give the key, a non-empty string")
     new = NewStep(program, name, (), options, merge_policy)
@@ -60,7 +60,7 @@ def refuse_waits(nodes: Nodes, where: str) -> None:
     """Refuse a step that waits anywhere in `nodes`, which are a member of a race.
 
     Raises:
-      ConfigError: there is one.
+      ConfigError: a step waits.
     """
     for node in nodes:
         if isinstance(node.body, Wait):
@@ -80,7 +80,7 @@ def check_version(version: object) -> str | None:
 
 
 def check_versions(versions: Collection[str | None]) -> frozenset[str | None]:
-    """Return `versions` if they can be those that a pipeline goes on with."""
+    """Return `versions` if a pipeline can continue them."""
     if isinstance(versions, str):
         raise ConfigError(f"versions={versions!r}: give a set, versions={{{versions!r}}}")
     return frozenset(map(check_version, versions))
