@@ -82,7 +82,7 @@ def test_config_error_is_told_with_its_line(run, shop) -> None:
     assert status == FAILED
     assert err == (
         "trio-steps: the module 'broken' can't be imported: step 'b' needs 'prise', which nothing provides; "
-        "did you mean 'price'? There is {price: float}\n"
+        "did you mean 'price'? Known keys: {price: float}\n"
         f"  {shop / 'broken.py'}:9\n"
         '    q = p.step("b", lambda prise: None)\n'
     )

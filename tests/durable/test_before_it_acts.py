@@ -139,7 +139,7 @@ def test_type_that_can_be_stored_or_may_be_is_no_obstacle(kind) -> None:
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        (Client, "instances of Client can't be held in a checkpoint; codec=… can be told how"),
+        (Client, "instances of Client can't be held in a checkpoint; give a codec=… for them"),
         (Client | None, "instances of Client"),
         (list[Client], "instances of Client"),
         (dict[str, list[Client]], "instances of Client"),
@@ -147,7 +147,7 @@ def test_type_that_can_be_stored_or_may_be_is_no_obstacle(kind) -> None:
         (Box[Client], "instances of Client"),
         (Holds, "in the field 'client' of Holds: instances of Client"),
         (Keys, "in the field 'client' of Keys: instances of Client"),
-        (Thing, "Thing has eq=False, so that its instances are things and no values"),
+        (Thing, "Thing has eq=False, so its instances are not values"),
         (Odd, "instances of Odd"),
         (Initialized, "Initialized can't be built again without its __post_init__"),
         (type[int], "instances of type"),
@@ -212,7 +212,7 @@ async def test_declared_type_that_can_not_be_stored_is_an_error_before_the_first
     store = MemoryStore()
     p = build(Pipeline("p").step("charge", charge, provides="receipt"))
     for call in (p.run, p.submit):
-        with pytest.raises(CheckpointError, match=re.escape(f"{where}: the step says that it gives what can't be")):
+        with pytest.raises(CheckpointError, match=re.escape(f"{where}: the step is declared to return what can't be")):
             await call({"ns": [1]}, store=store, run_id="r")
     assert (charged, await store.runs()) == ([], ())
 

@@ -141,7 +141,7 @@ async def test_step_in_a_case_that_was_taken_needs_no_name_for_it(store) -> None
 
 async def test_step_in_a_case_that_was_not_taken_is_refused(store) -> None:
     await failed(routed(), store)
-    missing = "the branch 'route' has not taken that case; say taken={'route': 'card'}"
+    missing = "the branch 'route' has not taken that case; give taken={'route': 'card'}"
     await refused(store, ConfigError, missing, "route/card/card")
     await refused(store, ConfigError, missing, "route/card/card", taken={"route": "bank"})
     await refused(

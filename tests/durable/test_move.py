@@ -151,7 +151,7 @@ async def test_run_that_somebody_submits_to_the_other_store_just_then_stays(monk
         return await submit(run_id, change)
 
     monkeypatch.setattr(new, "submit", submit_second)
-    with pytest.raises(ConfigError, match="has a run 'r' since just now"):
+    with pytest.raises(ConfigError, match="has just got a run 'r'"):
         await move("r", old, new)
     after = await old.read("r")
     assert (after.record.status, after.record.error, after.record.waiting) == ("waiting", None, before.record.waiting)

@@ -190,7 +190,7 @@ async def test_renamed_step_that_does_not_say_so_is_an_error_that_asks(store, st
     p = Pipeline("p").step("a", steps.gives("a")).wait_for("ask", provides="ok")
     await p.run({}, store=store, run_id="r")
     changed = Pipeline("p").step("b", steps.gives("a")).wait_for("ask", provides="ok")
-    with pytest.raises(CheckpointError, match=r"step 'a': .* is it renamed or removed\? .* was='a'"):
+    with pytest.raises(CheckpointError, match=r"step 'a': .* was it renamed or removed\? .* was='a'"):
         await changed.run({}, store=store, run_id="r")
 
 

@@ -96,7 +96,7 @@ def test_what_no_sibling_provides_is_needed_of_the_context() -> None:
     class In(TypedDict):
         y: int
 
-    with pytest.raises(ConfigError, match=r"step 'f/e' needs 'x', which nothing provides.* There is {y: int}"):
+    with pytest.raises(ConfigError, match=r"step 'f/e' needs 'x', which nothing provides.* Known keys: {y: int}"):
         flow(a, c, e, start=Pipeline("p", inputs=In))
     assert flow(a, c, e)._program.flow.needs[0].key == "x"
     assert len(flow(a, c, e)._program.flow.needs) == 1

@@ -146,7 +146,7 @@ async def test_a_step_can_take_values_as_they_are() -> None:
     [
         (
             lambda p: p.step("s", sized, share=("imges",)),
-            "step 's': share=('imges',): nothing provides 'imges'; did you mean 'images'? There is {user: str, images",
+            "step 's': share=('imges',): nothing provides 'imges'; did you mean 'images'? Known keys: {user: str, im",
         ),
         (
             lambda p: p.step("s", sized, share=("user",)),

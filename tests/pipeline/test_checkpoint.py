@@ -159,10 +159,10 @@ def test_checkpoint_refuses_text_with_any_character_changed() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "the text is damaged, or no checkpoint at all"),
-        ("nonsense", "the text is damaged, or no checkpoint at all: Expecting value: line 1 column 1 (char 0)"),
-        ("[" * 100_000, "the text is damaged, or no checkpoint at all"),
-        (None, "the text is damaged, or no checkpoint at all"),
+        ("", "the text is damaged, or not a checkpoint"),
+        ("nonsense", "the text is damaged, or not a checkpoint: Expecting value: line 1 column 1 (char 0)"),
+        ("[" * 100_000, "the text is damaged, or not a checkpoint"),
+        (None, "the text is damaged, or not a checkpoint"),
         ("[]", "the text is not a checkpoint"),
         ("{}", "the text is not a checkpoint"),
         ('{"format": "1"}', "the text is not a checkpoint"),
@@ -304,9 +304,9 @@ def test_check_of_a_checkpoint_at_the_start_accepts_any_steps() -> None:
     ("pipeline", "steps", "step", "words"),
     [
         ("login", STEPS, None, "the checkpoint is of the pipeline 'signup', not of 'login'"),
-        ("signup", ("get", *STEPS[1:]), "fetch", "is it renamed or removed?"),
-        ("signup", STEPS[1:], "fetch", "is it renamed or removed?"),
-        ("signup", STEPS[:3], "load", "is it renamed or removed?"),
+        ("signup", ("get", *STEPS[1:]), "fetch", "was it renamed or removed?"),
+        ("signup", STEPS[1:], "fetch", "was it renamed or removed?"),
+        ("signup", STEPS[:3], "load", "was it renamed or removed?"),
         ("signup", ("new", *STEPS), "new", "the step was inserted before 'fetch', which the checkpoint is past"),
         ("signup", ("route", "fetch", *STEPS[2:]), "route", "the step was moved before 'fetch'"),
         ("signup", (*STEPS[:4], "load/0", *STEPS[4:]), "load/0", "the step was inserted before 'load/a'"),
@@ -345,7 +345,7 @@ def test_check_takes_the_steps_of_each_element_for_those_of_any(step, fits) -> N
 def test_check_refuses_a_checkpoint_that_does_not_fit_itself() -> None:
     odd = Checkpoint("p", ("a",), [Entry(kind="done", step="b")], 1)
     with pytest.raises(
-        CheckpointError, match=r"^step 'b': the checkpoint tells of a step that its pipeline did not have"
+        CheckpointError, match=r"^step 'b': the checkpoint contains a step that its pipeline did not have"
     ):
         odd.check("p", ("a",))
 

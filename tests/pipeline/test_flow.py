@@ -243,7 +243,7 @@ class OpenDone(TypedDict):
 REJECTED = {
     "a key that nothing provides": (
         [run("orders", fetch_orders)],
-        ["step 'orders' needs 'user'", "nothing provides", "There is {user_id: str, limit: int, trial?: bool}"],
+        ["step 'orders' needs 'user'", "nothing provides", "Known keys: {user_id: str, limit: int, trial?: bool}"],
     ),
     "a key that is misspelt": ([run("bad", lambda user_ld: None)], ["needs 'user_ld'", "did you mean 'user_id'?"]),
     "a key of a condition": (

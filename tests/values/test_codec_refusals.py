@@ -84,7 +84,7 @@ def elsewhere_error():
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (object(), "can't be held in a checkpoint; codec=… can be told how"),
+        (object(), "can't be held in a checkpoint; give a codec=… for it"),
         (lambda: 1, "can't be held"),
         (int, "<class 'int'> (of type type) can't be held"),
         (json, "can't be held"),

@@ -413,7 +413,7 @@ class Hooks:
         if error is not None and not callable(error):
             raise ConfigError(
                 f"on_error={error!r}: give a function of a step's name and its error; "
-                'what is to be done then, such as "continue", is said at the step: .step(…, on_error="continue")'
+                'what happens next, such as "continue", is an option of the step: .step(…, on_error="continue")'
             )
         return Hooks(
             complete=self.complete if complete is None else (*self.complete, complete),

@@ -83,4 +83,4 @@ def form_of(value: Any) -> Form | None:
         return _ENUM
     if issubclass(kind, Exception):
         return _ERROR
-    raise ProblemError(f"{described(value)} can't be held in a checkpoint; codec=… can be told how")
+    raise ProblemError(f"{described(value)} can't be held in a checkpoint; give a codec=… for it")

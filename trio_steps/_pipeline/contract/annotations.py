@@ -32,7 +32,7 @@ _QUALIFIERS = frozenset({"Required", "NotRequired", "ReadOnly", "Final", "ClassV
 
 
 def resolve(annotation: object, owner: object) -> object:
-    """Return the type that `annotation` stands for, or `UNKNOWN`. A name that is nowhere costs only itself.
+    """Return the type that `annotation` stands for, or `UNKNOWN`. The rest is read even if a name can't be found.
 
     Names are looked up where `owner`, the function or class that has the annotation, could see them: in the
     variables it closes over, in the functions around it that are still running (a pipeline is mostly built in
@@ -50,7 +50,7 @@ def resolve(annotation: object, owner: object) -> object:
 
 
 class _Absent(type):
-    """The type of what stands for a module that is not there: whatever is taken out of that is not there either."""
+    """The type of a stand-in for a missing module: everything in it is missing, too."""
 
     def __getattr__(cls, name: str) -> object:
         if name.startswith("__"):
@@ -65,7 +65,7 @@ _ABSENT: Final = _Absent("Any", (), {})
 
 
 def _missing(annotation: object, names: AbstractSet[str]) -> dict[str, object]:
-    """Return what to take for the names in `annotation` that are not in `names`."""
+    """Return stand-ins for the names in `annotation` that are not in `names`."""
     found: dict[str, object] = {}
     texts = _texts(annotation)
     while texts:
@@ -97,7 +97,7 @@ def _globals(owner: object) -> dict[str, Any]:
 
 
 def _locals(owner: object) -> Mapping[str, object]:
-    """Return what the functions around `owner` have defined."""
+    """Return the local variables of the functions around `owner`."""
     scopes: list[Mapping[str, object]] = []
     if isinstance(owner, types.FunctionType) and owner.__closure__:
         for name, cell in zip(owner.__code__.co_freevars, owner.__closure__):  # noqa: B905 - as long as each other
@@ -120,7 +120,7 @@ def unqualified(hint: object) -> tuple[object, bool | None]:
     required: bool | None = None
     while True:
         origin = get_origin(hint)
-        # by name: ReadOnly is older in typing_extensions, which need not be installed, than in typing
+        # by name: ReadOnly may come from typing_extensions, which need not be installed
         qualifier = str(origin).rpartition(".")[2]
         if origin is not Annotated and qualifier not in _QUALIFIERS:
             return hint, required
@@ -130,10 +130,10 @@ def unqualified(hint: object) -> tuple[object, bool | None]:
 
 
 def awaited(returns: object) -> object:
-    """Return the type of what comes out when a function that returns `returns` is called and awaited."""
+    """Return the type of the result of a function that returns `returns`, once awaited."""
     origin = get_origin(returns)
     if isinstance(origin, type) and issubclass(origin, Awaitable):
-        # of Coroutine[yields, is sent, returns] and Awaitable[returns] the last; others are no help
+        # the last argument of Coroutine[yields, is sent, returns] and Awaitable[returns]
         return get_args(returns)[-1] if origin in (Awaitable, Coroutine) else UNKNOWN
     if isinstance(returns, type) and origin is None and issubclass(returns, Awaitable):
         return UNKNOWN
@@ -148,7 +148,7 @@ def is_union(kind: object) -> bool:
 
 
 def union(kinds: Iterable[object]) -> object:
-    """Return the union of `kinds`; `UNKNOWN` if one of them is, or they make none."""
+    """Return the union of `kinds`; `UNKNOWN` if one of them is unknown, or they make no union."""
     kinds = tuple(kinds)
     if not any(kind is UNKNOWN for kind in kinds):
         with suppress(TypeError):
@@ -157,7 +157,7 @@ def union(kinds: Iterable[object]) -> object:
 
 
 def type_name(kind: object) -> str:
-    """Return what `kind` is called in messages."""
+    """Return the name of `kind` for messages."""
     if kind is UNKNOWN:
         return "Any"
     if kind is types.NoneType:
@@ -181,18 +181,18 @@ def _argument_name(kind: object) -> str:
 
 
 def supertype(kind: object) -> object:
-    """Return what a ``NewType`` is made of, what a ``type`` statement stands for, or `kind`."""
+    """Return the supertype of a ``NewType``, the value of a ``type`` statement, or `kind` itself."""
     if isinstance(kind, NewType):
         return cast("Any", kind).__supertype__
     if type(kind).__name__ == "TypeAliasType":
-        with suppress(Exception):  # it is evaluated only now
+        with suppress(Exception):  # the value is evaluated only now
             return cast("Any", kind).__value__
         return UNKNOWN
     return kind
 
 
 def members(kind: object, *, into_new_types: bool = True) -> list[object]:
-    """Return the members of a union, however it is spelt and nested; of another type just that."""
+    """Return the members of a union, however it is spelt and nested; for any other type, just that type."""
     kind = unqualified(kind)[0]
     while (into_new_types or not isinstance(kind, NewType)) and supertype(kind) is not kind:
         kind = unqualified(supertype(kind))[0]

@@ -1,7 +1,7 @@
 """Whether a value of one type can be one of another.
 
-A pipeline refuses only what can't work, so this errs on one side. It says no if two types, as they are declared, have
-no value in common, and yes to everything that it does not understand. A union fits if one of its members does. A class
+A pipeline refuses only what can't work, so this errs on the side of yes. The answer is no if two types, as declared,
+have no value in common, and yes for everything that is not understood. A union fits if one of its members does. A class
 also fits its subclasses, because the value may be an instance of one. ``list`` fits ``list[int]``, but ``list[str]``
 does not, although both include the empty list.
 """
@@ -18,7 +18,7 @@ from .annotations import UNKNOWN, members, supertype
 from .records import fields_of, is_typed_dict
 
 _DEEP = 20
-"""Types can be recursive, and are not followed deeper than this."""
+"""Types can be recursive. They are not followed deeper than this."""
 
 _PROMOTED: tuple[tuple[type, type], ...] = (
     # PEP 484: "when an argument is annotated as having type float, an argument of type int is acceptable"
@@ -50,11 +50,11 @@ _OF_PAIRS: frozenset[object] = frozenset(
     {dict, collections.defaultdict, collections.OrderedDict, collections.ChainMap, abc.Mapping, abc.MutableMapping}
 )
 _NOT_COMPARED: frozenset[object] = frozenset({abc.Generator, abc.AsyncGenerator, abc.Coroutine})
-"""What these are sent is contravariant."""
+"""The send types of these are contravariant."""
 
 
 def fits(have: object, want: object, depth: int = 0) -> bool:
-    """Tell whether a value of type `have` can be of type `want`; False is certain."""
+    """Tell whether a value of type `have` can be of type `want`. False is certain, True is not."""
     if have is want or depth > _DEEP:
         return True
     wanted = members(want, into_new_types=False)
@@ -90,7 +90,7 @@ def _literal_fits(value: object, want: object, depth: int) -> bool:
 
 
 def _derived(one: object, other: object) -> bool:
-    """Tell whether one of two ``NewType`` is made of the other."""
+    """Tell whether one of two ``NewType`` is derived from the other."""
     return other in _ancestry(one) or one in _ancestry(other)
 
 
@@ -103,17 +103,17 @@ def _ancestry(kind: object) -> list[object]:
 
 
 def _parts(kind: object) -> tuple[type | None, tuple[Any, ...]]:
-    """Return the class that `kind` is made of, None if there is none or it says too little, and its arguments."""
+    """Return the class of `kind`, or None if it has none or says too little, and the type arguments."""
     origin = get_origin(kind)
     cls = kind if origin is None else origin
-    # A class can inherit from Any, to say that no one knows what it inherits; no file inherits from IO.
+    # A class that inherits from Any may inherit anything. No file class inherits from IO.
     if not isinstance(cls, type) or getattr(cls, "_is_protocol", False) or Any in cls.__mro__ or IO in cls.__mro__:
         return None, ()
     return cls, get_args(kind)
 
 
 def _classes_fit(have: type, want: type) -> bool:
-    with suppress(Exception):  # a metaclass can make of issubclass what it likes
+    with suppress(Exception):  # a metaclass can make issubclass do anything
         return (
             issubclass(have, want)
             or issubclass(want, have)
@@ -121,14 +121,14 @@ def _classes_fit(have: type, want: type) -> bool:
                 (issubclass(have, narrow) and want is wide) or (have is wide and issubclass(want, narrow))
                 for narrow, wide in _PROMOTED
             )
-            # like Iterable and Sized: of most abilities an object can have both
+            # like Iterable and Sized: an object can have most abilities at once
             or (inspect.isabstract(have) and inspect.isabstract(want))
         )
     return True
 
 
 def _fields_fit(have: type, want: type, depth: int) -> bool:
-    """Tell whether a value can be of both ``TypedDict``: the keys that both require decide."""
+    """Tell whether a value can be of both ``TypedDict`` types. The keys that both require decide."""
     mine, theirs = fields_of(have) or {}, fields_of(want) or {}
     return all(
         fits(mine[name].type, field.type, depth)

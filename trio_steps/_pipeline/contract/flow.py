@@ -1,8 +1,8 @@
 """What a pipeline needs and provides, worked out at build time, one step after the other.
 
 Problem: a key that is misspelt, missing on one branch, or of the wrong type should be an error at the line that builds
-the step, not in the run that first gets there. But Python functions say as much about themselves as their authors
-liked, and a pipeline of bare lambdas has to work.
+    the step, not in the run that first gets there. But functions are annotated as much or as little as their authors
+    liked, and a pipeline of bare lambdas has to work.
 
 What is done. A `Flow` carries what is known, and refuses only what is certain to fail: once a step may have provided
 anything, a key that can't be found may be there.
@@ -38,7 +38,7 @@ WINS: Final = "it wins"
 @final
 @attrs.frozen
 class Need:
-    """A key that `step` is called with; ``""`` is a pipeline that declares it as its input.
+    """A key that `step` is called with. The step ``""`` is a pipeline that declares the key as its input.
 
     A `wrapped` key is not required: a decorator may pass it.
     """
@@ -55,13 +55,13 @@ class Need:
 
 
 def key_of(kind: object, required: bool, step: str | None, when: str) -> Key:
-    """Return a key that `step` provides; if it is not `required`, only when `when` holds."""
+    """Return a key that `step` provides. If it is not `required`, it is provided only when `when` holds."""
     key = Key(kind, (Source(step),))
     return key if required else key.only_if(when)
 
 
 def together(shapes: Sequence[Shape], mode: str, policy: MergePolicy) -> Shape:
-    """Return what a parallel step of ``mode="all"``, ``"settle"`` or ``"race"`` provides, by what its members do."""
+    """Return what a parallel step of ``mode="all"``, ``"settle"`` or ``"race"`` provides, given what its members do."""
     if mode == "race":
         return alternatives([(shape, WINS) for shape in shapes])
     if mode == "settle":
@@ -70,7 +70,7 @@ def together(shapes: Sequence[Shape], mode: str, policy: MergePolicy) -> Shape:
 
 
 def branched(cases: Mapping[str, Shape], otherwise: bool) -> Shape:
-    """Return what a branch provides, by what its cases do, of which the last is ``otherwise`` if it has one."""
+    """Return what a branch provides, given what its cases do. ``otherwise`` is the last case, if there is one."""
     shapes = [(shape, f"case {name!r} is taken") for name, shape in cases.items()]
     if not otherwise:
         shapes.append((NOTHING, "no case is taken"))
@@ -84,11 +84,11 @@ class Flow:
 
     Attributes:
       context: what the next step can see.
-      patch: what the pipeline itself has provided; as a nested pipeline it gives this to its parent.
+      patch: what the pipeline itself has provided; a nested pipeline gives this to its parent.
       needs: what has to be in its input.
       exits: context and patch where a ``skip-remaining`` may end the pipeline, and the step that has it.
       around: the context that it was built in, if it was built inside another pipeline.
-      taken: what is needed of `around`, and is there.
+      taken: the keys that are needed from `around`, and are there.
     """
 
     context: Shape
@@ -100,10 +100,10 @@ class Flow:
 
     @staticmethod
     def start(inputs: object = None) -> Flow:
-        """Return the flow of a pipeline before its first step; None: nothing is declared.
+        """Return the flow of a pipeline before its first step. If `inputs` is None, nothing is declared.
 
         Raises:
-          ConfigError: `inputs` is no type that tells about keys.
+          ConfigError: `inputs` is not a type that declares keys.
         """
         if inputs is None or inputs is UNKNOWN:
             return Flow(Shape(outside=True))
@@ -125,14 +125,14 @@ class Flow:
         return Flow(self.context, around=self.context)
 
     def require(self, needs: Iterable[Need], *, strict: bool = False) -> Flow:
-        """Return the flow of a pipeline in which something is called that has `needs`.
+        """Return the flow of a pipeline in which a function with `needs` is called.
 
         Args:
-          needs: what it is called with.
-          strict: whether what a decorator may pass is needed too.
+          needs: the keys that it is called with.
+          strict: whether keys that a decorator may pass are needed too.
 
         Raises:
-          ConfigError: one of them can't be met.
+          ConfigError: a need can't be met.
         """
         needs = tuple(needs)
         outer = [need for need in needs if _is_from_outside(self.context, need, strict)]
@@ -147,7 +147,7 @@ class Flow:
         return attrs.evolve(self, needs=(*self.needs, *new), taken=(*self.taken, *taken))
 
     def _needs_of(self, step: str) -> Iterator[Need]:
-        """Yield what the step, which is the newest, is known to need."""
+        """Yield the known needs of the newest step."""
         inside = step + "/"
         for need in reversed(self.needs):
             if need.step == step:
@@ -171,7 +171,7 @@ class Flow:
 
         Args:
           provided: what it provides if all goes well.
-          policy: what happens to keys that are there already.
+          policy: what happens to keys that are already there.
           when: what has to hold for it to provide anything: `CONDITION`, `SUCCEEDS` (``on_error="continue"``),
             `ADMITTED` (a breaker that skips).
           or_exit: the full name of the step, if it has ``on_error="skip-remaining"``.
@@ -182,7 +182,7 @@ class Flow:
         return self._after(merge((self.context, provided), policy), merge((self.patch, written), policy), or_exit)
 
     def _written(self, provided: Shape) -> Shape:
-        """Return what of `provided` is new when the first one wins."""
+        """Return the part of `provided` that takes effect when earlier keys win."""
         keys: dict[str, Key] = {}
         for name, key in provided.keys.items():
             there = self.context.keys.get(name)
@@ -214,7 +214,7 @@ class Flow:
 
     @property
     def output(self) -> Shape:
-        """What the pipeline gives to one that it is nested in."""
+        """What the pipeline gives to its parent when it is nested."""
         return self._ended(self.patch, [(patch, step) for _, patch, step in self.exits])
 
     def _ended(self, end: Shape, exits: list[tuple[Shape, str]]) -> Shape:
@@ -223,10 +223,10 @@ class Flow:
         return end
 
     def prove(self, done: object) -> None:
-        """Check that the pipeline returns everything that `done` has.
+        """Check that the pipeline returns everything that `done` declares.
 
         Raises:
-          ConfigError: it does not, or `done` is no type that tells about keys.
+          ConfigError: it does not, or `done` is not a type that declares keys.
         """
         fields = fields_of(done)
         if fields is None:
@@ -264,20 +264,20 @@ def for_each(
     into: str,
     settle: bool = False,
 ) -> tuple[Flow, Shape]:
-    """Return the flow that runs something for each element of `over`, and what that provides.
+    """Return the flow after a function or pipeline is run for each element of `over`, and what that provides.
 
     Args:
       flow: what is known.
-      needs: what is needed of the context that has the element under `each`.
+      needs: what is needed from the context, which has the element under `each`.
       returns: the type of one result.
       step: the name of the step.
       over: the key of the collection.
       each: the key of the element.
       into: the key of the results.
-      settle: the results are settled.
+      settle: whether the results are `SettleResult`s.
 
     Raises:
-      ConfigError: `each` is a key already; `over` can't be there or holds no collection; or something else that is
+      ConfigError: `each` is already a key; `over` can't be there or holds no collection; or something else that is
         needed can't be there.
     """
     if each in flow.context.keys:
@@ -307,7 +307,7 @@ def for_each(
 
 
 def _collected(collection: object, returns: Any, step: str, into: str, settle: bool) -> Shape:
-    """Return what a for_each provides: a list for a list or tuple, and for a mapping one with the same keys."""
+    """Return what a for_each provides: a list for a list or tuple, and a dict with the same keys for a mapping."""
     result: Any = returns
     if settle:
         result = Fulfilled[result] | Rejected
@@ -320,7 +320,7 @@ def _collected(collection: object, returns: Any, step: str, into: str, settle: b
 
 
 def _is_from_outside(context: Shape, need: Need, strict: bool) -> bool:
-    """Check `need` against `context`, and tell whether it is the input that has to meet it."""
+    """Check `need` against `context`, and tell whether the input has to meet it."""
     key = context.keys.get(need.key)
     required = need.required and (strict or not need.wrapped)
     if key is None:
@@ -357,6 +357,6 @@ def _whence(key: Key) -> str:
 
 
 def among(key: str, context: Shape) -> str:
-    """Return the keys in `context`, for a message about `key`, which is not among them."""
+    """List the keys in `context`, for a message about `key`, which is not among them."""
     close = difflib.get_close_matches(key, context.keys, 1)
-    return (f"; did you mean {close[0]!r}?" if close else ".") + f" There is {context}"
+    return (f"; did you mean {close[0]!r}?" if close else ".") + f" Known keys: {context}"

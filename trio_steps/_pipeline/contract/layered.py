@@ -1,12 +1,12 @@
 """A mapping that grows: each step of a pipeline adds to what is known, and earlier versions stay unchanged.
 
-Problem: every prefix of a pipeline is a pipeline of its own, so a step can't add its keys in place.
+Problem: every prefix of a pipeline is itself a pipeline, so a step can't add its keys in place.
 
 Naive answer: copy the dict at each step. Two thousand steps then take four times as long as one thousand.
 
-What is done instead. The mapping is a few dicts, of which later ones take precedence. A new dict is laid on top, and
-those that are not much larger are merged with it. So the number of dicts, and how often a key is copied, is the number
-of binary digits of the number of keys.
+What is done instead. The mapping is a few dicts, of which later ones take precedence. A new dict is put on top, and
+dicts below it that are not much larger are merged with it. So both the number of dicts and the copies of each key are
+logarithmic in the number of keys.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Layered(Mapping[str, V], Generic[V]):
     def __init__(self, keys: Mapping[str, V] | None = None) -> None:
         """Begin with a copy of `keys`."""
         self._layers: tuple[dict[str, V], ...] = (dict(keys),) if keys else ()
-        self._settled: tuple[object, ...] = (None,) * len(self._layers)  # by which function `each` was applied to which
+        self._settled: tuple[object, ...] = (None,) * len(self._layers)  # for each layer, the last `change` of `each`
 
     def __getitem__(self, key: str) -> V:
         for layer in reversed(self._layers):
@@ -51,7 +51,7 @@ class Layered(Mapping[str, V], Generic[V]):
         return repr(dict(self))
 
     def plus(self, changes: Mapping[str, V]) -> Layered[V]:
-        """Return the same with `changes`."""
+        """Return the mapping with `changes`."""
         if not changes:
             return self
         layers, settled = list(self._layers), list(self._settled)
@@ -62,7 +62,7 @@ class Layered(Mapping[str, V], Generic[V]):
         return self._of((*layers, top), (*settled, by))
 
     def each(self, change: Callable[[V], V]) -> Layered[V]:
-        """Return the same with `change` applied to each value; to do that again changes nothing."""
+        """Return the mapping with `change` applied to each value. Applying it again changes nothing."""
         if all(by is change for by in self._settled):
             return self
         layers = tuple(

@@ -1,8 +1,8 @@
 """Types that declare keys: a ``TypedDict``, an attrs class, a dataclass, a pydantic model, a msgspec struct.
 
-Problem: such a type says three different things. What an instance has: its fields. What making one takes: its
-arguments, which leave out ``init=False``, include an ``InitVar``, may have defaults, and have the types that converters
-take. And what a mapping must have that stands for one: whatever has no default.
+Problem: such a type says three different things. The fields of an instance. The arguments of its constructor, which
+    leave out ``init=False``, include an ``InitVar``, may have defaults, and have the types that converters accept. And
+    the keys that a mapping needs to stand for an instance: those without a default.
 
 What is deliberately not done: nothing is validated, and neither pydantic nor msgspec is imported. A program that has
 such an instance, or class, has imported them.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @final
 @attrs.frozen
 class Field:
-    """A field of a record, or a key of a ``TypedDict``, which may be missing if it is not `required`."""
+    """A field of a record, or a key of a ``TypedDict``. It may be missing if it is not `required`."""
 
     type: object
     required: bool = True
@@ -40,7 +40,7 @@ class Field:
 @final
 @attrs.frozen
 class Argument:
-    """What making a record takes for a key: the name of the argument, its type, and whether it has no default."""
+    """The argument of a record's constructor for a key: its name, its type, and whether it is required."""
 
     name: str
     type: object
@@ -81,9 +81,9 @@ def fields_of(record: object) -> dict[str, Field] | None:
 
 
 def arguments_of(kind: Any) -> dict[str, Argument]:
-    """Return what making an instance of `kind` takes, by the keys that it is made of; `kind` is no ``TypedDict``."""
+    """Return the arguments of the constructor of `kind`, by the keys that they take; `kind` is not a ``TypedDict``."""
     kind = get_origin(kind) or kind
-    if _is_model(kind):  # which makes of a value what it is to be
+    if _is_model(kind):  # pydantic coerces values, so the type of an argument is not known
         fields = kind.model_fields.items()
         return {name: Argument(_alias(field, name), UNKNOWN, field.is_required()) for name, field in fields}
     names = field_names(kind) or ()
@@ -112,8 +112,8 @@ class Inputs:
 
     Attributes:
       kind: the type.
-      required: what a mapping has to have.
-      defaults: what makes the value of a key that it need not have.
+      required: the keys that a mapping must have.
+      defaults: for each key that it need not have, a function that makes the default.
       computed: the keys whose value only an instance has.
     """
 
@@ -139,7 +139,7 @@ class Inputs:
         return Inputs(kind=kind, required=required, defaults=defaults, computed=computed)
 
     def complete(self, given: dict[str, object], pipeline: str) -> dict[str, object]:
-        """Return `given` with the defaults of keys that it lacks.
+        """Return `given` with the defaults of missing keys.
 
         Raises:
           StepInputError: it lacks a key that has no default.
@@ -159,7 +159,7 @@ class Inputs:
 
 
 def _defaults_of(kind: Any) -> dict[str, Callable[[], object]]:
-    """Return what makes the default of each field that has one of its own, whatever the other fields are."""
+    """Return, for each field whose default does not depend on other fields, the function that makes it."""
     found: dict[str, Callable[[], object]] = {}
     if attrs.has(kind):
         for attribute in attrs.fields(kind):
@@ -175,7 +175,7 @@ def _defaults_of(kind: Any) -> dict[str, Callable[[], object]]:
                 found[field.name] = field.default_factory
             elif field.default is not dataclasses.MISSING:
                 found[field.name] = functools.partial(copy_value, field.default)
-    return found  # pydantic and msgspec have rules of their own, and are asked for an instance
+    return found  # pydantic and msgspec have their own rules, so an instance is made
 
 
 def _type_of(kind: type, name: str) -> object:

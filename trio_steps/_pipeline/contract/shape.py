@@ -24,7 +24,7 @@ _SHOWN = 20
 @final
 @attrs.frozen
 class Source:
-    """The provider of a key: a step, or the input of the pipeline if that is None; only if all of `when` hold."""
+    """The provider of a key, if all of `when` hold: a step, or None for the input of the pipeline."""
 
     step: str | None = None
     when: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Key:
     Attributes:
       type: the type of its value.
       sources: what may have provided it.
-      definite: it is certain to be there.
+      definite: whether it is certain to be there.
     """
 
     type: object = UNKNOWN
@@ -50,7 +50,7 @@ class Key:
     definite: bool = True
 
     def only_if(self, when: str) -> Key:
-        """Return the key as it is when it is provided only if `when` holds too."""
+        """Return the key for the case that it is provided only if `when` holds too."""
         sources = tuple(
             source if when in source.when else attrs.evolve(source, when=(*source.when, when))
             for source in self.sources
@@ -58,13 +58,13 @@ class Key:
         return Key(self.type, sources, definite=False)
 
     def or_else(self, other: Key, definite: bool) -> Key:
-        """Return the key as it is when it has either this value or the value of `other`."""
+        """Return the key for the case that it has either this value or the value of `other`."""
         return Key(
             union((self.type, other.type)), tuple(dict.fromkeys(self.sources + other.sources)), definite=definite
         )
 
     def untyped(self) -> Key:
-        """Return the key as it is when its value may have been replaced by any other."""
+        """Return the key for the case that any other value may have replaced its value."""
         return attrs.evolve(self, type=UNKNOWN)
 
 
@@ -86,9 +86,9 @@ class Shape:
     """What is known about a context, or about what a step adds to it.
 
     Attributes:
-      keys: the keys that are known, in the order in which they came.
-      open: a step may have provided any other key too.
-      outside: the input may have any other key too.
+      keys: the known keys, in the order in which they were provided.
+      open: whether a step may have provided other keys.
+      outside: whether the input may have other keys.
     """
 
     keys: Layered[Key] = attrs.field(factory=Layered[Key], converter=_layered)
@@ -97,7 +97,7 @@ class Shape:
 
     @property
     def anything(self) -> bool:
-        """Other keys than those that are known may be there."""
+        """Whether there may be keys other than the known ones."""
         return self.open or self.outside
 
     @property
@@ -117,11 +117,11 @@ class Shape:
         return f"{{{', '.join(shown)}}}"
 
     def only_if(self, when: str) -> Shape:
-        """Return what is provided by something that does its work only if `when` holds."""
+        """Return what is provided if all this depends on `when`."""
         return attrs.evolve(self, keys={name: key.only_if(when) for name, key in self.keys.items()})
 
     def within(self, prefix: str) -> Shape:
-        """Return what these steps provide as steps of `prefix`."""
+        """Return the same shape, with the sources as steps of `prefix`."""
 
         def renamed(source: Source) -> Source:
             return source if source.step is None else attrs.evolve(source, step=f"{prefix}/{source.step}")
@@ -137,13 +137,13 @@ ANYTHING: Final = Shape(open=True)
 
 
 def merge(shapes: Sequence[Shape], policy: MergePolicy = "override", *, at_once: bool = False) -> Shape:
-    """Return what is known when `shapes` have been merged one after the other; linear in the keys of all but the first.
+    """Return what is known after `shapes` are merged one after the other; linear in the keys of all but the first.
 
-    The rule is that of the context: the later one wins, with ``"skip"`` the earlier one. What is open may
-    have had, or may have brought, any key; then of a key that both may have provided the type is unknown.
+    The rule is that of the context: the later one wins, or with ``"skip"`` the earlier one. An open shape may have any
+    key. So if both may have provided a key, its type is unknown.
 
-    The outputs of a parallel step are merged `at_once`: a nested pipeline that leaves a key as it was before the
-    step does not win over a sibling that changes it, so a key that two of them provide has either type.
+    The outputs of a parallel step are merged `at_once`: a nested pipeline that leaves a key as it was before the step
+    does not win over a sibling that changes it. So a key that two members provide has either type.
     """
     if not shapes:
         return NOTHING
@@ -170,11 +170,11 @@ def merge(shapes: Sequence[Shape], policy: MergePolicy = "override", *, at_once:
 
 
 def alternatives(shapes: Sequence[tuple[Shape, str]]) -> Shape:
-    """Return what is known when it was one of `shapes`, each of them only if what stands with it holds."""
+    """Return what is known after one of `shapes` applied, each only if its condition holds."""
     if len(shapes) == 1:
         return shapes[0][0]
     found: dict[str, list[tuple[Key, str]]] = {}
-    telling: dict[str, int] = {}  # how many of those that may have any key have this one
+    telling: dict[str, int] = {}  # how many of the open shapes have this key
     anything = 0
     for shape, when in shapes:
         anything += shape.anything
@@ -187,6 +187,6 @@ def alternatives(shapes: Sequence[tuple[Shape, str]]) -> Shape:
         either = [key if everywhere else key.only_if(when) for key, when in places]
         sources = dict.fromkeys(source for key in either for source in key.sources)
         key = Key(union([key.type for key in either]), tuple(sources), everywhere)
-        # one of them may have brought the key, but does not say so
+        # an open shape may have provided the key without declaring it
         keys[name] = key if telling[name] == anything else key.untyped()
     return Shape(keys, any(shape.open for shape, _ in shapes), any(shape.outside for shape, _ in shapes))

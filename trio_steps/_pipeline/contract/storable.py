@@ -1,6 +1,6 @@
 """Whether the declared results of the functions of a pipeline can be stored.
 
-Problem: a value that can't be stored is noticed after its step has acted: the card is charged, and the receipt is lost.
+Problem: a value that can't be stored is noticed only after its step has acted: the card is charged, the receipt lost.
 
 What is done instead. Before the first step of a durable run, the annotated return types are checked. A type is refused
 if neither its own instances can be stored, nor those of any class that derives from it.
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 _WORDS: Final = (object, NoneType, bool, int, float, str)
 
 
-# What functions give
+# What functions provide
 
 
 def given_by(nodes: Nodes) -> Iterator[tuple[str, Shape]]:
-    """Yield the full names of the steps that are functions or wait, and what they say they give."""
+    """Yield the full names of the steps that are functions or wait, each with what it declares to provide."""
     ahead: list[tuple[Nodes, str]] = [(nodes, "")]
     while ahead:
         row, prefix = ahead.pop()
@@ -61,18 +61,18 @@ def _given_by(node: Node, name: str) -> Iterator[tuple[str, Shape]]:
                 yield f"{name}/{id}", provided_by(member.signature, f"{name}/{id}", member.provides)
     elif isinstance(body, Each):
         if body.nodes is None:
-            yield name, Shape({body.into: Key(body.function.signature.returns)}, open=True)  # of each, not of all
+            yield name, Shape({body.into: Key(body.function.signature.returns)}, open=True)  # of each element
     elif isinstance(body, Wait):
         yield name, Shape({body.provides: node.after.keys[body.provides]})
     else:
-        assert isinstance(body, (tuple, Repeat)) or body.cases  # they give what the steps in them give
+        assert isinstance(body, (tuple, Repeat)) or body.cases  # they provide what the steps in them provide
 
 
 # What can be stored
 
 
 def obstacle(kind: object) -> str | None:
-    """Return why what is declared as `kind` can't be stored; None if it can, or may be."""
+    """Return why a value declared as `kind` can't be stored; None if it can, or might be."""
     try:
         _check(kind, set())
     except ProblemError as problem:
@@ -85,7 +85,7 @@ def _check(kind: object, seen: set[int]) -> None:
         origin = get_origin(member)
         cls = cast("object", origin or member)
         if member is UNKNOWN or not isinstance(cls, type):
-            continue  # of a literal, a type variable and the like nothing is said
+            continue  # nothing is known of a literal, a type variable and the like
         _check_class(cls, seen)
         for argument in get_args(member):
             if isinstance(argument, type) or get_origin(argument) is not None:
@@ -119,8 +119,8 @@ def _check_own(cls: type[Any], seen: set[int]) -> None:
     may_be_another = isabstract(cls) or type(cls) is not type or is_typed_dict(cls)  # which looks like one of these
     if form is None and (not may_be_another or issubclass(cls, type)):
         if record_fields(cls) is None and declared is not None:
-            raise ProblemError(f"{type_name(cls)} has eq=False, so that its instances are things and no values")
-        raise ProblemError(f"instances of {type_name(cls)} can't be held in a checkpoint; codec=… can be told how")
+            raise ProblemError(f"{type_name(cls)} has eq=False, so its instances are not values")
+        raise ProblemError(f"instances of {type_name(cls)} can't be held in a checkpoint; give a codec=… for them")
     if declared is None:
         return
     if form is not None:

@@ -1,6 +1,7 @@
-"""Attempts of steps that have failed: they are kept, so that a run which is resumed does not count them anew.
+"""Failed attempts of steps are kept, so that a resumed run does not count them anew.
 
-Only an attempt that raised counts. One that the process died in, or that was cancelled, is made again under its number.
+Only an attempt that raised counts. An attempt that was cancelled, or in which the process died, is made again under
+the same number.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 
 @final
 class KeptAttempts:
-    """Keeps the failed attempts of one step, which has a retry of its own or may have.
+    """Keeps the failed attempts of one step that has, or may have, its own retry.
 
     Attributes:
-      failed: how many have, before the run was resumed.
+      failed: how many attempts had failed before the run was resumed.
     """
 
     __slots__ = ("_audience", "_case", "_name", "_reporter", "_since", "failed")
@@ -26,14 +27,14 @@ class KeptAttempts:
     def __init__(
         self, reporter: Reporter, audience: Audience, name: str, case: str | None = None, since: int | None = None
     ) -> None:
-        """Begin with what the journal has.
+        """Begin with the attempts in the journal.
 
         Args:
-          reporter: has the journal, and whoever keeps it.
-          audience: who is told.
+          reporter: has the journal and its keeper.
+          audience: the hooks to tell.
           name: the full name of the step.
-          case: the id of the element, if the step is run for each.
-          since: if there are steps inside of it, the `mark` of the journal at its beginning.
+          case: the id of the element, if the step runs for each element.
+          since: if it has steps inside, the `mark` of the journal at its beginning.
         """
         self._reporter = reporter
         self._audience = audience
@@ -48,7 +49,7 @@ class KeptAttempts:
         self._reporter.check()
 
     async def keep(self, number: int) -> None:
-        """Keep that attempt `number` has failed; what was done in it will be done again."""
+        """Record that attempt `number` failed. What was done in it will be done again."""
         journal = self._reporter.journal
         if self._since is not None:
             journal.forget(self._name, self._since)

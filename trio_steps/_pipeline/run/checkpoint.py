@@ -6,18 +6,19 @@ until it is used, and shows the moment at which it was made. A run is resumed by
     inputs      what the run began with, in `changes`; always the first entry
     done        the step ended, and put `changes` into the context of the pipeline it is in. For a member of
                 a parallel step these are its output, not merged yet, and a patch if `is_patch`
-    skipped     the step did not run, or what went wrong in it is forgiven; its condition is not asked again
+    skipped     the step did not run, or its failure was forgiven; its condition is not asked again
     rejected    a member of a parallel step failed with `error`, and the step went on
     begun       the condition of the step holds, and is not asked again
     passed      the case named `case` of the branch does not hold, and is not asked again
-    round       the round numbered `case` of a repeat is done, and the rounds up to it have put `changes` into the
+    round       the round numbered `case` of a repeat is done, and the rounds so far have put `changes` into the
                 context that the next one sees; `answer` tells whether it was the last one
     taken       the branch took the case named `case`, which is not asked again
     transform   the step replaced the context of the pipeline it is in by `changes`
-    lost        the step was done, and `error` says why what it gave could not be stored
-    tried       so many attempts of the step as `failed` says have failed, and another one may begin
+    lost        the step was done, and `error` says why its output could not be stored
+    tried       `failed` attempts of the step have failed, and another one may begin
 
-How values are written, and which can be held: see `_codec`. The text has a checksum, and is checked before it is read.
+For how values are written, and which ones can be, see `_values.codec`. The text has a checksum, which is verified
+before anything is read.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Checkpoint:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """What had happened up to the moment of the checkpoint."""
+        """What happened up to the moment of the checkpoint."""
         return tuple(self._journal[: self._length])
 
     @property
@@ -122,7 +123,7 @@ class Checkpoint:
           steps: the full names of its steps, like `self.steps`.
 
         Raises:
-          CheckpointError: it says what has changed.
+          CheckpointError: the pipeline does not fit; the error says what has changed.
         """
         if pipeline != self.pipeline:
             raise CheckpointError(f"the checkpoint is of the pipeline {self.pipeline!r}, not of {pipeline!r}")
@@ -133,14 +134,14 @@ class Checkpoint:
             if entry.kind != "inputs":
                 step = _of_any_element(entry.step, rows)
                 if step not in numbers:
-                    raise CheckpointError("the checkpoint tells of a step that its pipeline did not have", entry.step)
+                    raise CheckpointError("the checkpoint contains a step that its pipeline did not have", entry.step)
                 reached = max(reached, numbers[step])
         there = set(steps)
         for number, name in enumerate(self.steps[: reached + 1]):
             if name not in there:
                 raise CheckpointError(
-                    "the checkpoint is past this step, but the pipeline doesn't have it: is it renamed or removed? "
-                    f"One that was renamed says so, was={name.rpartition('/')[2]!r}",
+                    "the checkpoint is past this step, but the pipeline doesn't have it: was it renamed or removed? "
+                    f"If it was renamed, give its old name, was={name.rpartition('/')[2]!r}",
                     name,
                 )
             if steps[number] != name:
@@ -152,7 +153,7 @@ class Checkpoint:
 
 
 def read(texts: Iterable[str], codec: Codec | None) -> list[Checkpoint]:
-    """Return the checkpoints that `texts` were made of, which are of one run.
+    """Return the checkpoints that were written as `texts`, all of one run.
 
     Raises:
       CheckpointError: see `Checkpoint.from_json`.
@@ -174,11 +175,11 @@ def _read(text: str, codec: Codec | None, known: dict[str, object]) -> Checkpoin
 
 
 def _of_any_element(name: str, rows: Collection[str]) -> str:
-    """Return the full name of a step as the pipeline has it, which knows no ids of elements and no numbers of rounds.
+    """Return the full name of a step in its pipeline: without ids of elements and numbers of rounds.
 
     Args:
       name: the full name in a run.
-      rows: what steps are inside of.
+      rows: the names of the containers.
     """
     path = ""
     *around, last = name.split("/")
@@ -198,7 +199,7 @@ def _checksum(body: JSON) -> int:
 
 def _text(name: str) -> str:
     if not is_plain(name):
-        raise CheckpointError(f"the name {name!r} can't be held: it has half a character in it")
+        raise CheckpointError(f"the name {name!r} can't be held: it contains a lone surrogate")
     return name
 
 
@@ -241,13 +242,13 @@ def _write_value(value: object, codec: Codec | None, step: str, key: str | None)
 
 
 def _load(text: str) -> dict[str, JSON]:
-    """Return the body of a checkpoint that is what it was when it was written."""
+    """Return the body of a checkpoint, once its checksum is verified."""
     try:
         body: JSON = json.loads(text)
         checksum = body.pop("checksum", None) if is_object(body) else None
         is_whole = checksum == _checksum(body)
     except Exception as error:
-        raise CheckpointError(f"the text is damaged, or no checkpoint at all: {error}") from error
+        raise CheckpointError(f"the text is damaged, or not a checkpoint: {error}") from error
     if not is_object(body) or not isinstance(body.get("format"), int):
         raise CheckpointError("the text is not a checkpoint")
     if body["format"] != _FORMAT:
@@ -256,7 +257,7 @@ def _load(text: str) -> dict[str, JSON]:
         raise CheckpointError("the text is damaged: its checksum is wrong")
     expected = {"pipeline": str, "steps": list, "codec": bool, "journal": list}
     if any(type(body.get(name)) is not kind for name, kind in expected.items()):
-        raise CheckpointError("the text is damaged: it lacks what a checkpoint has")
+        raise CheckpointError("the text is damaged: parts of the checkpoint are missing")
     return body
 
 
@@ -291,5 +292,6 @@ def _read_value(tree: JSON, codec: Codec | None, step: str, key: str | None, kno
         value: object = codec.loads(tree)
     except Exception as error:
         raise CheckpointError(f"the codec can't read it: {described(error)}", step, key) from error
-    # A thing is equal to itself only. What is written alike is read as one: it may have been passed on, see `decode`.
+    # Instances that are only equal to themselves: equal texts are read as one object, which may have been passed on; #
+    # see `decode`.
     return known.setdefault(tree, value) if kind_of(type(value)) is None else value

@@ -1,14 +1,14 @@
 """Durable runs: a store keeps the journal of a run as it grows, and the run can continue from there.
 
-Problem: at whatever moment the process dies, the run has to continue as if it had not, and no step that is done may run
-again. Others may answer the questions of the run, or cancel it, whether it is running or not.
+Problem: whenever the process dies, the run has to continue as if it had not, and no finished step may run again. Others
+    may answer the questions of the run, or cancel it, whether it is running or not.
 
 What is done. A run is claimed, read, and executed by the same loop as any other. The loop tells a `Saver` of everything
 that must not be decided twice, and the saver saves it. If questions are open when nothing else is left to do, the run
 is saved as waiting, and returns. If an answer has come in the meantime, it continues at once.
 
-A task of its own notices a cancellation from outside, and cancels the scope of the run. It is a system task, so there
-is no nursery between the run and its caller, and what the run raises comes out unchanged.
+A separate task watches for a cancellation from outside, and cancels the scope of the run. It is a system task, so there
+is no nursery between the run and its caller, and errors of the run are raised unchanged.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def kept(
       answers: answers to its questions, by the full names of the steps or the keys that they provide.
       program: what to run.
       hooks: the hooks to call.
-      args: the input, if there is one. Without one, a run that is there already continues with its own.
+      args: the input, if there is one. Without one, an existing run continues with its own.
 
     Raises:
       ConfigError: `store` or `run_id` is not valid.
@@ -111,10 +111,10 @@ def checked_run_id(run_id: object, call: str) -> str:
 
 
 async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> bool:
-    """Leave a run to the workers of `store`. Return False if it is there already.
+    """Leave a run to the workers of `store`. Return False if it already exists.
 
     Raises:
-      CheckpointError: it is there with other inputs, or as a run of another pipeline; or a value can't be stored.
+      CheckpointError: it exists with other inputs, or as a run of another pipeline; or a value can't be stored.
     """
     checked_run_id(run_id, "submit")
     entry = inputs_entry(program, args[0] if args else None)
@@ -128,7 +128,7 @@ async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> 
     )
     while not await store.submit(run_id, change):
         stored = await store.read(run_id)
-        if stored is not None:  # or else someone has deleted it meanwhile
+        if stored is not None:  # otherwise, it was deleted meanwhile
             checkpoint = checkpoint_of(stored.parts, program.codec)
             _check_name(program, checkpoint.pipeline)
             _check_inputs(entry, stored.parts[_INPUTS], checkpoint.entries[0], program.codec)
@@ -139,7 +139,7 @@ async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> 
 async def _submit_if_new(
     store: RunStore, run_id: str, answers: Mapping[str, object], program: Program, *args: Any
 ) -> None:
-    """Submit a run unless it is there already. It must be able to start, or to continue, with what is given."""
+    """Submit a run unless it exists. It must be able to start, or to continue, with what is given."""
     stored = await store.read(run_id)
     answer_texts(stored or _nothing_stored(run_id, program), answers)
     if stored is None or args:
@@ -152,7 +152,7 @@ async def _claim_and_run(
     store: RunClaims, run_id: str, answers: Mapping[str, object], program: Program, hooks: Hooks, *args: Any
 ) -> Any:
     given = [inputs_entry(program, input) for input in args]
-    head_of(program)  # which looks at whether what the steps give can be stored
+    head_of(program)  # this also checks whether the declared outputs can be stored
     async with store.claim(run_id) as claim:
         return await run_claimed(claim, answers, program, hooks, given[0] if given else None)
 
@@ -163,7 +163,7 @@ async def run_claimed(
     """Start or continue a run that is claimed, and return its result, or the context if it is not done.
 
     Args:
-      claim: the proof that no one else has it.
+      claim: the proof that no other process has it.
       answers: answers that are given with it.
       program: its pipeline.
       hooks: the hooks to call.
@@ -200,7 +200,7 @@ async def run_claimed(
             if entry.step != before.step or entry.case != before.case or entry.sources != before.sources:
                 renamed[number] = part_of(entry, program.codec)
         saver = Saver(claim, program, dict(zip(entries, numbers, strict=True)), stored.record.waiting)
-        if stored.record.status == "failed":  # its steps have all attempts again
+        if stored.record.status == "failed":  # its steps get all their attempts again
             entries = tuple(entry for entry in entries if entry.kind != "tried")
     saver.answers = texts
     current_scope().durable_run = DurableRun((*program.was, program.name)[0], run_id, names.oldest)
@@ -233,10 +233,10 @@ async def run_claimed(
 
 @final
 class _Watch:
-    """Cancels a run that has been cancelled from outside, or taken over.
+    """Cancels a run that was cancelled from outside, or taken over by another process.
 
     Attributes:
-      reason: what is raised then.
+      reason: the error to raise then.
     """
 
     def __init__(self, claim: RunClaim) -> None:
@@ -245,7 +245,7 @@ class _Watch:
 
     @contextmanager
     def over(self, scope: trio.CancelScope) -> Generator[None]:
-        """Cancel `scope` then."""
+        """Cancel `scope` when that happens."""
         watching = trio.CancelScope()
 
         async def watch() -> None:
@@ -267,7 +267,7 @@ class _Watch:
 
 
 def _nothing_stored(run_id: str, program: Program) -> StoredRun:
-    """Return the questions against which answers are checked before anything is stored."""
+    """Return the questions of the pipeline, against which answers are checked before anything is stored."""
     record = RunRecord(run_id=run_id, pipeline=program.name, status="submitted", started=_LONG_AGO, updated=_LONG_AGO)
     return StoredRun(record=record, parts={}, questions=tuple(questions_of(program.nodes)))
 
@@ -290,21 +290,21 @@ def _check_version(program: Program, then: str | None) -> None:
 
 
 def _check_lost(run_id: str, checkpoint: Checkpoint) -> None:
-    """Refuse to repeat a step that has acted, and whose output could not be stored."""
+    """Refuse to repeat a step that has acted if its output could not be stored."""
     for entry in checkpoint.entries:
         if entry.kind == "lost":
             problem = entry.error.problem if isinstance(entry.error, CheckpointError) else str(entry.error)
             key = entry.error.key if isinstance(entry.error, CheckpointError) else None
             raise CheckpointError(
-                f"the step was done, and what it gave can't be stored: {problem}; it is not run again; give what can "
-                f"be stored, store.mark_done({run_id!r}, {entry.step!r}, {{…}})",
+                f"the step was done, but its output can't be stored: {problem}; it is not run again; give an "
+                f"output that can be stored, store.mark_done({run_id!r}, {entry.step!r}, {{…}})",
                 entry.step,
                 key,
             )
 
 
 def _check_inputs(given: Entry, text: str, stored: Entry, codec: Codec | None) -> None:
-    """Refuse inputs that are not those of the stored run, which are `stored`, written as `text`."""
+    """Refuse inputs other than those of the stored run, which are `stored`, written as `text`."""
     # Some values are equal although they are written differently, such as sets. Others come back as another object that
     # equals only itself, such as an exception. So inputs differ if they differ in both ways.
     now, then = (_changes(each) for each in (part_of(given, codec), text))
@@ -331,7 +331,7 @@ def error_text(error: BaseException) -> str:
 
 
 def _text(value: object) -> str:
-    """Return ``str(value)``, whatever that does, as text that can be stored."""
+    """Return ``str(value)`` as text that can be stored, even if `str` fails."""
     try:
         return str(value).encode("utf-8", "backslashreplace").decode()
     except Exception as error:  # noqa: BLE001 - what the words are about matters more

@@ -1,7 +1,7 @@
-"""The head of a stored run: what it says of the pipeline, so that others can tell what fits who have not imported it.
+"""The head of a stored run: a description of its pipeline, for processes that have not imported it.
 
-It says what the pipeline is called, which steps it has, and which keys of which types they give. What is marked as done
-by hand is checked against that.
+It has the name of the pipeline, its steps, and which keys of which types they provide. A step that is marked as done by
+hand is checked against that.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from trio_steps._pipeline.definition import Program
 
 HEAD: Final = 0
-"""The number of the part that is the head."""
+"""The number of the head among the parts."""
 
 _WIDER: Final = {
     "builtins:float": ("builtins:int",),
     "builtins:complex": ("builtins:float", "builtins:int"),
 }
-"""What else type checkers take for a type."""
+"""Types that type checkers accept instead of another."""
 
 _heads: Final[WeakKeyDictionary[Program, str]] = WeakKeyDictionary()
 
@@ -40,7 +40,7 @@ def head_of(program: Program) -> str:
     """Return the head of a run of `program`.
 
     Raises:
-      CheckpointError: a step says that it gives what can't be stored.
+      CheckpointError: a step is declared to return what can't be stored.
     """
     head = _heads.get(program)
     if head is None:
@@ -54,14 +54,14 @@ def _written(program: Program) -> str:
         for name, key in shape.keys.items():
             problem = None if program.codec is not None else obstacle(key.type)
             if problem is not None:
-                raise CheckpointError(f"the step says that it gives what can't be stored: {problem}", step, name)
+                raise CheckpointError(f"the step is declared to return what can't be stored: {problem}", step, name)
         if not shape.open:
             gives[step] = {name: [key.definite, _names(key.type)] for name, key in shape.keys.items()}
     return Checkpoint(program.name, program.steps, (), 0, program.codec, gives).to_json()
 
 
 def _names(kind: object) -> list[str] | None:
-    """Return the names of the classes whose instances values of `kind` are; None if that can't be told."""
+    """Return the names of the classes of which values of `kind` are instances; None if that is not known."""
     names: list[str] = []
     for member in members(kind):
         cls = get_origin(member) or member
@@ -73,10 +73,10 @@ def _names(kind: object) -> list[str] | None:
 
 
 def check_output(parts: Mapping[int, str], step: str, output: Mapping[str, object]) -> None:
-    """Refuse an output for `step`, of a run that has `parts`, if the step gives other keys or types.
+    """Refuse an output for `step`, of a run that has `parts`, if the step provides other keys or types.
 
     Raises:
-      ConfigError: it does.
+      ConfigError: the keys or types differ.
     """
     gives: dict[str, dict[str, list[Any]]] = json.loads(parts[min(parts)]).get("gives", {})
     if step not in gives:
@@ -105,7 +105,7 @@ def _is(value: object, name: str) -> bool:
         cls = getattr(cls, part, None)
     try:
         return isinstance(value, cls)
-    except TypeError:  # it is not imported; or is a protocol, which says nothing of instances
+    except TypeError:  # the class is not imported; or it is a protocol, which has no instances
         return cls is not None
 
 

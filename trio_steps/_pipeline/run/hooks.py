@@ -1,4 +1,4 @@
-"""Hooks: what is called when a step is done or has failed, and with what."""
+"""Hooks: the functions that are called when a step is done or has failed, and their arguments."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
     from .keeping import Keeper
 
 CompleteHook: TypeAlias = "Callable[[StepCompletion], object]"
-"""What ``on_step_complete=`` takes: a sync or async function of a `StepCompletion`."""
+"""The type of ``on_step_complete=``: a sync or async function of a `StepCompletion`."""
 
 ErrorHook: TypeAlias = "Callable[[str, Exception], object]"
-"""What ``on_error=`` takes: a sync or async function of a step's full name and the error."""
+"""The type of ``on_error=``: a sync or async function of a step's full name and the error."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Audience:
-    """Who is told of what happens in a row of steps, and whether it is recorded.
+    """The hooks that are told what happens in a row of steps, and whether it is recorded.
 
     Attributes:
       complete: the hooks that are told what is done, those of the innermost pipeline first.
       error: the hooks that are told what has failed, in the same order.
-      record: what is done goes into the journal.
-      tells: someone wants to know what is done: a hook, or whoever keeps the run.
+      record: whether what is done goes into the journal.
+      tells: whether a hook or a keeper is told what is done.
     """
 
     complete: tuple[Hook, ...]
@@ -52,7 +52,7 @@ class Audience:
     tells: bool
 
     def within(self, hooks: Hooks) -> Audience:
-        """Return the audience of a pipeline with `hooks` of its own that runs in front of this one."""
+        """Return the audience of a pipeline inside, which has its own `hooks`."""
         if not (hooks.complete or hooks.error):
             return self
         return Audience(
@@ -63,7 +63,7 @@ class Audience:
         )
 
     def unrecorded(self) -> Audience:
-        """Return the audience of what leaves no trace in the journal."""
+        """Return the audience of steps that leave no trace in the journal."""
         return attrs.evolve(self, record=False) if self.record else self
 
 
@@ -73,25 +73,25 @@ def _before(inner: tuple[Hook, ...], outer: tuple[Hook, ...]) -> tuple[Hook, ...
 
 @final
 class Reporter:
-    """Tells hooks what happens in one run, and takes it from them that it is to stop.
+    """Tells hooks what happens in one run, and lets them stop it.
 
     Attributes:
-      program: what is run.
+      program: the pipeline that is run.
       journal: what is done.
-      keeper: who keeps the run, and is told before any hook.
-      stopped: someone called ``stop()``: no step is started any more.
+      keeper: keeps the run; it is told before any hook.
+      stopped: whether ``stop()`` was called; then no more steps are started.
     """
 
     __slots__ = ("_prefix", "_reported", "journal", "keeper", "program", "stopped")
 
     def __init__(self, program: Program, journal: Journal, prefix: str, keeper: Keeper | None = None) -> None:
-        """Tell names with `prefix` in front: it is what the run is inside of."""
+        """Put `prefix`, the name of what the run is inside of, in front of all names."""
         self.program: Program = program
         self.journal: Journal = journal
         self.keeper: Keeper | None = keeper
         self.stopped: bool = False
         self._prefix = prefix
-        # by id, and this keeps what an id stands for alive: where each came out of, and what is around that
+        # by id, with the error itself to keep the id valid: the step that it came from, and the steps around that
         self._reported: dict[int, tuple[Exception, set[str]]] = {}
 
     def check(self) -> None:
@@ -103,7 +103,7 @@ class Reporter:
                 raise HookFailedError(error) from error
 
     async def completed(self, audience: Audience, name: str, start: float, snapshot: Snapshot) -> None:
-        """Tell that the step `name` is done, which began at `start`."""
+        """Tell that the step `name`, which began at `start`, is done."""
         if self.keeper is not None:
             await tell(self.keeper.save, name)
         if not audience.complete:
@@ -114,19 +114,19 @@ class Reporter:
             await tell(hook, event)
 
     def why_not_done(self) -> str:
-        """Return why a step is not done that has not failed."""
+        """Return why a step that has not failed is not done."""
         waits = self.keeper is not None and self.keeper.waits and not self.stopped
         return "it waits for an answer" if waits else "the run was stopped"
 
     async def kept(self, audience: Audience) -> None:
-        """Have saved what was recorded last, before anything follows from it."""
+        """Save what was recorded last, before anything follows from it."""
         if self.keeper is not None and audience.record:
             await tell(self.keeper.save)
 
     async def failed(self, audience: Audience, name: str, error: Exception) -> None:
-        """Tell that `error` happened in the step `name`, unless it has been told from there or further inside."""
+        """Tell that `error` happened in the step `name`, unless that step or one inside it has already told."""
         if audience.error and not self._is_reported(name, error):
-            # an error can come out of more than one step: one that is raised again and again, say
+            # an error can come out of more than one step, for example if it is raised again
             _, names = self._reported.setdefault(id(error), (error, set()))
             around = name
             while around:
@@ -143,7 +143,7 @@ class Reporter:
         )
 
     def forget(self, prefix: str) -> None:
-        """Let steps whose names begin with `prefix` fail anew, with the same errors too: they are tried again."""
+        """Forget errors of steps whose names begin with `prefix`, which are retried and may fail with the same ones."""
         for _, names in self._reported.values():
             names.difference_update([name for name in names if name.startswith(prefix)])
 
@@ -151,7 +151,7 @@ class Reporter:
 @public
 @final
 class StepCompletion:
-    """A step has ended well: the argument of ``on_step_complete``.
+    """The argument of ``on_step_complete``: a step that has succeeded.
 
     Attributes:
       name: the full name of the step.
@@ -197,7 +197,7 @@ class StepCompletion:
 
 @final
 class HookFailedError(BaseException):
-    """Carries the `error` that a hook raised out of the run: no policy of a step may forgive that."""
+    """Carries the `error` that a hook raised out of the run. No policy of a step may forgive it."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
@@ -208,13 +208,13 @@ class HookFailedError(BaseException):
 
 
 def forgiven(error: Exception, scope: Scope, audience: Audience, log: bool) -> None:
-    """Log `error`, which the step of `scope` is forgiven, unless a hook or an observer has been told of it."""
+    """Log `error`, a forgiven failure of the step of `scope`, unless a hook or an observer was told of it."""
     if log and not audience.error and scope.observers is None:
         logger.warning("%s failed, and the run continues without it", scope.name, exc_info=error)
 
 
 def without_carriers(observers: Observers | None) -> Observers | None:
-    """Return `observers` for a run with hooks: if one fails, they see its own error, and not what carries that."""
+    """Return `observers` for a run with hooks: if a hook fails, they see its own error, not the carrier."""
     return None if observers is None else Observers((), observers, _without_carrier)
 
 

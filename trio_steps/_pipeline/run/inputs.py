@@ -1,4 +1,4 @@
-"""The input of a durable run, checked before there is a run: one that can only fail would use its id up."""
+"""The input of a durable run is checked before the run is created: a run that can only fail would use up its id."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def inputs_entry(program: Program, input: object) -> Entry:
-    """Return what the journal of a run begins with that is given `input`.
+    """Return the first entry of the journal of a run with `input`.
 
     Raises:
       TypeError: it is neither a mapping nor an object with fields.
-      StepInputError: it lacks a key that the pipeline declares, or that a step will ask for in vain.
+      StepInputError: it lacks a key that the pipeline declares, or that a step needs and nothing can provide.
     """
     changes = as_input(input, program)
     for node in program.nodes:
         if node.before.open or node.on_error == "skip-remaining":
-            break  # whatever comes now may be there, or may never be asked for
+            break  # from here on, a key may be provided, or never needed
         if node.condition is None and node.on_error == "raise":
             for name, function in _functions(node):
                 for key in function.signature.required:
@@ -37,7 +37,7 @@ def inputs_entry(program: Program, input: object) -> Entry:
 
 
 def _functions(node: Node) -> Iterator[tuple[str, Function]]:
-    """Yield the functions that are called when it is the turn of `node`, with their full names."""
+    """Yield the functions that are called at `node`, with their full names."""
     body = node.body
     if isinstance(body, Function):
         yield node.id, body

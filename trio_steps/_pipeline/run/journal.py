@@ -1,7 +1,7 @@
 """The journal of a run: what is done, for checkpoints, and what was done before the checkpoint it was resumed from.
 
 It is append-only, so a checkpoint is the list and a length. To forget something (the entries of a failed attempt, or
-those inside a container that is done), a shorter list takes its place, and the checkpoints keep theirs.
+those inside a container that is done), the journal takes a shorter list, and checkpoints keep the old one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EntryKind: TypeAlias = Literal[
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class Entry:
-    """One thing that happened in a run and will not happen again when it is resumed.
+    """Something that happened in a run and will not happen again when it is resumed.
 
     Attributes:
       kind: what happened.
@@ -31,15 +31,14 @@ class Entry:
       changes: the keys that the step set, and their values, which never change again.
       sources: where the values came from, for keys whose source is not the step itself.
       same: the keys in `changes` whose values are the same as at the start of the pipeline around the step; None if
-        that is not decided yet.
+          that is not yet decided.
       is_patch: `changes` come from a nested pipeline or a branch and are still to be merged.
-      overridden: the keys in `changes` that only siblings in a flow see, which take keys from the step: in the context
-        they were overridden.
-      case: the name of the case of a branch, or the id of an element of a for_each or the number of a round, whose name
-        `step` is then.
+      overridden: the keys in `changes` that only siblings in a flow see, because they were overridden in the context.
+      case: the name of the case of the branch `step`, the id of the element of the for_each `step`, or the number of
+        the round of the repeat `step`.
       answer: whether that was the last round.
-      error: what a member of a parallel step failed with.
-      failed: how many attempts have.
+      error: the error of a member of a parallel step.
+      failed: the number of failed attempts.
     """
 
     kind: EntryKind
@@ -60,22 +59,22 @@ class Journal:
     """What is done in one run.
 
     Attributes:
-      entries: what is done, in order. The code that has done something appends it.
+      entries: what is done, in order. The code that does something appends it.
       forgotten: how many entries have been forgotten.
-      resumes: the run started with more than its input. That is in the other attributes, by full names.
-      done: the entries of what was done, or skipped, or has failed and was forgiven.
-      passed: of a branch, the cases that did not hold.
+      resumes: whether the run started with more than its input. The attributes below hold that, by full names.
+      done: the entries of steps that were done, were skipped, or failed and were forgiven.
+      passed: for a branch, the cases that did not hold.
       taken: the cases that branches took.
-      rounds: of a repeat, the entry of the last round that was done.
-      elements: of a for_each, the entries of the elements that were done, by their ids.
+      rounds: for a repeat, the entry of the last round that was done.
+      elements: for a for_each, the entries of the elements that were done, by their ids.
       begun: the steps whose condition held, and the containers in which something was done.
-      tried: the entries of steps of which attempts failed, by the step and, of an element, its id.
+      tried: the entries of failed attempts, by step and, for an element, its id.
     """
 
     __slots__ = ("begun", "done", "elements", "entries", "forgotten", "passed", "resumes", "rounds", "taken", "tried")
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        """Begin with `entries`; the first tells what the input is."""
+        """Begin with `entries`. The first one is the input."""
         self.entries: list[Entry] = list(entries)
         self.forgotten: int = 0
         self.resumes: bool = len(entries) > 1
@@ -111,7 +110,7 @@ class Journal:
         return 0 if self.resumes else len(self.entries) + self.forgotten
 
     def end_round(self, entry: Entry, since: int) -> None:
-        """Enter a round that is done. It replaces the one before it, and what was done in it.
+        """Enter a round that is done. It replaces the round before it, and what was done in the round.
 
         Args:
           entry: the round.
@@ -121,7 +120,7 @@ class Journal:
         self.entries.append(entry)
 
     def end_attempt(self, entry: Entry) -> None:
-        """Enter that an attempt has failed. It replaces the entry for the one before it."""
+        """Enter a failed attempt. It replaces the entry for the attempt before it."""
         before = self.tried.get((entry.step, entry.case))
         if before is not None:
             self.entries = [other for other in self.entries if other is not before]
@@ -130,11 +129,11 @@ class Journal:
         self.entries.append(entry)
 
     def forget(self, name: str, since: int) -> None:
-        """Forget what happened inside the step `name`: it failed, or is done as a whole. Its start is not forgotten.
+        """Forget what happened inside the step `name`, which failed or is done as a whole. Its start is kept.
 
         Args:
           name: its full name.
-          since: the `mark` of its beginning; only what came later is looked at.
+          since: the `mark` of its beginning; only later entries are searched.
         """
         inside = name + "/"
 

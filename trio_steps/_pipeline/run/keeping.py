@@ -1,6 +1,6 @@
 """What a run needs from its keeper: to save what is done, and to know what was answered.
 
-A run that is not kept anywhere only has the answers that came with its start.
+A run that is not kept anywhere has only the answers that it was started with.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Course(Protocol):
 
     Attributes:
       journal: what is done.
-      stopped: it was stopped.
+      stopped: whether it was stopped.
     """
 
     stopped: bool
@@ -33,8 +33,8 @@ class Keeper(Protocol):
     """Keeps a run as it goes.
 
     Attributes:
-      waits: a question is open, so that the run can't come to its end.
-      keeps: what is done is saved, so that it has to be recorded.
+      waits: whether a question is open, so that the run can't finish.
+      keeps: whether what is done is saved, and so has to be recorded.
     """
 
     @property
@@ -44,7 +44,7 @@ class Keeper(Protocol):
     def keeps(self) -> bool: ...
 
     def follow(self, course: Course) -> None:
-        """Take `course` as what the run does from now on."""
+        """Follow `course`, the progress of the run."""
         ...
 
     def check(self) -> None:
@@ -56,14 +56,14 @@ class Keeper(Protocol):
         ...
 
     async def save(self, done: str | None = None) -> None:
-        """Save what the journal has; `done` is the full name of the step that was done last."""
+        """Save the journal. `done` is the full name of the step that was done last."""
         ...
 
     async def ask(self, name: str, seconds: float | None) -> Answer | None:
-        """Return the answer that the step `name` waits for; None if there is none yet: then the question is open.
+        """Return the answer that the step `name` waits for; None if it has none yet, which leaves the question open.
 
         Raises:
-          TimeoutError: no one has answered within `seconds` of the first time that it was asked.
+          TimeoutError: `seconds` have passed since the question was first asked, without an answer.
         """
         ...
 

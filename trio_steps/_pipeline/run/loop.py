@@ -11,7 +11,7 @@ starts with that of its checkpoint, and there is no other difference. A containe
 own, but the nodes inside it have theirs: so the loop enters it, and resumes inside. Nothing is journaled inside a race,
 which is resumed before it.
 
-What is deliberately not done: nothing is timed, recorded or made if no one listens.
+What is deliberately not done: nothing is timed, recorded or created unless something uses it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _Then(Enum):
 
 
 _SELF: Mapping[str, str] = MappingProxyType({})  # every key comes from the step itself
-_NEXT = _Then.NEXT  # an attribute of an Enum takes long
+_NEXT = _Then.NEXT  # looking up an attribute of an Enum is slow
 
 
 async def execute(
@@ -73,15 +73,15 @@ async def execute(
     prefix: str = "",
     keeper: Keeper | None = None,
 ) -> Any:
-    """Run `program` in the scope that is open, and return its result; if it is not done, the context then.
+    """Run `program` in the scope that is open, and return its result; if it is not done, the context so far.
 
     Args:
       program: what to run.
       hooks: the hooks to call.
-      entries: what is done already; None if nothing is, and the input is in `args`.
+      entries: what is already done; None if nothing is, and the input is in `args`.
       args: the input, if there is one.
       prefix: what hooks see in front of the names of steps.
-      keeper: what keeps the run.
+      keeper: keeps the run.
     """
     await trio.lowlevel.checkpoint_if_cancelled()
     resumed = entries is not None
@@ -95,7 +95,7 @@ async def execute(
     run = PipelineRun(program, entries, prefix, keeper)
     audience = Audience(complete=hooks.complete, error=hooks.error, record=record, tells=bool(hooks.complete) or keeps)
     inputs = entries[0].changes
-    # what the caller gave is copied when a step names it; what may be resumed from has to be copied at once
+    # the caller's values are copied when a step names them; if the run may be resumed, they are copied at once
     if resumed or record or UNCOPIED.issuperset(map(id, map(type, inputs.values()))):
         own = dict(inputs)
     else:
@@ -111,7 +111,7 @@ async def execute(
         result = values.now()
     else:
         result = dict(values)
-    if resumed or record or program.has_aliases:  # someone else may have the very values, in a checkpoint say
+    if resumed or record or program.has_aliases:  # others may hold the same values, for example a checkpoint
         result = {key: value if key in as_it_is else copy_value(value) for key, value in result.items()}
     return result if run.reporter.stopped or (keeper is not None and keeper.waits) else program.result(result)
 
@@ -188,7 +188,7 @@ class PipelineRun:
         return True
 
     async def inner_row(self, nodes: Nodes, store: Store, prefix: str, around: Scope, audience: Audience) -> bool:
-        """Run `nodes` of a pipeline inside this one, whose own hooks and observers hear of them first."""
+        """Run `nodes` of a pipeline inside this one. Its own hooks and observers are told first."""
         if not isinstance(nodes, Row):
             return await self.row(nodes, store, prefix, around, audience)
         observers = around.observers
@@ -241,7 +241,7 @@ class PipelineRun:
                 if node.policies is None:
                     args, kwargs = body.bind(store if body.keeps else store.readable(), name)
                     result = body.call(*args, **kwargs)
-                    del args, kwargs  # they may hold a snapshot, for which the store would have to be copied
+                    del args, kwargs  # they may hold a snapshot, which would make the store copy itself
                     kind = type_of(result)
                     if kind is not dict and (kind is CoroutineType or hasattr(kind, "__await__")):
                         result = await result
@@ -305,9 +305,9 @@ class PipelineRun:
     ) -> tuple[list[Output], bool]:
         """Run the body of a container. Return its output, and whether all of it is done."""
         body = node.body
-        current.set(scope)  # an attempt before this one may have ended further inside
-        # What a failed attempt has done is forgotten only when there is another attempt. Hooks have been told of it,
-        # and without another attempt the run can continue from there.
+        current.set(scope)  # an earlier attempt may have got further inside
+        # What a failed attempt did is forgotten only when there is another attempt. Hooks have been told of it, and #
+        # without another attempt the run can continue from there.
         if name in self._failed_inside:
             self._failed_inside.remove(name)
             self.journal.forget(name, since)
@@ -448,7 +448,7 @@ class PipelineRun:
         return bool((await call(condition, store, name))[0])
 
     async def _holds_in_time(self, node: Node, store: Store, scope: Scope, name: str) -> bool:
-        """Ask the condition of `node`, which is part of the node: the timeouts apply to both together."""
+        """Evaluate the condition of `node`, as a part of the node: its timeouts apply to both together."""
         condition, policies, body = node.condition, node.policies, node.body
         assert condition is not None
         timeout = policies and policies.timeout
@@ -479,7 +479,7 @@ class PipelineRun:
             event = KeyOverridden(name=scope.name, time=now, scope=scope, key=key, first=first, second=second)
             scope.observers(event)
 
-    # What does not go well
+    # Failures
 
     async def _failed(
         self,
@@ -492,7 +492,7 @@ class PipelineRun:
         audience: Audience,
         since: int | None,
     ) -> _Then:
-        """Take the failure of a node, and return what comes after it."""
+        """Handle the failure of a node, and return what comes after it."""
         if isinstance(error, CircuitOpenError) and error.skip and error.step == scope.name:
             self._skip(scope, name, str(error), audience.record)
             await self.reporter.kept(audience)
@@ -506,7 +506,7 @@ class PipelineRun:
         if node.on_error == "raise":
             return _Then.RAISE
         forgiven(error, scope, audience, node.log)
-        await trio.lowlevel.checkpoint()  # like after a sync step that went well
+        await trio.lowlevel.checkpoint()  # as after a sync step that succeeded
         if node.on_error == "skip-remaining":
             return _Then.END
         if audience.record:
@@ -543,10 +543,10 @@ class PipelineRun:
 
 
 def _value(ran: tuple[object, bool]) -> object:
-    """Return what the function of a step returned."""
+    """Return the value that the function of a step returned."""
     return ran[0]
 
 
 def _changes(ran: tuple[list[Output], bool]) -> dict[str, object]:
-    """Return all that a step of several functions gives to the context."""
+    """Return everything that a step of several functions adds to the context."""
     return {key: value for output in ran[0] for key, value in output.values.items()}

@@ -1,11 +1,12 @@
-"""Moves a run from one store to another, where it goes on.
+"""Moves a run from one store to another, where it continues.
 
-Problem: two stores have no transaction in common, and the process may die at any moment. No one may run the run in both
-stores, and it may not be lost.
+Problem: two stores have no transaction in common, and the process may die at any moment. The run must not run in both
+stores, and must not be lost.
 
-What is done. As long as the run is in both stores, that of the old one is marked: it is cancelled, so that no worker
-takes it, and says where it is being moved to. To move it again goes on from there. Only what was marked is taken for
-the same run, if the new store has it already. Answers may come meanwhile, and are moved last.
+What is done. As long as the run is in both stores, it is marked in the old one: it is cancelled there, so that no
+worker takes it, and says where it is being moved to. Moving it again continues from there. If the new store already has
+a run of that id, it counts as the same run only if the old one is marked. Answers may arrive meanwhile, and are moved
+last.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 
 
 async def move(run_id: str, source: RunStore, target: RunStore) -> None:
-    """Move a run that no one runs, and that can go on; in `target` it is submitted.
+    """Move a run that is not running and can continue. In `target` it is submitted.
 
     Raises:
       KeyError: there is no such run.
-      ConfigError: it is finished; or `target` has a run of that id.
+      ConfigError: it is finished, or `target` has a run of that id.
       RunClaimedError: it is running.
     """
     mark = f"it is being moved to {target!r}: if that did not end well, move it again"
@@ -37,7 +38,7 @@ async def move(run_id: str, source: RunStore, target: RunStore) -> None:
         record = stored.record
         if record.status == "finished":
             raise ConfigError(f"the run {run_id!r} is finished; only a run that can continue is moved")
-        is_there = await target.read(run_id) is not None  # which also tells whether that store can be used at all
+        is_there = await target.read(run_id) is not None  # this also checks that the store can be used at all
         if record.error != mark:
             if is_there:
                 raise ConfigError(f"{target!r} has a run {run_id!r} already; the one in {source!r} stays where it is")
@@ -64,7 +65,7 @@ async def move(run_id: str, source: RunStore, target: RunStore) -> None:
                 await claim.write(
                     attrs.evolve(change, status=record.status, error=record.error, parts={}, questions=None)
                 )
-                raise ConfigError(f"{target!r} has a run {run_id!r} since just now; the other one stays where it is")
+                raise ConfigError(f"{target!r} has just got a run {run_id!r}; the other one stays where it is")
         stored = await claim.read()
         if stored is not None and stored.answers:
             await target.write_answers(run_id, stored.answers)

@@ -1,6 +1,6 @@
 """The forks of a run: a parallel step and a for_each, as the paths that the engine runs.
 
-Each is the plan of a fork, made when the pipeline was built. The engine calls its paths with an object of this module,
+The plan of each fork was made when the pipeline was built. The engine calls its paths with an object of this module,
 which holds one attempt. What was done before a checkpoint is left out of the plan, and added to the results.
 """
 
@@ -47,7 +47,7 @@ class Runner(Protocol):
 
     @property
     def program(self) -> Program:
-        """What is run."""
+        """The pipeline that is run."""
         ...
 
     @property
@@ -57,7 +57,7 @@ class Runner(Protocol):
 
     @property
     def reporter(self) -> Reporter:
-        """Who tells hooks."""
+        """Tells the hooks."""
         ...
 
     async def inner_row(self, nodes: Nodes, store: Store, prefix: str, around: Scope, audience: Audience) -> bool:
@@ -72,7 +72,7 @@ class Runner(Protocol):
 
 
 _STOPPED: Final = object()
-"""What an element comes to that was not begun when the run was stopped."""
+"""The result of an element that was not begun when the run was stopped."""
 
 
 @final
@@ -97,18 +97,18 @@ class WholeRace:
         return self._race.winner
 
     def succeeded(self, index: int, value: Output | Partial, /) -> bool:
-        """Take the end of a member."""
+        """Note that a member has ended."""
         if isinstance(value, Output):
             return self._race.succeeded(index, value)
         self._stopped = True
         return self._race.failed(index, RuntimeError())
 
     def failed(self, index: int, error: Exception, /) -> bool:
-        """Take the failure of a member."""
+        """Note that a member has failed."""
         return self._race.failed(index, error)
 
     def exhausted(self, total: int, /) -> bool:
-        """Take the number of members."""
+        """Note the number of members."""
         return self._race.exhausted(total)
 
     def result(self) -> Output | Partial | None:
@@ -119,25 +119,24 @@ class WholeRace:
 def member_path(index: int) -> Call:
     """Return the path of a fork that runs member `index` of the group whose run it is called with."""
 
-    def path(run: Any) -> Any:  # an exact function of one argument, which the engine sees without looking twice
+    def path(run: Any) -> Any:  # a plain function of one argument, which the engine recognises without an inspection
         return run.member(index)
 
     return path
 
 
 def element_path(run: Any) -> Any:
-    """Run the element that the path is named after; for the run of a for_each."""
+    """Run the element that the path is named after, for a for_each."""
     return run.element()
 
 
 async def _run_fork(
     plan: Plan, run: GroupAttempt | EachAttempt, name: str, ids: Iterable[str], public: Callable[[Any], object]
 ) -> Any:
-    """Run `plan` of the step `name`. If it fails, the error shows what `public` makes of the values of its paths.
+    """Run `plan`, whose paths have `ids`, for the step `name`.
 
-    Its paths have `ids`.
-
-    A path that ended because the run was stopped has not succeeded.
+    If it fails, the error shows the values of its paths as `public` converts them. A path that ended because the run
+    was stopped has not succeeded.
     """
     try:
         return await run_fork(plan, run)
@@ -168,7 +167,7 @@ class GroupAttempt:
         self._store = store
         self._name = name
         self._audience = audience.unrecorded() if group.mode == "race" else audience
-        self._ended: dict[int, Output] = {}  # of a flow: what siblings may take keys from
+        self._ended: dict[int, Output] = {}  # in a flow: the outputs from which siblings may take keys
         self._changed = trio.Event()
 
     async def outputs(self) -> tuple[list[Output], bool]:
@@ -254,7 +253,7 @@ class GroupAttempt:
             if key in output.values:
                 given[key] = output.values[key]
                 sources[key] = output.source
-            elif not output.is_patch:  # a pipeline that ends without a change of it leaves it as it is
+            elif not output.is_patch:  # a pipeline that did not change the key leaves it as it is
                 missing.append(key)
         return self._store.seen_with(given, sources, missing)
 

@@ -1,6 +1,6 @@
-"""Stores whose runs only workers run: none can be claimed by its id.
+"""Stores whose runs only workers run: no run can be claimed by its id.
 
-Whoever runs a pipeline with such a store submits the run, and waits until a worker has done it.
+With such a store, ``run`` submits the run, and waits until a worker has done it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from .keeping import Course
 
-_LOOK: Final = 0.25  # seconds between two looks at what has become of a run
-_PATIENCE: Final = 5.0  # seconds, after which whoever waits for a worker is told that there may be none
+_LOOK: Final = 0.25  # seconds between two looks at the state of a run
+_PATIENCE: Final = 5.0  # seconds without a worker, after which that is logged
 
 
 @public_in("trio_steps.store")
@@ -45,7 +45,7 @@ class QueueStore(RunStore, Protocol):
     """
 
     def claim(self, run_id: str, /) -> AbstractAsyncContextManager[RunClaim]:
-        """Refuse to.
+        """Raise an error: runs can't be claimed by id.
 
         Raises:
           StoreError: always.
@@ -56,7 +56,7 @@ class QueueStore(RunStore, Protocol):
         )
 
     async def look(self, run_id: str, /) -> RunRecord:
-        """Return what is known of a run at a glance.
+        """Return the summary of a run, cheaply.
 
         Raises:
           KeyError: there is no such run.
@@ -64,7 +64,7 @@ class QueueStore(RunStore, Protocol):
         ...
 
     async def resume(self, run_id: str, /) -> None:
-        """Have a run that has failed, or was stopped, taken by a worker again; leave any other as it is.
+        """Let a worker take a run that failed or was stopped; leave any other run unchanged.
 
         Raises:
           KeyError: there is no such run.
@@ -72,7 +72,7 @@ class QueueStore(RunStore, Protocol):
         ...
 
     async def amend(self, before: RunRecord, change: RunChange, /) -> bool:
-        """Write a change of a run that no one runs; return False, and write nothing, if it is not as it was `before`.
+        """Write a change of a run that is not running. Return False, and write nothing, if it is no longer as `before`.
 
         Raises:
           KeyError: there is no such run.
@@ -90,20 +90,20 @@ class QueueStore(RunStore, Protocol):
         taken: Mapping[str, str] | None = None,
         codec: Codec | None = None,
     ) -> None:
-        """Mark a step as done, that was done by hand; see `RunStore.mark_done`."""
+        """Mark a step that was done by hand as done; see `RunStore.mark_done`."""
         is_written = False
-        while not is_written:  # someone may have answered meanwhile
+        while not is_written:  # an answer may have arrived meanwhile
             stored = await there(self, run_id)
             change = marked(stored, step, output, taken or {}, codec)
             is_written = await self.amend(stored.record, change)
 
 
 def check_elsewhere(store: object, **given: object) -> None:
-    """Refuse what can't be given to a run that someone else runs."""
+    """Refuse options that a run in another process can't have."""
     names = [name for name, value in given.items() if value]
     if names and isinstance(store, QueueStore):
         raise ConfigError(
-            f"run(store={store!r}, {names[0]}=…): the run is run by a worker, to which that belongs: "
+            f"run(store={store!r}, {names[0]}=…): a worker runs this run, so give that to the worker: "
             f"work(store, [pipeline], observers=…), or Pipeline(…, {names[0]}=…)"
         )
 
@@ -115,14 +115,14 @@ async def run_elsewhere(
     program: Program,
     submitted: Callable[[], Awaitable[object]],
 ) -> Any:
-    """Have a run run by a worker, and return its result; if it waits for an answer or was stopped, the context then.
+    """Let a worker run a run, and return its result; if it waits for an answer or was stopped, the context so far.
 
     Args:
       store: where it is kept.
-      run_id: what it is called there.
+      run_id: its id there.
       answers: answers that are given with it.
       program: its pipeline.
-      submitted: puts it there, unless it is there already.
+      submitted: submits it, unless it exists.
     """
     await submitted()
     if answers:
@@ -143,7 +143,7 @@ async def run_elsewhere(
 
 
 async def _at_rest(store: QueueStore, run_id: str) -> StoredRun:
-    """Return a run once workers can do no more for it."""
+    """Return a run once workers can do nothing more for it."""
     patience = trio.current_time() + _PATIENCE
     while True:
         record = await store.look(run_id)
@@ -163,7 +163,7 @@ async def _at_rest(store: QueueStore, run_id: str) -> StoredRun:
 
 
 def _goes_on(store: QueueStore, stored: StoredRun) -> bool:
-    """Tell whether a run that waits is ready to go on."""
+    """Tell whether a waiting run is ready to continue."""
     waiting = stored.record.waiting
     now = store.now()
     return any(name in stored.answers or (until is not None and until <= now) for name, until in waiting.items())
@@ -171,7 +171,7 @@ def _goes_on(store: QueueStore, stored: StoredRun) -> bool:
 
 @final
 class _Still(Answers):
-    """The keeper of a run that is not to go on: what is done is taken as done, and nothing begins."""
+    """The keeper of a run that must not continue: what is done stays done, and nothing begins."""
 
     def follow(self, course: Course) -> None:
         """Stop it."""

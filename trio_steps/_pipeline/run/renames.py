@@ -1,7 +1,7 @@
-"""Names that steps have now, and had before: a run that is resumed goes on where it was, though a step was renamed.
+"""Present and former names of steps: a resumed run continues where it was although a step was renamed.
 
-A name in a run is a path: of steps, members and cases, of ids of elements and numbers of rounds. Each part of it is
-translated where it stands. What is inside a step and no step of the pipeline, such as a path of a fork, stays as it is.
+A name in a run is a path of steps, members and cases, ids of elements and numbers of rounds. Each part is translated in
+its place. A name inside a step that is not a step of the pipeline, such as a path of a fork, stays as it is.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class _Place:
     """A part of a name.
 
     Attributes:
-      now: what it is called now.
-      oldest: what it was called first.
-      inside: what may come after it.
+      now: its present name.
+      oldest: its first name.
+      inside: the parts that may follow it.
     """
 
     now: str
@@ -80,7 +80,7 @@ def _inside(node: Node) -> Callable[[], _Level]:
         element = functools.partial(_of_element, row)
         return lambda: element
     if isinstance(body, Repeat):
-        # the names in a run have the number of the round, and those of the pipeline have not
+        # names in a run have the number of the round; names in the pipeline do not
         steps = _row(body.nodes)
         numbered = functools.partial(_of_round, steps)
         return lambda: numbered
@@ -115,17 +115,17 @@ class Names:
         return places
 
     def now(self, name: str) -> str:
-        """Return what the step is called now that was called `name`."""
+        """Return the present name of the step that was called `name`."""
         return "/".join([id if isinstance(id, str) else id.now for id in self._places(name.split("/"))])
 
     def oldest(self, ids: Iterable[str]) -> list[str]:
-        """Return what the step that is called `ids` was called first."""
+        """Return the first name of the step that is now called `ids`."""
         if not self._program.is_renamed:
             return list(ids)
         return [id if isinstance(id, str) else id.oldest for id in self._places(ids)]
 
     def entry(self, entry: Entry) -> Entry:
-        """Return what `entry` would be if the steps had always been called what they are now."""
+        """Return `entry` as if the steps had always had their present names."""
         step, sources, case = self.now(entry.step), entry.sources, entry.case
         if sources:
             sources = {key: self.now(source) for key, source in sources.items()}
@@ -135,7 +135,7 @@ class Names:
         return entry if same else attrs.evolve(entry, step=step, sources=sources, case=case)
 
     def stored(self, stored: StoredRun, questions: tuple[Question, ...]) -> StoredRun:
-        """Return what the store would have, likewise, of a run whose pipeline asks `questions`."""
+        """Return, likewise, a stored run whose pipeline asks `questions`."""
         if not self._program.is_renamed:
             return attrs.evolve(stored, questions=questions)
         waiting = {self.now(name): until for name, until in stored.record.waiting.items()}
@@ -144,7 +144,7 @@ class Names:
         return attrs.evolve(stored, record=record, questions=questions, answers=answers)
 
     def checkpoint(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Return what `checkpoint` would be, likewise."""
+        """Return `checkpoint`, likewise."""
         if not self._program.is_renamed or checkpoint.pipeline not in (self._program.name, *self._program.was):
             return checkpoint
         entries = [self.entry(entry) for entry in checkpoint.entries]

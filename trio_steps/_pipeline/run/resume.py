@@ -1,4 +1,4 @@
-"""What a run begins with that goes on from a checkpoint: its journal, fitted to the pipeline as it is now."""
+"""The journal of a run that continues from a checkpoint, fitted to the pipeline as it is now."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def resumed(program: Program, checkpoint: Checkpoint, overrides: Mapping[str, object]) -> tuple[Entry, ...]:
-    """Return what the journal begins with when `program` is resumed from `checkpoint`.
+    """Return the first entries of the journal when `program` is resumed from `checkpoint`.
 
     Raises:
-      CheckpointError: it is of another pipeline, or of one that changed up to the point of resumption.
+      CheckpointError: it belongs to another pipeline, or to one that changed up to the point of resumption.
     """
     if not isinstance(checkpoint, Checkpoint):
         raise CheckpointError(f"resume({checkpoint!r}): give a Checkpoint; of text, Checkpoint.from_json(text)")
@@ -43,7 +43,7 @@ def resumed(program: Program, checkpoint: Checkpoint, overrides: Mapping[str, ob
 
 
 def _check_kind(node: Node | None, entry: Entry) -> None:
-    """Refuse to resume what the step did if it is of another kind now."""
+    """Refuse to resume a step that is of another kind now."""
     body = None if node is None else node.body
     if entry.kind == "taken" and (not isinstance(body, Branch) or all(case.id != entry.case for case in body.cases)):
         raise CheckpointError(f"the branch took the case {entry.case!r}, which the pipeline doesn't have", entry.step)
@@ -58,7 +58,7 @@ def _check_kind(node: Node | None, entry: Entry) -> None:
 
 
 def _is_of_another_element(nodes: Nodes, entry: Entry, overrides: Mapping[str, object]) -> bool:
-    """Tell whether `entry` is of an element of a collection that is another one now."""
+    """Tell whether `entry` belongs to an element of a collection that has been replaced."""
     if not overrides:
         return False
     name = entry.step if entry.case is not None else entry.step.rpartition("/")[0]
@@ -71,10 +71,10 @@ def _is_of_another_element(nodes: Nodes, entry: Entry, overrides: Mapping[str, o
 
 
 def _overridden(entries: Sequence[Entry], overrides: Mapping[str, object], nodes: Nodes) -> tuple[Entry, ...]:
-    """Return what would be in the journal if `overrides` had been in the context all along.
+    """Return the journal as if `overrides` had been in the context all along.
 
-    They stand where a context begins, so that everything inside sees them, and nowhere else: so there is nothing
-    to merge. Members of a flow keep theirs, with other values: siblings take them from there.
+    They are put where a context begins, so that everything inside sees them, and nowhere else, so that nothing has to
+    be merged. Members of a flow keep those keys, with the new values, because siblings take them from there.
     """
     result: list[Entry] = []
     for entry in entries:
@@ -82,19 +82,19 @@ def _overridden(entries: Sequence[Entry], overrides: Mapping[str, object], nodes
         overridden = entry.overridden
         if entry.kind in ("inputs", "transform"):
             changes.update(overrides)
-        elif entry.case is not None:  # an element of a for_each, under the name of the whole
+        elif entry.case is not None:  # an element of a for_each, under the name of the for_each
             changes = dict(entry.changes)
         elif len(changes) < len(entry.changes) and _is_in_flow(nodes, entry):
             changes = {key: overrides.get(key, value) for key, value in entry.changes.items()}
             overridden = {*overridden, *overrides}
         same = (
             None if entry.same is None else {*entry.same, *overrides}
-        )  # they are in every context, so nothing changes
+        )  # the overrides are in every context, so nothing changes
         result.append(attrs.evolve(entry, changes=changes, same=same, overridden=overridden))
     return tuple(result)
 
 
 def _is_in_flow(nodes: Nodes, entry: Entry) -> bool:
-    """Tell whether `entry` is of a member of a flow."""
+    """Tell whether `entry` belongs to a member of a flow."""
     around = find(nodes, entry.step.rpartition("/")[0])
     return around is not None and isinstance(around.body, Group) and around.body.mode == "flow"

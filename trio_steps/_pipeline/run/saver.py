@@ -4,21 +4,21 @@ A store keeps a run as texts, its parts. Each has a number, and each is the JSON
 
     0         the head: the name of the pipeline and its steps, with an empty journal
     1         the input of the run
-    2, 3, …   an entry of the journal each, in their order; for a finished run just one, which is its result
+    2, 3, …   one entry of the journal each, in order; for a finished run just one, which is its result
 
 A save adds entries that are new and drops those that have been forgotten since. So what a run writes grows with what
 its steps return, not with the square of their number.
 
 Several members of a parallel step may be done at once, and their saves take turns. Each saves the journal as it is when
-its turn comes. So no save replaces a newer journal with an older one, and a save after that of a later step has nothing
-left to do.
+its turn comes. So no save replaces a newer journal with an older one, and if the save of a later step comes first, the
+earlier one has nothing left to do.
 
-A failure or cancellation of the run does not undo what is saved. Containers that end like that forget what was done in
-them, so that a retry does not continue from the middle. So at the end of a run, only additions to the saved journal are
-saved.
+A failure or cancellation of the run does not undo what is saved. A container that ends like that forgets what was done
+in it, so that a retry does not continue from the middle. So at the end of a run, only additions to the saved journal
+are saved.
 
-A value that can't be stored is noticed after its step has acted. Running that step again would only act again. So the
-entry says that its output is lost, and the run stays there until someone marks the step as done.
+A value that can't be stored is noticed after its step has acted. Running that step again would act again. So the entry
+says that its output is lost, and the run stays there until someone marks the step as done.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Saver:
     """Keeps one run; a `Keeper`.
 
     Attributes:
-      answers: what was answered, as text, by the full names of the steps that ask.
+      answers: the answers, as text, by the full names of the steps that ask.
     """
 
     keeps: bool = True
@@ -72,21 +72,21 @@ class Saver:
         """Take up a run.
 
         Args:
-          claim: the proof that no one else has it.
+          claim: the proof that no other process has it.
           program: its pipeline.
-          numbers: the entries that the store has, in their order, and the numbers of their parts.
-          waiting: the questions that were open, and until when.
+          numbers: the entries that the store has, in order, and the numbers of their parts.
+          waiting: the questions that were open, and their deadlines.
         """
         self.answers: Mapping[str, str] = {}
         self._claim = claim
         self._program = program
         self._numbers = dict(numbers)
         self._next = max(self._numbers.values(), default=HEAD) + 1
-        self._deadlines = dict(waiting)  # of questions that were ever asked
+        self._deadlines = dict(waiting)  # the deadlines of all questions so far
         self._open: dict[str, datetime | None] = {}
         self._course: Course | None = None
         self._newest: str | None = None  # the step that was done last
-        self._step: str | None = None  # the one whose end is saved, likewise
+        self._step: str | None = None  # the last step that is saved as done
         self._is_over = False
         self._turn = trio.Lock()
 
@@ -109,11 +109,11 @@ class Saver:
         self._is_over = False
 
     def check(self) -> None:
-        """Return if the run is still ours."""
+        """Return if this process still has the run."""
         self._claim.check()
 
     async def answered(self) -> bool:
-        """Look once more. Return whether the run can continue with a question that is open."""
+        """Look for answers once more. Return whether an open question can now be answered."""
         stored = await self._claim.read()
         assert stored is not None
         self.answers = stored.answers
@@ -121,7 +121,7 @@ class Saver:
         return any(name in self.answers or (until is not None and until <= now) for name, until in self._open.items())
 
     async def ask(self, name: str, seconds: float | None) -> Answer | None:
-        """Ask for what the step `name` waits for."""
+        """Ask for the answer that the step `name` waits for."""
         if name in self.answers:
             return Answer(answer_of(self.answers[name]))
         now = self._claim.now()
@@ -145,7 +145,7 @@ class Saver:
         await self._update(entries, parts=parts, questions=questions, answers=self.answers)
 
     async def save(self, done: str | None = None) -> None:
-        """Save the journal, as soon as the step `done` is done or something else was decided."""
+        """Save the journal, as soon as the step `done` is done or something else is decided."""
         if done is not None:
             self._newest = done
         async with self._turn:
@@ -154,7 +154,7 @@ class Saver:
                 await self._update(entries)
 
     def entries(self) -> tuple[Entry, ...]:
-        """Return what the journal has now."""
+        """Return the entries that the journal has now."""
         assert self._course is not None
         return tuple(self._course.journal.entries)
 
@@ -184,7 +184,7 @@ class Saver:
         self._next += len(added)
 
     async def _save_what_is_lost(self, added: Mapping[Entry, int]) -> None:
-        """Save that steps are done whose values can't be stored, and what else is new."""
+        """Save that steps with values that can't be stored are done, and everything else that is new."""
         for entry, number in added.items():
             try:
                 text = part_of(entry, self._program.codec)
@@ -204,7 +204,7 @@ class Saver:
         saved = tuple(self._numbers)
         added: Sequence[Entry]
         forgotten: list[Entry] = []
-        if entries[: len(saved)] == saved:  # fast, because every step asks
+        if entries[: len(saved)] == saved:  # a fast check, because every step asks
             added = entries[len(saved) :]
         else:
             there = set(entries)
@@ -224,7 +224,7 @@ class Saver:
         waiting: Mapping[str, datetime | None] = {}
         if status == "waiting":
             waiting = dict(self._open)
-        elif status != "finished":  # the time goes on, whatever happens meanwhile
+        elif status != "finished":  # the deadline stays, whatever happens meanwhile
             waiting = {name: until for name, until in self._deadlines.items() if name not in self.answers}
         return RunChange(
             pipeline=program.name,
@@ -246,7 +246,7 @@ class Saver:
         await self._write_at_last(self._change("finished", parts={self._next: result}, dropped=over))
 
     async def pause(self, status: RunStatus) -> None:
-        """Save that the run has got as far as it can for now."""
+        """Save that the run can't continue for now."""
         await self._write_at_last(self._change(status))
 
     async def end(self, status: RunStatus, error: str | None) -> None:
@@ -255,7 +255,7 @@ class Saver:
             return
         bare = self._change(status, error=error)
         try:
-            # whoever has cancelled it is told by what the run has come to; and whoever has taken it over says that
+            # the status tells whoever cancelled the run; a process that took it over saves its own
             with suppress(trio.Cancelled, RunClaimedError):
                 try:
                     left = self._left()
@@ -266,7 +266,7 @@ class Saver:
             logger.exception("the end of a durable run of %r could not be saved", self._program.name)
 
     async def _write_at_last(self, change: RunChange) -> None:
-        """Write the last change, even if the run is cancelled, but without holding up the cancellation."""
+        """Write the last change even if the run is cancelled, without holding up the cancellation."""
         try:
             await self._claim.write(change)
         except trio.Cancelled:
@@ -277,12 +277,12 @@ class Saver:
         self._is_over = True
 
     def _left(self) -> dict[int, str]:
-        """Return parts with what steps had done, but were cancelled before they could save."""
+        """Return parts for steps that were done, but cancelled before they could save."""
         parts: dict[int, str] = {}
         if self._course is not None:
             added, forgotten = self._difference(self.entries())
             if not forgotten:
-                # what can't be written has been told by the save that failed
+                # the save that failed has already reported what can't be written
                 with suppress(CheckpointError):
                     for entry, number in added.items():
                         parts[number] = part_of(entry, self._program.codec)
@@ -290,5 +290,5 @@ class Saver:
 
 
 def _plain(error: CheckpointError) -> CheckpointError:
-    """Return the same without what might keep it from being stored."""
+    """Return the same change without anything that might prevent storing it."""
     return CheckpointError(str(error.problem), error.step, error.key)

@@ -1,7 +1,7 @@
 """Stores as users see them: people and programs read runs, answer them, and mark their steps as done.
 
-A store has to implement `RunClaims` and the methods of `RunStore` that have no body. The rest follows from these and is
-the same for every store: a class that derives from `RunStore` inherits it.
+A store has to implement `RunClaims` and the methods of `RunStore` that have no body. The other methods build on these
+and are the same for every store: a class that derives from `RunStore` inherits them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class RunStore(RunClaims, Protocol):
     # What a store does
 
     async def read(self, run_id: str, /) -> StoredRun | None:
-        """Return everything about a run, as it is at one moment; None if there is no such run."""
+        """Return everything about a run at one moment; None if there is no such run."""
         ...
 
     async def runs(
@@ -87,7 +87,7 @@ class RunStore(RunClaims, Protocol):
           since: only runs that were updated at that time or later.
           before: only runs that were updated earlier.
           limit: the most runs to return.
-          after: only runs that come after the run with this id, which was the last one on the page before.
+          after: only runs that come after the run with this id, the last one on the previous page.
 
         Raises:
           KeyError: there is no run `after`.
@@ -108,7 +108,7 @@ class RunStore(RunClaims, Protocol):
 
         Args:
           run_id: the id of the run, which may be running.
-          answers: texts, by the full names of the steps. An equal answer that is there already stays.
+          answers: texts, by the full names of the steps. An equal answer that is already there stays.
 
         Raises:
           KeyError: there is no such run.
@@ -117,9 +117,10 @@ class RunStore(RunClaims, Protocol):
         ...
 
     async def cancel(self, run_id: str, /) -> bool:
-        """Cancel a run. Return whether that has any effect: it has none on a run that is over.
+        """Cancel a run. Return whether that has an effect: it has none on a run that is over.
 
-        A run that is running notices within a second, cleans up, and then is ``cancelled``. Any other is at once.
+        A run that is running notices within a second, cleans up, and is then ``cancelled``. Any other run is
+        ``cancelled`` at once.
 
         Raises:
           KeyError: there is no such run.
@@ -127,27 +128,27 @@ class RunStore(RunClaims, Protocol):
         ...
 
     async def submit(self, run_id: str, change: RunChange, /) -> bool:
-        """Write a run for a worker to `take`; return False, and write nothing, if there is one of that id already.
+        """Write a run for a worker to `take`. Return False, and write nothing, if there is already a run of that id.
 
-        It may have begun in another store, from which it is moved: then `change` has all that there is of it.
+        It may have begun in another store, from which it is moved. Then `change` holds all of it.
         """
         ...
 
     def take(
         self, pipelines: Mapping[str, Collection[str | None]], /, *, max_deaths: int = 5
     ) -> AbstractAsyncContextManager[RunClaim | None]:
-        """Claim a run that is ready to continue, like `claim`; None if there is none.
+        """Claim a run that is ready to continue, like `claim`; None if no run is ready.
 
         A run is ready if it was submitted, if its process died, or if it waits and has been answered, or its time to
-        wait is over. A run with which `max_deaths` processes have died becomes failed instead.
+        wait is over. A run whose process has died `max_deaths` times becomes failed instead.
 
         Args:
-          pipelines: the names of the pipelines, and the versions of each that will do.
+          pipelines: the names of the pipelines, and the acceptable versions of each.
           max_deaths: see above.
         """
         ...
 
-    # What follows from that
+    # What builds on that
 
     def now(self) -> datetime:
         """Return the time by the clock of the store, in UTC."""
@@ -187,8 +188,8 @@ class RunStore(RunClaims, Protocol):
 
         Raises:
           KeyError: there is no such run.
-          AnswerError: no step waits for one of the answers, or for a value of its type. Then none is kept.
-          AnswerConflictError: there is another answer already.
+          AnswerError: no step waits for one of the answers, or for a value of its type. Then no answer is kept.
+          AnswerConflictError: there is already another answer.
         """
         stored = await there(self, run_id)
         await self.write_answers(run_id, answer_texts(stored, {**(answers or {}), **named}))
@@ -203,20 +204,20 @@ class RunStore(RunClaims, Protocol):
         taken: Mapping[str, str] | None = None,
         codec: Codec | None = None,
     ) -> None:
-        """Mark a step as done that was done by hand. The run continues without running it.
+        """Mark a step that was done by hand as done. The run continues without running it.
 
         Args:
           run_id: the id of the run, which must not be running.
           step: the full name of the step.
           output: the keys that the step adds to the context.
-          taken: the case to take for each branch around the step that has taken none yet: ``{"route": "premium"}``.
+          taken: the case to take for each branch around the step that has not yet taken one: ``{"route": "premium"}``.
           codec: the codec of the pipeline, if it has one.
 
         Raises:
           KeyError: there is no such run, or its pipeline has no such step.
           RunClaimedError: it is running.
-          ConfigError: the run is over, the step is done, or is in a branch that was not taken; or it gives other keys,
-            or other types.
+          ConfigError: the run is over, the step is done or in a case that was not taken, or the step provides other
+              keys or types.
           CheckpointError: the output can't be kept.
         """
         async with self.claim(run_id) as claim:
@@ -257,7 +258,7 @@ class RunStore(RunClaims, Protocol):
 
 
 def check_prune(older_than: timedelta | None, keep: int | None, status: Collection[RunStatus]) -> None:
-    """Refuse what `RunStore.prune` can't be given."""
+    """Refuse arguments that are not valid for `RunStore.prune`."""
     if older_than is None and keep is None:
         raise ConfigError("prune(): say what to delete, prune(older_than=timedelta(days=30)) or prune(keep=100)")
     if keep is not None and keep < 0:
@@ -267,7 +268,7 @@ def check_prune(older_than: timedelta | None, keep: int | None, status: Collecti
 
 
 async def there(store: RunStore, run_id: str) -> StoredRun:
-    """Return what a store has of a run, which has to be there."""
+    """Return a run from a store, which must have it."""
     stored = await store.read(run_id)
     if stored is None:
         raise _no_run(run_id)
@@ -282,7 +283,7 @@ def _no_run(run_id: str) -> KeyError:
 
 
 def checkpoint_of(parts: Mapping[int, str], codec: Codec | None) -> Checkpoint:
-    """Return the checkpoint that `parts` are the parts of.
+    """Return the checkpoint that consists of `parts`.
 
     Raises:
       CheckpointError: one of them is damaged, or was written with another codec.
@@ -303,18 +304,18 @@ def attempts_of(parts: Mapping[int, str]) -> dict[str, int]:
 
 
 def part_of(entry: Entry, codec: Codec | None) -> str:
-    """Return the text that a store keeps of an entry of the journal."""
+    """Return the text that a store keeps for an entry of the journal."""
     try:
         return Checkpoint("", (), (entry,), 1, codec).to_json()
     except CheckpointError as error:
-        # the input and the result are not of any step
+        # the input and the result belong to no step
         raise CheckpointError(error.problem, error.step or None, error.key) from error.__cause__
 
 
 def marked(
     stored: StoredRun, step: str, given: Mapping[str, object] | None, taken: Mapping[str, str], codec: Codec | None
 ) -> RunChange:
-    """Return the change that marks `step` as done, with the output that is `given`; see `RunStore.mark_done`."""
+    """Return the change that marks `step` as done, with the output `given`; see `RunStore.mark_done`."""
     output = dict(given or {})
     if not all(isinstance(key, str) for key in output):
         raise ConfigError(f"mark_done(…, {described(given)}): give a mapping of keys and their values")
@@ -348,7 +349,7 @@ def marked(
     if status == "interrupted":
         status = "running"
     elif status == "waiting" and step in record.waiting:
-        status = "submitted"  # no one will answer that, so whoever works for the store may take it at once
+        status = "submitted"  # nobody will answer that question, so a worker may take the run at once
     number = max(stored.parts) + 1
     parts = {number + index: part_of(entry, codec) for index, entry in enumerate(added)}
     return RunChange(
@@ -363,14 +364,14 @@ def marked(
 
 
 def _check_place(steps: tuple[str, ...], step: str, branches: Mapping[str, str]) -> None:
-    """Refuse a step of an element, and one in a branch that took another case, or none yet."""
+    """Refuse a step of an element, and a step in a branch that took another case, or no case yet."""
     ids = step.split("/")
     if ANY in ids:
         raise ConfigError(f"mark_done(…, {step!r}): a step that is run for each element can't be marked")
-    # a case has no name of its own among the steps: what is in it is two levels below the branch
+    # a case is not listed among the steps: its steps are two levels below the branch
     for level in range(1, len(ids) - 1):
         branch, case = "/".join(ids[:level]), ids[level]
         is_case = f"{branch}/{case}" not in steps and branch in steps
         if is_case and branches.get(branch) != case:
             right = f"taken={{{branch!r}: {case!r}}}"
-            raise ConfigError(f"mark_done(…, {step!r}): the branch {branch!r} has not taken that case; say {right}")
+            raise ConfigError(f"mark_done(…, {step!r}): the branch {branch!r} has not taken that case; give {right}")

@@ -1,4 +1,4 @@
-"""`work`: a process that runs the runs of a store which are ready to go on, until it is cancelled.
+"""`work`: a worker, which runs the runs of a store that are ready to continue, until it is cancelled.
 
 A run that fails is saved as failed, for someone to look at. A run whose worker is stopped is given back: it is
 interrupted, and the next worker continues it. Only a run that was cancelled in its store stays cancelled.
@@ -52,13 +52,13 @@ async def work(
       store: where the runs are kept.
       pipelines: the pipelines to run. Runs of other pipelines, and of other versions, are left alone.
       concurrency: the most runs at the same time.
-      max_deaths: a run with which this many processes have died becomes failed.
+      max_deaths: a run whose process has died this many times becomes failed.
       observers: called with every event of every run.
-      on_end: called with the id of each run that has ended here, and its error or None. If there are neither this nor
-        observers, a failure is logged.
+      on_end: called with the id of each run that has ended here, and its error or None. Without `on_end` and
+        `observers`, a failure is logged.
 
     Raises:
-      ConfigError: two pipelines have one name, or had it before, or an argument is not valid.
+      ConfigError: two pipelines have, or had, the same name; or an argument is not valid.
     """
     by_name: dict[str, Pipeline[Any, Any]] = {}
     wanted: dict[str, tuple[str | None, ...]] = {}
@@ -68,7 +68,7 @@ async def work(
             raise ConfigError(f"work(…, [{pipeline!r}]): give pipelines")
         for name in (pipeline.id, *program.was):
             if name in by_name:
-                raise ConfigError(f"work(): two pipelines are called {name!r}; a run has to know which is its own")
+                raise ConfigError(f"work(): two pipelines are called {name!r}; each needs its own name")
             by_name[name] = pipeline
             wanted[name] = program.goes_on_with
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
@@ -95,10 +95,10 @@ async def work(
         except RunCancelledError as cancelled:
             error = cancelled
         except Exception as failure:  # noqa: BLE001 - it is saved, and the next run has nothing to do with it
-            if on_end is None and not observers:  # or else someone is told of it
+            if on_end is None and not observers:  # otherwise, someone is told of it
                 logger.warning("the run %r failed", claim.run_id, exc_info=failure)
             error = failure
-            if not held.is_over:  # it does not fit its pipeline any more, say; no one is to take it again and again
+            if not held.is_over:  # it no longer fits its pipeline, say: no worker should take it again
                 await held.fail(stored, failure)
         if on_end is not None:
             on_end(claim.run_id, error)
@@ -113,7 +113,7 @@ class _Held:
     """A run that was taken, as a store and as its claim.
 
     Attributes:
-      is_over: it is saved what became of it.
+      is_over: whether its end is saved.
     """
 
     def __init__(self, claim: RunClaim) -> None:
@@ -140,12 +140,12 @@ class _Held:
 
     async def write(self, change: RunChange, /) -> None:
         if change.status == "cancelled" and not self._is_cancelled:
-            change = attrs.evolve(change, status="running")  # which is interrupted once the claim has ended
+            change = attrs.evolve(change, status="running")  # it is interrupted once the claim has ended
         await self._claim.write(change)
         self.is_over = change.status not in ("running", "submitted")
 
     async def fail(self, stored: StoredRun, error: Exception) -> None:
-        """Save that the run has failed before it began, unless that can't be saved either."""
+        """Save that the run failed before it began, if that can be saved."""
         record = stored.record
         change = RunChange(
             pipeline=record.pipeline,
@@ -157,7 +157,7 @@ class _Held:
         try:
             await self._claim.write(change)
         except RunClaimedError:
-            pass  # whoever has taken it over says what it comes to
+            pass  # the process that took it over saves its end
         except Exception:  # noqa: BLE001 - most likely, it is the store that is the trouble
             logger.exception("the end of the run %r could not be saved", record.run_id)
             await trio.sleep(_PAUSE)
