@@ -10,14 +10,14 @@
 
 Modules and packages import only from those below them:
 
-    _fixture                         what the explore fixture of the pytest plugin gives
-    _search/                         many runs of a program: which to try, and the least that shows what was found
-    _report                          what was found, as text
+    _fixture                         the explore fixture of the pytest plugin
+    _search/                         many runs of a program: which to try, and the smallest that shows a finding
+    _report                          findings as text
     _machine/                        one run of a program, and what is wrong with it
     _footprints/                     what a step of a task can touch: which steps are independent of each other
-    _probe                           what a program is given: resources, invariants, locks to watch
+    _probe                           the argument of a program: resources, invariants, locks to watch
     _findings   _compare   _fakes    what can be wrong; values of different runs; scripted paths
-    _history   _locks                calls that overlap, and what explains them; how taken a lock is
+    _history   _locks                overlapping calls, and an order that explains them; the state of locks
     _places                          lines of source
 """
 

@@ -1,4 +1,4 @@
-"""Values from different runs: whether they are the same, and what is in them."""
+"""Values from different runs: whether they are the same, and what they contain."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _SHARED: Final = (CodeType, FrameType, ModuleType, TracebackType, trio.CancelSco
 
 
 def same(one: object, other: object) -> bool:
-    """Tell whether two values are equal, or look the same but for their addresses."""
-    with suppress(Exception):  # an __eq__ that fails says nothing
+    """Tell whether two values are equal, or look the same apart from addresses."""
+    with suppress(Exception):  # an __eq__ that fails proves nothing
         if one is other or bool(one == other):
             return True
     return _kind(one) == _kind(other) and show(one) == show(other)
 
 
 def _kind(value: object) -> tuple[str, str]:
-    kind = type(value)  # a class that the program makes is another one in every run
+    kind = type(value)  # a class that the program makes is a new one in every run
     return kind.__module__, kind.__qualname__
 
 
 def show(value: object) -> str:
-    """Return the repr of `value` without addresses, and not too long."""
+    """Return the repr of `value`, without addresses, and cut if it is long."""
     try:
         text = scrub(repr(value))
     except Exception as error:  # noqa: BLE001 - a repr that fails must not hide what it is about
@@ -45,11 +45,11 @@ def show(value: object) -> str:
 def contents(value: object, *, but: object = None, most: int = _MOST) -> Iterator[object]:
     """Yield `value` and everything that it holds: in containers, attributes, slots, closures, generators.
 
-    References are followed like the garbage collector follows them, so that no code of the value runs. Shared objects
-    are not followed: modules, their classes, the globals of functions, tasks and nurseries; neither are `but` and the
-    traceback of an error. Near objects come first, and at most `most` are visited.
+    References are followed as the garbage collector does, so that no code of the value runs. Shared objects are not
+    followed: modules, their classes, the globals of functions, tasks and nurseries. Neither are `but` and the traceback
+    of an error. Near objects come first, and at most `most` are visited.
     """
-    seen: dict[int, object] = {id(but): but}  # the objects too, that no other takes the place of one
+    seen: dict[int, object] = {id(but): but}  # keeps the objects, so that no other gets the address of one
     todo = deque([value])
     while todo and len(seen) <= most:
         item = todo.popleft()

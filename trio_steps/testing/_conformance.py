@@ -1,4 +1,4 @@
-"""`check_store`: what every store of durable runs has to do, as a test."""
+"""`check_store`: a test of what every store of durable runs has to do."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Check: TypeAlias = "Callable[[RunStore], Awaitable[None]]"
 Lose: TypeAlias = "Callable[[RunStore, str], Awaitable[object]]"
 
-_SECONDS: Final = 60  # in which a store has to notice something
+_SECONDS: Final = 60  # within which a store has to notice something
 _ASKS: Final = (
     Question(name="ask", provides="agreed", of=("builtins:bool",)),
     Question(name="each/*/ask", provides="size", of=("builtins:int",)),
@@ -46,18 +46,19 @@ def _change(status: Any = "running", **rest: Any) -> RunChange:
 async def check_store(
     make_store: Callable[[], RunStore], *, lose: Lose | None = None, without: Collection[str] = ()
 ) -> None:
-    """Check that a store does what a `trio_steps.store.RunStore` says, with a new and empty store for each check.
+    """Check that a store keeps the contract of `trio_steps.store.RunStore`, with a new, empty store for each check.
 
     Args:
-      make_store: makes a store in which there is nothing.
-      lose: async function of a store and the id of a run, which takes the run away from whoever has it, as if that one
-        was dead. Then it is checked that it can't write any more, and that deaths are counted.
-      without: the names of checks for what the store can't do: ``"claims"``, ``"submits"`` and so on. An unknown name
-        is an error that lists them. A `trio_steps.store.QueueStore` is checked with runs that are submitted and taken.
+      make_store: makes an empty store.
+      lose: async function of a store and the id of a run. It takes the run away from its owner, as if the owner had
+        died. With it, `check_store` checks that the owner can no longer write, and that deaths are counted.
+      without: the names of checks to leave out, for features that the store lacks: ``"claims"``, ``"submits"`` and so
+        on. The error for an unknown name lists them. A `trio_steps.store.QueueStore` is checked with runs that are
+        submitted and taken.
 
     Raises:
-      AssertionError: the store does something else; notes say in which check.
-      ConfigError: there is no such check.
+      AssertionError: the store breaks the contract; a note names the check.
+      ConfigError: `without` holds the name of no check.
     """
     names = {check.__name__.strip("_") for check in _CHECKS}
     if unknown := set(without) - names:
@@ -81,7 +82,7 @@ async def _run_check(name: str, check: Check, store: RunStore) -> None:
 
 @asynccontextmanager
 async def _held(store: RunStore, run_id: str) -> AsyncGenerator[RunClaim]:
-    """Have a run, whether the store can give one by its id or not."""
+    """Claim a run, whether the store can claim runs by id or not."""
     if not isinstance(store, QueueStore):
         async with store.claim(run_id) as claim:
             yield claim
@@ -271,7 +272,7 @@ async def _answers(store: RunStore) -> None:
     await _refuses(KeyError, lambda: store.write_answers("r", late), "an answer to a run that was just deleted")
     async with _held(store, "r") as claim:
         await claim.write(_change(questions=_ASKS))
-        await store.answer("r", agreed=True)  # to a run that is running, and has not asked yet
+        await store.answer("r", agreed=True)  # the run is running, and has not asked yet
     await _refuses(AnswerError, lambda: store.answer("r", agree=True), "an answer that no one asks for")
     await _refuses(AnswerError, lambda: store.answer("r", {"each/3/ask": True}), "an answer of another type")
     await store.answer("r", {"ask": True})
@@ -401,7 +402,7 @@ async def _waits(store: RunStore) -> None:
     assert await _taken(store, {"p": (None,)}) == "over", "a run whose time is over is taken"
     async with _held(store, "over") as claim:
         await claim.write(_change("waiting", questions=_ASKS, waiting={"ask": None}))
-        await store.answer("over", agreed=True)  # to one that is about to be let go
+        await store.answer("over", agreed=True)  # the claim on the run is about to end
     assert await _taken(store, {"p": (None,)}) == "over", "a run that was answered meanwhile is taken"
 
 
@@ -438,12 +439,12 @@ async def _runs_pipelines(store: RunStore) -> None:
 
 
 def _quietly(_run_id: str, _error: Exception | None) -> None:
-    """Take the end of a run, which would be logged otherwise."""
+    """Ignore the end of a run, which would be logged otherwise."""
 
 
 @asynccontextmanager
 async def _workers(store: RunStore, pipeline: Pipeline[Any, Any]) -> AsyncGenerator[None]:
-    """Have a worker, if the store needs one."""
+    """Run a worker in the block, if the store needs one."""
     async with trio.open_nursery() as nursery:
         if isinstance(store, QueueStore):
             nursery.start_soon(partial(work, store, [pipeline], on_end=_quietly))

@@ -16,7 +16,7 @@ EventT = TypeVar("EventT", bound="Event")
 
 @final
 class Never(Enum):
-    """The type of `FakeStep.NEVER`, the result of a path that does not end by itself."""
+    """The type of `FakeStep.NEVER`, the result of a path that never ends by itself."""
 
     NEVER = "never"
 
@@ -27,11 +27,11 @@ class FakeStep:
 
     Attributes:
       delay: seconds until it ends.
-      result: what it returns, or raises if it is an exception. With `FakeStep.NEVER` it does not end by itself.
-      started: how many times it was started.
+      result: what it returns, or raises if it is an exception. With `FakeStep.NEVER` it never ends by itself.
+      started: how many times it was called.
       cancelled: how many of these calls were cancelled.
       finished: how many of them reached the result.
-      inputs: what it was called with.
+      inputs: the inputs of these calls.
     """
 
     NEVER: Final = Never.NEVER
@@ -47,11 +47,11 @@ class FakeStep:
 
     @classmethod
     def rows(cls, *rows: tuple[float, object]) -> list[FakeStep]:
-        """Return a path for every row of (delay, result), called ``fake-0``, ``fake-1``, …."""
+        """Return a path for every row of (delay, result), with the ids ``fake-0``, ``fake-1``, …."""
         return [cls(delay, result, id=f"fake-{index}") for index, (delay, result) in enumerate(rows)]
 
     async def __call__(self, *input: object) -> Any:
-        """Do what the script says."""
+        """Wait, then return or raise the result."""
         self.started += 1
         self.inputs.append(input)
         try:
@@ -73,7 +73,7 @@ class RecordingObserver:
     """An observer that keeps every event, in order.
 
     Attributes:
-      events: what happened.
+      events: the events so far.
     """
 
     def __init__(self) -> None:
@@ -88,5 +88,5 @@ class RecordingObserver:
         return [event for event in self.events if isinstance(event, kind)]
 
     def names(self, kind: type[Event]) -> list[str]:
-        """Return the names of the steps that an event of `kind` happened to."""
+        """Return the name of the step of each event of `kind`."""
         return [event.name for event in self.of(kind)]

@@ -1,4 +1,4 @@
-"""What can be wrong with a run, in words; what to ignore; and the errors of this package."""
+"""Findings, which say what is wrong with a run; which of them to ignore; and the errors of this package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Invariant: TypeAlias = Literal[
     "cancellation", "deadlock", "determinism", "internal", "invariant", "livelock", "lock", "outcome", "resource",
     "task", "timeout-value", "warning",
 ]  # fmt: skip
-"""What has to hold for every run. The name says which invariant did not."""
+"""The names of the invariants, which hold for every correct run."""
 
 _INVARIANTS: Final = frozenset(get_args(Invariant))
 
@@ -29,12 +29,12 @@ class Finding:
     """Something that is wrong with a run.
 
     Attributes:
-      invariant: which of the invariants is broken.
+      invariant: the name of the broken invariant.
       message: what happened, in a sentence or a few lines.
-      place: the line it is about, if there is one.
-      error: the exception it is about, if there is one.
-      category: the class of the warning it is about, if it is one.
-      what: which of several faults at that line it is; the first line of the message, unless that differs by run.
+      place: the line concerned, if there is one.
+      error: the exception concerned, if there is one.
+      category: the class of the warning, if it is one.
+      what: distinguishes several faults at one line: the first line of the message, unless that differs by run.
     """
 
     invariant: Invariant
@@ -46,8 +46,8 @@ class Finding:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What it is, and where. A finding of another run with this key is the same."""
-        # where a coroutine comes from that was never awaited is known only of runs that keep a log
+        """What is wrong, and where. A finding of another run with the same key is the same."""
+        # the origin of a coroutine that was never awaited is known only in runs that keep a log
         place = None if self.category is RuntimeWarning else self.place
         return self.invariant, self.what or self.message.split("\n", 1)[0], str(place or "")
 
@@ -58,14 +58,14 @@ class Finding:
 @final
 @attrs.frozen
 class Ignore:
-    """A pattern for findings that are known already. They are counted, and not reported.
+    """A pattern for known findings. They are counted, and not reported.
 
-    At least one attribute has to be given. A finding has to fit all that are given.
+    At least one attribute has to be given. A finding has to match all that are given.
 
     Attributes:
       pattern: a regular expression, searched for in the text of the finding.
-      at: the line it is about, ``"file.py:12"``, or any line of it, ``"file.py"``; the path may be longer.
-      invariant: the name of the invariant that is broken.
+      at: its line, ``"file.py:12"``, or any line of a file, ``"file.py"``; the finding's path may be longer.
+      invariant: the name of the broken invariant.
     """
 
     pattern: str | None = None
@@ -82,7 +82,7 @@ class Ignore:
             raise ConfigError(f"Ignore(pattern={self.pattern!r}): this is not a regular expression: {error}") from None
 
     def fits(self, finding: Finding) -> bool:
-        """Tell whether `finding` is meant."""
+        """Tell whether `finding` matches."""
         return (
             (self.invariant is None or finding.invariant == self.invariant)
             and (self.pattern is None or re.search(self.pattern, str(finding)) is not None)
@@ -104,20 +104,20 @@ class Ignore:
 @final
 @attrs.frozen
 class OfCategory:
-    """Ignores warnings of a class, and what is not closed or not awaited if Python warns of that by this class."""
+    """Ignores warnings of a class, and unclosed or unawaited objects if Python warns about them with that class."""
 
     category: type[Warning]
 
     def fits(self, finding: Finding) -> bool:
-        """Tell whether `finding` is meant."""
+        """Tell whether `finding` matches."""
         return finding.category is not None and issubclass(finding.category, self.category)
 
 
 def ignores(given: object) -> tuple[Ignore | OfCategory, ...]:
-    """Return what ``ignore=`` was given as one tuple.
+    """Return the argument of ``ignore=`` as a tuple.
 
     Raises:
-      ConfigError: something in it is neither the name of an invariant nor a class of warnings nor an `Ignore`.
+      ConfigError: an item is neither the name of an invariant nor a class of warnings nor an `Ignore`.
     """
     alone = isinstance(given, (str, type, Ignore)) or not hasattr(given, "__iter__")
     items = (given,) if alone else tuple(cast("Iterable[object]", given))
@@ -152,8 +152,8 @@ class TokenError(ConfigError):
 
 
 class FaultInjectedError(Exception):
-    """The error that `sweep_faults` raises from a call unless it is given another one."""
+    """The error that `sweep_faults` raises from a call unless it is given another."""
 
 
 class ExplorationError(AssertionError):
-    """Raised by ``raise_if_failed``: the text says what was found, where, and how to see it again."""
+    """Raised by ``raise_if_failed``. The text says what was found, where, and how to reproduce it."""

@@ -1,7 +1,7 @@
-"""What the `explore` fixture gives.
+"""The value of the `explore` fixture.
 
-The plugin itself, ``_trio_steps_pytest``, is a module of its own outside of this package: pytest loads plugins
-before coverage is measured, and must not load all of trio_steps with it. This module does without pytest.
+The plugin itself, ``_trio_steps_pytest``, is a module outside of this package: pytest loads plugins before coverage is
+measured, and must not import all of trio_steps with them. This module does not need pytest.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ _BUDGET: Final = re.compile(r"(\d+)(s?)")
 
 @final
 class Explore:
-    """The type of the `explore` fixture, which is `trio_steps.testing.explore`, but raises what it finds.
+    """The type of the `explore` fixture: like `trio_steps.testing.explore`, but it raises what it finds.
 
-    The options of the command line take precedence: ``--steps-budget=5000`` is a number of runs, ``60s`` of seconds.
-    With ``--steps-replay=TOKEN``, the program of that token runs once, as the token says. Other programs are explored.
+    The command line takes precedence: ``--steps-budget=5000`` is a number of runs, ``60s`` a number of seconds. With
+    ``--steps-replay=TOKEN``, the program that the token belongs to runs once, as the token says. Other programs are
+    explored.
     """
 
     def __init__(self, token: str | None = None, budget: str | None = None, test: str = "") -> None:
@@ -66,7 +67,7 @@ class Explore:
         Args:
           program: an async function of a `Probe`.
           budget: see `trio_steps.testing.explore`; the command line takes precedence.
-          seconds: likewise.
+          seconds: see `trio_steps.testing.explore`; the command line takes precedence.
           seed: the seed of the random runs.
           reduce: see `trio_steps.testing.explore`.
           options: see `Options`.
@@ -74,8 +75,8 @@ class Explore:
         Raises:
           ExplorationError: something was found.
           ConfigError: an argument is not valid.
-          RuntimeError: it is called inside of a Trio program.
-          TokenError: the token is damaged, or of another version of Trio or of trio_steps.
+          RuntimeError: it was called inside a Trio program.
+          TokenError: the token is damaged, or comes from another version of Trio or of trio_steps.
         """
         __tracebackhide__ = True
         if self._token is not None and is_of(self._token, program, self._test):
@@ -107,7 +108,7 @@ class Explore:
 
 
 def refuse_async_fixture(name: str) -> NoReturn:
-    """Say what to do with an async fixture in a test that explores.
+    """Refuse an async fixture in a test that explores, and show the right form.
 
     Raises:
       ConfigError: always.

@@ -1,8 +1,8 @@
-"""Histories: what several tasks called and got, and whether any order of the calls explains it.
+"""Histories: the calls of several tasks and their results, and whether any order of the calls explains the results.
 
-A history is linearizable if every call can be thought to happen at one moment between its start and its end, so that a
-sequential model, called in that order, returns the same. All orders are searched, depth first; an order that has led
-to the same state of the model before is not followed again (Wing and Gong, with Lowe's memory).
+A history is linearizable if every call can be placed at one moment between its start and its end, so that a sequential
+model, called in that order, returns the same results. All orders are searched, depth first. An order that leads to a
+state of the model that was seen before is not followed again (Wing and Gong, with Lowe's memoization).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 End: TypeAlias = Literal["returned", "raised", "cancelled", "stuck"]
 
-_LEAST: Final = 8  # characters, of a column of the table
+_LEAST: Final = 8  # characters in a column of the table
 
 
 @final
@@ -31,11 +31,11 @@ class Call:
 
     Attributes:
       task: the number of the task.
-      name: of the method.
-      arguments: what it was called with.
-      start: the how many-th event of the history its start was.
-      end: the how many-th its end was; infinite as long as it is under way.
-      how: it returned, raised, was cancelled, or was stuck: no one was left who could have let it go on.
+      name: the name of the method.
+      arguments: its arguments.
+      start: the index of its start among the events of the history.
+      end: the index of its end; infinite while the call is under way.
+      how: it returned, raised, was cancelled, or was stuck because no task was left that could have let it continue.
       result: what it returned or raised.
     """
 
@@ -52,7 +52,7 @@ class Call:
 
     @property
     def outcome(self) -> str:
-        """What came of it, in words."""
+        """The outcome, in words."""
         if self.how == "returned":
             return f"→ {show(self.result)}"
         return f"→ raised {show(self.result)}" if self.how == "raised" else f"→ {self.how}"
@@ -60,32 +60,32 @@ class Call:
 
 @final
 class History:
-    """What several tasks called, in the order in which it happened."""
+    """The calls of several tasks, in the order of their starts and ends."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self._events: list[Call] = []
 
     def start(self, task: int, name: str, arguments: tuple[object, ...]) -> Call:
-        """Take note that a call starts."""
+        """Record the start of a call."""
         call = Call(task, name, arguments, len(self._events))
         self.calls.append(call)
         self._events.append(call)
         return call
 
     def end(self, call: Call, how: End, result: Any = None) -> None:
-        """Take note of how a call ended."""
+        """Record how a call ended."""
         call.how, call.result, call.end = how, result, len(self._events)
         self._events.append(call)
 
     def explained(self, model: Callable[[], Any]) -> bool:
-        """Tell whether any order of the calls explains what they returned."""
+        """Tell whether any order of the calls explains their results."""
         return self._search(model(), frozenset(range(len(self.calls))), set())
 
     def _search(self, model: Any, left: frozenset[int], seen: set[tuple[frozenset[int], str]]) -> bool:
-        """Tell whether the calls that are `left` can go on from `model`."""
+        """Tell whether some order of the calls that are `left` explains their results, starting from `model`."""
         state = repr(getattr(model, "__dict__", model))
-        if " at 0x" not in state:  # or it says nothing
+        if " at 0x" not in state:  # otherwise the repr does not show the state
             if (left, state) in seen:
                 return False
             seen.add((left, state))
@@ -104,7 +104,7 @@ class History:
         return False
 
     def _waits(self, model: Any, call: Call) -> bool:
-        """Tell whether `call` may be left without an effect: it was cancelled, or has nothing but to wait."""
+        """Tell whether `call` may have had no effect: it was cancelled, or it had to wait."""
         if call.how == "cancelled":
             return True
         return not any(True for _ in _tried(model, call))
@@ -127,7 +127,7 @@ class History:
 
 
 def _applied(model: Any, call: Call) -> Iterator[Any]:
-    """Yield the model after `call`, if it returns there what the call returned."""
+    """Yield the model after `call`, if the result of the call is the same there."""
     for after, how, result in _tried(model, call):
         if call.how == "cancelled":
             yield after  # whatever it would have returned
@@ -136,7 +136,7 @@ def _applied(model: Any, call: Call) -> Iterator[Any]:
 
 
 def _tried(model: Any, call: Call) -> Iterator[tuple[Any, End, Any]]:
-    """Yield what `call` does to a copy of `model`; nothing, if it would have to wait."""
+    """Call a copy of `model`, and yield it with the outcome; yield nothing if the call would have to wait."""
     after = copy.deepcopy(model)
     if hasattr(after, "task"):
         after.task = call.task

@@ -1,6 +1,6 @@
 """Locks, limiters, semaphores and conditions: how much of each is taken, and how much should be.
 
-Those of Trio are known. For others, such as those of anyio, ``statistics()`` is enough.
+Trio's own are known. For others, such as anyio's, ``statistics()`` is enough.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _TRIO: Final = (trio.CapacityLimiter, trio.Lock, trio.StrictFIFOLock, trio.Semap
 
 
 class Watchable(Protocol):
-    """A lock, limiter, semaphore or condition, of Trio, of anyio, or like theirs: `Probe.watch` looks after it."""
+    """A lock, limiter, semaphore or condition that `Probe.watch` can watch: from Trio, from anyio, or alike."""
 
     def statistics(self) -> Any:
-        """Return what is known of it: ``tasks_waiting``, and ``locked`` or ``borrowed_tokens``."""
+        """Return an object with ``tasks_waiting``, and ``locked`` or ``borrowed_tokens``."""
         ...
 
 
 def is_lock(item: object) -> TypeGuard[Watchable]:
-    """Tell whether `item` is one of them."""
+    """Tell whether `item` can be watched."""
     if isinstance(item, _TRIO):
         return True
     kind = type(item)
@@ -46,13 +46,13 @@ def is_lock(item: object) -> TypeGuard[Watchable]:
 
 @attrs.frozen
 class State:
-    """How taken a lock is.
+    """The state of a lock.
 
     Attributes:
-      taken: how many hold it, 0 or 1 for most; of a semaphore, the tokens that it lacks.
-      waiting: how many wait for it.
+      taken: how many tasks hold it, 0 or 1 for most; for a semaphore, how many tokens are missing.
+      waiting: how many tasks wait for it.
       free: how many tokens it has left, if it has tokens.
-      counts: whether it is a semaphore, which does not know how many it should have.
+      counts: whether it is a semaphore, which does not know how many tokens it should have.
     """
 
     taken: float
@@ -62,10 +62,10 @@ class State:
 
 
 def state_of(lock: Watchable) -> State:
-    """Return how taken `lock` is.
+    """Return the state of `lock`.
 
     Raises:
-      ConfigError: it tells nothing that could be watched.
+      ConfigError: its ``statistics()`` do not show a state.
     """
     known: Any = lock.statistics() if hasattr(lock, "statistics") else None
     waiting: int = getattr(known, "tasks_waiting", 0)
@@ -86,14 +86,14 @@ def state_of(lock: Watchable) -> State:
 
 
 def _is_thread(borrower: object) -> bool:
-    """Tell whether it is a thread that has been abandoned: no other outlives a program, and it gives back its token."""
+    """Tell whether `borrower` is an abandoned thread, the only kind that outlives a program. It returns its token."""
     return type(borrower).__name__ == "ThreadPlaceholder" and type(borrower).__module__ == "trio._threads"
 
 
 def untaken(lock: Watchable, initial: int | None) -> State | None:
-    """Return the state of `lock` when no one holds it; `initial` is what a semaphore began with, if that is known.
+    """Return the state of `lock` when no task holds it. `initial` is the first value of a semaphore, if known.
 
-    None: there is no telling. A semaphore without a ``max_value`` may be meant to count something.
+    None: the state is not known, because a semaphore without a ``max_value`` may be meant to count something.
     """
     state = state_of(lock)
     if not state.counts:
@@ -104,7 +104,7 @@ def untaken(lock: Watchable, initial: int | None) -> State | None:
 
 
 def check(lock: Watchable, start: State, place: Place | None, *, exactly: bool) -> Finding | None:
-    """Return what is wrong with `lock`, which was as taken as `start` says; `exactly`: it may not be less taken."""
+    """Return what is wrong with `lock`, whose state was `start`. With `exactly`, less must not be taken either."""
     end = state_of(lock)
     name = type(lock).__name__
     if end.waiting:

@@ -1,4 +1,4 @@
-"""Attributes that are replaced for the length of one run."""
+"""Attributes that are replaced during one run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _INHERITED: Final = object()
 
 @contextmanager
 def patched(replacements: Iterable[tuple[Any, str, Any]]) -> Generator[None]:
-    """Set the attribute of that name of each object to that value, and put the old ones back afterwards."""
+    """Set attributes, given as (object, name, value), and restore the old values at the end."""
     old: list[tuple[Any, str, Any]] = []
     try:
         for target, name, value in replacements:

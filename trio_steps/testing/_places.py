@@ -1,4 +1,4 @@
-"""Where things are: source lines, what a task waits for, and text without addresses."""
+"""Source lines, what a task waits for, and text without addresses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _folder(file: str) -> str:
-    return str(Path(file).parent) + os.sep  # or trio_websocket would be taken for a part of trio
+    return str(Path(file).parent) + os.sep  # without it, trio_websocket would count as a part of trio
 
 
 _CONTEXTLIB: Final = inspect.getfile(contextlib)
@@ -37,18 +37,18 @@ _STANDARD: Final = Path(sysconfig.get_path("stdlib"))
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]+")
 _AT_ADDRESS: Final = re.compile(r"(?: at|,) 0x[0-9a-fA-F]+")
 _CALLERS: Final = 3
-_kinds: Final[dict[str, int]] = {}  # by file: 0, the user's; 1, of trio_steps; 2, machinery
+_kinds: Final[dict[str, int]] = {}  # by file: 0, the user's; 1, trio_steps; 2, machinery
 
 
 @attrs.frozen
 class Place:
-    """A line of source: where a task stands, or where something was made.
+    """A line of source: where a task is, or where something was made.
 
     Attributes:
-      file: its path.
-      line: its number.
-      function: the name of the function it is in.
-      caller: the line that called that function, if it is of the user, too.
+      file: the path of the file.
+      line: the number of the line.
+      function: the name of the function around the line.
+      caller: the line that called that function, if it is the user's too.
     """
 
     file: str
@@ -61,12 +61,12 @@ class Place:
 
     @property
     def outermost(self) -> Place:
-        """The line of the user that all the others were called from."""
+        """The user's line from which all the others were called."""
         return self if self.caller is None else self.caller.outermost
 
     @property
     def story(self) -> str:
-        """The line, and those it was called from."""
+        """The line, and the lines that it was called from."""
         told = f"{self} in {self.function}"
         above = self.caller
         for _ in range(_CALLERS):
@@ -78,7 +78,7 @@ class Place:
 
 
 def short_file(file: str) -> str:
-    """Return `file` the way a person would name it: a library's from its package on, others from where we are."""
+    """Return `file` as a person would write it: from the package on in a library, else relative to the current one."""
     installed = _INSTALLED.match(file)
     if installed is not None:
         return file[installed.end() :].replace("\\", "/")
@@ -90,12 +90,12 @@ def short_file(file: str) -> str:
 
 
 def scrub(text: str) -> str:
-    """Take memory addresses out of `text`: they differ from run to run."""
+    """Remove memory addresses from `text`, because they differ from run to run."""
     return _ADDRESS.sub("0x…", _AT_ADDRESS.sub("", text))
 
 
 def numberless(text: str) -> str:
-    """Return `text` with ``#`` for every number: of things that a loop has made, each is as good as the others."""
+    """Return `text` with ``#`` for every number, so that all objects made in a loop count as one."""
     return re.sub(r"\d+", "#", text)
 
 
@@ -108,7 +108,7 @@ def _kind(code: CodeType) -> int:
 
 
 def _best(frames: Iterable[tuple[FrameType, int]]) -> Place | None:
-    """Return the innermost line of the user; or of trio_steps, if that's all there is."""
+    """Return the innermost line of the user, or if there is none, of trio_steps."""
     ours: Place | None = None
     users: Place | None = None
     for frame, line in frames:
@@ -132,15 +132,15 @@ def place_of_caller() -> Place | None:
 
 
 def runs_program() -> bool:
-    """Tell whether it is a step of a task of the program that is running, and not what Trio does afterwards."""
+    """Tell whether a step of the program's tasks is running now, and not Trio's work after it."""
     return _is_step(list(_running_frames())[-1][0])
 
 
 def place_of_entering() -> tuple[Place | None, bool]:
-    """Return the line of the ``with`` that is entering a context manager, and whether that is one of trio_steps.
+    """Return the line of the ``with`` that is entering a context manager, and whether the manager is trio_steps' own.
 
-    A manager that is made of others enters those inside its own ``__enter__``, or before the ``yield`` of its
-    generator. That line is of no interest.
+    A manager that is made of others enters them in its ``__enter__``, or before the ``yield`` of its generator. That
+    line is not the one wanted.
     """
     frames = list(_running_frames())
     while frames:
@@ -153,7 +153,7 @@ def place_of_entering() -> tuple[Place | None, bool]:
 
 
 def _is_step(frame: FrameType) -> bool:
-    code = frame.f_code  # of a player; Trio has other functions of that name
+    code = frame.f_code  # a player's; Trio has other functions of that name
     return code.co_name == "send" and code.co_filename.startswith(_HERE)
 
 
@@ -162,12 +162,12 @@ def _running_frames() -> Iterator[tuple[FrameType, int]]:
     while frame is not None:
         yield frame, frame.f_lineno
         if _is_step(frame):
-            return  # below it is the machinery of the run, and who started that
+            return  # below it is the machinery of the run, and its caller
         frame = frame.f_back
 
 
 def place_of_error(error: BaseException) -> Place | None:
-    """Return the line that raised `error`, called by those it came through; of a group, that of its first error."""
+    """Return the line that raised `error`, with the lines it came through as callers; of a group, the first error's."""
     nested: object = getattr(error, "exceptions", None)
     if isinstance(nested, tuple) and nested and isinstance(nested[0], BaseException):
         found = place_of_error(nested[0])
@@ -183,9 +183,9 @@ def _traceback_frames(traceback: TracebackType | None) -> Iterator[tuple[FrameTy
 
 
 def waits_for(task: trio.lowlevel.Task, name_of: Callable[[object], str | None]) -> str:
-    """Return in words what `task` waits for: the function of Trio that it called, and which task is in the way.
+    """Return in words what `task` waits for: the function of Trio that it called, and the task that blocks it.
 
-    `name_of` returns the name of a lock and the like, or None.
+    `name_of` returns the name of an object such as a lock, or None.
     """
     called: FrameType | None = None
     for frame, _ in task.iter_await_frames():
@@ -215,7 +215,7 @@ def short_name(name: str) -> str:
 
 
 def functions_awaited(task: trio.lowlevel.Task) -> list[str]:
-    """Return the names of all the functions that `task` is waiting in, the innermost last."""
+    """Return the names of all functions that `task` is waiting in, the innermost last."""
     return [frame.f_code.co_name for frame, _ in task.iter_await_frames()]
 
 

@@ -1,4 +1,4 @@
-"""What a program under test is given: resources to account for, invariants, and locks to watch."""
+"""The argument of a program under test: it has resources to account for, invariants, and locks to watch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ThingT = TypeVar("ThingT")
 LockT = TypeVar("LockT", bound=Watchable)
-_LARGEST: Final = 200_000  # objects in what a program returns
+_LARGEST: Final = 200_000  # objects that are visited in the value of a program
 
 CheckT = TypeVar("CheckT", bound="Callable[[], object]")
 
@@ -36,7 +36,7 @@ class Resource(trio.abc.AsyncResource, Generic[ThingT]):
 
     Attributes:
       name: its name in reports.
-      thing: what it stands for, if anything.
+      thing: the object that it stands for, or None.
       closed: whether it has been closed.
     """
 
@@ -56,7 +56,7 @@ class Resource(trio.abc.AsyncResource, Generic[ThingT]):
         self._closed_at.append(place_of_caller())
 
     async def aclose(self) -> None:
-        """Close it, then execute a checkpoint. If that is cancelled, it is still closed."""
+        """Close it, then execute a checkpoint. It is closed even if the checkpoint is cancelled."""
         self.close()
         await trio.lowlevel.checkpoint()
 
@@ -72,7 +72,7 @@ class Resource(trio.abc.AsyncResource, Generic[ThingT]):
         return f"<resource {self.name!r}, {'closed' if self.closed else 'open'}>"
 
     def check(self) -> Iterator[Finding]:
-        """Yield what is wrong with it, unless the program has returned it."""
+        """Yield the findings about it, if the program has not returned it."""
         if not self._closed_at:
             yield Finding(
                 invariant="resource",
@@ -114,7 +114,7 @@ class Probe:
     @overload
     def resource(self, name: str, thing: ThingT) -> Resource[ThingT]: ...
     def resource(self, name: str, thing: Any = None) -> Resource[Any]:
-        """Return a resource that must be closed exactly once, or be part of what the program returns.
+        """Return a resource that must be closed exactly once, or be part of the value that the program returns.
 
         ``async with``, ``with``, ``aclose()`` and ``close()`` close it.
 
@@ -127,28 +127,28 @@ class Probe:
         return resource
 
     def kept(self) -> tuple[object, ...]:
-        """Return all that it keeps for the end of the program."""
+        """Return everything that it keeps for the end of the program."""
         return self._resources, self._invariants, self._watched, self.findings
 
     def invariant(self, check: CheckT, /) -> CheckT:
-        """Call `check` when the program has ended, however it did. This can be used as a decorator.
+        """Call `check` when the program has ended, in whatever way. This can be used as a decorator.
 
         The invariant is broken if `check` returns False or raises an `Exception`.
         """
         name = short_name(getattr(check, "__qualname__", repr(check)))
-        place = place_of_caller() if name == "<lambda>" else None  # the name does not say which
+        place = place_of_caller() if name == "<lambda>" else None  # the name alone does not identify it
         self._invariants.append((name, check, place))
         return check
 
     def watch(self, lock: LockT) -> LockT:
-        """Check at the end that `lock` is as it is now, with no task waiting. Return it.
+        """Check at the end that `lock` is in the same state as now, and that no task waits for it. Return it.
 
-        Limiters, locks, conditions, and semaphores with a ``max_value`` are watched by themselves if they are local
-        variables of the program's own function when it ends, or variables that it uses from around it. Those of anyio
-        count like those of Trio.
+        Limiters, locks, conditions, and semaphores with a ``max_value`` are watched without this call if they are local
+        variables of the program's own function when it ends, or variables that it uses from around it. This holds for
+        Trio's and for anyio's.
 
         Raises:
-          ConfigError: it is not a lock, limiter, semaphore or condition.
+          ConfigError: `lock` is not a lock, limiter, semaphore or condition.
         """
         self._watched.setdefault(id(lock), _Watched(lock, state_of(lock), place_of_caller()))
         return lock
@@ -166,7 +166,7 @@ class Probe:
 
     @contextmanager
     def counting(self) -> Generator[None]:
-        """Remember what semaphores begin with that are made here."""
+        """Remember the first value of each semaphore that is made in the block."""
         original: Any = trio.Semaphore.__init__
 
         @wraps(original)
@@ -178,10 +178,10 @@ class Probe:
             yield
 
     def ended(self, variables: dict[str, Any], value: object) -> None:
-        """Check everything: the program has returned `value`, and those were its local variables."""
+        """Check everything, given the local variables of the program and the `value` that it returned."""
         for item in variables.values():
             if is_lock(item) and id(item) not in self._watched:
-                # nothing is known of its start, but that no one held it
+                # nothing is known about its start, except that no task held it
                 initial = self._initial.get(item) if isinstance(item, trio.Semaphore) else None
                 start = untaken(item, initial)
                 if start is not None:
@@ -202,7 +202,7 @@ class Probe:
             self._check_invariant(name, condition, place)
 
     def _owned_by(self, value: object, wanted: set[int]) -> set[int]:
-        """Return which of those that are `wanted` are in what the program has returned: they are its caller's."""
+        """Return which of the `wanted` ids are in `value`: these objects belong to the caller of the program."""
         owned: set[int] = set()
         for item in contents(value, but=self, most=_LARGEST) if wanted else ():
             if id(item) in wanted:

@@ -1,4 +1,4 @@
-"""Reports: what was tried and what was found, as text that a person can act on."""
+"""Reports: what was tried and what was found, as text to act on."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ._places import Place
 
 _TRACE: Final = 30  # lines
-_TIME: Final = 11  # characters, in front of each
-_ALIKE: Final = 2  # lines that are shown of those that are alike
+_TIME: Final = 11  # characters in front of each
+_ALIKE: Final = 2  # lines that are shown of similar ones
 _LONGEST_CYCLE: Final = 8  # lines
 _WORDS: Final[dict[Policy, str]] = {
     "trio": "Trio itself runs tasks in this order, or could",
@@ -31,15 +31,15 @@ _WORDS: Final[dict[Policy, str]] = {
 @final
 @attrs.frozen(kw_only=True)
 class Failure:
-    """Something that was found, with the smallest run that shows it.
+    """A finding, with the smallest run that shows it.
 
     Attributes:
       finding: what is wrong.
-      run: the number of the run that showed it first, from 1.
-      token: replays the run that shows it.
+      run: the number of the run that first showed it, from 1.
+      token: replays the smallest run that shows it.
       policy: the weakest policy under which that run is possible.
       cancelled_at: the task that had moved last when the program was disturbed, and its line.
-      expired: the timeout that fired alone, in words; None if none did.
+      expired: the timeout that fired alone, in words, or None.
       schedule: the choices that matter, in words.
       trace: what the tasks did, line by line.
       text: all of this in words.
@@ -57,7 +57,7 @@ class Failure:
 
     @property
     def invariant(self) -> Invariant:
-        """Which invariant is broken."""
+        """The name of the broken invariant."""
         return self.finding.invariant
 
     def __str__(self) -> str:
@@ -67,20 +67,20 @@ class Failure:
 @final
 @attrs.frozen(kw_only=True)
 class Report:
-    """What an exploration has tried, and what it found.
+    """What an exploration tried and found.
 
     Attributes:
       program: the name of the program.
       what: what was tried, in words.
       runs: how many times the program was run.
       points: the number of points at which it was disturbed: cancelled, given a fault, or one of its timeouts fired.
-      timeouts: how often one of its timeouts fired alone, each time another timeout or at another point.
-      untried: the numbers of the points at which there was no time to cancel it.
-      schedules: the number of different orders in which its tasks ran, undisturbed.
+      timeouts: how often a timeout fired alone, each time another one or at another point.
+      untried: the numbers of the points at which it was not cancelled for lack of budget.
+      schedules: the number of different orders in which its tasks ran undisturbed.
       saved: how many more runs it would have taken without ``reduce=True``, as far as that was counted.
       exhausted: whether everything of this kind was tried.
       stopped: what ended the exploration.
-      failures: what was found, each thing once, in the order in which it was found.
+      failures: the findings, each once, in the order in which they were found.
       ignored: how many findings were not reported because of ``ignore=``, by invariant.
       notes: what the reader has to know to judge the rest.
     """
@@ -105,10 +105,10 @@ class Report:
         return not self.failures
 
     def raise_if_failed(self) -> None:
-        """Do nothing if nothing was found.
+        """Raise if anything was found.
 
         Raises:
-          ExplorationError: something was; its text is the report, and its cause the first error that was found.
+          ExplorationError: there are failures. Its text is the report, and its cause the first error that was found.
         """
         __tracebackhide__ = True
         if self.failures:
@@ -127,7 +127,7 @@ class Report:
 
 
 def failure_of(run: Run, finding: Finding, name: str, *, number: int = 1, notes: Iterable[str] = ()) -> Failure:
-    """Put in words what a run shows; it has a trace if its log was kept."""
+    """Put into words what a run shows, with a trace if its log was kept."""
     first, *more = finding.message.split("\n")
     lines = [f"{str(finding.invariant).upper()}: {first}", *alike(more)]
     if finding.place is not None:
@@ -175,7 +175,7 @@ def _what_was_done(run: Run) -> str:
 
 
 def order_in_words(run: Run) -> list[str]:
-    """Say where the run deviates from FIFO, a line for each decision."""
+    """Return where the run deviates from FIFO, a line for each decision."""
     said = [line for line in run.chosen if line]
     if said:
         return said
@@ -183,7 +183,7 @@ def order_in_words(run: Run) -> list[str]:
 
 
 def alike(lines: Iterable[str]) -> list[str]:
-    """Of lines that differ in nothing but numbers, keep two and count the others."""
+    """Keep two of the lines that differ only in numbers, and count the others."""
     lines = list(lines)
     counts = Counter(map(_numberless, lines))
     seen: Counter[str] = Counter()
@@ -204,7 +204,7 @@ def _numberless(line: str) -> str:
 
 
 def folded(lines: Sequence[str]) -> list[str]:
-    """Where the same few lines come again and again, but for the time in front, say them once and count them."""
+    """Show lines that repeat, apart from the time in front, once and with a count."""
     times_in_front = [line[:_TIME].strip().replace(".", "").isdigit() for line in lines]
     kinds = [line[_TIME:] if timed else line for line, timed in zip(lines, times_in_front, strict=True)]
     told: list[str] = []
@@ -221,7 +221,7 @@ def folded(lines: Sequence[str]) -> list[str]:
 
 
 def _cycle(kinds: Sequence[str], at: int) -> tuple[int, int]:
-    """Return how many lines from `at` on make a cycle, and how many times it comes."""
+    """Return how many lines from `at` on form a cycle, and how many times it repeats."""
     for size in range(1, _LONGEST_CYCLE + 1):
         times = 1
         while kinds[at : at + size] == kinds[at + size * times : at + size * (times + 1)]:

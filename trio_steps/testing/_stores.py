@@ -1,4 +1,4 @@
-"""Stores of durable runs under test: one in memory, and the checks that every store has to pass."""
+"""A store of durable runs in memory, for tests."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 @final
 class StoreCrashedError(Exception):
-    """The process has died, in a test, at the save that `MemoryStore` was told."""
+    """The simulated death of the process, at the save that `MemoryStore` was given."""
 
 
 @final
 class MemoryStore(RunStore):
-    """Durable runs in memory, for tests: no thread, no file, and the time is Trio's.
+    """Durable runs in memory, for tests: without threads and files, and with Trio's time.
 
-    A virtual clock and `explore` work with it. It can crash at every save::
+    It works with a virtual clock and with `explore`. It can crash at any save::
 
         for number in range(10):
             store = MemoryStore(crash_at=number)
@@ -40,8 +40,8 @@ class MemoryStore(RunStore):
             assert await order.run({"order": 42}, store=store, run_id="r") == expected
 
     Attributes:
-      saves: how many changes were kept.
-      crash_at: the number of the save, from 0, in whose place the process dies; None: it does not.
+      saves: how many changes were saved.
+      crash_at: the number of the save, from 0, at which the process dies instead; None: it does not die.
     """
 
     def __init__(self, *, crash_at: int | None = None) -> None:
@@ -55,7 +55,7 @@ class MemoryStore(RunStore):
         return f"<MemoryStore of {len(self._runs)} runs>"
 
     def restart(self) -> None:
-        """Begin anew after a crash, with what was saved: what was running is interrupted, and no one has any run."""
+        """Restart after a crash, with what was saved. Runs that were running are interrupted, and none is claimed."""
         for claim in self._claims.values():
             self._died(claim)
         self._claims.clear()
@@ -70,7 +70,7 @@ class MemoryStore(RunStore):
         self._ended(claim)
 
     def _ended(self, claim: _Claim) -> None:
-        """Write what has become of a run that its owner has left, in whatever way."""
+        """Write what has become of a run whose claim has ended, in whatever way."""
         stored = self._runs.get(claim.run_id)
         if stored is None or stored.record.status in ("finished", "failed", "cancelled"):
             return
@@ -94,14 +94,14 @@ class MemoryStore(RunStore):
         return self._runs[run_id]
 
     def now(self) -> datetime:
-        """Return Trio's time, as if that had begun with the year 2000."""
+        """Return Trio's time, counted from the start of the year 2000."""
         return _BEGINNING + timedelta(seconds=trio.current_time())
 
     # Claims
 
     @asynccontextmanager
     async def claim(self, run_id: str, /) -> AsyncGenerator[RunClaim]:
-        """Have a run for oneself; see `RunClaims.claim`."""
+        """Claim a run; see `RunClaims.claim`."""
         await self.come()
         claim = self._claimed(run_id)
         try:
@@ -131,7 +131,7 @@ class MemoryStore(RunStore):
     async def take(
         self, pipelines: Mapping[str, Collection[str | None]], /, *, max_deaths: int = 5
     ) -> AsyncGenerator[RunClaim | None]:
-        """Have a run that is ready to go on; see `RunStore.take`."""
+        """Claim a run that is ready to continue; see `RunStore.take`."""
         await self.come()
         claim = None
         for run_id, stored in sorted(self._runs.items(), key=lambda item: item[1].record.updated):
@@ -161,7 +161,7 @@ class MemoryStore(RunStore):
         return record.status in ("submitted", "interrupted")
 
     def keep(self, claim: _Claim, change: RunChange) -> None:
-        """Keep a change, or crash."""
+        """Save a change, or crash."""
         if self._claims.get(claim.run_id) is not claim:
             raise RunClaimedError(claim.run_id)
         if self.saves == self.crash_at:
@@ -173,7 +173,7 @@ class MemoryStore(RunStore):
     # Runs
 
     async def read(self, run_id: str, /) -> StoredRun | None:
-        """Return what there is of a run; see `RunStore.read`."""
+        """Return everything about a run; see `RunStore.read`."""
         await self.come()
         return self._runs.get(run_id)
 
@@ -187,7 +187,7 @@ class MemoryStore(RunStore):
         limit: int | None = None,
         after: str | None = None,
     ) -> tuple[RunRecord, ...]:
-        """Return what is known of each run at a glance; see `RunStore.runs`."""
+        """Return a summary of each run; see `RunStore.runs`."""
         await self.come()
         records = [stored.record for stored in reversed(self._runs.values())]
         if after is not None:
@@ -243,7 +243,7 @@ class MemoryStore(RunStore):
 
 @final
 class _Claim:
-    """A run that no one else can have."""
+    """The claim on a run, held by one owner."""
 
     def __init__(self, store: MemoryStore, run_id: str) -> None:
         self._store = store

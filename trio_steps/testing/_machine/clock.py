@@ -18,15 +18,15 @@ REAL_WAIT: Final = 0.05
 
 _PATIENCE: Final = 20
 _THREAD: Final = "to_thread_run_sync"
-_BY_A_THREAD: Final = "run"  # called by it, with what the thread has asked for and waits for
-_SYSTEM: Final = "run_system"  # the same in a task of Trio's own
+_BY_A_THREAD: Final = "run"  # the function that runs what a thread has asked for and waits for
+_SYSTEM: Final = "run_system"  # the same in a system task of Trio
 _IO: Final = frozenset({"wait_readable", "wait_writable"})
 
 
 def outside(tasks: Iterable[trio.lowlevel.Task]) -> str | None:
     """Return why the clock must not advance: a task waits for a "thread", a "process" or a "socket".
 
-    Or "idle": it waits for all others to wait, as `trio.testing` can. A thread that in turn waits for Trio, through
+    Or "idle": a task waits until all others wait, as with `trio.testing`. A thread that itself waits for Trio, through
     `trio.from_thread`, is "asking": it may be waiting for time to pass.
     """
     found: str | None = None
@@ -34,7 +34,7 @@ def outside(tasks: Iterable[trio.lowlevel.Task]) -> str | None:
     for task in tasks:
         names = functions_awaited(task)
         if "wait_woken" in names:
-            continue  # Trio's own, in every run
+            continue  # a system task of Trio, in every run
         if "wait_all_tasks_blocked" in names:
             return "idle"
         if _THREAD in names:
@@ -54,7 +54,7 @@ class VirtualClock(trio.abc.Clock):
     """A clock for `trio.run` that starts at 0 and jumps to the next deadline as soon as all tasks are waiting.
 
     If all tasks are waiting and there is no deadline, nothing can ever happen again. Then the run is cancelled, and
-    `trio.run` raises `trio.TrioInternalError` from a `DeadlockError` that says which task waits for what. Time stands
+    `trio.run` raises `trio.TrioInternalError` from a `DeadlockError` that says what each task waits for. Time stands
     still while a task waits for a thread. If a task waits for a socket, time passes after a short while.
     """
 
@@ -64,7 +64,7 @@ class VirtualClock(trio.abc.Clock):
         self._deadlocked = False
 
     def start_clock(self) -> None:
-        """Do nothing: time is 0 already."""
+        """Do nothing: time is already 0."""
 
     def current_time(self) -> float:
         """Return the virtual time in seconds."""
@@ -100,9 +100,9 @@ class VirtualClock(trio.abc.Clock):
 
 
 def listen(what: str | None, deadline: float, listened: int) -> float | None:
-    """Return how long to wait for the outside world before time goes on, in real seconds; None: not at all."""
+    """Return how long to wait for the outside world before time passes, in real seconds; None: not at all."""
     if what == "idle":
-        return math.inf  # Trio cuts it down to the cushion of whoever waits
+        return math.inf  # Trio reduces it to the cushion of the waiting task
     if what == "thread":
         return REAL_WAIT
     if what == "process":

@@ -1,11 +1,11 @@
-"""The conductor: it runs a program one step at a time, and decides which task takes the next one.
+"""The conductor: it runs a program one step at a time, and decides which task takes the next step.
 
 Trio asks its clock how long to sleep exactly when no task can run. Then every task of the program is waiting: for
-something, or at its gate because it has been woken. So the conductor is the clock. It opens one gate and says "don't
-sleep". If no task is at a gate, it lets virtual time pass.
+something, or at its gate because it has been woken. So the conductor is the clock. It opens one gate and tells Trio
+not to sleep. If no task is at a gate, it lets virtual time pass.
 
-Every such moment is a *point*, and the program can be cancelled there. With two tasks or more to choose from, it
-is a *decision* too.
+Every such moment is a *point*, and the program can be cancelled there. With two or more tasks to choose from, it is
+also a *decision*.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .token import Recipe
 
 _CLEAN_UP: Final = 1000
-"""How many steps a program may take after it was cancelled, in addition to twice the steps before that."""
+"""How many steps a program may take after it was cancelled, on top of twice the steps before that."""
 
 _TEARDOWN: Final = 1000
 
@@ -97,7 +97,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         if survey or closely or recipe.expire_at is not None:
             self.scopes = Scopes(places=keep_log, lists=survey)
         self.disturbance = Disturbance(recipe, fault, self.scopes, self.story)
-        # the next point at which there is more to do than to count it; None: there is none any more
+        # the next point at which there is more to do than to count it; None: there is no other
         self._quiet_until: int | None = self.disturbance.at if self.scopes is None else 0
         self.notes: dict[str, None] = {}
         self.finding: Finding | None = None  # that the run could not end by itself
@@ -107,7 +107,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self._policy = recipe.policy
         self._keeps_batches = recipe.policy != "any"
         self._footprints = footprints
-        self._batches = 0  # that have come to their ends; counted with footprints
+        self._batches = 0  # how many batches have ended; counted with footprints
         self._ends_batch = False
         self._fakes_time = clock
         self._keeps_log = keep_log
@@ -117,11 +117,11 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self._host_scope: trio.CancelScope | None = None
         self._names: dict[tuple[tuple[int, ...], str], int] = {}
         self.now = 0.0  # virtual seconds
-        self._moves = False  # whether someone was told to go on, and has not yet; the last of a batch belongs to it
+        self._moves = False  # whether an opened task has yet to run; the last one is still in its batch
         self._last: Player | None = None
         self._listened = 0
         self._stuck = 0
-        self.gate: Any = None  # one trap serves all gates; it is what Trio's own function yields
+        self.gate: Any = None  # one trap serves all gates; Trio's own function yields it
 
     def run(self) -> None:
         """Run the program to its end.
@@ -155,23 +155,23 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
             self._host = trio.lowlevel.current_task()
             self._host_scope = nursery.cancel_scope
             nursery.start_soon(self._root, name=name_of(self.program))
-        gc.collect(0)  # what a run leaves to the collector shall come to light in that run
+        gc.collect(0)  # so that garbage of this run is reported in this run
 
     async def _root(self) -> None:
         frame: Any = None
         try:
             with self.disturbance.scope:
-                # no name for the coroutine: the traceback of an error would keep it alive
+                # not in a variable: the traceback of an error would keep the coroutine alive
                 awaitable = [self.program(self.probe)]
                 frame = getattr(awaitable[0], "cr_frame", None)
                 self.value = await awaitable.pop()
         except (KeyboardInterrupt, SystemExit) as error:
             self.error = error
-        except BaseException as error:  # noqa: BLE001 - it is the result; a stray Cancelled too
+        except BaseException as error:  # noqa: BLE001 - it is the result, even a stray Cancelled
             self.error = error
         finally:
             self.returned = True
-        # a frame that someone holds keeps its variables when it ends; the program's own ones are looked at, then freed
+        # A frame that is referenced keeps its variables when it ends. The program's are checked, then freed.
         variables = {} if frame is None else dict(frame.f_locals)
         self.probe.ended(variables, self.value)
         if frame is not None:
@@ -183,7 +183,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         """Do nothing: time is 0 already."""
 
     def current_time(self) -> float:
-        """Return the virtual time; to Trio's own loop, amid a batch, one at which no deadline has come yet."""
+        """Return the virtual time. In a batch, Trio's own loop gets a time at which no deadline has come yet."""
         if self._keeps_batches and (self.turns.left or self._moves) and not trio.lowlevel.in_trio_task():
             return -math.inf
         return self.now
@@ -223,7 +223,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         return 0.0
 
     def _step_watched(self, player: Player, send: Callable[[Any], Any], brought: list[Any]) -> Any:
-        """Have `player` take its step, and have it written down what that touches."""
+        """Let `player` take its step, and record what the step touches."""
         __tracebackhide__ = True
         assert self._footprints is not None
         if self._keeps_batches:
@@ -244,11 +244,11 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         else:
             self.story.chose(players[choice], players[0])
 
-    # When no one can go on
+    # When no task can run
 
     def _idle(self, deadline: float) -> float:
         self.turns.left = 0
-        what = self._outside()  # looked for first: a thread may be done already
+        what = self._outside()  # before anything else, because a thread may be done already
         if what is not None and what != "idle":
             self.notes[f"it waited for a {'thread' if what == 'asking' else what}: such a run is not deterministic"] = (
                 None
@@ -274,7 +274,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         return 0.0
 
     def _outside(self) -> str | None:
-        """Tell where the next event has to come from. Look only at tasks that have moved since the last time."""
+        """Tell where the next event has to come from. It examines only tasks that have moved since the last call."""
         moved = [player for player in self.players if not player.ended and player.seen != player.traps]
         what = outside(player.task for player in moved)
         if what is None:
@@ -310,7 +310,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         return False
 
     def delivered(self, player: Player, error: trio.Cancelled) -> None:
-        """Take note that `player` got `error`."""
+        """Record that `player` got `error`."""
         self.story.delivers(player, error)
         self.disturbance.delivered(player, error, self.now)
 
@@ -321,7 +321,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     # What Trio tells an instrument; an error here would only be logged, so it is kept
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        """Stand between Trio and a task of the program."""
+        """Put a player between Trio and a task of the program."""
         try:
             nursery = task.parent_nursery
             if nursery is None:
@@ -379,7 +379,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         return 0.0
 
     def _tear_down(self, deadline: float) -> float:
-        """Run everything to its end, gently as long as that works."""
+        """Run everything to its end, by cancellation as long as that works, and then by force."""
         self.turns.left = 0
         if self.returned and not self.queue:
             return self._idle_at_the_end(deadline)

@@ -1,7 +1,7 @@
-"""The disturbance of a run: the program is cancelled, one of its scopes runs out of time, or a call fails.
+"""The disturbance of a run: the program is cancelled, one of its scopes expires, or a call fails.
 
-At most one of these happens, at one point. This module records the state of the program then, and which task noticed
-first.
+At most one of these happens, at one point. This module records the state of the program at that point, and which task
+noticed first.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Disturbance:
     """The disturbance of one run of a program, and its effect.
 
     Attributes:
-      at: the point at which it is to be done, if it is done at one.
-      done: whether it has been done.
-      cancels: whether it is that the program is cancelled.
-      scope: around all of the program.
-      expired: the scope that has run out of time.
-      fault: what makes a call fail.
-      since: the virtual time at which it was done; infinite before.
-      where: how the program stood then.
-      reached: who was first to get the `Cancelled` that came of it, and at which line.
+      at: the point at which it happens, unless it is a fault.
+      done: whether it has happened.
+      cancels: whether it cancels the program.
+      scope: the cancel scope around the whole program.
+      expired: the scope that it made expire, if any.
+      fault: makes a call fail.
+      since: the virtual time at which it happened; infinite before.
+      where: the state of the program at that point.
+      reached: the task that first got the resulting `Cancelled`, and its line.
       reached_by: that `Cancelled`.
     """
 
@@ -66,7 +66,7 @@ class Disturbance:
         return self.done and self.cancels
 
     def strike(self, point: int, now: float, players: Iterable[Player], last: Player | None) -> bool:
-        """Do it, if it is to be done at `point`; return whether it was."""
+        """Disturb the program, if `point` is the right one, and return whether it was."""
         if point != self.at or self.done:
             return False
         if not self.cancels:
@@ -92,7 +92,7 @@ class Disturbance:
         return f"THE TIMEOUT SET AT {self.expired.place} EXPIRES"
 
     def delivered(self, player: Player, error: trio.Cancelled, now: float) -> None:
-        """Take note that `player` got `error`."""
+        """Record that `player` got `error`."""
         if self.reached is None and self.done and self._is_ours(player, error, now):
             self.reached = player.label, player.place
             self.reached_by = error
@@ -103,7 +103,7 @@ class Disturbance:
         if self.expired is None:
             return error.reason == INJECTED
         assert self._scopes is not None
-        # a deadline has no name in the Cancelled; it is ours if it can't be another's
+        # A Cancelled does not name its deadline. It is ours if no other deadline can have caused it.
         return (
             error.source == "deadline"
             and now == self.since
@@ -122,12 +122,12 @@ class Disturbance:
 
     @property
     def caught(self) -> bool:
-        """Whether the scope that it is about has caught its `Cancelled`."""
+        """Whether the disturbed scope has caught its `Cancelled`."""
         return self.scope.cancelled_caught if self.expired is None else self.expired.has_caught
 
     @property
     def lost(self) -> bool:
-        """Whether a `Cancelled` of it has reached the program, and no scope that may do so has caught it."""
+        """Whether a resulting `Cancelled` reached the program, and no scope that may catch it did."""
         if self.reached is None or self.caught:
             return False
         if self._scopes is not None and self._scopes.shielded:

@@ -1,12 +1,12 @@
-"""Virtual time for code that asks Python for the time, and not Trio.
+"""Virtual time for code that asks Python, and not Trio, for the time.
 
 The functions of the `time` module that tell the time, ``datetime.datetime.now`` and ``datetime.date.today`` are
-replaced during a run, in its thread. Code that has imported one of them before (``from time import monotonic``) keeps
-the old one.
+replaced during a run, in its thread. Code that imported one of them before (``from time import monotonic``) keeps the
+old one.
 
-A loop that waits for a time would never end on a clock that stands still while it runs. So if the time is read again
-and again without any passing, each reading adds a little, and later more. Trio's own time does not change. What was
-added stays, so that a sleep is never measured as shorter than it should be.
+A loop that polls the time would never end on a clock that stands still meanwhile. So if the time is read again and
+again and none passes, each reading adds a little, and later more. Trio's own time does not change. What was added
+stays, so that a sleep is never measured as shorter than it should be.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 EPOCH: Final = 946_684_800.0
-"""What `time.time` tells at virtual time 0: the first moment of the year 2000."""
+"""The value of `time.time` at virtual time 0: the first moment of the year 2000."""
 
 _TICK: Final = 1e-6  # seconds that pass from one reading to the next
-_PATIENCE: Final = 100  # readings, until more passes
+_PATIENCE: Final = 100  # readings before more time passes
 
 
 _REAL: Final = dt.datetime
@@ -39,7 +39,7 @@ NAMES: Final = tuple(f"{name}{unit}" for name in ("monotonic", "perf_counter", "
 
 @contextmanager
 def overhearing(tell: Callable[[str], None]) -> Generator[None]:
-    """Call `tell` with the name of every function of the `time` module that is called, which tells the real time."""
+    """Call `tell` with the name of each function of the `time` module that is called. It returns the real time."""
 
     def told(name: str) -> Callable[[], float]:
         real: Callable[[], float] = getattr(time, name)
@@ -55,7 +55,7 @@ def overhearing(tell: Callable[[str], None]) -> Generator[None]:
 
 
 class _Like(type):
-    """The class of a class that has the instances and the subclasses of its base."""
+    """A metaclass: instances and subclasses of a class's base count as those of the class."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, cls.__mro__[1])
@@ -66,7 +66,7 @@ class _Like(type):
 
 @final
 class FakeTime:
-    """Tells `now`, and a little more if it is asked again and again."""
+    """Returns `now`, and a little more if it is read again and again."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -76,7 +76,7 @@ class FakeTime:
         self._thread = threading.get_ident()
 
     def read(self) -> float:
-        """Return the time, later than it was told before."""
+        """Return the time, never earlier than before."""
         now = self._now()
         if now > self._last:
             self._readings = 0
@@ -108,7 +108,7 @@ class FakeTime:
         ]
 
     def _calendar(self) -> list[tuple[Any, str, Any]]:
-        """Return what replaces the functions that take a time or tell the current one, and those that take a clock."""
+        """Return replacements for functions whose time defaults to the current one, and for those that take a clock."""
 
         def or_now(name: str) -> Callable[..., Any]:
             real: Callable[..., Any] = getattr(time, name)
@@ -145,7 +145,7 @@ class FakeTime:
         thread = self._thread
 
         class FakeDatetime(real, metaclass=_Like):  # type: ignore[misc,valid-type]
-            """A `datetime.datetime` whose now is virtual; what it makes are real ones."""
+            """A `datetime.datetime` with a virtual now. Its instances are of the real class."""
 
             def __new__(cls, *arguments: Any, **named: Any) -> Any:
                 return real(*arguments, **named)
@@ -173,13 +173,13 @@ class FakeTime:
         thread = self._thread
 
         class FakeDate(real, metaclass=_Like):  # type: ignore[misc,valid-type]
-            """A `datetime.date` whose today is virtual; what it makes are real ones."""
+            """A `datetime.date` with a virtual today. Its instances are of the real class."""
 
             def __new__(cls, *arguments: Any, **named: Any) -> Any:
                 return real(*arguments, **named)
 
             @classmethod
-            def today(cls) -> Any:  # since Python 3.15, it does not ask the `time` module
+            def today(cls) -> Any:  # since Python 3.15, the real one does not ask the `time` module
                 return real.today() if threading.get_ident() != thread else real.fromtimestamp(read() + EPOCH)
 
         FakeDate.__name__ = FakeDate.__qualname__ = "date"
@@ -188,7 +188,7 @@ class FakeTime:
 
 @contextmanager
 def _pickled() -> Generator[None]:
-    """Let dates be pickled, though their classes are not to be found where they say that they are."""
+    """Let dates be pickled, although their classes can't be found under their names meanwhile."""
     copyreg.dispatch_table[_REAL] = _reduced
     copyreg.dispatch_table[_REAL_DATE] = _reduced_date
     try:

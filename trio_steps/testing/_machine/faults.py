@@ -1,4 +1,4 @@
-"""A fault: one call of the program raises an exception, as if what it waits for had failed.
+"""A fault: one call of the program raises an exception, as if the operation had failed.
 
 Naive answer: a cancel scope around the wait, closed when the wait is over, whose ``Cancelled`` becomes the fault. But a
 wait that refuses to be aborted continues. In the meantime Trio may move what is inside (``Nursery.start`` does), and
@@ -7,11 +7,11 @@ then the scope can no longer be closed.
 What is done instead depends on the call:
 
 - A wait: the scope is open only while Trio asks whether the wait can be aborted, right after the task has yielded. If
-  it can, a ``Cancelled`` with our reason is on its way, and is swapped for the fault when it arrives. If not, there is
-  no fault: nothing that was received is lost, and a nursery's end does not raise.
+  it can, a ``Cancelled`` with our reason is on its way, and is swapped for the fault when it arrives. If it can't,
+  there is no fault. So nothing that was received is lost, and the end of a nursery does not raise.
 - ``checkpoint()``, which only lets others run, raises the fault when its turn comes again.
 - A call of Trio that does not have to wait, because there is room in the channel or the lock is free: Trio calls
-  ``checkpoint_if_cancelled()`` before it does anything, and that fails. Later would be too late: a lock that is taken
+  ``checkpoint_if_cancelled()`` before it does anything, and that raises. Raising later would be wrong: a lock acquired
   by a call that raises is never released.
 """
 
@@ -38,8 +38,8 @@ class Fault(trio.abc.Instrument):
     """Makes call number `at` of a run raise what `make` returns.
 
     Attributes:
-      at: the number of the call, or None: none raises.
-      calls: how many there were.
+      at: the number of the call that raises, or None.
+      calls: how many calls there were.
       error: the exception, once it was raised.
     """
 
@@ -54,7 +54,7 @@ class Fault(trio.abc.Instrument):
 
     @contextmanager
     def watching(self, fires: Callable[[trio.lowlevel.Task], BaseException | None]) -> Generator[None]:
-        """See the calls that do not wait, too; `fires` returns the fault, or None for a task that is not ours."""
+        """Also see the calls that do not wait. `fires` returns the fault, or None for a task outside the program."""
         original, is_due = trio.lowlevel.checkpoint_if_cancelled, self._is_due
 
         async def checkpoint_if_cancelled() -> None:
@@ -75,7 +75,7 @@ class Fault(trio.abc.Instrument):
     def meets_trap(self) -> None:
         """Called in a task that is about to yield a trap to Trio."""
         if not self._is_due() or trio.current_effective_deadline() == -math.inf:
-            return  # what is cancelled is about to raise anyway
+            return  # a cancelled call is about to raise anyway
         task = trio.lowlevel.current_task()
         codes = {frame.f_code for frame, _ in task.iter_await_frames()}
         if _SHIELDED.__code__ in codes:

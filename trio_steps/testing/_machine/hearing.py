@@ -1,8 +1,8 @@
-"""What Python reports about the objects of one run, and of no other: warnings, and errors that no one can catch.
+"""Python's reports about the objects of one run, and of no other: warnings, and errors that no code can catch.
 
-An async generator that is left to the garbage collector is closed late. That is a fault only if it has something to do
-when it is closed: a ``finally``, an ``async with``, an ``except`` that can see a `GeneratorExit`. Python warns about
-all of them. So the handlers around the ``yield`` of each one are examined before it is closed.
+An async generator that is left to the garbage collector is closed late. That is a fault only if closing it has to do
+something: a ``finally``, an ``async with``, an ``except`` that can see a `GeneratorExit`. Python warns about all of
+them. So the handlers around the ``yield`` of each generator are examined before it is closed.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _SEE_ALL: Final = frozenset({"BaseException", "GeneratorExit"})
 
 @final
 class Hearing:
-    """Collects what Python reports about one run.
+    """Collects Python's reports about one run.
 
     Attributes:
-      findings: what was heard.
+      findings: the reports, as findings.
       interrupted: whether Ctrl-C was pressed, even if the program has swallowed the `KeyboardInterrupt`.
     """
 
@@ -48,7 +48,7 @@ class Hearing:
 
     @contextmanager
     def listening(self, *, origins: bool) -> Generator[None]:
-        """Listen; `origins`: have coroutines remember where they were made."""
+        """Listen in the block. With `origins`, coroutines remember where they were made."""
         hook, collects, depth = sys.unraisablehook, gc.isenabled(), sys.get_coroutine_origin_tracking_depth()
         sys.unraisablehook = self._unraisable
         sys.set_coroutine_origin_tracking_depth(1 if origins else 0)
@@ -70,7 +70,7 @@ class Hearing:
             self._warned(warning)
 
     def heed_ctrl_c(self) -> None:
-        """Take note of a Ctrl-C, and leave the rest to Trio; called in the run, whose handler Trio has set."""
+        """Note a Ctrl-C, and leave the rest to Trio. Called inside the run, where Trio has set its handler."""
         if not self._heeds_ctrl_c:
             return
         of_trio: Any = signal.getsignal(signal.SIGINT)
@@ -105,7 +105,7 @@ class Hearing:
         )
 
     def watch_generators(self) -> None:
-        """Look at async generators that are left to the collector; called in the run, whose hooks Trio puts back."""
+        """Examine async generators that are left to the collector. Called inside the run; Trio restores its hooks."""
         hooks = sys.get_asyncgen_hooks()
         assert hooks.finalizer is not None
         finalizer = hooks.finalizer
@@ -131,7 +131,7 @@ class Hearing:
 def has_clean_up(code: CodeType, at: int) -> bool:
     """Tell whether anything runs when `GeneratorExit` is raised at instruction `at` of `code`."""
     instructions = {instruction.offset: instruction for instruction in dis.get_instructions(code)}
-    entries: list[Any] = vars(dis.Bytecode(code))["exception_entries"]  # stubs don't know of it
+    entries: list[Any] = vars(dis.Bytecode(code))["exception_entries"]  # missing in the stubs
     seen: set[int] = set()
     while True:
         target = next((entry.target for entry in entries if entry.start <= at < entry.end), None)
@@ -156,4 +156,4 @@ def _acts(instructions: dict[int, dis.Instruction], start: int) -> bool:
             return True
         jump = next(instruction for instruction in handler if "JUMP" in instruction.opname)
         return _acts(instructions, jump.argval)
-    return instruction.opname not in _PASSES_ON  # or it is the body of a finally, or the end of a with
+    return instruction.opname not in _PASSES_ON  # otherwise it is the body of a finally, or the end of a with

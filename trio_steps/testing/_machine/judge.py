@@ -1,4 +1,4 @@
-"""What is wrong with a run, except for what only other runs can tell."""
+"""What is wrong with a run, except for what only a comparison with other runs can show."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _TOO_SLOW: Final = (trio.TooSlowError, TimeoutError)  # TimeoutError is what any
 def judge(
     conductor: Conductor, internal: BaseException | None, heard: list[Finding], settings: Settings
 ) -> Iterator[Finding]:
-    """Yield what is wrong with the run that `conductor` has conducted."""
+    """Yield what is wrong with the run of `conductor`."""
     if conductor.finding is not None:
-        yield conductor.finding  # and what was done to end the run explains the rest
+        yield conductor.finding  # everything else comes from ending the run by force
         return
     if internal is not None:
         cause = internal.__cause__ or internal
@@ -99,7 +99,7 @@ def _judge_error(
 
 
 def _allowed(conductor: Conductor, error: BaseException, allow: tuple[type[BaseException], ...]) -> bool:
-    """Tell whether the program may raise `error`: it is allowed, or is or comes from what was done to the program."""
+    """Tell whether the program may raise `error`: it is allowed, or it is or comes from the disturbance."""
     if isinstance(error, allow):
         return True
     if isinstance(error, BaseExceptionGroup):
@@ -116,10 +116,10 @@ def _allowed(conductor: Conductor, error: BaseException, allow: tuple[type[BaseE
 
 
 def _is_of_expired(conductor: Conductor, error: BaseException) -> bool:
-    """Tell whether an `error` that says "too slow" is right: it is raised by the scope that was made to expire.
+    """Tell whether `error`, a "too slow" error, comes from the scope that was made to expire.
 
-    If no other scope has run out of time, it can only be that one. Else it has to be shown: most often it is another
-    that waits for something which does not come any more.
+    If no other scope has run out of time, it can only be that one. Otherwise that has to be proved: most often, the
+    error comes from another scope, whose code waits for something that will never come.
     """
     expired, scopes = conductor.disturbance.expired, conductor.scopes
     if expired is None or scopes is None or not expired.has_caught:

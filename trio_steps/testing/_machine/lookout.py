@@ -1,7 +1,7 @@
-"""What is watched in a run besides its steps: calls that could fail, objects and who wakes whom, who asks for the time.
+"""Watches more than the steps of a run: calls that could fail, objects, which task wakes which, and reads of the time.
 
-Each of these takes time in every step or call, so none is watched unless it is needed: for a run whose log is kept, or
-that makes a call fail, or that looks what could be disturbed.
+Each of these costs time in every step or call, so it is watched only if it is needed: in a run whose log is kept, or
+that makes a call fail, or that finds out what could be disturbed.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Lookout:
 
     @contextmanager
     def watching(self, run: Watched) -> Generator[None]:
-        """Watch what happens in here."""
+        """Watch what happens in the block."""
         with ExitStack() as stack:
             if self._counts:
                 stack.enter_context(self._fault.watching(lambda task: self._fault_at_once(run, task)))
@@ -70,7 +70,7 @@ class Lookout:
             yield
 
     def instruments(self, run: Watched) -> list[trio.abc.Instrument]:
-        """Return what Trio has to tell, besides the conductor."""
+        """Return the instruments for Trio, besides the conductor."""
         instruments: list[trio.abc.Instrument] = [self._fault] if self._fires else []
         if self.synced is not None:
             instruments.append(Wakes(lambda task: self._woken(run, task)))
@@ -85,12 +85,12 @@ class Lookout:
         return None if player is None else run.fault_fired(player)
 
     def _running(self) -> str | None:
-        """Return what the task is called that is running, if it is one of the program."""
+        """Return the label of the running task, if it is one of the program's."""
         player = self._tasks.get(trio.lowlevel.current_task()) if trio.lowlevel.in_trio_task() else None
         return None if player is None else player.label
 
     def _woken(self, run: Watched, task: trio.lowlevel.Task) -> None:
-        """Take note of who wakes `task`; that a task is started is no news, nor what is done to end the run."""
+        """Record which task wakes `task`, but not that a task is started, nor wakes that end the run."""
         if run.finding is not None or not trio.lowlevel.in_trio_task():
             return
         waker, woken = self._tasks.get(trio.lowlevel.current_task()), self._tasks.get(task)

@@ -1,12 +1,12 @@
-"""The player: it stands between Trio and one coroutine, and resumes that only when it is told to.
+"""The player: it stands between Trio and one coroutine, and resumes the coroutine only when it is told to.
 
-Trio resumes a task by ``task.coro.send(outcome)``. A player takes the place of ``task.coro``. What Trio sends, it
-keeps, and it has Trio wait at a *gate* instead: a trap that refuses to be aborted, as a task that has been woken
-does. When the conductor opens the gate, what was kept goes to the coroutine, and the coroutine's next trap to Trio.
+Trio resumes a task by ``task.coro.send(outcome)``. A player takes the place of ``task.coro``. It keeps what Trio sends,
+and makes the task wait at a *gate*: a trap that refuses to be aborted, like a task that has been woken. When the
+conductor opens the gate, the coroutine gets what was kept, and Trio gets the coroutine's next trap.
 
-Most traps are those of checkpoints, which ask Trio to resume the task as soon as others have had their turn. Trio
-would do that at once, only for the task to be kept at its gate. So a player does not hand such a trap on: its task
-goes to the gate directly, which saves one of two turns of Trio's loop for each step.
+Most traps come from checkpoints, which ask Trio to resume the task as soon as others have had their turn. Trio would do
+that at once, only for the task to wait at its gate. So a player does not pass such a trap on. Its task goes to the gate
+directly, which saves one of two turns of Trio's loop for each step.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NOTHING: Final = object()
 
 
 def _trap_of(coroutine: Any) -> Any:
-    """Return what Trio's own `coroutine` yields to Trio."""
+    """Return the trap that Trio's own `coroutine` yields to Trio."""
     trap = coroutine.send(None)
     coroutine.close()
     return trap
@@ -42,7 +42,7 @@ def _trap_of(coroutine: Any) -> Any:
 _LETS_RUN: Final[Any] = _trap_of(trio.lowlevel.cancel_shielded_checkpoint())  # noqa: ASYNC105
 
 _TRIES: Final = 20
-"""How many clean-ups that wait we sit through in a task that is ended by force."""
+"""How many times a task that is ended by force may wait in its clean-up."""
 
 
 class Abandoned(BaseException):
@@ -50,10 +50,10 @@ class Abandoned(BaseException):
 
 
 class Stage(Protocol):
-    """Who says whose turn it is: a conductor.
+    """Decides whose turn it is: a conductor.
 
     Attributes:
-      gate: the trap that has a task wait for its turn.
+      gate: the trap that makes a task wait for its turn.
       queue: the players at their gates.
     """
 
@@ -62,11 +62,11 @@ class Stage(Protocol):
 
     @property
     def fault(self) -> Fault:
-        """What makes a call fail."""
+        """Makes a call fail."""
         ...
 
     def delivered(self, player: Player, error: trio.Cancelled) -> None:
-        """Take note that `player` got `error`."""
+        """Record that `player` got `error`."""
         ...
 
     def fault_fired(self, player: Player) -> BaseException:
@@ -79,7 +79,7 @@ class Player:
     """One task of the program under test.
 
     Attributes:
-      path: where it was spawned: a number for every task from the program's root down to it.
+      path: where it was spawned: a number for each task from the program's root down to it.
       parked: whether it waits at the gate.
       ended: whether its coroutine has ended.
     """
@@ -98,9 +98,9 @@ class Player:
         self.ended: bool = False
         self.dead: bool = False
         self.traps: int = 0
-        self.seen: int = -1  # at which of its traps someone looked what it waits for
+        self.seen: int = -1  # the trap at which it was last examined for what it waits for
         self._base = short_name(task.name)
-        self._number = number  # the first, second, … of its name there
+        self._number = number  # among siblings of the same name
         self._gate = stage.gate
         self._queue = stage.queue
         self._held: Any = _NOTHING
@@ -118,7 +118,7 @@ class Player:
         return self._inner
 
     def watched_by(self, step: Callable[[Player, Callable[[Any], Any], list[Any]], Any]) -> None:
-        """Have `step` resume the coroutine, by a call of a function with what is in a list: what Trio has brought."""
+        """Let `step` resume the coroutine. It gets a function to call, and in a list the value that Trio has sent."""
         brought = self._brought = list[Any]()
         send = self._send
 
@@ -131,20 +131,20 @@ class Player:
 
     @property
     def label(self) -> str:
-        """What the task is called; with a number if its parent has several of that name."""
+        """The name of the task, with a number if its parent has several of that name."""
         base = short_name(self.task.name)
         return base if self._number == 1 or base != self._base else f"{base}#{self._number}"
 
     @property
     def place(self) -> Place | None:
-        """The line it waits at; None if it has not started."""
+        """The line at which it waits; None if it has not started."""
         return place_of(self.task) if self.traps else None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)  # cr_frame and the like: Trio and others look at them
 
     def open(self) -> None:
-        """Let the coroutine go on with what Trio has brought for it."""
+        """Let the coroutine continue with what Trio has sent."""
         _reschedule(self.task)
 
     def kill(self) -> None:
@@ -155,7 +155,7 @@ class Player:
         _reschedule(self.task)
 
     def send(self, value: Any) -> Any:
-        """Called by Trio to resume the task: it goes to its gate, or on if that was opened."""
+        """Called by Trio to resume the task: it goes to its gate, or continues if the gate is open."""
         __tracebackhide__ = True
         if not self.parked:
             return self._park(value)
@@ -170,7 +170,7 @@ class Player:
         self.traps += 1
         if self._meets_trap is not None:
             self._meets_trap()
-        elif trap is _LETS_RUN:  # the value that Trio opens the gate with is the one that it would bring
+        elif trap is _LETS_RUN:  # Trio opens the gate with the same value that it would send here
             self.parked = True
             self._queue.append(self)
             return self._gate
@@ -191,7 +191,7 @@ class Player:
         return self._gate
 
     def throw(self, *error: Any) -> Any:
-        """Called by Trio when the coroutine has yielded something that is none of its traps."""
+        """Called by Trio when the coroutine has yielded something that is not a trap."""
         try:
             return self._inner.throw(*error)
         except BaseException:
@@ -203,7 +203,7 @@ class Player:
         raise Abandoned
 
     def _close(self) -> None:
-        """End the coroutine, whatever it has to say."""
+        """End the coroutine, whatever it raises."""
         self.ended = True
         for _ in range(_TRIES):
             try:
@@ -211,8 +211,8 @@ class Player:
             except BaseException:  # noqa: BLE001, S112
                 continue
             return
-        # It goes on whatever is raised in it. It is let go here, where what it calls still yields: later, outside
-        # of Trio, all of that would fail at once, and it would spin for ever.
+        # It continues whatever is raised in it. It is released here, where its calls still yield. Later, outside of
+        # Trio, each call would fail at once, and it would spin forever.
         self._inner = _no_coroutine()
         self._send = self._inner.send
 

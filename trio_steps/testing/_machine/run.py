@@ -1,4 +1,4 @@
-"""One run of a program: under which schedule, what was done to it, and what came of it."""
+"""One run of a program: its schedule, its disturbance, and its outcome."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ class Run:
     Attributes:
       value: what the program returned, or None.
       error: what it raised, or None.
-      cancelled: whether the cancellation that was injected ended it.
-      injected: whether one was injected.
-      expired: the timeout that fired alone, in words; None if none did.
-      findings: what is wrong; nothing, if it is empty.
-      ignored: what would be wrong, had it not been ignored.
-      points: at how many points it could have been cancelled.
-      options: how many tasks could have gone on at each decision.
-      chosen: of each decision, who went before whom, and where; empty unless a trace was asked for.
+      cancelled: whether the injected cancellation ended it.
+      injected: whether a cancellation was injected.
+      expired: the timeout that fired alone, in words, or None.
+      findings: what is wrong; empty if nothing is.
+      ignored: findings that were ignored.
+      points: the number of points at which it could have been cancelled.
+      options: for each decision, how many tasks could have run.
+      chosen: for each decision, which task went before which, and where; empty unless a trace was asked for.
       steps: how many steps its tasks took.
-      traps: how many calls its tasks made that could have failed; counted with a trace, or to make one fail.
+      traps: how many calls of its tasks could have failed; counted with a trace, or to make one fail.
       seconds: the virtual time at the end.
-      left_batch: whether a task went on before others that had been woken before it.
-      recipe: how to do it again.
-      program: what was run.
-      origin: the test that explores it, if it is one.
+      left_batch: whether a task ran before others that had been woken earlier.
+      recipe: how to repeat the run.
+      program: the program.
+      origin: the test that explores the program, if there is one.
       trace: what the tasks did, line by line; empty unless it was asked for.
       objects: the events, locks and channels that its tasks waited for, a line each; with a trace only.
       notes: what makes the run less than deterministic.
-      where: how the program stood when it was disturbed; with a trace only.
-      reached: the task that the cancellation came to first, and where that waited.
-      order: the path of the task of every step.
+      where: the state of the program when it was disturbed; with a trace only.
+      reached: the task that the cancellation reached first, and where it waited.
+      order: for each step, the path of its task.
     """
 
     value: Any
@@ -84,22 +84,22 @@ class Run:
 
     @property
     def token(self) -> str:
-        """How to do it again, in one word, for `replay`."""
+        """How to repeat the run, in one word, for `replay`."""
         return self.recipe.token(fingerprint(self.order, self.program, self.origin))
 
     @property
     def choices(self) -> tuple[int, ...]:
-        """Which of the tasks that could have gone on did, at each decision; 0 is FIFO."""
+        """For each decision, the index of the task that ran among those that could have; 0 is FIFO."""
         return tuple(self.recipe.deviations.get(decision, 0) for decision in range(self.decisions))
 
     @property
     def decisions(self) -> int:
-        """At how many points more than one task could have gone on."""
+        """The number of points at which more than one task could have run."""
         return len(self.options)
 
     @property
     def disturbed(self) -> bool:
-        """Whether anything was done to the program."""
+        """Whether the program was disturbed."""
         return self.where is not None
 
 
@@ -115,8 +115,8 @@ def perform(
 ) -> Run:
     """Run `program` as `recipe` says, or in the order that `schedule` decides.
 
-    If a cancellation seems to be lost, this is done once more, `closely`: with an eye on every cancel scope. That takes
-    time, but only then can be said whether one of them has rightly caught it.
+    If a cancellation seems to be lost, the run is repeated `closely`, watching every cancel scope. That takes time, but
+    only then is it known whether one of them rightly caught it.
     """
     probe = Probe()
     probe.started(program)
@@ -142,7 +142,7 @@ def perform(
             conductor.run()
         except trio.TrioInternalError as error:
             internal = error
-        except BaseExceptionGroup as group:  # of the machinery; what the program raises doesn't come this way
+        except BaseExceptionGroup as group:  # from the machinery; errors of the program don't come this way
             for leaf in leaves(group):
                 if isinstance(leaf, KeyboardInterrupt):
                     raise leaf from None
@@ -151,7 +151,7 @@ def perform(
     if isinstance(conductor.error, (KeyboardInterrupt, SystemExit)) and not isinstance(conductor.error, settings.allow):
         raise conductor.error
     if hearing.interrupted and KeyboardInterrupt not in settings.allow:
-        raise KeyboardInterrupt  # which the program has swallowed
+        raise KeyboardInterrupt  # the program has swallowed it
     disturbance = conductor.disturbance
     done = attrs.evolve(
         recipe,

@@ -1,7 +1,7 @@
-"""Who goes on next: schedules, each a deterministic answer to one question asked again and again.
+"""Schedules: each is a deterministic answer to one question, asked again and again: which task runs next?
 
-FIFO is the schedule with no deviation: tasks go on in the order in which they were woken, those woken together in
-the order in which they were spawned. Every other schedule is told by where it deviates from FIFO.
+FIFO is the schedule with no deviation: tasks run in the order in which they were woken, and those woken together in
+the order in which they were spawned. Every other schedule is described by where it deviates from FIFO.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from trio_steps.testing._footprints.footprints import Footprints
 
 Policy: TypeAlias = Literal["trio", "batch", "any"]
-"""Which tasks may go on: as Trio has it (each batch in order, or reversed); any of the batch; any that is woken."""
+"""Which tasks may run next: as in Trio (each batch in order, or reversed); any of the batch; any that is woken."""
 
 POLICIES: Final[tuple[Policy, ...]] = ("trio", "batch", "any")
 
 
 class Schedule(Protocol):
-    """Decides who goes on."""
+    """Decides which task runs next."""
 
     def choose(self, decision: int, players: Sequence[Hashable], options: int) -> int:
         """Return which of `options`: an index of `players`, or 1 to reverse them if the policy is ``trio``."""
@@ -30,13 +30,13 @@ class Schedule(Protocol):
 
 @final
 class Script:
-    """FIFO but for some decisions. What a script says that can't be done is done as nearly as possible."""
+    """FIFO except for some decisions. A choice that is not possible is replaced by the nearest one."""
 
     def __init__(self, deviations: Mapping[int, int]) -> None:
         self._deviations = deviations
 
     def choose(self, decision: int, players: Sequence[Hashable], options: int) -> int:
-        """Look it up."""
+        """Look up the choice."""
         del players
         choice = self._deviations.get(decision, 0)
         return choice if choice < options else options - 1
@@ -44,7 +44,7 @@ class Script:
 
 @final
 class Delays:
-    """FIFO, but whose turn it is at one of some decisions is put off: behind those who wait now, or behind all."""
+    """FIFO, but at some decisions the next task is put off: behind those that wait now, or behind all."""
 
     def __init__(self, decisions: Sequence[int], *, long: bool) -> None:
         self._decisions = decisions
@@ -52,7 +52,7 @@ class Delays:
         self._behind: dict[Hashable, set[Hashable] | None] = {}
 
     def choose(self, decision: int, players: Sequence[Hashable], options: int) -> int:
-        """Choose the first whose turn is not put off."""
+        """Choose the first task that is not put off."""
         del options
         if decision in self._decisions:
             self._behind[players[0]] = None if self._long else set(players[1:])
@@ -72,11 +72,11 @@ class Delays:
 
 @final
 class Follows:
-    """The tasks of `path` one after the other, a step each, then FIFO; every step leaves a footprint.
+    """The tasks of `path` one after the other, a step each, then FIFO. The footprint of every step is recorded.
 
     Attributes:
       footprints: what the steps touched.
-      strayed: whether one of them could not go on when it was its turn: the program is not deterministic.
+      strayed: whether a task could not run when it was its turn, so the program is not deterministic.
     """
 
     def __init__(self, path: Sequence[tuple[int, ...]], footprints: Footprints) -> None:
@@ -85,7 +85,7 @@ class Follows:
         self._path = path
 
     def choose(self, decision: int, players: Sequence[Any], options: int) -> int:
-        """Choose the one whose turn it is."""
+        """Choose the task whose turn it is."""
         del decision
         step = len(self.footprints.steps)
         if step >= len(self._path):
@@ -99,13 +99,13 @@ class Follows:
 
 @final
 class Shuffled:
-    """Random priorities that change at random moments (PCT), or a random walk: all told by `seed`.
+    """Random priorities that change at random moments (PCT), or a random walk, both determined by `seed`.
 
-    Only ``Random.random`` is used, which gives the same numbers on every Python.
+    It uses only ``Random.random``, which returns the same numbers on every Python.
     """
 
     def __init__(self, seed: int, length: int, *, changes: int = 3) -> None:
-        self._random = Random(f"trio_steps {seed}").random  # noqa: S311 - no secret
+        self._random = Random(f"trio_steps {seed}").random  # noqa: S311 - not used for secrets
         self._walks = self._random() < 0.5
         self._changes = {int(self._random() * (length + 1)) for _ in range(changes)}
         self._priorities: dict[Hashable, float] = {}

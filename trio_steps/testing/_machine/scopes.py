@@ -1,21 +1,22 @@
-"""Which cancel scopes the program is inside of, and how one of them runs out of time.
+"""The cancel scopes that the program is inside, and how one of them expires.
 
-To let one timeout fire at one moment, we have to know the scopes that are entered just then. Trio does not list them.
+To make one timeout fire at one moment, we have to know the scopes that are entered at that moment. Trio does not list
+them.
 
 Naive answers: look for scopes in the variables of all frames (``with move_on_after(1):`` has no variable), or among
-all objects of the collector (which does not know who is inside of them, nor since which line).
+all objects of the collector (which does not know which task is inside, nor at which line it entered).
 
-What is done instead: while a run is watched, entering and leaving a `trio.CancelScope` is written down, and the
-original does the rest. A nursery enters its scope like everybody else, but leaves it by a door of its own. It counts
-as left once its task does not list it any more.
+What is done instead: while a run is watched, entering and leaving a `trio.CancelScope` is recorded, and the original
+does the rest. A nursery enters its scope like any other code, but leaves it by another function. Its scope counts as
+left once its task no longer lists the nursery.
 
-What is deliberately not done: nothing is cancelled. The deadline of the scope becomes *now*, and Trio does what it
-does when a deadline has come. Only so has the `Cancelled` the right source, and only so does code that asks a scope
-see what it would see.
+What is deliberately not done: a call of ``cancel()``. The deadline of the scope becomes *now*, and Trio does what it
+does when a deadline has come. Only then does the `Cancelled` have the right source, and only then does code that reads
+the scope see what it would see in production.
 
-A `Cancelled` need not end in the scope that it came from. If a scope around that has been cancelled too, in the
-meantime, it goes on to that one. If a scope inside has been shielded in the meantime, it ends there. Both are what
-Trio does with a correct program, so both are written down: only what no scope has caught may have been swallowed.
+A `Cancelled` need not end in the scope that it came from. If a scope around that one has been cancelled in the
+meantime, it propagates to the outer one. If a scope inside has been shielded in the meantime, it ends there. Both
+happen in correct programs, so both are recorded: only a `Cancelled` that no scope caught may have been swallowed.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 _MANAGER: Final[Any] = type(trio.open_nursery(strict_exception_groups=True))
 _OPENS_NURSERY: Final = _MANAGER.__aenter__.__code__
-_SLEEPS: Final[Any] = trio.sleep_until.__code__  # by a scope with a deadline, which is no timeout
+_SLEEPS: Final[Any] = trio.sleep_until.__code__  # it uses a scope with a deadline, which is not a timeout
 
 
 @final
@@ -50,18 +51,18 @@ class Entered:
     """A scope that was entered.
 
     Attributes:
-      number: the how many-th in this run it was, from 0.
+      number: its place in the order in which scopes were entered, from 0.
       player: the task that is inside.
       place: the line at which it was entered, if that was asked for.
-      within: the step that is running there, if one is.
-      step: the full name of the step or fork that it belongs to, if it is one of ours.
+      within: the step that is running there, if there is one.
+      step: the full name of the step or fork that it belongs to, if this library made it.
       first: the first point at which it could have expired, or -1.
       last: the last such point.
       expired: whether it was made to expire.
-      caught: whether it has caught the `Cancelled` that came of it.
-      passed_on: whether that has gone on to a scope around it, which has been cancelled, too.
-      open: whether the task that was first to get a `Cancelled` was inside, and no shield of this scope kept it out.
-      left: whether the program is out of it.
+      caught: whether it has caught the resulting `Cancelled`.
+      passed_on: whether that has propagated to a scope around it that has been cancelled too.
+      open: whether the task that first got a `Cancelled` was inside, and this scope's shield did not keep it out.
+      left: whether the program has left it.
     """
 
     __slots__ = (
@@ -87,35 +88,35 @@ class Entered:
 
     @property
     def deadline(self) -> float:
-        """The time at which it expires; infinite if it doesn't, or has."""
+        """The time at which it expires; infinite if it does not, or already has."""
         scope = self._scope
         return math.inf if scope is None or scope.cancel_called else scope.deadline
 
     def is_due(self, now: float) -> bool:
-        """Tell whether its deadline has come; unlike `trio.CancelScope.cancel_called`, this changes nothing."""
+        """Tell whether its deadline has come. Unlike `trio.CancelScope.cancel_called`, this changes nothing."""
         return self._scope is not None and self._scope.deadline <= now
 
     @property
     def is_shielded(self) -> bool:
-        """Whether what is cancelled around it does not come in."""
+        """Whether it keeps out cancellations of the scopes around it."""
         return self._scope is not None and self._scope.shield
 
     def is_cancelled(self, now: float) -> bool:
-        """Tell whether it has been cancelled, or its deadline has come; this changes nothing."""
+        """Tell whether it has been cancelled, or its deadline has come. This changes nothing."""
         return self.is_due(now) or (self._scope is not None and self._scope.cancel_called)
 
     def is_around(self, player: Player) -> bool:
-        """Tell whether the task of `player`, or one that it comes from, has entered it."""
+        """Tell whether the task of `player`, or one of its ancestors, has entered it."""
         return player.path[: len(self.player.path)] == self.player.path
 
     def expire(self, now: float) -> None:
-        """Let its deadline be `now`."""
+        """Set its deadline to `now`."""
         assert self._scope is not None
         self.expired = True
         self._scope.deadline = now
 
     def leave(self) -> None:
-        """Take note that the program is out of it; from here on it is not kept alive."""
+        """Note that the program has left it, and release it."""
         assert self._scope is not None
         self.caught = self._scope.cancelled_caught
         if not self.expired:
@@ -128,7 +129,7 @@ class Entered:
         return self.caught if self._scope is None else self._scope.cancelled_caught
 
     def raised(self, error: BaseException) -> bool:
-        """Tell whether `error` is shown to be raised on behalf of this scope: who raised it knew the scope."""
+        """Tell whether `error` was provably raised on behalf of this scope: a frame that raised it knew the scope."""
         if self.within is not None and getattr(error, "step", None) == self.within.name:
             return True
         traceback = error.__traceback__
@@ -155,10 +156,10 @@ class Scopes:
     """All scopes of one run.
 
     Attributes:
-      entered: those that could have expired at some point, in the order of their numbers; empty unless listed.
-      others: whether another scope has run out of time by itself, and caught what came of it.
-      shielded: whether a scope has caught a `Cancelled` from outside, because it was shielded after that had come.
-      between: for every point, whether it was between two batches of Trio; empty unless listed.
+      entered: the scopes that could have expired at some point, by number; empty unless listed.
+      others: whether another scope has run out of time by itself, and caught the resulting `Cancelled`.
+      shielded: whether a scope has caught a `Cancelled` from outside, because it was shielded after that came.
+      between: for each point, whether it was between two batches of Trio; empty unless listed.
     """
 
     def __init__(self, *, places: bool, lists: bool) -> None:
@@ -174,7 +175,7 @@ class Scopes:
 
     @contextmanager
     def watching(self, tasks: dict[trio.lowlevel.Task, Player]) -> Generator[None]:
-        """Write down what happens to scopes of `tasks`."""
+        """Record what happens to the scopes of `tasks`."""
         enter: Any = trio.CancelScope.__enter__
         leave: Any = trio.CancelScope.__exit__
 
@@ -229,7 +230,7 @@ class Scopes:
     def _around(self, player: Player, before: float = math.inf) -> Iterator[Entered]:
         """Yield the scopes that may cancel `player`, entered before number `before`, the innermost first.
 
-        A shield ends that only if it is of the same task. A parent may have put it up later, for itself alone.
+        A shield ends the search only if the same task set it. A parent may have set it later, for itself alone.
         """
         for entered in reversed(self._live.values()):
             if entered.number < before and entered.is_around(player):
@@ -238,7 +239,7 @@ class Scopes:
                     return
 
     def moved(self, player: Player, now: float) -> None:
-        """Look which nurseries `player` is out of, when it has taken a step."""
+        """Find the nurseries that `player` has left, after it has taken a step."""
         nurseries = self._nurseries.get(player)
         if not nurseries:
             return
@@ -246,11 +247,11 @@ class Scopes:
         for entered in nurseries:
             if entered.scope_id not in open_:
                 self._live.pop(entered.scope_id, None)
-                self._leave(entered, now, unwinds=True)  # who knows
+                self._leave(entered, now, unwinds=True)  # nothing tells whether it unwinds
         self._nurseries[player] = [entered for entered in nurseries if not entered.left]
 
     def reach(self, point: int, *, between_batches: bool) -> None:
-        """Take note of what could expire at `point`, when the program comes there."""
+        """Record which scopes could expire at `point`, when the program reaches it."""
         if not self._lists or point < len(self.between):
             return
         self.between.append(between_batches)
@@ -262,27 +263,27 @@ class Scopes:
                 entered.last = point
 
     def at(self, number: int) -> Entered | None:
-        """Return the scope of that number, if it can expire now."""
+        """Return the scope with that number, if it can expire now."""
         able = (entered for entered in self._live.values() if entered.deadline < math.inf)
         return next((entered for entered in able if entered.number == number), None)
 
     def any(self, chance: float) -> Entered | None:
-        """Return one that can expire now: the first for 0, the last for almost 1."""
+        """Return a scope that can expire now: the first for 0, the last for almost 1."""
         able: Sequence[Entered] = [entered for entered in self._live.values() if entered.deadline < math.inf]
         return able[int(chance * len(able))] if able else None
 
     def reached(self, player: Player) -> None:
-        """Take note of which scopes a `Cancelled` that `player` gets has come through, or into."""
+        """Record which scopes a `Cancelled` that `player` gets has come through, or into."""
         for entered in self._live.values():
             entered.open = entered.is_around(player) and not entered.is_shielded
 
     def is_alone(self, expired: Entered, player: Player, now: float) -> bool:
-        """Tell whether a `Cancelled` that `player` gets now can come from no other scope that it is inside of."""
+        """Tell whether a `Cancelled` that `player` gets now can come from no other scope around it."""
         return not any(entered is not expired and entered.is_cancelled(now) for entered in self._around(player))
 
 
 def sleeps_until(task: trio.lowlevel.Task, now: float) -> bool:
-    """Tell whether `task` sleeps until `now`, or until a time that has passed."""
+    """Tell whether `task` sleeps until `now` or an earlier time."""
     return any(frame.f_code is _SLEEPS and frame.f_locals["deadline"] <= now for frame, _ in task.iter_await_frames())
 
 

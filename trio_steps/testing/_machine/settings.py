@@ -1,4 +1,4 @@
-"""The options of every run of a program, as the user gives them and as the machine takes them."""
+"""The options of every run of a program, as the user gives them and as the machine needs them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Program: TypeAlias = Callable[[Probe], Awaitable[Any]]
 """An async function that is called with a new `Probe` for each run."""
 
 Values: TypeAlias = Literal["undisturbed", "any"] | Callable[[Any], bool]
-"""What a program may return when it is disturbed: what it returns undisturbed, anything, or what a predicate likes."""
+"""The values that a disturbed program may return: those it returns undisturbed, any, or those a predicate accepts."""
 
 Ignored: TypeAlias = str | type[Warning] | Ignore
-"""What is not to be reported: an invariant by name, a class of warnings, or an `Ignore`."""
+"""A finding not to report: an invariant by name, a class of warnings, or an `Ignore`."""
 
 
 class Options(TypedDict, total=False):
@@ -32,8 +32,8 @@ class Options(TypedDict, total=False):
       values: what the program may return when it is disturbed: ``"undisturbed"``, the values that it also returns
         undisturbed; ``"any"``; or a predicate of the value.
       clock: make the functions of the `time` module and ``datetime.datetime.now`` tell virtual time.
-      max_steps: the most steps of tasks in a run. A run that is cancelled has fewer left.
-      max_seconds: the most virtual seconds that it may take after it was cancelled.
+      max_steps: the most steps of tasks in a run. A cancelled run gets fewer.
+      max_seconds: the most virtual seconds that a run may take after it was cancelled.
     """
 
     allow: Iterable[type[BaseException]] | type[BaseException]
@@ -61,15 +61,15 @@ def _checked(values: Any) -> Values:
 @final
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What goes for every run of a program; see `Options`.
+    """The checked options of every run of a program; see `Options`.
 
     Attributes:
-      fault: makes what `sweep_faults` raises.
-      origin: the test that explores the program, if it is one.
+      fault: makes the exception that `sweep_faults` raises.
+      origin: the test that explores the program, if there is one.
       warned: the warnings of the program that were passed on.
 
     Raises:
-      ConfigError: one of them is not valid.
+      ConfigError: an option is not valid.
     """
 
     allow: tuple[type[BaseException], ...] = attrs.field(default=(), converter=_types)
@@ -84,19 +84,19 @@ class Settings:
 
     @property
     def ignores_places(self) -> bool:
-        """Whether it has to be known of every finding where it is."""
+        """Whether every finding needs its place."""
         return any(isinstance(rule, Ignore) and rule.at is not None for rule in self.ignore)
 
     def ignores(self, finding: Finding) -> bool:
-        """Tell whether `finding` is not to be reported."""
+        """Tell whether to ignore `finding`."""
         return any(rule.fits(finding) for rule in self.ignore)
 
 
 def settings_of(function: str, options: Options, fault: Callable[[], BaseException] = FaultInjectedError) -> Settings:
-    """Return what the options of `function` say.
+    """Return the options of `function`, checked.
 
     Raises:
-      ConfigError: one of them is not valid.
+      ConfigError: an option is not valid.
       TypeError: there is no such option.
     """
     for name in options:

@@ -1,7 +1,7 @@
-"""What the tasks of a program synchronise with: names for events, locks and channels, and what became of them.
+"""The objects with which the tasks of a program synchronise: names for events, locks and channels, and their fates.
 
 Objects of a kind get letters in the order in which they are made: Event A, Event B, …. That order is the same
-whenever the run is the same, and a letter is easier to keep in mind than an address.
+whenever the run is the same, and a letter is easier to remember than an address.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _KINDS: Final[tuple[Any, ...]] = (
     trio.MemorySendChannel,
     trio.MemoryReceiveChannel,
 )
-_MOST: Final = 10  # events that are told of though no one waits for them
+_MOST: Final = 10  # events that are listed although no task waits for them
 
 
 @final
 class Made:
-    """Something that tasks synchronise with.
+    """An object with which tasks synchronise.
 
     Attributes:
       name: its kind and its letter.
       was: where it was made, or that it is older than the program.
-      set_by: who has set it first, and at which line, if it is an event.
+      set_by: for an event, the task that first set it, and the line.
     """
 
     __slots__ = ("_object", "is_event", "name", "set_by", "was")
@@ -51,7 +51,7 @@ class Made:
         self._object = weakref.ref(item)
 
     def is_of(self, item: object) -> bool:
-        """Tell whether this is about `item`, and not about something gone that had the same address."""
+        """Tell whether this is about `item`, and not about a dead object that had the same address."""
         return self._object() is item
 
     def __str__(self) -> str:
@@ -63,17 +63,17 @@ class Made:
 
 @final
 class Synced:
-    """All of them, in one run whose log is kept."""
+    """All such objects, in one run whose log is kept."""
 
     def __init__(self, teller: Callable[[], str | None]) -> None:
-        self._teller = teller  # says what the task of the program is called that is running, if one is
+        self._teller = teller  # returns the label of the running task, if it is the program's
         self._made: dict[int, Made] = {}
         self._all: list[Made] = []
         self._counts: dict[str, int] = {}
 
     @contextmanager
     def watching(self) -> Generator[None]:
-        """Give names to what is made, and see who sets events."""
+        """Name the objects that are made in the block, and note which task sets an event."""
         with patched(
             [*((kind, "__init__", self._making(kind)) for kind in _KINDS), (trio.Event, "set", self._setting())]
         ):
@@ -114,15 +114,15 @@ class Synced:
         return made
 
     def of(self, item: object) -> Made:
-        """Return what is known of `item`; it is older than the program if nothing is."""
+        """Return what is known about `item`. If nothing is, it is older than the program."""
         return self._made[id(item)] if self._knows(item) else self._add(item, "made before the program")
 
     def name(self, item: object) -> str | None:
-        """Return the name of `item`, if it is of a kind that has names."""
+        """Return the name of `item`, if its kind has names."""
         return self.of(item).name if isinstance(item, _KINDS) else None
 
     def lines(self, text: str) -> list[str]:
-        """Return a line for everything that is named in `text`; if that is an event, for other events, too."""
+        """Return a line for each object that is named in `text`; if one is an event, for other events too."""
         named = [made for made in self._all if made.name in text]
         if any(made.is_event for made in named):
             events = [made for made in self._all if made.is_event and made not in named]
@@ -132,7 +132,7 @@ class Synced:
 
 @final
 class Wakes(trio.abc.Instrument):
-    """Calls `tell` with every task that is woken; an instrument of its own, because it takes time in every step."""
+    """Calls `tell` with every task that is woken. A separate instrument, because it costs time in every step."""
 
     def __init__(self, tell: Callable[[trio.lowlevel.Task], None]) -> None:
         self._tell = tell

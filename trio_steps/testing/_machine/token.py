@@ -1,7 +1,7 @@
-"""Replay tokens: a schedule, and what was done to the program, in one word.
+"""Replay tokens: a schedule, and the disturbance of the program, in one word.
 
-``s1:0.35:any,c12,5-1,9-2:4f2a.07c1``: the format, the version of Trio, the policy, what was done, second choice at
-decision 5, third at decision 9; a fingerprint of the run, and one of the program's name. What was done is one of
+``s1:0.35:any,c12,5-1,9-2:4f2a.07c1``: the format, the version of Trio, the policy, the disturbance, second choice at
+decision 5, third at decision 9; a fingerprint of the run, and one of the program's name. The disturbance is one of
 
 - ``c12``: the program was cancelled at point 12;
 - ``t12.3``: scope number 3 ran out of time at point 12, and no other did;
@@ -39,12 +39,12 @@ class Recipe:
 
     Attributes:
       policy: which tasks may run next.
-      deviations: decisions that differ from FIFO, and what was chosen.
+      deviations: the decisions that differ from FIFO, and their choices.
       cancel_at: the point at which the program is cancelled, or None.
       fault_at: the number of the call that raises, or None.
-      expire_at: the point at which one scope runs out of time, or None.
+      expire_at: the point at which one scope expires, or None.
       scope: the number of that scope.
-      chance: picks one of those that can expire there instead: from 0, the first, to 1, beyond the last.
+      chance: picks a scope that can expire there instead: from 0, the first, to 1, beyond the last.
     """
 
     policy: Policy = "any"
@@ -57,16 +57,16 @@ class Recipe:
 
     @property
     def undisturbed(self) -> Recipe:
-        """The same with nothing done to the program."""
+        """The same recipe without a disturbance."""
         return attrs.evolve(self, cancel_at=None, fault_at=None, expire_at=None)
 
     @property
     def disturbs(self) -> bool:
-        """Whether anything is done to the program."""
+        """Whether the program is disturbed."""
         return self.cancel_at is not None or self.fault_at is not None or self.expire_at is not None
 
     def token(self, fingerprint: str) -> str:
-        """Return the recipe as a word; `fingerprint` is of the run that it led to."""
+        """Return the recipe as a word, with the `fingerprint` of the run that it led to."""
         parts: list[str] = [self.policy]
         if self.cancel_at is not None:
             parts.append(f"c{self.cancel_at}")
@@ -79,14 +79,14 @@ class Recipe:
 
 
 Trial: TypeAlias = "tuple[Recipe, Schedule | None]"
-"""What is done to the program, and who decides about the order; None: the recipe does."""
+"""A recipe, and the schedule that decides the order; None: the recipe decides."""
 
 
 def parse(token: str) -> tuple[Recipe, str]:
     """Return the recipe in `token`, and the fingerprint.
 
     Raises:
-      TokenError: it is damaged, or of another version of Trio or of trio_steps.
+      TokenError: the token is damaged, or comes from another version of Trio or of trio_steps.
     """
     parts = token.strip().split(":")
     if len(parts) == 4 and parts[0] != FORMAT:
@@ -117,13 +117,13 @@ def _number(text: str | None) -> int | None:
 def fingerprint(story: Iterable[object], program: object, origin: str = "") -> str:
     """Return digits that are the same for the same story and program on every machine.
 
-    `origin` is what tells programs of one name from each other: the test that explores it.
+    `origin` distinguishes programs of the same name: it is the test that explores the program.
     """
     return f"{_digits(repr(list(story)))}.{_program(program, origin)}"
 
 
 def is_of(token: str, program: object, origin: str) -> bool:
-    """Tell whether `token` is of a program of that name and origin, or was made where there is no origin."""
+    """Tell whether `token` belongs to a program of that name and origin, or was made without an origin."""
     return token.strip().rpartition(".")[2] in (_program(program, origin), _program(program, ""))
 
 

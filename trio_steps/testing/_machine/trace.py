@@ -1,4 +1,4 @@
-"""The story of a run: what its tasks did, how they stood at one moment, and how two stories differ."""
+"""The story of a run: what its tasks did, where they were at one moment, and where two stories differ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Actor(Protocol):
-    """A task of the program, as stories tell of it."""
+    """A task of the program, as a story needs it."""
 
     path: tuple[int, ...]
     task: trio.lowlevel.Task
@@ -27,22 +27,22 @@ class Actor(Protocol):
 
     @property
     def label(self) -> str:
-        """What it is called."""
+        """Its name in the story."""
         ...
 
     @property
     def place(self) -> Place | None:
-        """The line it waits at; None if it has not started."""
+        """The line at which it waits; None if it has not started."""
         ...
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Where:
-    """How the program stood when something was done to it.
+    """The state of the program when it was disturbed.
 
     Attributes:
-      task: the task that had moved last, or that it was done to.
+      task: the task that had moved last, or that was given a fault.
       place: the line at which that task waited.
       lines: a line of text for every task.
     """
@@ -54,10 +54,10 @@ class Where:
 
 @final
 class Story:
-    """What happens in one run, line by line. Unless it is `kept`, nothing is written: that takes long.
+    """What happens in one run, line by line. Lines are written only if it is `kept`, because that takes long.
 
     Attributes:
-      chosen: of each decision, who went on before whom, and where; nothing if that was FIFO.
+      chosen: for each decision, which task went before which, and where; empty text for FIFO.
       cancellations: every `trio.Cancelled` that came, and where its task waited.
     """
 
@@ -65,10 +65,10 @@ class Story:
         self.chosen: list[str] = []
         self.cancellations: list[tuple[trio.Cancelled, Place | None]] = []
         self._lines: list[str] = []
-        self._wakes: list[tuple[tuple[int, ...], str]] = []  # not told yet; Trio wakes those of one event in any order
+        self._wakes: list[tuple[tuple[int, ...], str]] = []  # not written yet, as Trio wakes tasks in any order
         self._kept = kept
         self._name_of = name_of
-        self._moved: Actor | None = None  # who has just taken a step that is not told yet
+        self._moved: Actor | None = None  # the task whose last step is not written yet
 
     @property
     def lines(self) -> list[str]:
@@ -88,32 +88,32 @@ class Story:
             self._wakes.clear()
 
     def chose(self, chosen: Actor, first: Actor) -> None:
-        """Take note of a decision: `chosen` goes on, though `first` was woken first. Only if the story is kept."""
+        """Record a decision: `chosen` runs, although `first` was woken first. Only if the story is kept."""
         at = "" if chosen.place is None else f" at {chosen.place}"
         self.chosen.append("" if chosen is first else f"{chosen.label} went before {first.label}{at}")
 
     def reversed(self, batch: Sequence[Actor] | None) -> None:
-        """Take note of a decision: the tasks of a batch go on in reverse; None: they don't. Only if it is kept."""
+        """Record a decision: the tasks of a batch run in reverse; None: in order. Only if the story is kept."""
         labels = [player.label for player in reversed(batch or ())]
         self.chosen.append(f"a batch went the other way round: {', '.join(labels)}" if labels else "")
 
     def wakes(self, now: float, waker: Actor, woken: Actor) -> None:
-        """Take note that `waker` has woken another task. Only if the story is kept."""
+        """Record that `waker` has woken another task. Only if the story is kept."""
         place = place_of_caller()
         line = f"{now:>9g}  {waker.label} wakes {woken.label}" + ("" if place is None else f" at {place}")
         self._wakes.append((woken.path, line))
 
     def delivers(self, player: Actor, error: trio.Cancelled) -> None:
-        """Take note that `player` gets `error`."""
+        """Record that `player` gets `error`."""
         if self._kept:
             self.cancellations.append((error, player.place))
 
     def steps(self, player: Actor) -> None:
-        """Take note that `player` goes on. What it did is seen afterwards, and `tell_step` tells it. Only if kept."""
+        """Record that `player` runs. `tell_step` writes afterwards what it did. Only if the story is kept."""
         self._moved = player
 
     def tell_step(self, now: float) -> None:
-        """Write what the last step led to."""
+        """Write where the last step ended."""
         player, self._moved = self._moved, None
         if player is None:
             return
@@ -125,7 +125,7 @@ class Story:
             self.says(now, told if place is None else f"{told} at {place.story}")
 
     def whereabouts(self, players: Iterable[Actor], last: Actor | None, *, about_to_go_on: bool = False) -> Where:
-        """Return how all the players stand, `last` first of all; it is about to go on, or was the last to move."""
+        """Return where all the players are, `last` first: the last to move, or the one that is about to run."""
         if not self._kept:
             return Where()
         living = [player for player in players if not player.ended]

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @final
 class Turns:
-    """The queue of those who can go on.
+    """The queue of tasks that can run.
 
     Attributes:
-      queue: those who are at their gates, in the order in which they were woken; who comes to a gate goes to its end.
-      known: so many of them were in it when it was last looked at.
-      left: so many, the first ones, are what is left of the current batch.
-      options: of each decision, how many could have gone on.
-      deviations: decisions at which it was not the first of them, and which it was.
-      left_batch: whether someone went on who was woken after others who still waited.
+      queue: the players at their gates, in the order in which they were woken; a player at a gate joins at the end.
+      known: how many of them were in the queue when it was last sorted.
+      left: how many of the first ones are left of the current batch.
+      options: for each decision, how many could have run.
+      deviations: the decisions at which it was not the first that ran, and the index of the one that did.
+      left_batch: whether a task ran that was woken after others that were still waiting.
     """
 
     __slots__ = ("_choose", "_policy", "_tell", "deviations", "known", "left", "left_batch", "options", "queue")
@@ -43,11 +43,11 @@ class Turns:
         self._tell = tell
 
     def sort(self) -> None:
-        """Put those who have come since then in the order in which they were spawned: Trio's is chance."""
+        """Sort the players that have joined since by the order in which they were spawned; Trio's order is random."""
         self.queue[self.known :] = sorted(self.queue[self.known :], key=path_of)
 
     def take(self) -> Player:
-        """Choose who goes on, and take it out of the queue."""
+        """Choose the player that runs next, and remove it from the queue."""
         queue = self.queue
         options = len(queue)
         if not self.left:
@@ -84,5 +84,5 @@ class Turns:
 
 
 def path_of(player: Player) -> tuple[int, ...]:
-    """Return where `player` was spawned, which tells its place among those who are woken together."""
+    """Return where `player` was spawned, which decides its place among players that are woken together."""
     return player.path

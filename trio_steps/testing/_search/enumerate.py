@@ -39,7 +39,7 @@ def enumerate_schedules(
 
     Raises:
       ConfigError: an argument is not valid.
-      RuntimeError: it is called inside of a Trio program.
+      RuntimeError: it was called inside a Trio program.
     """
     if reduce and policy == "trio":
         raise ConfigError('policy="trio" has two orders for each batch, and can\'t be reduced: give "batch" or "any"')

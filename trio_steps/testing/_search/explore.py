@@ -55,7 +55,7 @@ def explore(
 
     Raises:
       ConfigError: an argument is not valid.
-      RuntimeError: it is called inside of a Trio program.
+      RuntimeError: it was called inside a Trio program.
     """
     return Exploration(program, settings_of("explore", options), budget, seconds, seed, reduce=reduce).report()
 

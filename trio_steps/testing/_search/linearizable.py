@@ -67,7 +67,7 @@ def linearizable(
 
     Raises:
       ConfigError: an argument is not valid.
-      RuntimeError: it is called inside of a Trio program.
+      RuntimeError: it was called inside a Trio program.
     """
     drawn = _checked(operations)
     if plans < 1:
@@ -75,7 +75,7 @@ def linearizable(
     runs = 0
     report: Report | None = None
     for number in range(plans):
-        random = Random(f"linearizable {seed} {number}")  # noqa: S311 - no secret
+        random = Random(f"linearizable {seed} {number}")  # noqa: S311 - not used for secrets
         calls = [[_draw(random, drawn) for _ in range(_CALLS)] for _ in range(_TASKS[number % len(_TASKS)])]
         report = explore(_program(make, model, calls), budget=budget, seed=seed + number, **options)
         runs += report.runs

@@ -31,7 +31,7 @@ def pairs(total: int, seed: int) -> Iterator[tuple[int, int]]:
 
     They are drawn, not listed: of 10,000 numbers there are 50 million pairs.
     """
-    number = Random(f"pairs {seed}").random  # noqa: S311 - no secret
+    number = Random(f"pairs {seed}").random  # noqa: S311 - not used for secrets
     for _ in range(total * (total - 1) // 2):
         one, other = int(number() * total), int(number() * (total - 1))
         other += other >= one

@@ -153,7 +153,7 @@ def _random(baseline: Run, seed: int, orders: Orders | None, *, disturbs_scopes:
 
     Undisturbed ones are left out once all `orders` were tried.
     """
-    number = Random(f"disturb {seed}").random  # noqa: S311 - no secret
+    number = Random(f"disturb {seed}").random  # noqa: S311 - not used for secrets
     turn = 0
     while True:
         policy: Policy = "batch" if turn % 8 < 2 else "any"

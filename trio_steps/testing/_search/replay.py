@@ -40,7 +40,7 @@ def run_once(
 
     Raises:
       ConfigError: an argument is not valid.
-      RuntimeError: it is called inside of a Trio program.
+      RuntimeError: it was called inside a Trio program.
     """
     bench = Bench(program, settings_of("run_once", options), runs=1, seconds=0)
     schedule = None if seed is None else Shuffled(seed, 50)
@@ -63,9 +63,9 @@ def replay(
       options: as they were then; see `Options`.
 
     Raises:
-      TokenError: the token is damaged, or of another version of Trio or of trio_steps.
+      TokenError: the token is damaged, or comes from another version of Trio or of trio_steps.
       ConfigError: an argument is not valid, such as `exc` being a type that can't be called without arguments.
-      RuntimeError: it is called inside of a Trio program.
+      RuntimeError: it was called inside a Trio program.
     """
     recipe, mark = parse(token)
     bench = Bench(program, settings_of("replay", options, maker(exc)), runs=1, seconds=0)
@@ -90,7 +90,7 @@ def check_determinism(program: Program, *, seed: int = 0, runs: int = 3, **optio
     Raises:
       ExplorationError: it did something else under the same conditions. The text shows where.
       ConfigError: an argument is not valid.
-      RuntimeError: it is called inside of a Trio program.
+      RuntimeError: it was called inside a Trio program.
     """
     first = run_once(program, seed=seed, **options)
     for _ in range(runs - 1):

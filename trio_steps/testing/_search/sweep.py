@@ -37,7 +37,7 @@ def sweep_cancellation(program: Program, *, budget: int = MOST, **options: Unpac
 
     Raises:
       ConfigError: an argument is not valid.
-      RuntimeError: it is called inside of a Trio program.
+      RuntimeError: it was called inside a Trio program.
     """
     settings = settings_of("sweep_cancellation", options)
     return _sweep(program, settings, budget, "cancel point", lambda run: (cancellations(run), run.points))
@@ -61,7 +61,7 @@ def sweep_timeouts(program: Program, *, budget: int = MOST, **options: Unpack[Op
 
     Raises:
       ConfigError: an argument is not valid.
-      RuntimeError: it is called inside of a Trio program.
+      RuntimeError: it was called inside a Trio program.
     """
 
     def trials(run: Run) -> tuple[Iterator[Trial], int]:
@@ -92,7 +92,7 @@ def sweep_faults(
 
     Raises:
       ConfigError: an argument is not valid, such as `exc` being a type that can't be called without arguments.
-      RuntimeError: it is called inside of a Trio program.
+      RuntimeError: it was called inside a Trio program.
     """
 
     def trials(run: Run) -> tuple[Iterator[Trial], int]:
