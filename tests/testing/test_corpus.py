@@ -39,6 +39,9 @@ def report_on(name: str) -> Report:
     return explore(load(name).buggy)
 
 
+# All that is asked about one bug is asked in a row, so that a worker of pytest-xdist need not explore it again.
+each = pytest.mark.parametrize("name", NAMES, scope="module")
+
 MISSED = sorted(file.stem for file in (Path(__file__).parent / "corpus" / "missed").glob("*.py"))
 
 
@@ -60,7 +63,7 @@ def test_every_bug_that_is_not_found_is_in_the_corpus() -> None:
     assert len(rows) == len(MISSED) + 2
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_explore_finds_the_seeded_bug_and_names_its_line(name: str) -> None:
     module = load(name)
     report = report_on(name)
@@ -72,19 +75,19 @@ def test_explore_finds_the_seeded_bug_and_names_its_line(name: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_reduction_loses_no_seeded_bug(name: str) -> None:
     found = {failure.finding.key for failure in report_on(name).failures}
     assert {failure.finding.key for failure in explore(load(name).buggy, reduce=True).failures} == found
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_reduction_raises_no_alarm_on_the_corrected_program(name: str) -> None:
     assert explore(load(name).fixed, reduce=True, budget=60).ok
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_token_of_the_seeded_bug_replays_it(name: str) -> None:
     module = load(name)
     failure = report_on(name).failures[0]
@@ -94,13 +97,13 @@ def test_token_of_the_seeded_bug_replays_it(name: str) -> None:
     assert run.notes == ()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_explore_is_silent_on_the_corrected_program(name: str) -> None:
     report = explore(load(name).fixed, budget=100)
     assert report.ok, str(report)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_documented_table_is_what_happens(name: str) -> None:
     module = load(name)
     report = report_on(name)

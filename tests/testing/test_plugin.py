@@ -15,6 +15,13 @@ from trio_steps.testing._fixture import refuse_async_fixture
 
 pytest_plugins = ["pytester"]
 
+
+@pytest.fixture(autouse=True)
+def only_the_plugins_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the processes that tests start: loading all others takes longer than what is tested."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 TESTS = """
 import trio
 
@@ -163,7 +170,7 @@ def test_token_that_was_made_outside_of_a_test_is_of_every_program_of_that_name(
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_replay_option_says_whether_it_has_touched_a_test(pytester: pytest.Pytester, workers: str) -> None:
     token = run_file(pytester, TWO).stdout.str().split("--steps-replay=")[1].split()[0]
-    command = ("-p", "_trio_steps_pytest", "-p", "no:trio", "-n", workers, f"--steps-replay={token}")
+    command = ("-p", "_trio_steps_pytest", "-p", "xdist", "-n", workers, f"--steps-replay={token}")
     touched = pytester.runpytest_subprocess(*command)
     touched.assert_outcomes(failed=1, passed=1)
     touched.stdout.no_fnmatch_line("*no test that ran explores the program*")
@@ -188,7 +195,7 @@ def test_replay_option_says_that_the_run_has_come_to_differ(pytester: pytest.Pyt
 ASYNC_FIXTURE = """
 import pytest, trio
 
-@{fixture}
+@pytest.fixture
 async def server():
     yield "server"
 
@@ -198,18 +205,14 @@ def test_it(explore, server):
 
 
 @pytest.mark.parametrize(
-    ("plugins", "fixture"),
-    [
-        (["-p", "trio"], "pytest.fixture"),
-        (["-p", "no:trio", "-p", "anyio"], "pytest.fixture"),
-        (["-p", "no:trio"], "pytest.fixture"),
-    ],
+    "plugins",
+    [["-p", "pytest_trio.plugin"], ["-p", "anyio.pytest_plugin"], []],
     ids=["pytest-trio", "anyio", "neither"],
 )
 def test_async_fixture_of_a_test_that_explores_is_refused_with_what_to_do(
-    pytester: pytest.Pytester, plugins: list[str], fixture: str
+    pytester: pytest.Pytester, plugins: list[str]
 ) -> None:
-    pytester.makepyfile(ASYNC_FIXTURE.format(fixture=fixture))
+    pytester.makepyfile(ASYNC_FIXTURE)
     result = pytester.runpytest_subprocess("-p", "_trio_steps_pytest", *plugins)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*fixture 'server' is async, but a test that explores is not: *"])
@@ -223,7 +226,7 @@ def test_async_fixture_is_refused_by_name() -> None:
 
 def test_explorations_run_in_parallel(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TESTS)
-    result = pytester.runpytest_subprocess("-p", "_trio_steps_pytest", "-p", "no:trio", "-n", "2", "--steps-budget=20")
+    result = pytester.runpytest_subprocess("-p", "_trio_steps_pytest", "-p", "xdist", "-n", "2", "--steps-budget=20")
     result.assert_outcomes(passed=2, failed=1)
 
 

@@ -27,8 +27,7 @@ def test_tests_of_trio_pass_gated() -> None:
         assert int(of) >= 80
 
 
-@pytest.mark.parametrize("seed", ["0", "1", "4711"])
-def test_traces_are_the_same_under_every_hash_seed(seed: str) -> None:
+def test_traces_are_the_same_under_every_hash_seed() -> None:
     """CI compares them between Pythons too."""
 
     def traced(hash_seed: str) -> str:
@@ -36,6 +35,5 @@ def test_traces_are_the_same_under_every_hash_seed(seed: str) -> None:
         command = [sys.executable, str(FINGERPRINTS)]
         return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
 
-    traces = traced(seed)
+    [traces] = {traced(seed) for seed in ("0", "1", "2", "4711")}
     assert len(set(traces.split(","))) == 10
-    assert traces == traced("2")

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from typing import TYPE_CHECKING
 
 from places import EXAMPLES
 
-ENVIRONMENT = {**os.environ, "PYTHONUTF8": "1", "PYTHONWARNINGS": "error"}
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from warm import Interpreter
 
 
-def run(*arguments):
-    command = [sys.executable, EXAMPLES / "agent_loop.py", *arguments]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=ENVIRONMENT, timeout=60, check=False)
-    assert done.stderr == ""
-    return done.returncode, done.stdout.splitlines()
+def test_agent_goes_on_in_the_round_in_which_its_process_died(python: Interpreter, tmp_path: Path) -> None:
+    def run(*arguments: object) -> tuple[int, list[str]]:
+        done = python.run(EXAMPLES / "agent_loop.py", *arguments)
+        assert done.stderr == ""
+        return done.returncode, done.stdout.splitlines()
 
-
-def test_agent_goes_on_in_the_round_in_which_its_process_died(tmp_path) -> None:
     code, lines = run(tmp_path / "agent.db", "--die-in", "3")
     assert code == 9
     assert lines == [

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+from typing import TYPE_CHECKING
 
 from places import EXAMPLES
 
-ENVIRONMENT = {**os.environ, "PYTHONUTF8": "1", "PYTHONWARNINGS": "error"}
+if TYPE_CHECKING:
+    from warm import Interpreter
 
 
-def test_crawler_visits_each_page_once_and_keeps_to_its_limit() -> None:
-    command = [sys.executable, EXAMPLES / "crawler.py"]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=ENVIRONMENT, timeout=60, check=False)
+def test_crawler_visits_each_page_once_and_keeps_to_its_limit(python: Interpreter) -> None:
+    done = python.run(EXAMPLES / "crawler.py")
     assert (done.returncode, done.stderr) == (0, "")
     *pages, seen = done.stdout.splitlines()
     assert pages == [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from places import EXAMPLES, docs_page
+
+if TYPE_CHECKING:
+    from warm import Interpreter
 
 FOUND = {
     "wait_for_any_of_two": None,
@@ -32,16 +33,9 @@ FOUND = {
 
 
 @pytest.fixture(scope="module")
-def reports() -> dict[str, str]:
+def reports(python: Interpreter) -> dict[str, str]:
     """What the example printed, by the name of the program."""
-    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONWARNINGS": "error"}
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "explore_libraries.py"), "60"],
-        capture_output=True,
-        encoding="utf-8",
-        env=environment,
-        check=False,
-    )
+    done = python.run(EXAMPLES / "explore_libraries.py", 60)
     assert (done.returncode, done.stderr) == (0, "")
     _, *parts = re.split(r"^(\w+): (?=nothing found|\d+ found)", done.stdout, flags=re.MULTILINE)
     return dict(zip(parts[::2], parts[1::2], strict=True))
@@ -70,9 +64,10 @@ def test_example_explores_every_program_that_the_table_tells_of(reports: dict[st
         ("trio_util_events", "'trio_util._async_value.AsyncValue.eventual_values' was garbage collected before"),
     ],
 )
-def test_report_to_a_library_is_a_plain_program_that_shows_it(report: str, told: str) -> None:
+def test_report_to_a_library_is_a_plain_program_that_shows_it(python: Interpreter, report: str, told: str) -> None:
     file = EXAMPLES / "reports" / f"{report}.py"
-    done = subprocess.run([sys.executable, file], capture_output=True, encoding="utf-8", check=True, timeout=60)
+    done = python.run(file)
+    assert done.returncode == 0, done.stderr
     assert told in done.stdout
     assert "trio_steps" not in file.read_text(encoding="utf-8")
 

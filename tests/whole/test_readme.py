@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +12,8 @@ from trio_steps.testing._machine.token import TRIO
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from warm import Interpreter
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
@@ -30,18 +30,12 @@ def programs() -> list[object]:
 
 
 @pytest.mark.parametrize(("program", "output"), programs())
-def test_program_prints_what_the_page_says(program: str, output: str | None, tmp_path: Path) -> None:
+def test_program_prints_what_the_page_says(
+    program: str, output: str | None, python: Interpreter, tmp_path: Path
+) -> None:
     script = tmp_path / "program.py"
     script.write_text(program, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", script],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-        cwd=tmp_path,
-    )
+    done = python.run(script, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     if output is not None:
         # tokens have Trio's version in them, and the pages have none

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 from places import EXAMPLES
@@ -14,12 +11,9 @@ EXAMPLE = EXAMPLES / "research.py"
 
 
 @pytest.fixture(scope="module")
-def scenes():
+def scenes(python):
     """What the example printed, by the title of the scene."""
-    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONWARNINGS": "error", "COLUMNS": "120"}
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLE)], capture_output=True, encoding="utf-8", env=environment, timeout=60, check=False
-    )
+    done = python.run(EXAMPLE)
     assert (done.returncode, done.stderr) == (0, "")
     _, *parts = re.split(r"^── (.+) ──\n", done.stdout, flags=re.MULTILINE)
     return dict(zip(parts[::2], parts[1::2], strict=True))

@@ -25,19 +25,22 @@ RESULT = {
     "verdict": "nobody had to look",
     "sent_by": "post",
 }
-ENVIRONMENT = {**os.environ, "PYTHONUTF8": "1", "PYTHONWARNINGS": "error", "COLUMNS": "120"}
 
 
-def run(*arguments, code=0):
+@pytest.fixture(scope="module")
+def run(python):
     """Run the example, and return what it prints: the flow, the timeline and the rest; or the error."""
-    command = [sys.executable, EXAMPLES / "signup.py", *arguments]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=ENVIRONMENT, timeout=60, check=False)
-    assert done.returncode == code, done.stderr
-    if code:
-        assert done.stdout == ""
-        return done.stderr
-    assert done.stderr == ""
-    return done.stdout.split("\n\n")
+
+    def run(*arguments, code=0):
+        done = python.run(EXAMPLES / "signup.py", *arguments)
+        assert done.returncode == code, done.stderr
+        if code:
+            assert done.stdout == ""
+            return done.stderr
+        assert done.stderr == ""
+        return done.stdout.split("\n\n")
+
+    return run
 
 
 def steps(flow):
@@ -82,7 +85,7 @@ def succeeded(flow):
 
 
 @pytest.fixture(scope="module")
-def whole():
+def whole(run):
     """What a whole run prints."""
     return run(INPUT, "--mermaid")
 
@@ -120,12 +123,12 @@ def test_mermaid_of_a_run_shows_the_way_it_took(whole):
     assert '  n9 -.->|"trial: is_trial"| n12\n' in whole[2]
 
 
-def test_mermaid_alone_runs_nothing():
+def test_mermaid_alone_runs_nothing(run):
     [text] = run("--mermaid")
     assert text.startswith('flowchart TB\n  n1(["signup"])\n')
 
 
-def test_somebody_risky_is_reviewed_and_another_plan_takes_another_branch(tmp_path):
+def test_somebody_risky_is_reviewed_and_another_plan_takes_another_branch(run, tmp_path):
     file = tmp_path / "input.json"
     file.write_text(json.dumps({"name": "bot", "email": "bot@example.com", "plan": "trial", "photos": []}))
     flow, *_, result = run(file)
@@ -140,7 +143,7 @@ def test_somebody_risky_is_reviewed_and_another_plan_takes_another_branch(tmp_pa
 
 
 @pytest.mark.parametrize("name", ["look-up/risk", "plan/premium/bill", "welcome/write"])
-def test_run_that_was_stopped_goes_on_in_a_new_process_and_does_nothing_twice(name, tmp_path):
+def test_run_that_was_stopped_goes_on_in_a_new_process_and_does_nothing_twice(run, name, tmp_path):
     checkpoint = tmp_path / "checkpoint.json"
     before, _, told = run(INPUT, "--stop-after", name, "--checkpoint", checkpoint)
     assert told == f"stopped after {name!r}; to go on: --resume {checkpoint}\n"
@@ -156,7 +159,7 @@ def test_ctrl_c_cancels_and_says_what_was_unfinished():
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
-        env=ENVIRONMENT,
+        env={**os.environ, "PYTHONUTF8": "1", "PYTHONWARNINGS": "error"},
     )
     assert process.stdout.readline() == "✓ tidy\n"
     process.send_signal(signal.SIGINT)
@@ -178,7 +181,7 @@ def test_ctrl_c_cancels_and_says_what_was_unfinished():
         ),
     ],
 )
-def test_input_that_is_no_signup_is_refused(content, complaint, tmp_path):
+def test_input_that_is_no_signup_is_refused(run, content, complaint, tmp_path):
     file = tmp_path / "input.json"
     if content is not None:
         file.write_text(content)
@@ -187,7 +190,7 @@ def test_input_that_is_no_signup_is_refused(content, complaint, tmp_path):
     assert complaint in error
 
 
-def test_checkpoint_that_is_none_or_of_another_pipeline_is_refused(tmp_path):
+def test_checkpoint_that_is_none_or_of_another_pipeline_is_refused(run, tmp_path):
     file = tmp_path / "checkpoint.json"
     file.write_text("{}")
     assert f"error: argument --resume: {file}: " in run("--resume", file, code=2)
@@ -205,5 +208,5 @@ def test_checkpoint_that_is_none_or_of_another_pipeline_is_refused(tmp_path):
         ([INPUT, "--stop-after", "nap", "--checkpoint", "x"], "argument --stop-after: invalid choice: 'nap'"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(arguments, complaint):
+def test_arguments_that_make_no_sense_are_refused(run, arguments, complaint):
     assert complaint in run(*arguments, code=2)
