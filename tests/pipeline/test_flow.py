@@ -440,7 +440,7 @@ REJECTED = {
         [USER, ORDERS, each("ship", lambda order, nowhere: None, over="orders", each="order")],
         ["step 'ship' needs 'nowhere'"],
     ),
-    "a proof of what is missing": ([outputs(Done)], ["outputs(Done): the result has no 'user'", "There is"]),
+    "a proof of what is missing": ([outputs(Done)], ["outputs(Done): the result has no 'user'", "Known keys"]),
     "a proof of a maybe key": (
         [MAYBE_USER, outputs(Done)],
         ["outputs(Done): the result may have no 'user'", "only if its condition holds", "NotRequired"],
