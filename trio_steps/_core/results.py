@@ -59,7 +59,7 @@ class Fulfilled(Generic[T_co]):
 
     @property
     def outcome(self) -> Value[T_co]:
-        """The result as an `outcome.Value`.
+        """The result as an ``outcome.Value``.
 
         It is made on first use, because few are used, and stays the same object. It can be unwrapped only once; the
         result itself can be unwrapped any number of times.
@@ -143,7 +143,7 @@ class Rejected:
 
     @property
     def outcome(self) -> Error:
-        """The result as an `outcome.Error`. Like that of a `Fulfilled`, it can be unwrapped only once."""
+        """The result as an ``outcome.Error``. Like that of a `Fulfilled`, it can be unwrapped only once."""
         try:
             return self._outcome
         except AttributeError:

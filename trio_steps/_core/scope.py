@@ -96,7 +96,7 @@ class Scope:
 
     @property
     def name(self) -> str:
-        """The full name: the ids from the top down to this one, joined by ``/``."""
+        """The full name, made of the ids from the top down to this one, joined by ``/``."""
         scope = self.parent
         if scope is None:
             return self.id
