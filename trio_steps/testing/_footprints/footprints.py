@@ -1,22 +1,22 @@
-"""What each step of a run has touched, so that it is known which steps could change places.
+"""What each step of a run has touched, so that it is known which steps could be swapped.
 
 Two steps of two tasks are *independent* if it makes no difference which comes first. To run a program in fewer orders
-without losing a bug, that has to be known, not guessed: tasks share plain objects, too, and a lost update on an
-attribute is the very thing to be found.
+without missing a bug, that has to be known, not guessed: tasks also share plain objects, and a lost update of an
+attribute is just the kind of bug to be found.
 
-Naive answers: compare the locks and channels that steps use (they share a dictionary, and no lock); trace every
-instruction, and what it reads and writes (neither names what a function that is written in C does to the list that it
-is given).
+Naive answers: compare the locks and channels that steps use (but they may share a dictionary, and no lock); trace every
+instruction, and what it reads and writes (but no trace shows what a C function does to the list that it is given).
 
-What is done instead: a step can touch nothing but what its task can *get at*, which is found by following references
-from the frames of its coroutines, from its context, from what it is woken with, and from the names that the functions
-have that run in it. All of that counts as read. What of it is different after the step, object by object, counts as
-written. A profile function (`sys.setprofile`) says which functions run, in Python and in C. Whatever is not known for
-certain makes a step depend on all others: a function of C or an object that is not listed in `kinds`, a call of Trio
-that is not listed in `trios`, a weak reference, an import, an error that ends a task, a timeout that fires.
+What is done instead: a step can touch only what its task can *reach*. That is found by following references from the
+frames of its coroutines, from its context, from the value it is woken with, and from the names in the functions that
+run in it. All of that counts as read. Every object in it that is different after the step counts as written. A profile
+function (`sys.setprofile`) tells which functions run, in Python and in C. Whatever is not known for certain makes a
+step depend on all others: a C function or an object that is not listed in `kinds`, a call of Trio that is not listed in
+`trios`, a weak reference, an import, an error that ends a task, a timeout that fires.
 
-What is deliberately not done: reading is not told apart from being able to read. So two tasks that share a list and
-one of which appends to it depend on each other, though the other may never look. That costs runs, and no bugs.
+What is deliberately not done: reading is not distinguished from being able to read. So if two tasks share a list and
+one of them appends to it, they depend on each other, even if the other never reads it. That costs runs, but hides no
+bugs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _MOST: Final = 1_000  # steps
 
 
 def _count_of_ours() -> int:
-    """Return what `sys.getrefcount` says of an object that is held, and that no one else has."""
+    """Return `sys.getrefcount` of an object with no references but our own."""
     held: dict[int, tuple[object, int]] = {0: (object(), 0)}
     return sys.getrefcount(held[0][0])
 
@@ -66,7 +66,7 @@ class Actor(Protocol):
 
     @property
     def coroutine(self) -> Any:
-        """The coroutine of its own, without what stands between it and Trio."""
+        """Its own coroutine, not the player that stands between it and Trio."""
         ...
 
 
@@ -76,14 +76,14 @@ class Footprint:
     """One step, and what it touched.
 
     Attributes:
-      path: of the task.
-      enabled: the tasks that could have gone on instead, this one included.
+      path: the path of the task.
+      enabled: the tasks that could have run instead, including this one.
       woken: after how many steps of the run this one could have come.
-      epoch: steps of different epochs can't change places: time has passed, or a batch has ended.
-      touched: what it can have read.
-      written: what it has changed, or may have.
-      ended: the nursery that its task was in, if that has ended.
-      reason: why more may have been touched; None if that is known.
+      epoch: steps of different epochs can't be swapped, because time has passed or a batch has ended in between.
+      touched: everything that it can have read.
+      written: everything that it changed, or may have changed.
+      ended: the nursery of its task, if the task has ended.
+      reason: why it may have touched more; None if it did not.
     """
 
     path: tuple[int, ...]
@@ -96,11 +96,11 @@ class Footprint:
     reason: str | None
 
     def depends_on(self, other: Footprint) -> bool:
-        """Tell whether the two can't be known to be independent."""
+        """Tell whether the two are not known to be independent."""
         if self.reason is not None or other.reason is not None:
             return True
         if self.ended in other.touched or other.ended in self.touched:
-            return True  # two ends of tasks are independent: the last one wakes who waits for all
+            return True  # two ends of tasks are independent: the last one wakes the parent
         return not (self.written.isdisjoint(other.touched) and other.written.isdisjoint(self.touched))
 
 
@@ -109,8 +109,8 @@ class Footprints:
     """Watches the steps of one run.
 
     Attributes:
-      steps: what each step touched.
-      touched: what the step that is running has touched, as far as it is known before it is over.
+      steps: the footprint of each step.
+      touched: what the running step has touched, as far as that is known before its end.
       too_long: whether there were more steps than are watched.
     """
 
@@ -123,7 +123,7 @@ class Footprints:
         self._names: dict[CodeType, Names] = {}
         self._woken: dict[tuple[int, ...], int] = {}
         self._stopped = False
-        # of the step that is running
+        # about the running step
         self._reach = Reach(self._kinds)
         self._codes: set[CodeType] = set()
         self.touched: set[object] = set()
@@ -132,15 +132,15 @@ class Footprints:
 
     @property
     def reason(self) -> str | None:
-        """Why the step that is running may touch more than can be seen."""
+        """Why the running step may touch more than can be seen, or None."""
         return self._reach.reason
 
     def stop(self) -> None:
-        """Look no more: what comes now is not the program's doing."""
+        """Stop watching, because what follows is not the program's doing."""
         self._stopped = True
 
     def doubt(self, reason: str) -> None:
-        """Take note that more has happened in the last step than could be seen."""
+        """Note that more has happened in the last step than could be seen."""
         self.steps[-1] = attrs.evolve(self.steps[-1], reason=reason)
 
     def step(
@@ -153,14 +153,14 @@ class Footprints:
         enabled: int,
         epoch: int,
     ) -> Any:
-        """Resume the coroutine of `actor`, and write down what that touches.
+        """Resume the coroutine of `actor`, and record what that touches.
 
         Args:
-          actor: whose turn it is.
+          actor: the task whose turn it is.
           send: resumes it.
-          brought: what it is woken with; taken out of here, so that no one else has it any more.
-          others: those who wait at their gates, too.
-          enabled: how many of them could have gone on instead, the first ones.
+          brought: holds the value that it is woken with; emptied, so that nothing else refers to the value.
+          others: the other tasks at their gates.
+          enabled: how many of the first of these could have run instead.
           epoch: see `Footprint`.
         """
         __tracebackhide__ = True
@@ -204,7 +204,7 @@ class Footprints:
             )
 
     def _wake(self, actor: Actor, others: Sequence[Actor]) -> int:
-        """Return after how many steps `actor` was woken; take note of who else has been since the last step."""
+        """Return after how many steps `actor` was woken, and note which others were woken since the last step."""
         now = len(self.steps)
         for other in others:
             self._woken.setdefault(other.path, now)
@@ -216,7 +216,7 @@ class Footprints:
         self.touched, self._written = set(), set()
         self._closes = False
         variables = actor.task.context.values()
-        # to get at a decimal context takes what is not known: decimals, or functions of C
+        # A decimal context is reached only through what is not known: decimals, or C functions.
         self._reach.follow(value for value in variables if type(value) is not decimal.Context)
         self._reach.follow([*brought, actor.coroutine])
         outer: CodeType | None = None
@@ -230,7 +230,7 @@ class Footprints:
             self._touch_and_write(map(self._number, actor.task.child_nurseries))
 
     def _end(self, actor: Actor) -> frozenset[object]:
-        """Return what the step has changed."""
+        """Return everything that the step has changed."""
         self._note_nurseries(actor)
         reach = self._reach
         changed = [self._number(item) for item in reach.changed()]
@@ -245,7 +245,7 @@ class Footprints:
         self.touched.update(tokens)
         self._written.update(tokens)
 
-    # Who an object is: its address, until it is gone and another one has that
+    # The identity of an object: its address, until the object is freed and another gets the address
 
     def _number(self, item: object) -> int:
         held = self._held.get(id(item))
@@ -255,7 +255,7 @@ class Footprints:
         return held[1]
 
     def _let_go(self) -> None:
-        """Forget the objects that no one else has any more, so that they go when they would have."""
+        """Forget the objects that only we refer to, so that they are freed when they would have been."""
         gone = True
         while gone:
             gone = False
@@ -267,17 +267,17 @@ class Footprints:
     # What runs
 
     def sees(self, frame: FrameType, event: str, arg: Any) -> None:
-        """Called by Python when a function is called, or goes on; and when one is that is written in C."""
+        """Called by Python when a function is called or resumed, and when a C function is called."""
         if event == "call":
             above = frame.f_back
             while above is not None and above.f_code.co_filename == _CONTEXTLIB:
-                above = above.f_back  # it calls for others
+                above = above.f_back  # a function that calls on behalf of others
             self.resumes(frame, None if above is None else above.f_code)
         elif event == "c_call" and not is_quiet(arg) and not _is_trusted(frame):
             self._reach.doubt(name_of(arg))
 
     def resumes(self, frame: FrameType, above: CodeType | None) -> None:
-        """Take note that a function starts or goes on, called from code `above`."""
+        """Note that a function starts or is resumed, called from code `above`."""
         code = frame.f_code
         if above is None or not (_answers_for(above) and (is_of_trio(code) or _is_standard(code))):
             self.runs(code, frame.f_globals)
@@ -286,7 +286,7 @@ class Footprints:
             self._touch_and_write([self._number(nursery), ("starts", self._number(nursery.parent_task))])
 
     def runs(self, code: CodeType, module: dict[str, Any]) -> None:
-        """Take note that a function runs: all that it has names for can be got at."""
+        """Note that a function runs, so that everything it has names for can be reached."""
         if code in self._codes:
             return
         self._codes.add(code)
@@ -312,7 +312,7 @@ class Footprints:
 
 
 def _answers_for(code: CodeType) -> bool:
-    """Tell whether a function knows what it does when it calls one of Trio's; of `step`, the program calls it."""
+    """Tell whether a function is trusted when it calls one of Trio's; `step` itself stands for the program."""
     return is_of_trio(code) or (code.co_filename.startswith(_TESTING) and code.co_filename != __file__)
 
 
@@ -321,7 +321,7 @@ def _is_standard(code: CodeType) -> bool:
 
 
 def _is_trusted(frame: FrameType) -> bool:
-    """Tell whether a function may call what it likes: it is Trio's or ours, or of the library and called by one."""
+    """Tell whether a function may make any call: it is Trio's or ours, or the standard library's and called by one."""
     code, above = frame.f_code, frame.f_back
     if _is_standard(code) and above is not None:
         code = above.f_code

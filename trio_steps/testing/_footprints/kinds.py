@@ -1,6 +1,6 @@
-"""What is known of types and of functions that are written in C: what there is in them, and what they touch.
+"""What is known about types and functions written in C: what they contain, and what they touch.
 
-What is not listed here is not known, and a step that can get at it depends on all others.
+A step that can reach anything that is not listed here depends on all others.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ if TYPE_CHECKING:
 
 
 class Kind(enum.Enum):
-    """What an object is to a step that can get at it."""
+    """What an object means to a step that can reach it."""
 
     LEAF = enum.auto()
-    """Nothing can be changed in it, and there is nothing in it."""
+    """It can't be changed, and contains nothing."""
     FIXED = enum.auto()
-    """It can't be changed; what is in it can."""
+    """It can't be changed, but its contents can."""
     OPEN = enum.auto()
-    """All of its state is in what it refers to: whether a step has changed it can be seen."""
+    """All of its state is in its references, so a change by a step can be seen."""
     DICT = enum.auto()
     """Likewise, a dictionary."""
     INSTANCE = enum.auto()
     """Likewise, an instance of a class that is written in Python."""
     FUNCTION = enum.auto()
-    """Likewise; but for its module, of which only those names count that its code has."""
+    """Likewise, except for its module, of which only the names in its code count."""
     CLASS = enum.auto()
     """Likewise, a class that is written in Python."""
     STATEFUL = enum.auto()
-    """It has a state that can't be seen from outside: who can get at it counts as one who changes it."""
+    """It has a state that can't be seen from outside, so a step that can reach it counts as changing it."""
     SCOPE = enum.auto()
-    """A cancel scope of Trio: open, but nothing in it is followed."""
+    """A cancel scope of Trio: its state can be seen, but its references are not followed."""
     SYNC = enum.auto()
-    """Something of Trio's that tasks synchronise with."""
+    """An object of Trio with which tasks synchronise."""
     TASK = enum.auto()
     """A task of Trio."""
     UNKNOWN = enum.auto()
-    """Nothing is known of it."""
+    """Nothing is known about it."""
 
 
 def _type_of(value: object) -> type:
@@ -67,7 +67,7 @@ _EMPTY: Final[dict[int, int]] = {}
 
 
 def _types(*names: str) -> list[type]:
-    """Return types that have no name of their own, as far as this Python has them."""
+    """Return the types with these names in `types`, as far as this Python has them."""
     return [kind for name in names if isinstance(kind := getattr(types, name, None), type)]
 
 
@@ -95,7 +95,7 @@ _LEAVES: Final[list[type]] = [
     *(re.Pattern, re.Match, contextvars.Token),
     *(kind for name in ("TypeVar", "ParamSpec", "TypeVarTuple", "TypeAliasType", "Union")
       if isinstance(kind := getattr(typing, name, None), type)),
-    _type_of(vars(abc.ABC)["_abc_impl"]),  # what an ABC remembers of who is of its kind
+    _type_of(vars(abc.ABC)["_abc_impl"]),  # the cache of an ABC for its subclass checks
 ]  # fmt: skip
 _FIXED: Final[list[type]] = [
     *(tuple, frozenset, slice, property, super),
@@ -147,8 +147,8 @@ KNOWN: Final[dict[type, Kind]] = {
 }
 """Types that are written in C.
 
-Not among them, though they look harmless: weak references, since who drops an object changes what they say; and
-decimals, since to add two of them changes the decimal context, which tasks share.
+Two that look harmless are not among them: weak references, because dropping an object changes their value; and
+decimals, because adding two of them changes the decimal context, which tasks share.
 """
 
 _QUIET: Final = frozenset(
@@ -168,11 +168,11 @@ _QUIET: Final = frozenset(
     | {("_abc", name) for name in vars(sys.modules["_abc"])}
     | {("_functools", "reduce"), ("_functools", "cmp_to_key"), ("_contextvars", "copy_context")}
 )
-"""Functions of C that touch nothing but what they are given."""
+"""C functions that touch nothing but their arguments."""
 
 
 def is_quiet(function: Any) -> bool:
-    """Tell whether a function or method of C touches nothing but its object and what it is given."""
+    """Tell whether a function or method written in C touches nothing but its object and its arguments."""
     owner: object = getattr(function, "__self__", None)
     if owner is None or type(owner) is types.ModuleType:
         return (getattr(function, "__module__", None), function.__name__) in _QUIET
@@ -180,12 +180,12 @@ def is_quiet(function: Any) -> bool:
 
 
 def is_known(kind: type) -> bool:
-    """Tell whether all is known of what was written in C of a type."""
+    """Tell whether everything is known about the parts of a type that are written in C."""
     return all(base in KNOWN or _is_error(base) or is_of_python(base) for base in kind.__mro__)
 
 
 def kind_of(kind: type) -> Kind:
-    """Return what an object of a type is; of those of Trio, others know more."""
+    """Return the kind of objects of a type. For Trio's types, `kind_of_trio` knows more."""
     known = KNOWN.get(kind)
     if known is not None:
         return known
@@ -202,7 +202,7 @@ def _is_error(kind: type) -> bool:
 
 
 def is_of_python(kind: type) -> bool:
-    """Tell whether a class is written in Python: what C has made shows in descriptors."""
+    """Tell whether a class is written in Python: classes written in C have other descriptors."""
     slots: object = vars(kind).get("__slots__", ())
     names = {slots} if isinstance(slots, str) else set(cast("Iterable[object]", slots))
     private = f"_{kind.__name__.lstrip('_')}"

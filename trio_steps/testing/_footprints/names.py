@@ -1,4 +1,4 @@
-"""Which names of modules the code of a function has, and what is behind them."""
+"""The names of modules in the code of a function, and the values behind them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOOKS_AROUND: Final = frozenset(
         *("__globals__", "__builtins__", "__subclasses__", "__dict__", "modules"),
     }
 )
-"""Attributes that lead from an object to what does not belong to it."""
+"""Attributes that lead from an object to things that are not part of it."""
 
 
 @final
@@ -33,7 +33,7 @@ class Names:
     """The names in one piece of code.
 
     Attributes:
-      reason: why not all that it can get at is known; None if it is.
+      reason: why not everything that it can reach is known; None if it is.
     """
 
     def __init__(self, code: CodeType) -> None:
@@ -62,9 +62,9 @@ class Names:
                     self._bare.add(name)
 
     def look_up(self, module: dict[str, Any]) -> tuple[list[Any], list[Token], list[Token]]:
-        """Return the values behind the names, what has to be read to get at them, and what is written.
+        """Return the values behind the names, the names that are read to reach them, and those that are written.
 
-        A module of which more is taken than a name is a value itself.
+        A module that is used for more than a name in it is a value itself.
         """
         values: list[Any] = []
         read: list[Token] = [(id(module), name) for name in self._loads]

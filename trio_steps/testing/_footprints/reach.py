@@ -1,4 +1,4 @@
-"""What can be got at from some objects, and whether it has changed since then."""
+"""What can be reached from some objects, and whether it has changed since."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 _KEYS: Final[Any] = dict[Any, Any].keys
 _ORDERED_KEYS: Final[Any] = OrderedDict[Any, Any].keys
 _VALUES: Final[Any] = dict[Any, Any].values
-_MOST: Final = 5_000  # objects; a step that can get at more is not looked at any further
+_MOST: Final = 5_000  # objects; a step that can reach more counts as unknown
 _HERE: Final = str(Path(__file__).parents[1])
 _CLOSED: Final = frozenset({"trio", "outcome", "typing", "abc", "trio_steps"})
-"""Packages whose classes no one changes."""
+"""Packages whose classes are never changed."""
 _MACHINERY: Final = ("trio_steps.testing._machine", "trio_steps.testing._footprints", "typing")
 _IS_CHANGED: Final = frozenset({Kind.OPEN, Kind.DICT, Kind.INSTANCE, Kind.FUNCTION, Kind.CLASS, Kind.SCOPE, Kind.SYNC})
 
 
 @final
 class Reach:
-    """What a step can get at.
+    """What a step can reach.
 
     Attributes:
       reason: why that can't be known; None if it is.
@@ -38,15 +38,15 @@ class Reach:
     def __init__(self, kinds: dict[type, Kind], own: object = None) -> None:
         self.reason: str | None = None
         self._kinds = kinds
-        self._own = own  # the task whose step it is: what Trio does to that is no secret
-        self._seen: dict[int, object] = {}  # what is seen is kept, or another object could get its address
+        self._own = own  # the task of the step: what Trio does to it is known
+        self._seen: dict[int, object] = {}  # kept alive, or another object could get the address
         self._open: list[tuple[object, list[Any]]] = []
         self._stateful: list[object] = []
 
     def follow(self, roots: Iterable[object]) -> None:
-        """Look at `roots`, and at all that can be got at from there."""
+        """Visit `roots`, and everything that can be reached from there."""
         inside = self._walk(list(roots), inside=False)
-        self._walk(inside, inside=True)  # tasks that wait there can't be got at by those who have only the lock
+        self._walk(inside, inside=True)  # a task with only the lock can't reach those that wait for it
 
     def _walk(self, todo: list[object], *, inside: bool) -> list[object]:
         of_sync: list[object] = []
@@ -106,22 +106,22 @@ class Reach:
             self.reason = name_of(kind)
 
     def doubt(self, reason: str) -> None:
-        """Take note of why not all is known."""
+        """Note why not everything is known."""
         self.reason = self.reason or reason
 
     def let_go(self) -> None:
-        """Keep nothing alive any more."""
+        """Release all objects."""
         self._seen.clear()
         self._open.clear()
         self._stateful.clear()
 
     @property
     def touched(self) -> list[object]:
-        """All that could be different after the step: what it can get at, and what can be changed."""
+        """Everything that could be different after the step: the mutable objects that it can reach."""
         return [item for item, _ in self._open] + self._stateful
 
     def changed(self) -> list[object]:
-        """Return what is different now, and what may be."""
+        """Return everything that is different now, or may be."""
         different = [item for item, was in self._open if _differ(was, contents_of(item, self._kind(type(item))))]
         return different + self._stateful
 
@@ -131,12 +131,12 @@ def _differ(one: list[Any], other: list[Any]) -> bool:
 
 
 def _is_of_python(kind: type) -> bool:
-    """Tell whether there is more to look at in a class than its name."""
+    """Tell whether a class has more to visit than its name."""
     return kind.__module__.partition(".")[0] not in _CLOSED and kind not in KNOWN and is_of_python(kind)
 
 
 def contents_of(item: Any, kind: Kind) -> list[Any]:
-    """Return what `item` consists of, object by object."""
+    """Return the objects that `item` consists of."""
     has_order = issubclass(type(item), OrderedDict)
     if kind is Kind.DICT and not has_order:
         return [*_KEYS(item), *_VALUES(item), getattr(item, "default_factory", None)]
@@ -152,10 +152,10 @@ def contents_of(item: Any, kind: Kind) -> list[Any]:
         return list(item.kept())
     contents: list[Any] = []
     if kind in (Kind.INSTANCE, Kind.SYNC, Kind.STATEFUL) and type(item).__dictoffset__:
-        contents.append(object.__getattribute__(item, "__dict__"))  # made by this, and there from now on
+        contents.append(object.__getattribute__(item, "__dict__"))  # created by this access, if it was missing
     contents += gc.get_referents(item)
     if has_order:
-        contents += _ORDERED_KEYS(item)  # in an order of its own
+        contents += _ORDERED_KEYS(item)  # its order is not that of the dict
     return contents
 
 

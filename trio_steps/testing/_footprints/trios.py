@@ -1,8 +1,8 @@
-"""What is known of Trio: its objects, and what a call of one of its functions touches.
+"""What is known about Trio: its objects, and what a call of one of its functions touches.
 
-Trio's functions get at everything, since they get at the loop. So it is said here which of them do nothing to others
-but through the object that they are called on. Of all others nothing is known: they can cancel, or show tasks to each
-other.
+Trio's functions can reach everything, because they can reach the loop. So this module lists those that affect other
+tasks only through the object that they are called on. About all others nothing is known: they can cancel, or show tasks
+to each other.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _OF_SCOPES: Final = ("__init__", "__attrs_post_init__", "__enter__", "__exit__")
 
 
 def _code(value: object) -> CodeType | None:
-    """Return what runs when a function, a property, or what decorates them is used."""
+    """Return the code that runs when a function, a property, or a decorated one is used."""
     inner: object = getattr(value, "fget", None) or getattr(value, "__func__", None) or value
     return inner.__code__ if isinstance(inner, FunctionType) else None
 
@@ -57,7 +57,7 @@ def _codes_of(kind: type) -> dict[str, CodeType]:
 
 
 def holds(task: trio.lowlevel.Task, item: object) -> bool:
-    """Tell whether `item` is a lock that `task` holds: if that ends, the lock is broken."""
+    """Tell whether `item` is a lock that `task` holds: when a task ends, a lock that it holds is broken."""
     return isinstance(item, (trio.Lock, trio.StrictFIFOLock)) and item.statistics().owner is task
 
 
@@ -69,7 +69,7 @@ CLOSES: Final[CodeType] = _MANAGER.__aexit__.__code__
 
 
 def _harmless() -> frozenset[CodeType]:
-    opener: Any = trio.open_memory_channel  # a class, or in an older Trio an object that wraps a function
+    opener: Any = trio.open_memory_channel  # a class, or in older Trio an object that wraps a function
     functions = (*_FUNCTIONS, opener)
     codes = {_code(function) for function in functions} | {_code(inspect.unwrap(function)) for function in functions}
     for kind in (*_SYNC, opener if isinstance(opener, type) else type(opener)):
@@ -81,7 +81,7 @@ def _harmless() -> frozenset[CodeType]:
 
 
 HARMLESS: Final = _harmless()
-"""Functions that touch nothing of others but what they are given, and what they are called on."""
+"""Functions that touch nothing of other tasks but their arguments and the object that they are called on."""
 
 
 def is_of_trio(code: CodeType) -> bool:
@@ -91,7 +91,7 @@ def is_of_trio(code: CodeType) -> bool:
 
 
 def kind_of_trio(kind: type) -> Kind | None:
-    """Return what an object of one of Trio's types is; None if it is none of them, or nothing out of the ordinary."""
+    """Return the kind of objects of one of Trio's types; None for other types, and for ordinary ones."""
     if kind.__module__.partition(".")[0] != "trio" or issubclass(kind, (BaseException, type)):
         return None
     if kind is trio.lowlevel.Task:

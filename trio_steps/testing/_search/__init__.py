@@ -1,4 +1,4 @@
-"""Many runs of a program: which to try, and the least that shows what was found.
+"""Many runs of a program: which to try, and the smallest run that shows a finding.
 
 May use: `_machine`.
 Begin with `explore`.

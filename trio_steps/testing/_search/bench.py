@@ -1,4 +1,4 @@
-"""The bench: all runs of one program, what they showed it can return, and how many there were."""
+"""The bench: it runs one program, counts the runs, and learns which values the program returns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trio_steps.testing._machine.settings import Program, Settings
     from trio_steps.testing._machine.token import Recipe
 
-_KNOWN: Final = 100  # values, each compared with what a disturbed run returns
+_KNOWN: Final = 100  # values, each compared with the value of a disturbed run
 _FORGET: Final = 64  # runs from one garbage collection to the next
 
 
@@ -35,20 +35,20 @@ class Bench:
     Attributes:
       runs: how many times it was run.
       budget: how many times it may be run.
-      trusts_values: whether a program that is not disturbed returns the same every time.
+      trusts_values: whether the undisturbed program returns the same values every time.
       ignored: how many findings were ignored, by invariant.
       notes: what the reader of the report has to know.
 
     Raises:
-      ConfigError: the program is not a function, or it may not run even once.
-      RuntimeError: this is a Trio program already, and there can't be another inside.
+      ConfigError: the program is not a function, or the budget does not allow a single run.
+      RuntimeError: this was called inside a Trio program.
     """
 
     def __init__(self, program: Program, settings: Settings, *, runs: float, seconds: float) -> None:
         given = cast("object", program)
         if inspect.iscoroutine(given):
             name = given.__name__
-            given.close()  # it would be reported as never awaited, which is true but no help
+            given.close()  # a warning that it was never awaited would not help anyone
             raise ConfigError(f"give the function {name}, not the coroutine that {name}(…) returned")
         if not callable(given):
             raise ConfigError(f"{given!r} can't be run: give an async function of one argument, the probe")
@@ -72,12 +72,12 @@ class Bench:
 
     @property
     def schedules(self) -> int:
-        """How many different orders of steps there were in runs that nothing was done to."""
+        """The number of different orders of steps in undisturbed runs."""
         return len(self._orders)
 
     @property
     def stopped(self) -> str | None:
-        """What the exploration must stop for, if anything."""
+        """The budget that is used up, in words, or None."""
         if self.runs >= self.budget:
             return "the budget of runs"
         if time.monotonic() >= self._ends:
@@ -104,7 +104,7 @@ class Bench:
         return run
 
     def with_finding(self, run: Run, finding: Finding | None) -> Run:
-        """Return `run` with one more finding, which may be one to ignore, or None."""
+        """Return `run` with one more finding, unless `finding` is None or is to be ignored."""
         if finding is None:
             return run
         if self.settings.ignores(finding):
@@ -124,7 +124,7 @@ class Bench:
         return any(same(value, known) for known in self._known)
 
     def _judge_value(self, run: Run) -> Finding | None:
-        """Compare what a disturbed program returned with what it returns undisturbed."""
+        """Compare the value of a disturbed run with the values of undisturbed runs."""
         values = self.settings.values
         if (
             values == "any"

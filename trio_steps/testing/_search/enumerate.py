@@ -24,17 +24,17 @@ def enumerate_schedules(
 ) -> Report:
     """Run `program` in every order that `policy` allows, at the granularity of checkpoints, depth first.
 
-    There are ``exhausted`` orders only if the report says so: two tasks of k checkpoints each already have
-    binomially many.
+    The budget may end before the orders do: two tasks of k checkpoints each already have binomially many. The report's
+    ``exhausted`` tells whether all were tried.
 
     Args:
       program: an async function of a `Probe`.
-      policy: ``any`` woken task goes on; any within a ``batch``; or what ``trio`` could do.
+      policy: which task may run next: ``any`` woken one; any one of a ``batch``; or what ``trio`` could do.
       budget: how many runs at most.
-      reduce: of orders that differ in nothing but independent steps, run one. Steps of two tasks are independent if
-        neither changes what the other can get at: shared objects, variables of functions around them, names of
-        modules. If that can't be known, they are not; the report says why. Not for policy ``trio``, whose batches
-        go on as wholes.
+      reduce: run only one of the orders that differ only in independent steps. Steps of two tasks are independent if
+        neither changes what the other can reach: shared objects, variables of enclosing functions, names of modules.
+        If that can't be known, they count as dependent, and the report says why. Not for policy ``trio``, which runs
+        whole batches.
       options: see `Options`.
 
     Raises:

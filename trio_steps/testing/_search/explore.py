@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from trio_steps.testing._report import Report
 
 BUDGET = 300
-"""How many runs `explore` takes at least, unless it is told how many."""
+"""The fewest runs that `explore` makes without a budget."""
 
 SWEPT = 1000
-"""How many cancel points, and how many lone timeouts, it then tries at least, if there are as many."""
+"""How many cancel points, and how many lone timeouts, it then tries at least, if the program has so many."""
 
 
 def explore(
@@ -38,19 +38,18 @@ def explore(
 ) -> Report:
     """Run `program` again and again, disturbed in every way, and report what is wrong with it.
 
-    It runs undisturbed, twice. Then these take turns: it is cancelled at a point; one of its timeouts fires at a
-    point, alone; its tasks go on in an order that deviates from FIFO once, or twice; they go on in a random order,
-    and every other time one of the above is done at random. A finding does not end this.
+    First it runs undisturbed, twice. Then these kinds of runs take turns: the program is cancelled at a point; one of
+    its timeouts fires at a point, alone; its tasks run in an order that deviates from FIFO once, or twice; they run in
+    a random order, and every other such run is also disturbed at random. A finding does not end the exploration.
 
     Args:
       program: an async function of a `Probe`.
-      budget: how many runs at most; what it takes to minimise a failure comes on top. Without one there are 300, and
-        as many more as it takes to cancel the program at every point and to have every timeout fire at every point,
-        up to 1,000 of each.
-      seconds: how long in real time at most.
-      seed: of the random runs.
-      reduce: look for all orders that differ in more than independent steps, too, as `enumerate_schedules` does; and
-        when those were tried, no others undisturbed.
+      budget: how many runs at most, not counting those that minimise a failure. None: 300, and as many more as it
+        takes to cancel the program at every point and to let every timeout fire at every point, up to 1,000 of each.
+      seconds: the most real time, in seconds.
+      seed: the seed of the random runs.
+      reduce: also try all orders that differ in more than independent steps, as `enumerate_schedules` does. After
+        these, no other undisturbed order is tried.
       options: see `Options`.
 
     Raises:
@@ -61,7 +60,7 @@ def explore(
 
 
 class Exploration:
-    """What `explore` does, and how far it is."""
+    """One call of `explore`, and its progress."""
 
     def __init__(
         self,
@@ -81,12 +80,12 @@ class Exploration:
         self._points = 0
         self._cancelled: set[int] = set()
         self._timeouts = 0
-        self._decides = False  # whether there is any decision about who goes on
+        self._decides = False  # whether the program has any decision
         self._phases: list[Phase] = []
         self._all: dict[str, Phase] = {}
 
     def report(self) -> Report:
-        """Do it all."""
+        """Explore, and return the report."""
         return self._search.report(self._go, self._report)
 
     def _go(self) -> str:
@@ -111,13 +110,13 @@ class Exploration:
         return stopped or "having tried everything"
 
     def _turn(self, phase: Phase) -> str | None:
-        """Do what `phase` has to do in one turn; return what stops the search, if anything does."""
+        """Make the runs of one turn of `phase`. Return what stops the search, or None."""
         if phase.name in (DELAYS, PAIRS) and self._orders is not None and self._orders.exhausted:
-            self._phases.remove(phase)  # they are among those that were tried, but for independent steps
+            self._phases.remove(phase)  # these were tried already, apart from independent steps
             return None
         if phase.name in (PAIRS, RANDOM) and not self._decides:
             if phase.name == PAIRS or len(self._phases) == 1:
-                self._phases.remove(phase)  # there is only one order
+                self._phases.remove(phase)  # the program has only one order
             return None
         for trial in phase.turn():
             run = self._search.tries(trial)
@@ -127,7 +126,7 @@ class Exploration:
             if stopped is not None:
                 return stopped
             if any(finding.invariant == "livelock" for finding in run.findings):
-                phase.share = 1  # they take long, and rarely come alone
+                phase.share = 1  # failing runs take long, and rarely come alone
                 break
         if phase.over:
             self._phases.remove(phase)

@@ -1,4 +1,4 @@
-"""What was found so far, each thing once; and how each becomes a failure that a person can act on."""
+"""The findings so far, each once; and how each becomes a failure that a person can act on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST: Final = 20  # failures that are explained
 
 @final
 class Findings:
-    """What was found so far, each thing once."""
+    """The findings so far, each once."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str], tuple[int, Run, Finding]] = {}
@@ -31,7 +31,7 @@ class Findings:
         return len(self._found) + len(self._more)
 
     def add(self, run: Run, number: int) -> None:
-        """Keep what is new in run number `number`, and of what is known the run that shows it with least."""
+        """Keep the new findings of run number `number`, and for each known finding its simplest run."""
         for finding in run.findings:
             known = self._found.get(finding.key)
             if known is not None:
@@ -55,7 +55,7 @@ class Findings:
         saved: int = 0,
         explains: bool = True,
     ) -> Report:
-        """Return the report of what `bench` has tried; if it `explains`, with the least that shows each finding."""
+        """Return the report of what `bench` tried; if it `explains`, with the smallest run for each finding."""
         runs, schedules, ignored = (
             bench.runs,
             bench.schedules,
@@ -94,7 +94,7 @@ def _simplicity(run: Run) -> tuple[int, int, int]:
 
 
 def _explain(bench: Bench, number: int, run: Run, finding: Finding) -> Failure:
-    """Find the least that shows `finding`, and put it in words."""
+    """Find the smallest run that shows `finding`, and put it into words."""
     name = name_of(bench.program)
     least = minimise(bench, run, finding)
     told = bench.run(least.recipe, keep_log=True)

@@ -1,4 +1,4 @@
-"""Does an object that many tasks use at once behave like one that they use one after the other?"""
+"""Checks whether an object that many tasks use at once behaves as if they used it one after the other."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ def linearizable(
     """Check that an object behaves like a sequential model of it, however the calls of several tasks overlap.
 
     Two to four tasks call methods of one object at once: in many orders, cancelled, and with timeouts that fire alone.
-    Their results must be those of the model for the same calls one after the other, in some order in which no call
-    comes before one that had ended before it started. Errors are results: the model has to raise the same type. A call
-    that was cancelled may have happened or not.
+    There must be some order of the calls in which the model, called sequentially, returns the same results. In that
+    order, no call may come before a call that had ended when it started. Errors are results: the model has to raise the
+    same type. A call that was cancelled may have happened or not.
 
-    If a method of the model raises `trio.WouldBlock`, that call has to wait. A call that waits forever must have to
-    wait in the model too, so a lost wake-up is found. If the model has an attribute ``task``, it is set to the number
-    of the task that calls, which a lock has to know.
+    If a method of the model raises `trio.WouldBlock`, that call has to wait. A call that waits forever must also have
+    to wait in the model, so a lost wake-up is found. If the model has an attribute ``task``, it is set to the number of
+    the calling task, which a model of a lock needs.
 
     Args:
       make: makes the object; called in each run, by a task.
-      model: makes the model, an object that can be deep-copied, with methods of the same names that are not async.
+      model: makes the model, an object that can be deep-copied, with sync methods of the same names.
       operations: what the tasks may call: names of methods, or functions that draw a call from a `random.Random`.
-      plans: how many times to draw which task calls what.
+      plans: how many times to draw the calls of the tasks.
       budget: the number of runs for each plan.
       seed: the seed of the plans.
       options: see `Options`.
@@ -88,7 +88,7 @@ def linearizable(
 
 
 def _told(failure: Failure, again: str) -> Failure:
-    """Return `failure` with a last line that says how to see it again; no one else has the program."""
+    """Return `failure` with a last line that says how to reproduce it, because the user does not have the program."""
     return attrs.evolve(failure, text=f"{failure.text.rpartition(chr(10))[0]}\n{again}")
 
 
@@ -98,10 +98,10 @@ def _program(make: Callable[[], object], model: Callable[[], object], plan: list
 
         @probe.invariant
         def some_order_explains_the_history() -> None:
-            if not history.explained(model):  # no assert: pytest would add the values in it, with their addresses
+            if not history.explained(model):  # not an assert: pytest would add its values, with their addresses
                 raise AssertionError(f"no order explains what was returned:\n{history.table()}")
 
-        made = [make()]  # not a variable, because a lock in a variable has to end as it began
+        made = [make()]  # in a list, because a lock in a variable has to end as it began
         done = trio.Event()
         left = len(plan)
 
@@ -111,7 +111,7 @@ def _program(make: Callable[[], object], model: Callable[[], object], plan: list
             left -= 1
             if not left:
                 done.set()
-            await done.wait()  # a lock whose owner has ended is broken
+            await done.wait()  # a lock breaks when its owner ends
 
         with trio.CancelScope(deadline=_NEVER):
             async with trio.open_nursery() as nursery:

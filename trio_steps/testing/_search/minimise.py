@@ -1,6 +1,6 @@
-"""From a run that fails to the least that makes it fail: nothing done to it, the weakest policy, the fewest deviations.
+"""Minimises a run that fails: no disturbance, the weakest policy, the fewest deviations.
 
-Only a run that shows the same finding counts. One that breaks the same invariant elsewhere is another failure.
+Only a run that shows the same finding counts. A run that breaks the same invariant elsewhere is another failure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LONGEST: Final = 10.0  # seconds
 
 
 def minimise(bench: Bench, run: Run, finding: Finding) -> Run:
-    """Return a run that shows the same finding with less."""
+    """Return the smallest run found that shows the same finding."""
     runs, ends = bench.runs + _MOST, time.monotonic() + _LONGEST
 
     def fails(recipe: Recipe) -> Run | None:
@@ -49,7 +49,7 @@ def minimise(bench: Bench, run: Run, finding: Finding) -> Run:
     while size:
         for smaller in _without(best.recipe.deviations, size):
             again = fails(attrs.evolve(best.recipe, deviations=smaller))
-            # the run may have found deviations of its own; it counts if it has fewer
+            # The run may have made other deviations. It counts if it has fewer.
             if again is not None and len(again.recipe.deviations) < len(best.recipe.deviations):
                 best = again
                 break
@@ -61,7 +61,7 @@ def minimise(bench: Bench, run: Run, finding: Finding) -> Run:
 
 
 def _without(deviations: Mapping[int, int], size: int) -> Iterator[dict[int, int]]:
-    """Yield `deviations` with `size` neighbours left out, the last first: what comes late depends on the rest."""
+    """Yield `deviations` without `size` neighbours, the last ones first, because late ones depend on the rest."""
     items = sorted(deviations.items())
     for start in range(len(items) - size, -1, -size):
         yield dict(items[:start] + items[start + size :])

@@ -1,4 +1,4 @@
-"""In what order to try what can't all be tried: every beginning is spread over the whole."""
+"""Orders for trying more than the budget allows: every beginning is spread over the whole."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _MOST: Final = 10  # ranges that are listed
 
 
 def bisection(total: int) -> Iterator[int]:
-    """Yield the numbers below `total`, each once: 0, the one in the middle, those in the middle of the halves, ….
+    """Yield the numbers below `total`, each once: 0, the middle, the middles of the halves, ….
 
-    A smaller budget gets the beginning of what a larger one gets. Strides don't have this: a budget of three tries 0,
-    3 and 6 of nine, one of four tries 0, 2, 4 and 6.
+    A smaller budget gets the beginning of what a larger one gets. Strides lack this property: of nine, a budget of
+    three tries 0, 3 and 6, and a budget of four tries 0, 2, 4 and 6.
     """
     if total < 1:
         return
@@ -27,9 +27,9 @@ def bisection(total: int) -> Iterator[int]:
 
 
 def pairs(total: int, seed: int) -> Iterator[tuple[int, int]]:
-    """Yield pairs of different numbers below `total`, at random, the smaller first; as many as there are, at most.
+    """Yield random pairs of different numbers below `total`, the smaller first, at most as many as there are.
 
-    They are drawn, not listed: of 10,000 numbers there are 50 million pairs.
+    They are drawn, not listed, because 10,000 numbers have 50 million pairs.
     """
     number = Random(f"pairs {seed}").random  # noqa: S311 - not used for secrets
     for _ in range(total * (total - 1) // 2):
@@ -39,7 +39,7 @@ def pairs(total: int, seed: int) -> Iterator[tuple[int, int]]:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Return sorted numbers as text: ``3, 5-7, 9``; of many ranges, the first."""
+    """Return sorted numbers as text, ``3, 5-7, 9``; of many ranges, only the first."""
     found: list[list[int]] = []
     for number in numbers:
         if found and found[-1][1] == number - 1:

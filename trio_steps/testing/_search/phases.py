@@ -1,8 +1,8 @@
 """What `explore` tries: kinds of runs that take turns.
 
-Each phase is an endless or finite sequence of runs that depends on the program and the seed, and on no budget. In each
-turn, every phase has its fixed share. So the runs of a smaller budget are the first ones of a larger one, whether it
-is counted in runs or in seconds: a larger budget never finds less.
+Each phase is a finite or endless sequence of runs that depends on the program and the seed, but not on the budget. In
+each turn, every phase has its fixed share. So the runs of a smaller budget are the first ones of a larger one, whether
+it is counted in runs or in seconds: a larger budget never finds less.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Phase:
     """One kind of runs.
 
     Attributes:
-      name: what it is called.
+      name: its name.
       share: how many runs it has in each turn.
-      total: how many there are; None: no end.
-      tried: how many were tried.
+      total: how many runs there are; None: no end.
+      tried: how many runs were made.
     """
 
     def __init__(self, name: str, share: int, trials: Iterator[Trial], total: int | None = None) -> None:
@@ -57,18 +57,18 @@ class Phase:
 
     @property
     def over(self) -> bool:
-        """Whether all of them were tried."""
+        """Whether all its runs were made."""
         return self.tried == self.total
 
 
 @final
 class Timeouts:
-    """Every (point, scope) of a run: at each point, the scopes that could run out of time there.
+    """Every (point, scope) of a run: at each point, the scopes that could expire there.
 
-    Between two batches, that is as Trio does it. Amid a batch, it is as if what is left of the batch had been woken
-    later; those come after the others.
+    Between two batches, that is what Trio does. Inside a batch, it is as if the rest of the batch had been woken later;
+    these pairs come after the others.
 
-    There are points times scopes of them, so they are not listed: they are counted, and each is found by its number.
+    There are points times scopes of them, so they are not listed. They are counted, and each is found by its number.
     """
 
     def __init__(self, run: Run) -> None:
@@ -86,7 +86,7 @@ class Timeouts:
         return [range(bisect_left(points, one.first), bisect_right(points, one.last)) for one in self._scopes]
 
     def trials(self) -> Iterator[Trial]:
-        """Yield a run for each."""
+        """Yield a run for each pair."""
         for (policy, points), counts in zip(self._kinds, self._counts, strict=True):
             ranges = self._ranges(points)
             for number in bisection(counts[-1]):
@@ -122,7 +122,7 @@ def cancellations(baseline: Run) -> Iterator[Trial]:
 
 
 def _delays(baseline: Run) -> Iterator[Trial]:
-    """Yield orders that deviate from FIFO once; there are more decisions under the weaker policies."""
+    """Yield orders that deviate from FIFO once. Weaker policies have more decisions."""
     reversals = bisection(baseline.decisions)
     singles: dict[Policy, Iterator[int]] = {
         "batch": bisection(baseline.decisions * 2),
@@ -151,7 +151,7 @@ def _pairs(baseline: Run, seed: int) -> Iterator[Trial]:
 def _random(baseline: Run, seed: int, orders: Orders | None, *, disturbs_scopes: bool) -> Iterator[Trial]:
     """Yield random orders: every other one undisturbed, the rest cancelled or with a timeout at random.
 
-    Undisturbed ones are left out once all `orders` were tried.
+    Undisturbed ones are left out after all `orders` were tried.
     """
     number = Random(f"disturb {seed}").random  # noqa: S311 - not used for secrets
     turn = 0

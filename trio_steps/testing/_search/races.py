@@ -1,4 +1,4 @@
-"""Which steps of a run came before which for a reason, and which only happened to."""
+"""Which steps of a run had to come before which, and which only happened to."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _MOST: Final = 20_000  # states of a run that are counted
 
 @final
 class Races:
-    """The partial order of the steps of one run: a step comes after what it depends on, and what that comes after.
+    """The partial order of the steps of one run: a step comes after those that it depends on, and their predecessors.
 
     Attributes:
-      found: pairs of steps that depend on each other directly, and could have come the other way round.
+      found: pairs of steps that depend on each other directly, and could have come in reverse order.
     """
 
     def __init__(self, steps: Sequence[Footprint]) -> None:
         self.found: list[tuple[int, int]] = []
         self._steps = steps
         self._by_turn: dict[tuple[Path, int], dict[Path, int]] = {}
-        self._turns: list[int] = []  # of each step, the how many-th of its task it is, from 1
-        self._clocks: list[dict[Path, int]] = []  # of each step, how many steps of each task come before it, or are it
+        self._turns: list[int] = []  # for each step, its place among those of its task, from 1
+        self._clocks: list[dict[Path, int]] = []  # for each step, how many steps of each task come up to it
         last: dict[Path, int] = {}
         for number, step in enumerate(steps):
             self._add(number, step, last)
@@ -53,7 +53,7 @@ class Races:
         self._clocks.append(clock)
 
     def _wakers(self, step: Footprint) -> Iterator[int]:
-        """Yield the steps without which there would not be this one."""
+        """Yield the steps that made this one possible."""
         waker = step.woken - 1
         if waker < 0:
             return
@@ -63,21 +63,21 @@ class Races:
             yield from (before for before in range(waker) if self._steps[before].ended == nursery)
 
     def comes_before(self, one: int, other: int) -> bool:
-        """Tell whether step `one` has to come before step `other`, or is it."""
+        """Tell whether step `one` has to come before step `other`, or is the same step."""
         return self._turns[one] <= self._clocks[other].get(self._steps[one].path, 0)
 
     def has(self, step: int, other: Races) -> bool:
-        """Tell whether step number `step` of `other` is one of this run, too, and comes after the same ones."""
+        """Tell whether step number `step` of `other` is also a step of this run, with the same predecessors."""
         clock = other._clocks[step]
         path = other._steps[step].path
         return self._by_turn.get((path, clock[path])) == clock
 
     def reversed(self, one: int, other: int) -> list[int]:
-        """Return the steps that can come instead of `one`, if `other` is to come before it: all that need not wait."""
+        """Return the steps that can come instead of `one` if `other` is to come before it: those that need not wait."""
         return [step for step in range(one + 1, other) if not self.comes_before(one, step)] + [other]
 
     def firsts(self, steps: Sequence[int]) -> list[int]:
-        """Return those of `steps` that could be the first of them."""
+        """Return the `steps` that could come first."""
         return [
             step
             for index, step in enumerate(steps)
@@ -86,11 +86,11 @@ class Races:
 
     @property
     def same(self) -> int:
-        """A number that is the same for all runs that differ in nothing but independent steps."""
+        """A number that is the same for all runs that differ only in independent steps."""
         return hash(frozenset((path, turn, frozenset(clock.items())) for (path, turn), clock in self._by_turn.items()))
 
     def orders(self) -> int | None:
-        """Return in how many orders these steps could come; None if that takes too long to count."""
+        """Return the number of possible orders of these steps; None if counting takes too long."""
         paths = sorted({step.path for step in self._steps})
         ways: dict[tuple[int, ...], int] = {(0,) * len(paths): 1}
         counted = 0

@@ -1,21 +1,21 @@
-"""Every order of a program, but one for all that only swap independent steps.
+"""Every order of a program, except that orders that differ only in independent steps count as one.
 
-The number of orders grows like a factorial, and most of them differ in nothing: two steps that have nothing to do with
-each other were swapped. One order of each kind is enough. (They are known as Mazurkiewicz traces.)
+The number of orders grows like a factorial, and most differences are irrelevant: two unrelated steps were swapped. One
+order of each kind is enough. (The kinds are known as Mazurkiewicz traces.)
 
-Naive answers: run an order, and see afterwards that it was one of a known kind (that saves nothing); skip an order if
-the two tasks that it swaps use different locks (see `footprints`).
+Naive answers: run an order, and notice afterwards that its kind is known (that saves nothing); skip an order if the two
+tasks that it swaps use different locks (see `footprints`).
 
 What is done instead is dynamic partial-order reduction with source sets (Abdulla, Aronis, Jonsson and Sagonas, 2014).
-A run is made, and watched. Two of its steps that depend on each other, and of which the second could have come first,
-are a *race*. For every race, a run has to be made in which it ends the other way round, with the same steps before it:
-unless one was that begins like that. Those runs have races of their own. Where there is no race, there is only one
-order that matters; when there is none left, there is no other order that matters.
+A run is made and watched. Two of its steps that depend on each other, and of which the second could have come first,
+are a *race*. Every race needs a run in which its two steps come in reverse order, with the same steps before them,
+unless a run that begins like that was made already. Those runs have further races. When no race is left, no other order
+matters.
 
-What is deliberately not done: to find every run beforehand that comes to a known order by another way. That takes sleep
-sets (Godefroid, 1996), which compare a step of one run with those of another, and objects have no names that last from
-run to run. So only such steps are compared that come after the same ones in both. The whole sequence that reverses a
-race is followed, too, and not just its first step. A few runs too many are left; the report counts them.
+What is deliberately not done: finding in advance every run that leads to a known order in another way. That takes sleep
+sets (Godefroid, 1996), which compare a step of one run with the steps of another, but objects have no names that last
+from run to run. So only steps with the same predecessors in both runs are compared. Also, the whole sequence that
+reverses a race is followed, and not just its first step. A few redundant runs remain; the report counts them.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Orders:
     """The orders of one program.
 
     Attributes:
-      runs: how many were made.
+      runs: how many runs were made.
       kinds: how many of them differ in more than independent steps.
-      stands_for: in how many orders their steps could have come, as far as that was counted.
-      is_more: whether it was not counted for all of them.
-      gave_up: why not all can be tried in this way; None if they can.
-      exhausted: whether there is no other order that matters.
+      stands_for: the number of possible orders of their steps, as far as that was counted.
+      is_more: whether it was not counted for all runs.
+      gave_up: why this method can't try all orders; None if it can.
+      exhausted: whether no other order matters.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -64,12 +64,12 @@ class Orders:
 
     @property
     def kinds(self) -> int:
-        """How many of the runs differ in more than independent steps."""
+        """The number of runs that differ in more than independent steps."""
         return len(self._seen)
 
     @property
     def saved(self) -> int:
-        """How many runs were spared."""
+        """The number of runs that were saved."""
         return max(self.stands_for - self.runs, 0)
 
     def __str__(self) -> str:
@@ -77,9 +77,9 @@ class Orders:
         return f"reduced: {self.kinds} that differ stand for {more}{self.stands_for:,}"
 
     def trials(self) -> Iterator[Trial]:
-        """Yield a run for each order; it has to be made before the next one is asked for."""
+        """Yield a run for each order. Each has to be made before the next one is requested."""
         path: list[Path] = []
-        first = 0  # the steps before it were the same in the last run
+        first = 0  # the steps before this one were the same in the last run
         while True:
             footprints = Footprints()
             schedule = Follows(path, footprints)
@@ -101,7 +101,7 @@ class Orders:
             path = [*(node.chosen for node in self._nodes[:first]), *self._nodes[first].choose_next()]
 
     def _grow(self, steps: Sequence[Footprint]) -> bool:
-        """Make a node for every step; return whether the run began as it should."""
+        """Make a node for each step. Return whether the run began as planned."""
         nodes = self._nodes
         if len(steps) < len(nodes):
             return False
@@ -132,9 +132,10 @@ class Orders:
                 self._reasons[step.reason] = self._reasons.get(step.reason, 0) + 1
 
     def _is_asleep(self, path: Path, at: int, races: Races) -> bool:
-        """Tell whether all is known that can happen if a task goes on at node `at` of this run.
+        """Tell whether everything is known that can happen if a task runs at node `at` of this run.
 
-        It could have gone on earlier, all that can happen then was tried, and nothing that it depends on came since.
+        That is so if it could have run earlier, all continuations from there were tried, and no step that it depends on
+        has come since.
         """
         for number in range(at - 1, -1, -1):
             node = self._nodes[number]
@@ -164,16 +165,16 @@ class Orders:
 
 @final
 class _Node:
-    """A moment at which a task was chosen."""
+    """A moment at which a task was chosen to run."""
 
     def __init__(self, step: Footprint) -> None:
         self.chosen = step.path
         self.enabled = set(step.enabled)
-        self.waiting: dict[Path, list[Path]] = {}  # who is to be chosen later, and who then goes on
-        self.tried: dict[Path, Races] = {}  # who was chosen, and the first run with that
+        self.waiting: dict[Path, list[Path]] = {}  # tasks to choose later, and those to follow
+        self.tried: dict[Path, Races] = {}  # tasks that were chosen, and the first run with each
 
     def add(self, firsts: Sequence[Path], after: list[Path]) -> None:
-        """Have one of `firsts` chosen, then the rest of `after`; unless one of them was, or will be."""
+        """Plan a run with one of `firsts` here, and then the rest of `after`, unless one of `firsts` was or will be."""
         if (
             self.tried.keys().isdisjoint(firsts)
             and self.chosen not in firsts
@@ -185,7 +186,7 @@ class _Node:
             self.waiting[chosen] = [chosen, *rest]
 
     def choose_next(self) -> list[Path]:
-        """Choose one; return who goes on then."""
+        """Choose the next planned task, and return the tasks to follow."""
         chosen, path = self.waiting.popitem()
         self.chosen = chosen
         return path

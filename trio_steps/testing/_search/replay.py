@@ -1,4 +1,4 @@
-"""Single runs: one of the user's choice, one that is repeated, and the same one twice."""
+"""Single runs: one that the user chooses, one that is replayed, and the same one several times."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def replay(
     exc: BaseException | type[BaseException] | Callable[[], BaseException] = FaultInjectedError,
     **options: Unpack[Options],
 ) -> Run:
-    """Run `program` as it ran when it failed, under a debugger if you like.
+    """Run `program` as it ran when it failed, for example under a debugger.
 
     Args:
       program: an async function of a `Probe`.
-      token: from the report of the failure.
+      token: the token in the report of the failure.
       exc: the fault, for a token from `sweep_faults`.
-      options: as they were then; see `Options`.
+      options: the same options as then; see `Options`.
 
     Raises:
       TokenError: the token is damaged, or comes from another version of Trio or of trio_steps.
@@ -70,7 +70,7 @@ def replay(
     recipe, mark = parse(token)
     bench = Bench(program, settings_of("replay", options, maker(exc)), runs=1, seconds=0)
     if recipe.disturbs and bench.settings.values != "any":
-        bench.run(recipe.undisturbed)  # what it returns undisturbed
+        bench.run(recipe.undisturbed)  # to learn what it returns undisturbed
     run = bench.run(recipe, keep_log=True)
     if fingerprint(run.order, program).partition(".")[0] != mark.partition(".")[0]:
         note = "the program ran differently when this token was made: it has changed since, or is not deterministic"
@@ -88,7 +88,7 @@ def check_determinism(program: Program, *, seed: int = 0, runs: int = 3, **optio
       options: see `Options`.
 
     Raises:
-      ExplorationError: it did something else under the same conditions. The text shows where.
+      ExplorationError: the program behaved differently under the same conditions. The text shows where.
       ConfigError: an argument is not valid.
       RuntimeError: it was called inside a Trio program.
     """
@@ -101,7 +101,7 @@ def check_determinism(program: Program, *, seed: int = 0, runs: int = 3, **optio
 
 
 def compared(first: Run, second: Run) -> Finding | None:
-    """Return in what a second run is different from the first, though it should be the same."""
+    """Return a finding that shows how the second run differs from the first, or None if it is the same."""
     difference = first_difference(first.order, second.order)
     told = first_difference(first.trace, second.trace)
     if difference is not None or told is not None:

@@ -1,6 +1,6 @@
-"""One search: a program, what is tried with it, what was found so far, and how far it is.
+"""One search: a program, its runs, the findings so far, and the progress.
 
-Ctrl-C ends a search like any other program. What it has found until then is not lost: it is a note of the
+Ctrl-C ends a search like any other program. The findings so far are not lost: they become a note of the
 `KeyboardInterrupt`, which Python prints with the traceback.
 """
 
@@ -31,7 +31,7 @@ class Reporter(Protocol):
     """Makes the report of a search."""
 
     def __call__(self, stopped: str, *, explains: bool) -> Report:
-        """Return it: `stopped` ended the search; find the least that shows each finding only if it `explains`."""
+        """Return the report. `stopped` says what ended the search. Findings are minimised only if it `explains`."""
         ...
 
 
@@ -40,8 +40,8 @@ class Search:
     """Runs a program in many ways, and keeps what each run shows.
 
     Attributes:
-      bench: where it is run.
-      found: what was found.
+      bench: runs the program.
+      found: the findings.
     """
 
     def __init__(self, program: Program, settings: Settings, *, runs: float, seconds: float) -> None:
@@ -52,13 +52,13 @@ class Search:
         self._shown = 0
 
     def baseline(self) -> Run:
-        """Run the program undisturbed, and look what could be disturbed."""
+        """Run the program undisturbed, and find out what could be disturbed."""
         run = self.bench.run(Recipe(policy="trio"), survey=True)
         self.found.add(run, 1)
         return run
 
     def tries(self, trial: Trial) -> Run:
-        """Run it as `trial` says."""
+        """Run the program as `trial` says."""
         number = self.bench.runs + 1
         recipe, schedule = trial
         run = self.bench.run(recipe, schedule=schedule)
@@ -66,7 +66,7 @@ class Search:
         return run
 
     def show(self, what: str) -> None:
-        """Show on a terminal how far it is."""
+        """Show the progress, if standard error is a terminal."""
         now = time.monotonic()
         if not self._shows or now < self._shown_at + _EVERY:
             return
@@ -82,10 +82,10 @@ class Search:
             sys.stderr.flush()
 
     def report(self, go: Callable[[], str], report: Reporter) -> Report:
-        """Do `go`, which returns what has stopped it; return what `report` makes of that.
+        """Call `go`, which returns what stopped it, and return the report.
 
         Raises:
-          KeyboardInterrupt: the user pressed Ctrl-C; its note is the report of what was found until then.
+          KeyboardInterrupt: the user pressed Ctrl-C; its note is the report of the findings so far.
         """
         try:
             return report(go(), explains=True)

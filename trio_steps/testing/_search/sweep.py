@@ -1,4 +1,4 @@
-"""Sweeps: runs that disturb the program at every point, one run for each."""
+"""Sweeps: they disturb the program at every point, in a run for each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 MOST = 1000
-"""Sweeps are quadratic: unless more are asked for, no more points than this are tried."""
+"""The most points to try unless more are asked for, because sweeps are quadratic."""
 
 
 def sweep_cancellation(program: Program, *, budget: int = MOST, **options: Unpack[Options]) -> Report:
@@ -32,7 +32,7 @@ def sweep_cancellation(program: Program, *, budget: int = MOST, **options: Unpac
 
     Args:
       program: an async function of a `Probe`.
-      budget: the most points to try. If there are more, those that are tried are spread over all of them.
+      budget: the most points to try. If the program has more, those tried are spread evenly.
       options: see `Options`.
 
     Raises:
@@ -44,19 +44,19 @@ def sweep_cancellation(program: Program, *, budget: int = MOST, **options: Unpac
 
 
 def sweep_timeouts(program: Program, *, budget: int = MOST, **options: Unpack[Options]) -> Report:
-    """Run `program` once for every point and every timeout that could fire there, and have it fire, alone.
+    """Run `program` once for every point and every timeout that could fire there, and let that timeout alone fire.
 
     A timeout is any cancel scope with a finite deadline around the program's code: of `trio.move_on_after` or
     `trio.fail_after`, of a nursery, of a step or a fork, of any library. Its deadline becomes now. All other scopes are
     left alone, and so is a scope without a deadline.
 
     The program may end with the error of that timeout (`trio.TooSlowError`, `TimeoutError`), with an error that was
-    caused by it, or with the value that it returns undisturbed. If it may return something else when a timeout fires,
-    say so with ``values=``.
+    caused by it, or with the value that it returns undisturbed. If it may return another value when a timeout fires,
+    allow that with ``values=``.
 
     Args:
       program: an async function of a `Probe`.
-      budget: the most runs. If there are more to try, those that are tried are spread over all of them.
+      budget: the most runs. If there are more to try, those made are spread evenly.
       options: see `Options`.
 
     Raises:
@@ -80,14 +80,14 @@ def sweep_faults(
 ) -> Report:
     """Run `program` once for every call of its FIFO schedule that could fail, and raise `exc` from it.
 
-    Every call of Trio that could be cancelled fails once, even if it does not have to wait. It fails before it has had
-    an effect, so no result that has come is lost, and the end of a nursery does not raise. The program may end with the
+    Every call of Trio that could be cancelled fails once, even if it does not have to wait. It fails before it has an
+    effect, so no result that has come is lost, and the end of a nursery does not raise. The program may end with the
     fault, with an error that was caused by it, or recover and return its value.
 
     Args:
       program: an async function of a `Probe`.
       exc: an exception, a type, or a function that makes one. An exception object is raised in every run.
-      budget: the most calls to try. If there are more, those that are tried are spread over all of them.
+      budget: the most calls to try. If the program makes more, those tried are spread evenly.
       options: see `Options`.
 
     Raises:
@@ -110,9 +110,9 @@ def _sweep(
     trials_of: Callable[[Run], tuple[Iterator[Trial], int]],
 ) -> Report:
     search = Search(program, settings, runs=budget, seconds=float("inf"))
-    search.bench.budget = float("inf")  # it is of points, not of runs
+    search.bench.budget = float("inf")  # the budget counts points, not runs
     tried = struck = 0
-    total: int | None = None  # not known before the baseline has ended
+    total: int | None = None  # known only after the baseline
     points: list[int] = []
 
     def go() -> str:
@@ -151,7 +151,7 @@ def maker(exc: BaseException | type[BaseException] | Callable[[], BaseException]
     """Return a function that makes the fault.
 
     Raises:
-      ConfigError: it is a type that can't be called without arguments.
+      ConfigError: `exc` is a type that can't be called without arguments.
     """
     if isinstance(exc, BaseException):
         return lambda: exc
