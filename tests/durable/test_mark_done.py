@@ -4,43 +4,48 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
 from trio_steps import CheckpointError, ConfigError, ForkPartialError, Pipeline, otherwise, when
-from trio_steps.store import SqliteStore
+from trio_steps.store import RunStore, SqliteStore
 from trio_steps.testing import MemoryStore, StoreCrashedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+Order: TypeAlias = Pipeline[Any, Any]
 
 
 @pytest.fixture
-def store():
+def store() -> MemoryStore:
     return MemoryStore()
 
 
-@pytest.fixture(
-    params=[lambda tmp_path: MemoryStore(), lambda tmp_path: SqliteStore(tmp_path / "runs.db")],
-    ids=["memory", "sqlite"],
-)
-def sqlite_or_memory(request, tmp_path):
-    return request.param(tmp_path)
+@pytest.fixture(params=["memory", "sqlite"])
+def sqlite_or_memory(request: pytest.FixtureRequest, tmp_path: Path) -> RunStore:
+    return MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "runs.db")
 
 
-def nothing():
+def nothing() -> dict[str, object]:
     return {}
 
 
-def fails():
+def fails() -> Any:
     raise OSError("no")
 
 
-def never():
+def never() -> Any:
     raise AssertionError("this step was marked as done")
 
 
-charged = Pipeline("order").step("charge", lambda: {"receipt": "R"})
+charged: Order = Pipeline("order").step("charge", lambda: {"receipt": "R"})
 
 
-def routed(route=fails, card=never):
+def routed(route: Callable[[], Any] = fails, card: Callable[[], Any] = never) -> Order:
     return Pipeline("order").branch_on(
         "route",
         when(route, lambda p: p.step("card", card), name="card"),
@@ -48,7 +53,7 @@ def routed(route=fails, card=never):
     )
 
 
-async def failed(pipeline, store):
+async def failed(pipeline: Order, store: RunStore) -> None:
     """Run it, to where its first step that fails does."""
     with suppress(OSError, ForkPartialError):
         await pipeline.run({}, store=store, run_id="r")
@@ -56,7 +61,7 @@ async def failed(pipeline, store):
     assert record.status == "failed"
 
 
-async def refused(store, error, message, *args, **options):
+async def refused(store: RunStore, error: type[Exception], message: str, *args: Any, **options: Any) -> None:
     """Say how `mark_done` is refused, which leaves what is stored as it is."""
     before = await store.read("r")
     with pytest.raises(error, match=re.escape(message)):
@@ -64,7 +69,7 @@ async def refused(store, error, message, *args, **options):
     assert await store.read("r") == before
 
 
-async def test_step_that_is_marked_is_not_run_and_what_it_gave_is_there(store) -> None:
+async def test_step_that_is_marked_is_not_run_and_what_it_gave_is_there(store: MemoryStore) -> None:
     await failed(charged.step("ship", fails), store)
     await store.mark_done("r", "ship", {"shipped": True})
     assert (await store.load("r")).record.status == "failed"
@@ -72,13 +77,13 @@ async def test_step_that_is_marked_is_not_run_and_what_it_gave_is_there(store) -
     assert result == {"receipt": "R", "shipped": True}
 
 
-async def test_step_that_gives_nothing_is_marked_without_output(store) -> None:
+async def test_step_that_gives_nothing_is_marked_without_output(store: MemoryStore) -> None:
     await failed(charged.step("ship", fails), store)
     await store.mark_done("r", "ship")
     assert await charged.step("ship", never).run(store=store, run_id="r") == {"receipt": "R"}
 
 
-async def test_run_that_waits_in_the_step_goes_on_and_to_where_it_waits_next(store) -> None:
+async def test_run_that_waits_in_the_step_goes_on_and_to_where_it_waits_next(store: MemoryStore) -> None:
     p = charged.wait_for("approval", provides="approved").wait_for("colour", provides="colour")
     await p.run({}, store=store, run_id="r")
     step = "approval?".rstrip("?")  # equal to the string that is stored, and another one
@@ -90,8 +95,8 @@ async def test_run_that_waits_in_the_step_goes_on_and_to_where_it_waits_next(sto
     assert (await store.load("r")).record.waiting == {"colour": None}
 
 
-async def test_run_that_waits_elsewhere_goes_on_waiting_when_a_step_is_marked(store) -> None:
-    p = Pipeline("p").wait_for("colour", provides="colour").step("ship", never)
+async def test_run_that_waits_elsewhere_goes_on_waiting_when_a_step_is_marked(store: MemoryStore) -> None:
+    p: Order = Pipeline("p").wait_for("colour", provides="colour").step("ship", never)
     await p.run({}, store=store, run_id="r")
     await store.mark_done("r", "ship", {"shipped": True})
     record = (await store.load("r")).record
@@ -101,10 +106,10 @@ async def test_run_that_waits_elsewhere_goes_on_waiting_when_a_step_is_marked(st
     assert await p.run(store=store, run_id="r", answers={"colour": 1}) == {"colour": 1, "shipped": True}
 
 
-async def test_time_of_another_question_goes_on_when_one_is_marked(sqlite_or_memory) -> None:
+async def test_time_of_another_question_goes_on_when_one_is_marked(sqlite_or_memory: RunStore) -> None:
     store = sqlite_or_memory
     ask = [Pipeline(id).wait_for(id, provides=id, timeout=60.0) for id in ("a", "b")]
-    p = Pipeline("p").step("both", *ask)
+    p: Order = Pipeline("p").step("both", *ask)
     await p.run({}, store=store, run_id="r")
     waiting = dict((await store.load("r")).record.waiting)
     assert len(waiting) == 2
@@ -116,7 +121,7 @@ async def test_time_of_another_question_goes_on_when_one_is_marked(sqlite_or_mem
     assert (record.status, record.waiting) == ("waiting", waiting)
 
 
-async def test_step_that_was_interrupted_is_marked_and_its_run_is_interrupted_still(store) -> None:
+async def test_step_that_was_interrupted_is_marked_and_its_run_is_interrupted_still(store: MemoryStore) -> None:
     store.crash_at = 2
     with pytest.raises(StoreCrashedError):
         await charged.step("ship", nothing).run({}, store=store, run_id="r")
@@ -127,33 +132,35 @@ async def test_step_that_was_interrupted_is_marked_and_its_run_is_interrupted_st
     assert await charged.step("ship", never).run(store=store, run_id="r") == {"receipt": "R"}
 
 
-async def test_case_that_is_named_is_taken_though_the_condition_says_otherwise_now(store) -> None:
+async def test_case_that_is_named_is_taken_though_the_condition_says_otherwise_now(store: MemoryStore) -> None:
     await failed(routed(), store)
     await store.mark_done("r", "route/card/card", {"paid": "by hand"}, taken={"route": "card"})
     assert await routed(lambda: False).run(store=store, run_id="r") == {"paid": "by hand"}
 
 
-async def test_step_in_a_case_that_was_taken_needs_no_name_for_it(store) -> None:
+async def test_step_in_a_case_that_was_taken_needs_no_name_for_it(store: MemoryStore) -> None:
     await failed(routed(lambda: True, fails), store)
     await store.mark_done("r", "route/card/card", {"paid": "by hand"})
     assert await routed(lambda: False).run(store=store, run_id="r") == {"paid": "by hand"}
 
 
-async def test_step_in_a_case_that_was_not_taken_is_refused(store) -> None:
+async def test_step_in_a_case_that_was_not_taken_is_refused(store: MemoryStore) -> None:
     await failed(routed(), store)
     missing = "the branch 'route' has not taken that case; give taken={'route': 'card'}"
     await refused(store, ConfigError, missing, "route/card/card")
     await refused(store, ConfigError, missing, "route/card/card", taken={"route": "bank"})
+    await refused(store, ConfigError, missing, "route/card/card", taken={"route": "cash"})
+    await refused(store, KeyError, "no step 'route/cash/card'", "route/cash/card", taken={"route": "cash"})
     await refused(
         store,
         ConfigError,
-        "mark_done(…, taken={'route': 'cash'}): there is no such branch or case",
+        "mark_done(…, taken={'root': 'card'}): 'route/card/card' is in no branch of that name",
         "route/card/card",
-        taken={"route": "cash"},
+        taken={"route": "card", "root": "card"},
     )
 
 
-async def test_case_other_than_the_one_that_was_taken_is_refused(store) -> None:
+async def test_case_other_than_the_one_that_was_taken_is_refused(store: MemoryStore) -> None:
     await failed(routed(lambda: True, fails), store)
     await refused(
         store,
@@ -164,8 +171,8 @@ async def test_case_other_than_the_one_that_was_taken_is_refused(store) -> None:
     )
 
 
-async def test_step_inside_a_step_is_marked_by_its_full_name(store) -> None:
-    def order(ship):
+async def test_step_inside_a_step_is_marked_by_its_full_name(store: MemoryStore) -> None:
+    def order(ship: Callable[[], Any]) -> Order:
         return charged.step("deliver", Pipeline("inner").step("pack", lambda: {"packed": True}).step("ship", ship))
 
     await failed(order(fails), store)
@@ -174,37 +181,27 @@ async def test_step_inside_a_step_is_marked_by_its_full_name(store) -> None:
     assert result == {"receipt": "R", "packed": True, "shipped": True}
 
 
-async def test_step_of_an_element_is_refused(store) -> None:
-    def read(x):
-        raise OSError("no")
-
-    body = Pipeline("body").step("read", read)
-    xs = Pipeline("p").step("xs", lambda: {"xs": [1, 2]})
-    await failed(xs.for_each("all", body, over="xs", each="x", into="ys"), store)
-    await refused(store, ConfigError, "a step that is run for each element can't be marked", "all/*/read")
-
-
-async def test_step_that_is_done_is_refused(store) -> None:
+async def test_step_that_is_done_is_refused(store: MemoryStore) -> None:
     await failed(charged.step("ship", fails), store)
     await refused(store, ConfigError, "mark_done('r', 'charge'): the step is done already", "charge")
 
 
-async def test_step_that_is_not_there_is_refused(store) -> None:
+async def test_step_that_is_not_there_is_refused(store: MemoryStore) -> None:
     await failed(charged.step("ship", fails), store)
     await refused(store, KeyError, "the pipeline 'order' has no step 'shop'; it has 'charge', 'ship'", "shop")
 
 
-async def test_output_that_is_no_mapping_of_keys_or_cannot_be_kept_is_refused(store) -> None:
+async def test_output_that_is_no_mapping_of_keys_or_cannot_be_kept_is_refused(store: MemoryStore) -> None:
     await failed(charged.step("ship", fails), store)
     await refused(store, ConfigError, "mark_done(…, {1: 2} (of type dict)): give a mapping of keys", "ship", {1: 2})
     await refused(store, CheckpointError, "object", "ship", {"shipped": object()})
 
 
-async def test_run_that_is_finished_is_refused(store) -> None:
+async def test_run_that_is_finished_is_refused(store: MemoryStore) -> None:
     await charged.run({}, store=store, run_id="r")
     await refused(store, ConfigError, "mark_done('r', 'charge'): the run is finished", "charge")
 
 
-async def test_run_that_is_not_there_is_refused(store) -> None:
+async def test_run_that_is_not_there_is_refused(store: MemoryStore) -> None:
     await refused(store, KeyError, "there is no run 'r' in the store", "charge")
     assert await store.runs() == ()

@@ -15,7 +15,7 @@ from trio_steps._durable.protocol import RunStatus
 from trio_steps._observers.rows import plain
 from trio_steps._pipeline.run.durable import error_text
 from trio_steps._pipeline.run.move import move
-from trio_steps._pipeline.run.stored import attempts_of
+from trio_steps._pipeline.run.texts import attempts_of
 from trio_steps.store import AnswerError, work
 
 from .attended import Lines, stopped_by_signal

@@ -44,13 +44,7 @@ def answer_texts(stored: StoredRun, answers: Mapping[str, object]) -> dict[str, 
     texts: dict[str, str] = {}
     for given, value in answers.items():
         name, question = _asked(stored, given)
-        kind = type_name(type(value))
-        if question.of and kind not in question.of:
-            raise AnswerError(f"{name!r} asks for {_types(question)}, not for {described(value)}")
-        try:
-            text = json.dumps(encode(value))
-        except CheckpointError as error:
-            raise AnswerError(f"the answer to {name!r} can't be kept: {error.problem}") from error
+        text = answer_text(question, name, value)
         before = texts.get(name, stored.answers.get(name))
         if before is not None and _says(before, value):
             text = before
@@ -59,6 +53,25 @@ def answer_texts(stored: StoredRun, answers: Mapping[str, object]) -> dict[str, 
         if stored.record.status in _OVER and name not in stored.answers:
             raise AnswerError(f"the run {stored.record.run_id!r} is over; it asks for nothing any more")
     return texts
+
+
+def answer_text(question: Question, name: str, value: object) -> str:
+    """Return an answer to the step `name`, which asks `question`, as text.
+
+    Raises:
+      AnswerError: it asks for a value of another type.
+    """
+    if question.of and type_name(type(value)) not in question.of:
+        raise AnswerError(f"{name!r} asks for {_types(question)}, not for {described(value)}")
+    try:
+        return json.dumps(encode(value))
+    except CheckpointError as error:
+        raise AnswerError(f"the answer to {name!r} can't be kept: {error.problem}") from error
+
+
+def is_asked_by(name: str, question: Question) -> bool:
+    """Tell whether the step `name` of a run is the one that asks `question`, or one of those."""
+    return re.fullmatch(re.escape(question.name).replace(r"\*", "[^/]+"), name) is not None
 
 
 def answer_of(text: str) -> object:
@@ -84,16 +97,10 @@ def _says(text: str, value: object) -> bool:
 
 def _asked(stored: StoredRun, given: str) -> tuple[str, Question]:
     for question in stored.questions:
-        pattern = re.escape(question.name).replace(r"\*", "[^/]+")
-        if re.fullmatch(pattern, given):
+        if is_asked_by(given, question):
             return given, question
     by_key = [question for question in stored.questions if question.provides == given]
-    waiting = [
-        (name, question)
-        for question in by_key
-        for name in stored.record.waiting
-        if re.fullmatch(re.escape(question.name).replace(r"\*", "[^/]+"), name)
-    ]
+    waiting = [(name, question) for question in by_key for name in stored.record.waiting if is_asked_by(name, question)]
     found = waiting or [(question.name, question) for question in by_key if "*" not in question.name]
     if len(found) == 1:
         return found[0]

@@ -39,16 +39,22 @@ _WORDS: Final = (object, NoneType, bool, int, float, str)
 # What functions provide
 
 
-def given_by(nodes: Nodes) -> Iterator[tuple[str, Shape]]:
-    """Yield the full names of the steps that are functions or wait, each with what it declares to provide."""
+def named(nodes: Nodes) -> Iterator[tuple[str, Node]]:
+    """Yield each node in `nodes`, and each inside those, with its full name."""
     ahead: list[tuple[Nodes, str]] = [(nodes, "")]
     while ahead:
         row, prefix = ahead.pop()
         for node in row:
             name = prefix + node.id
-            yield from _given_by(node, name)
+            yield name, node
             for infix, inner in node.inner():
                 ahead.append((inner, name + infix))
+
+
+def given_by(nodes: Nodes) -> Iterator[tuple[str, Shape]]:
+    """Yield the full names of the steps that are functions or wait, each with what it declares to provide."""
+    for name, node in named(nodes):
+        yield from _given_by(node, name)
 
 
 def _given_by(node: Node, name: str) -> Iterator[tuple[str, Shape]]:

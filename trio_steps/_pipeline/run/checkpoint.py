@@ -69,7 +69,7 @@ class Checkpoint:
     _journal: Sequence[Entry]
     _length: int
     codec: Codec | None = None
-    _gives: Mapping[str, object] | None = None
+    _more: Mapping[str, object] = attrs.field(factory=dict[str, object])
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -97,8 +97,7 @@ class Checkpoint:
             "codec": self.codec is not None,
             "journal": [_write_entry(entry, self.codec) for entry in self.entries],
         }
-        if self._gives is not None:
-            body["gives"] = self._gives
+        body.update(self._more)
         return json.dumps({**body, "checksum": _checksum(body)})
 
     @classmethod
@@ -204,11 +203,11 @@ def _text(name: str) -> str:
 
 
 def _write_entry(entry: Entry, codec: Codec | None) -> JSON:
-    step = _text(entry.step)
+    name = _text(entry.name)
     written: dict[str, JSON] = {
         "kind": entry.kind,
-        "step": step,
-        "changes": {_text(key): _write_value(value, codec, step, key) for key, value in entry.changes.items()},
+        "step": _text(entry.step),
+        "changes": {_text(key): _write_value(value, codec, name, key) for key, value in entry.changes.items()},
     }
     if entry.sources:
         written["sources"] = {_text(key): _text(source) for key, source in entry.sources.items()}
@@ -223,7 +222,7 @@ def _write_entry(entry: Entry, codec: Codec | None) -> JSON:
     if entry.case is not None:
         written["case"] = _text(entry.case)
     if entry.error is not None:
-        written["error"] = _write_value(entry.error, codec, step, None)
+        written["error"] = _write_value(entry.error, codec, name, None)
     if entry.failed:
         written["failed"] = entry.failed
     return written

@@ -47,7 +47,7 @@ from .queue import QueueStore, run_elsewhere
 from .renames import Names
 from .resume import resumed
 from .saver import Saver
-from .stored import checkpoint_of, part_of
+from .texts import checkpoint_of, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator, Mapping
@@ -297,8 +297,8 @@ def _check_lost(run_id: str, checkpoint: Checkpoint) -> None:
             key = entry.error.key if isinstance(entry.error, CheckpointError) else None
             raise CheckpointError(
                 f"the step was done, but its output can't be stored: {problem}; it is not run again; give an "
-                f"output that can be stored, store.mark_done({run_id!r}, {entry.step!r}, {{…}})",
-                entry.step,
+                f"output that can be stored, store.mark_done({run_id!r}, {entry.name!r}, {{…}})",
+                entry.name,
                 key,
             )
 

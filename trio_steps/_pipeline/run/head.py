@@ -1,7 +1,7 @@
 """The head of a stored run: a description of its pipeline, for processes that have not imported it.
 
-It has the name of the pipeline, its steps, and which keys of which types they provide. A step that is marked as done by
-hand is checked against that.
+It has the name of the pipeline, its steps and their kinds, and which keys of which types they provide. A step that is
+marked as done by hand is checked against that.
 """
 
 from __future__ import annotations
@@ -14,18 +14,26 @@ from weakref import WeakKeyDictionary
 from trio_steps._core.errors import CheckpointError, ConfigError, listed
 from trio_steps._durable.answers import type_name
 from trio_steps._pipeline.contract.annotations import UNKNOWN, members
-from trio_steps._pipeline.contract.storable import given_by, obstacle
+from trio_steps._pipeline.contract.storable import given_by, named, obstacle
+from trio_steps._pipeline.definition import ANY, Branch, Each, Group, Repeat
 from trio_steps._values.described import described
 
 from .checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from trio_steps._pipeline.definition import Program
+    from trio_steps._pipeline.definition import Nodes, Program
 
 HEAD: Final = 0
 """The number of the head among the parts."""
+
+BRANCH: Final = "branch"
+EACH: Final = "each"
+RACE: Final = "race"
+REPEAT: Final = "repeat"
+TRANSFORM: Final = "transform"
+"""The kinds of steps that are not like others for whoever only knows their names."""
 
 _WIDER: Final = {
     "builtins:float": ("builtins:int",),
@@ -49,15 +57,42 @@ def head_of(program: Program) -> str:
 
 
 def _written(program: Program) -> str:
+    kinds = dict(_kinds(program.nodes))
     gives: dict[str, dict[str, list[Any]]] = {}
     for step, shape in given_by(program.nodes):
         for name, key in shape.keys.items():
             problem = None if program.codec is not None else obstacle(key.type)
             if problem is not None:
                 raise CheckpointError(f"the step is declared to return what can't be stored: {problem}", step, name)
-        if not shape.open:
-            gives[step] = {name: [key.definite, _names(key.type)] for name, key in shape.keys.items()}
-    return Checkpoint(program.name, program.steps, (), 0, program.codec, gives).to_json()
+        keys = {name: [key.definite, _names(key.type)] for name, key in shape.keys.items()}
+        if kinds.get(step) == EACH:  # that is what one element provides
+            gives[f"{step}/{ANY}"] = keys
+            gives[step] = {name: [True, ["builtins:list", "builtins:dict"]] for name in keys}
+        elif not shape.open:
+            gives[step] = keys
+    return Checkpoint(program.name, program.steps, (), 0, program.codec, {"gives": gives, "kinds": kinds}).to_json()
+
+
+def _kinds(nodes: Nodes) -> Iterator[tuple[str, str]]:
+    """Yield the full names of steps whose kind matters, and the kind."""
+    for name, node in named(nodes):
+        body = node.body
+        if node.transforms:
+            yield name, TRANSFORM
+        elif isinstance(body, Branch):
+            yield name, BRANCH
+        elif isinstance(body, Each):
+            yield name, EACH
+        elif isinstance(body, Repeat):
+            yield name, REPEAT
+        elif isinstance(body, Group) and body.mode == "race":
+            yield name, RACE
+
+
+def kinds_of(parts: Mapping[int, str]) -> dict[str, str]:
+    """Return the kinds of steps that the head among `parts` tells of, by their full names."""
+    kinds: dict[str, str] = json.loads(parts[min(parts)]).get("kinds", {})
+    return kinds
 
 
 def _names(kind: object) -> list[str] | None:
@@ -72,16 +107,18 @@ def _names(kind: object) -> list[str] | None:
     return names
 
 
-def check_output(parts: Mapping[int, str], step: str, output: Mapping[str, object]) -> None:
+def check_output(parts: Mapping[int, str], step: str, pattern: str, output: Mapping[str, object]) -> None:
     """Refuse an output for `step`, of a run that has `parts`, if the step provides other keys or types.
+
+    In its pipeline, the step is called `pattern`.
 
     Raises:
       ConfigError: the keys or types differ.
     """
     gives: dict[str, dict[str, list[Any]]] = json.loads(parts[min(parts)]).get("gives", {})
-    if step not in gives:
+    if pattern not in gives:
         return
-    keys = gives[step]
+    keys = gives[pattern]
     what = f"mark_done(…, {step!r}, {{…}})"
     unknown = [key for key in output if key not in keys]
     missing = [key for key, (definite, _) in keys.items() if definite and key not in output]

@@ -53,6 +53,12 @@ class Entry:
     error: Exception | None = None
     failed: int = 0
 
+    @property
+    def name(self) -> str:
+        """The full name of what it is about: of the step, or of one element of it."""
+        is_element = self.case is not None and self.kind not in ("passed", "round", "taken")
+        return f"{self.step}/{self.case}" if is_element else self.step
+
 
 @final
 class Journal:

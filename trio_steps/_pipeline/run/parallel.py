@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
 import attrs
 import trio
 
-from trio_steps._core.errors import StepInputError, name_step
+from trio_steps._core.errors import CheckpointError, StepInputError, name_step
 from trio_steps._core.results import ForkPartialError, Fulfilled, PathCancelledError, Rejected
 from trio_steps._core.scope import current, current_scope
 from trio_steps._core.step import Step, type_of
@@ -360,6 +360,8 @@ class EachAttempt:
         each, run = self._each, self._run
         before = run.journal.elements.get(self._name, {})
         ids = [str(number) for number in range(1, len(self._elements) + 1)]
+        for id in before.keys() - set(ids):  # one that was marked as done by hand
+            raise CheckpointError(f"there is no such element: {each.over!r} has {len(ids)}", f"{self._name}/{id}")
         left = [id for id in ids if id not in before]
         plan = attrs.evolve(each.plan, known=Known(left, [element_path] * len(left)))
         found = dict(zip(left, await _run_fork(plan, self, self._name, ids, self._public)))  # noqa: B905

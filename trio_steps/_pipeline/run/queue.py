@@ -19,8 +19,10 @@ from trio_steps._pipeline.definition import Hooks
 
 from .keeping import Answers
 from .loop import execute
+from .marks import marked
 from .resume import resumed
-from .stored import RunStore, checkpoint_of, marked, there
+from .stored import RunStore, there
+from .texts import checkpoint_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

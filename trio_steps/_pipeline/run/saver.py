@@ -40,7 +40,7 @@ from trio_steps._durable.protocol import RunChange, RunClaimedError
 from .head import HEAD, head_of
 from .journal import Entry
 from .keeping import Answer
-from .stored import part_of
+from .texts import part_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -84,6 +84,7 @@ class Saver:
         self._next = max(self._numbers.values(), default=HEAD) + 1
         self._deadlines = dict(waiting)  # the deadlines of all questions so far
         self._open: dict[str, datetime | None] = {}
+        self._lost: set[Entry] = set()  # whose values can't be stored, which is saved
         self._course: Course | None = None
         self._newest: str | None = None  # the step that was done last
         self._step: str | None = None  # the last step that is saved as done
@@ -186,18 +187,22 @@ class Saver:
     async def _save_what_is_lost(self, added: Mapping[Entry, int]) -> None:
         """Save that steps with values that can't be stored are done, and everything else that is new."""
         for entry, number in added.items():
-            try:
-                text = part_of(entry, self._program.codec)
-            except CheckpointError as error:
-                if entry.kind == "inputs":
-                    return  # nothing has acted yet
-                lost = Entry(kind="lost", step=entry.step, case=entry.case, error=_plain(error))
-                text = part_of(lost, self._program.codec)
-                self._numbers[lost] = number
-            else:
-                self._numbers[entry] = number
+            if entry.kind == "inputs":
+                return  # nothing has acted yet
+            saved, text = self._written(entry)
             await self._claim.write(self._change("running", parts={number: text}))
+            self._numbers[saved] = number
+            if saved is not entry:
+                self._lost.add(entry)
             self._next = number + 1
+
+    def _written(self, entry: Entry) -> tuple[Entry, str]:
+        """Return an entry and its text; if its values can't be stored, one that says that they are lost."""
+        try:
+            return entry, part_of(entry, self._program.codec)
+        except CheckpointError as error:
+            lost = Entry(kind="lost", step=entry.step, case=entry.case, error=_plain(error))
+            return lost, part_of(lost, self._program.codec)
 
     def _difference(self, entries: tuple[Entry, ...]) -> tuple[dict[Entry, int], list[Entry]]:
         """Return the entries that are not saved yet, with numbers for them, and the saved ones that are obsolete."""
@@ -282,10 +287,7 @@ class Saver:
         if self._course is not None:
             added, forgotten = self._difference(self.entries())
             if not forgotten:
-                # the save that failed has already reported what can't be written
-                with suppress(CheckpointError):
-                    for entry, number in added.items():
-                        parts[number] = part_of(entry, self._program.codec)
+                parts = {number: self._written(entry)[1] for entry, number in added.items() if entry not in self._lost}
         return parts
 
 

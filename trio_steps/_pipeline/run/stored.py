@@ -6,30 +6,28 @@ and are the same for every store: a class that derives from `RunStore` inherits 
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 import attrs
 
-from trio_steps._core.errors import CheckpointError, ConfigError, listed
+from trio_steps._core.errors import ConfigError
 from trio_steps._core.public import public_in
 from trio_steps._durable.answers import answer_texts
-from trio_steps._durable.protocol import RunChange, RunClaimedError, RunClaims
-from trio_steps._pipeline.definition import ANY
-from trio_steps._values.described import described
+from trio_steps._durable.protocol import RunClaimedError, RunClaims
 
-from .checkpoint import Checkpoint, read
-from .head import check_output
-from .journal import Entry
+from .marks import marked
+from .texts import attempts_of, checkpoint_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from contextlib import AbstractAsyncContextManager
     from datetime import timedelta
 
-    from trio_steps._durable.protocol import RunClaim, RunRecord, RunStatus, StoredRun
+    from trio_steps._durable.protocol import RunChange, RunClaim, RunRecord, RunStatus, StoredRun
     from trio_steps._values.codec import Codec
+
+    from .checkpoint import Checkpoint
 
 _FINISHED: Final[tuple[RunStatus, ...]] = ("finished",)
 
@@ -208,16 +206,16 @@ class RunStore(RunClaims, Protocol):
 
         Args:
           run_id: the id of the run, which must not be running.
-          step: the full name of the step.
-          output: the keys that the step adds to the context.
+          step: the full name of the step, with the ids of elements and numbers of rounds: ``"items/3/charge"``.
+          output: the keys that the step adds to the context; of an element of a function, the key of the results.
           taken: the case to take for each branch around the step that has not yet taken one: ``{"route": "premium"}``.
           codec: the codec of the pipeline, if it has one.
 
         Raises:
           KeyError: there is no such run, or its pipeline has no such step.
           RunClaimedError: it is running.
-          ConfigError: the run is over, the step is done or in a case that was not taken, or the step provides other
-              keys or types.
+          ConfigError: the run is over; the step is done, or is in a case that was not taken, in a race, or in a round
+              that is not the next; or it provides other keys or types.
           CheckpointError: the output can't be kept.
         """
         async with self.claim(run_id) as claim:
@@ -277,101 +275,3 @@ async def there(store: RunStore, run_id: str) -> StoredRun:
 
 def _no_run(run_id: str) -> KeyError:
     return KeyError(f"there is no run {run_id!r} in the store")
-
-
-# The texts
-
-
-def checkpoint_of(parts: Mapping[int, str], codec: Codec | None) -> Checkpoint:
-    """Return the checkpoint that consists of `parts`.
-
-    Raises:
-      CheckpointError: one of them is damaged, or was written with another codec.
-    """
-    head, *rest = read((parts[number] for number in sorted(parts)), codec)
-    entries = [entry for part in rest for entry in part.entries]
-    return Checkpoint(head.pipeline, head.steps, entries, len(entries), codec)
-
-
-def attempts_of(parts: Mapping[int, str]) -> dict[str, int]:
-    """Return how many attempts have failed, by the full names of the steps, whatever codec wrote `parts`."""
-    entries: list[dict[str, Any]] = [entry for text in parts.values() for entry in json.loads(text)["journal"]]
-    return {
-        entry["step"] + (f"/{entry['case']}" if "case" in entry else ""): entry["failed"]
-        for entry in entries
-        if entry["kind"] == "tried"
-    }
-
-
-def part_of(entry: Entry, codec: Codec | None) -> str:
-    """Return the text that a store keeps for an entry of the journal."""
-    try:
-        return Checkpoint("", (), (entry,), 1, codec).to_json()
-    except CheckpointError as error:
-        # the input and the result belong to no step
-        raise CheckpointError(error.problem, error.step or None, error.key) from error.__cause__
-
-
-def marked(
-    stored: StoredRun, step: str, given: Mapping[str, object] | None, taken: Mapping[str, str], codec: Codec | None
-) -> RunChange:
-    """Return the change that marks `step` as done, with the output `given`; see `RunStore.mark_done`."""
-    output = dict(given or {})
-    if not all(isinstance(key, str) for key in output):
-        raise ConfigError(f"mark_done(…, {described(given)}): give a mapping of keys and their values")
-    record = stored.record
-    run_id = record.run_id
-    if record.status == "finished":
-        raise ConfigError(f"mark_done({run_id!r}, {step!r}): the run is finished")
-    checkpoint = checkpoint_of(stored.parts, codec)
-    if step not in checkpoint.steps:
-        raise KeyError(f"the pipeline {checkpoint.pipeline!r} has no step {step!r}; it has {listed(checkpoint.steps)}")
-    numbers = zip(checkpoint.entries, sorted(stored.parts)[1:], strict=True)
-    lost = [number for entry, number in numbers if entry.kind == "lost" and entry.step == step and entry.case is None]
-    there = [entry for entry in checkpoint.entries if entry.step == step and entry.case is None]
-    if any(entry.kind not in ("begun", "lost", "tried") for entry in there):
-        raise ConfigError(f"mark_done({run_id!r}, {step!r}): the step is done already")
-    for question in stored.questions:
-        if question.name == step:
-            answer_texts(stored, {step: output.get(question.provides)})  # which checks it
-    check_output(stored.parts, step, output)
-    added: list[Entry] = []
-    branches = {entry.step: cast("str", entry.case) for entry in checkpoint.entries if entry.kind == "taken"}
-    for branch, case in taken.items():
-        if f"{branch}/{case}" not in {name.rpartition("/")[0] for name in checkpoint.steps}:
-            raise ConfigError(f"mark_done(…, taken={{{branch!r}: {case!r}}}): there is no such branch or case")
-        if branches.setdefault(branch, case) != case:
-            raise ConfigError(f"mark_done(…, taken={{{branch!r}: {case!r}}}): the run took {branches[branch]!r}")
-        added.append(Entry(kind="taken", step=branch, case=case))
-    _check_place(checkpoint.steps, step, branches)
-    added.append(Entry(kind="done", step=step, changes=output))
-    status = record.status
-    if status == "interrupted":
-        status = "running"
-    elif status == "waiting" and step in record.waiting:
-        status = "submitted"  # nobody will answer that question, so a worker may take the run at once
-    number = max(stored.parts) + 1
-    parts = {number + index: part_of(entry, codec) for index, entry in enumerate(added)}
-    return RunChange(
-        pipeline=record.pipeline,
-        version=record.version,
-        status=status,
-        error=record.error,
-        parts=parts,
-        dropped=lost,
-        waiting={name: until for name, until in record.waiting.items() if name != step},
-    )
-
-
-def _check_place(steps: tuple[str, ...], step: str, branches: Mapping[str, str]) -> None:
-    """Refuse a step of an element, and a step in a branch that took another case, or no case yet."""
-    ids = step.split("/")
-    if ANY in ids:
-        raise ConfigError(f"mark_done(…, {step!r}): a step that is run for each element can't be marked")
-    # a case is not listed among the steps: its steps are two levels below the branch
-    for level in range(1, len(ids) - 1):
-        branch, case = "/".join(ids[:level]), ids[level]
-        is_case = f"{branch}/{case}" not in steps and branch in steps
-        if is_case and branches.get(branch) != case:
-            right = f"taken={{{branch!r}: {case!r}}}"
-            raise ConfigError(f"mark_done(…, {step!r}): the branch {branch!r} has not taken that case; give {right}")
