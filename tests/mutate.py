@@ -58,7 +58,7 @@ PACKAGES = {
     "fork": ("_fork", ["fork", "drawing"]),
     "pipeline": ("_pipeline", ["pipeline", "durable", "drawing"]),
     "values": ("_values", ["values"]),
-    "durable": ("_durable", ["durable"]),
+    "durable": ("_durable", ["durable", "testing/test_conformance.py"]),
     "absurd": ("_durable/absurd", ["durable"]),
     "observers": ("_observers", ["observers"]),
     "testing": ("testing", ["testing"]),
@@ -123,7 +123,7 @@ def left_alone(code: str) -> set[int]:
             if isinstance(node.body[-1], ast.Expr) and ast.unparse(node.body[-1]) == "...":  # of a protocol
                 parts = [node, *node.decorator_list]
         elif isinstance(node, ast.ClassDef):
-            parts = [one for one in node.decorator_list if isinstance(one, ast.Name) and one.id == "final"]
+            parts = [one for one in node.decorator_list if ast.unparse(one).endswith(("final", "(kw_only=True)"))]
         elif isinstance(node, ast.AnnAssign):
             parts = [node.annotation] if node.value is not None else [node]
         elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":

@@ -168,6 +168,9 @@ def test_old_name_that_is_in_use_or_claimed_twice_is_an_error(steps) -> None:
         one.step("b", steps.gives("b"), was="pay")
     with pytest.raises(ConfigError, match=r"step 'b': was='b', but there is a step of that name now"):
         one.step("b", steps.gives("b"), was="b")
+    same = str(b"return", "ascii")  # the text, and another object
+    with pytest.raises(ConfigError, match=r"step 'return': was='return', but there is a step of that name now"):
+        one.step("return", steps.gives("return"), was=same)
     with pytest.raises(ConfigError, match=r"step 'b': was='charge', but step 'pay' says that too"):
         one.step("b", steps.gives("b"), was=("x", "charge"))
     with pytest.raises(ConfigError, match=r"step 'g/b': was='a', but there is a step of that name now"):

@@ -555,6 +555,14 @@ async def test_nobody_else_can_make_the_store_between_the_last_look_and_the_maki
     assert len(looks) == 2
 
 
+async def test_store_that_can_not_be_made_is_the_error_of_sqlite(store, path, monkeypatch) -> None:
+    one = "INSERT INTO one VALUES (1)"
+    monkeypatch.setattr("trio_steps._durable.file._SCHEMA", ("CREATE TABLE one (x UNIQUE)", one, one))
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE constraint failed"):
+        await store.runs()
+    assert sql(path, "SELECT * FROM sqlite_master") == []
+
+
 async def test_store_that_is_locked_is_an_error(store, path, monkeypatch) -> None:
     await store.runs()
     monkeypatch.setattr("trio_steps._durable.calls._PATIENCE", 0.0)

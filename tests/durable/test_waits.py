@@ -6,12 +6,18 @@ import pytest
 import trio
 
 from trio_steps import CheckpointError, ConfigError, Pipeline, Retry, StepTimeoutError, current_scope, otherwise, when
-from trio_steps.store import AnswerConflictError, AnswerError
+from trio_steps.store import AnswerConflictError, AnswerError, SqliteStore
 from trio_steps.testing import MemoryStore, StoreCrashedError
 
 
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request, tmp_path):
+    return MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "runs.db", synchronous="normal")
+
+
 @pytest.fixture
-def store():
+def memory_store():
+    """A store on the clock of the test: a store in a file has threads, for which that does not wait."""
     return MemoryStore()
 
 
@@ -155,27 +161,27 @@ async def test_answer_to_a_run_that_is_over_is_refused(store) -> None:
         await store.answer("r", ok=1)
 
 
-async def test_wait_has_a_time_that_goes_on_while_nobody_runs_the_run(store) -> None:
+async def test_wait_has_a_time_that_goes_on_while_nobody_runs_the_run(memory_store) -> None:
     p = Pipeline("p").wait_for("ask", provides="ok", timeout=60).step("after", lambda ok: {"after": ok})
-    await p.run({}, store=store, run_id="r")
+    await p.run({}, store=memory_store, run_id="r")
     await trio.sleep(59)
-    assert await p.run(store=store, run_id="r") == {}
+    assert await p.run(store=memory_store, run_id="r") == {}
     await trio.sleep(1)
     for _ in range(2):
         with pytest.raises(StepTimeoutError, match="'ask' timed out after 60 s"):
-            await p.run(store=store, run_id="r")
-    assert (await p.run(store=store, run_id="r", answers={"ok": 1}))["after"] == 1  # late, and still an answer
+            await p.run(store=memory_store, run_id="r")
+    assert (await p.run(store=memory_store, run_id="r", answers={"ok": 1}))["after"] == 1  # late, and still an answer
 
 
-async def test_wait_whose_time_is_over_is_handled_by_on_error(store) -> None:
+async def test_wait_whose_time_is_over_is_handled_by_on_error(memory_store) -> None:
     p = Pipeline("p").wait_for("ask", provides="ok", timeout=60, on_error="continue")
     p = p.step("after", lambda ok=None: {"after": ok})
-    await p.run({}, store=store, run_id="r")
+    await p.run({}, store=memory_store, run_id="r")
     await trio.sleep(61)
-    assert await p.run(store=store, run_id="r") == {"after": None}
+    assert await p.run(store=memory_store, run_id="r") == {"after": None}
 
 
-async def test_time_of_a_wait_is_over_while_other_branches_run(store) -> None:
+async def test_time_of_a_wait_is_over_while_other_branches_run(memory_store) -> None:
     ask = Pipeline("ask").wait_for("ask", provides="ok", timeout=1)
 
     async def slow():
@@ -183,8 +189,8 @@ async def test_time_of_a_wait_is_over_while_other_branches_run(store) -> None:
 
     p = Pipeline("p").step("both", ask, slow)
     with pytest.raises(Exception, match="both"):
-        await p.run({}, store=store, run_id="r")
-    assert await status(store) == "failed"
+        await p.run({}, store=memory_store, run_id="r")
+    assert await status(memory_store) == "failed"
 
 
 async def test_run_without_a_store_needs_its_answers_at_once(steps) -> None:
@@ -194,11 +200,11 @@ async def test_run_without_a_store_needs_its_answers_at_once(steps) -> None:
         await p.run({})
 
 
-async def test_timeout_of_a_step_around_does_not_run_while_it_waits(store, steps) -> None:
+async def test_timeout_of_a_step_around_does_not_run_while_it_waits(memory_store, steps) -> None:
     p = Pipeline("p").step("order", asking(steps), timeout=5)
-    await p.run({}, store=store, run_id="r")
+    await p.run({}, store=memory_store, run_id="r")
     await trio.sleep(100)
-    assert (await p.run(store=store, run_id="r", answers={"approved": True}))["shipped"] is True
+    assert (await p.run(store=memory_store, run_id="r", answers={"approved": True}))["shipped"] is True
 
 
 async def test_submitted_run_that_waits_is_answered_before_it_has_begun(store, steps) -> None:

@@ -503,6 +503,7 @@ def test_types_are_told_apart_by_what_c_has_made_in_them() -> None:
     assert is_of_python(Slotted)
     assert not is_of_python(int)
     assert not is_of_python(functools.partial)
+    assert not is_of_python(type(io.BytesIO().getbuffer().obj))  # it has nothing of its own that shows
     assert kind_of(Names) is Kind.INSTANCE
     assert kind_of(random.Random) is Kind.STATEFUL
     assert kind_of(type(sys.stdout)) is Kind.UNKNOWN

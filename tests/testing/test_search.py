@@ -207,6 +207,9 @@ def test_minimising_ends_with_its_budget(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_minimising_leaves_out_every_neighbourhood() -> None:
     left = list(minimise._without({1: 1, 3: 1, 5: 1, 7: 1, 9: 1}, 2))
     assert left == [{1: 1, 3: 1, 5: 1}, {1: 1, 7: 1, 9: 1}, {3: 1, 5: 1, 7: 1, 9: 1}]
+    assert list(minimise._without({1: 1, 3: 1, 5: 1, 7: 1}, 2)) == [{1: 1, 3: 1}, {5: 1, 7: 1}]
+    assert list(minimise._without({1: 1, 3: 1}, 1)) == [{1: 1}, {3: 1}]
+    assert list(minimise._without({1: 1, 3: 1}, 2)) == [{}]
 
 
 @pytest.mark.parametrize("budget", [0, -1, math.nan, "60s"])

@@ -137,7 +137,7 @@ class Orders:
         That is so if it could have run earlier, all continuations from there were tried, and no step that it depends on
         has come since.
         """
-        for number in range(at - 1, -1, -1):
+        for number in reversed(range(at)):
             node = self._nodes[number]
             if node.chosen == path:
                 return False

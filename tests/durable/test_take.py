@@ -1,0 +1,54 @@
+"""`SqliteStore.take`: the run that has been ready for longest, of those that the caller can run."""
+
+from __future__ import annotations
+
+import pytest
+
+from trio_steps.store import RunChange, SqliteStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    return SqliteStore(tmp_path / "runs.db", synchronous="normal")
+
+
+async def taken(store, pipelines, **options) -> str | None:
+    async with store.take(pipelines, **options) as claim:
+        return None if claim is None else claim.run_id
+
+
+async def submit(store, run_id, pipeline="p", version=None) -> None:
+    assert await store.submit(run_id, RunChange(pipeline=pipeline, version=version, status="submitted"))
+
+
+async def test_take_looks_behind_runs_of_other_pipelines_and_versions(store) -> None:
+    await submit(store, "other", pipeline="q")
+    await submit(store, "old", version="6")
+    await submit(store, "mine", version="7")
+    assert await taken(store, {"p": ("7",)}) == "mine"
+    assert await taken(store, {"p": (None,)}) is None
+
+
+async def test_take_looks_behind_runs_that_are_running_or_claimed(store) -> None:
+    for run_id in ("running", "claimed", "free"):
+        await submit(store, run_id)
+    async with store.claim("running") as claim, store.claim("claimed"):
+        await claim.write(RunChange(pipeline="p", status="running"))
+        assert await taken(store, {"p": (None,)}) == "free"
+
+
+async def test_take_looks_behind_a_run_that_too_many_processes_have_died_of(store, monkeypatch) -> None:
+    await submit(store, "deadly")
+    async with store.claim("deadly") as claim:
+        await claim.write(RunChange(pipeline="p", status="running"))
+    await submit(store, "mine")
+    assert await taken(store, {"p": (None,)}, max_deaths=0) == "mine"
+    assert {record.run_id: record.status for record in await store.runs()} == {"deadly": "failed", "mine": "submitted"}
+
+
+async def test_take_prefers_the_run_that_has_been_ready_for_longest(store) -> None:
+    for run_id in ("first", "second"):
+        await submit(store, run_id)
+    async with store.take({"p": (None,)}) as first, store.take({"p": (None,)}) as second:
+        assert (first.run_id, second.run_id) == ("first", "second")
+        assert await taken(store, {"p": (None,)}) is None
