@@ -116,6 +116,22 @@ def passing_session(fn):
 def with_session(user_id: str, session: object) -> UserOut: ...
 
 
+def converting(fn):
+    @functools.wraps(fn)
+    def wrapper(user_id):
+        return fn(int(user_id))
+
+    return wrapper
+
+
+def asking_for_number(fn):
+    @functools.wraps(fn, assigned=("__name__",))  # so the annotations are its own
+    def wrapper(user_id: int):
+        return fn(str(user_id))
+
+    return wrapper
+
+
 def takes_number(user_id: int): ...
 
 
@@ -131,6 +147,7 @@ def takes_float(limit: float): ...
 ACCEPTED = {
     "every key is there": [USER, ORDERS, run("count", count)],
     "a decorator that passes what it does not name": [run("user", passing_session(with_session))],
+    "a decorator that converts what it passes": [run("number", converting(takes_number))],
     "a default may be missing": [USER, run("stats", lambda nowhere=1: None)],
     "a maybe key with a default": [USER, ORDERS, run("stats", stats)],
     "**rest needs nothing": [run("rest", lambda **rest: None)],
@@ -458,6 +475,10 @@ REJECTED = {
         ["step 'user' provides it only if step 'text' does not fail"],
     ),
     "a proof by what tells no keys": ([outputs(dict)], ["outputs(dict): give a TypedDict"]),
+    "a type that is a decorator's own": (
+        [run("user", asking_for_number(fetch_user))],
+        ["step 'user' takes 'user_id' as int, but it is str"],
+    ),
     "a builtin": ([run("print", print)], ["step 'print'", "lambda key: print(key)"]),
 }
 

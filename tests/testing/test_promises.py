@@ -94,6 +94,23 @@ def test_report_says_which_points_of_a_larger_program_were_not_tried(monkeypatch
     assert "cancelled at 10 of 31 points of FIFO (not at " in str(report)
 
 
+@pytest.mark.parametrize(("points", "cancelled", "timeouts"), [(40, 20, 10), (13, 14, 10)])
+def test_search_without_a_budget_ends_when_so_many_points_and_timeouts_were_tried_or_all(
+    monkeypatch: pytest.MonkeyPatch, points: int, cancelled: int, timeouts: int
+) -> None:
+    """They take turns of ten and five, and so one has tried more when the other has tried enough."""
+    monkeypatch.setattr(explore_module, "SWEPT", 10)
+    monkeypatch.setattr(explore_module, "BUDGET", 12)
+
+    async def program(probe: Probe) -> None:
+        with trio.move_on_after(100):
+            await ticks(points)
+
+    report = explore(program)
+    assert report.stopped == "the budget of runs"
+    assert (report.points - report.timeouts, report.timeouts) == (cancelled, timeouts)
+
+
 def test_two_findings_of_one_kind_are_two_findings() -> None:
     async def program(probe: Probe) -> None:
         first = probe.resource("first")

@@ -8,6 +8,7 @@ from programs import invariants, message, ticks
 
 from trio_steps.testing import (
     Probe,
+    explore,
     run_once,
 )
 from trio_steps.testing._search import minimise as minimise
@@ -94,6 +95,26 @@ def test_program_may_take_as_many_steps_as_it_is_given() -> None:
     steps = run_once(program).steps
     assert invariants(run_once(program, max_steps=steps)) == []
     assert invariants(run_once(program, max_steps=steps - 1)) == ["livelock"]
+
+
+def test_disturbance_that_ends_in_a_livelock_ends_its_turn_so_that_others_have_theirs() -> None:
+    """Ten runs would be a turn, and each of them takes all the steps that a program may take."""
+
+    async def program(probe: Probe) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(spins_when_cancelled)
+
+    async def spins_when_cancelled() -> None:
+        try:
+            await ticks(6)
+        except trio.Cancelled:
+            while True:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+
+    report = explore(program, budget=15)
+    assert [failure.invariant for failure in report.failures] == ["livelock"]
+    assert (report.runs, report.points) == (15, 2)
 
 
 def test_livelock_of_sleeps_after_cancellation_is_found_by_the_clock() -> None:

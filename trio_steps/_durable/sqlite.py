@@ -350,9 +350,9 @@ class Database:
     ) -> Iterator[tuple[int, RunRecord, tuple[Question, ...]]]:
         alive: dict[str, bool] = {}  # by owner, each of which is asked about once
         for _, group in groupby(connection.execute(query, values), lambda row: row[0]):
-            rows = list(group)
-            id, run_id, pipeline, version, status, started, updated, step, error, deaths, questions = rows[0][:11]
-            token, owner, cancelled = rows[0][11:14]
+            first, *_ = rows = list(group)
+            id, run_id, pipeline, version, status, started, updated, step, error, deaths, questions, *claim = first
+            token, owner, cancelled, *_ = claim
             if status == "running" and (token is None or not self._is_alive_once(alive, token, owner)):
                 status = "cancelled" if cancelled else "interrupted"  # if its owner died before it noticed
                 deaths += token is not None  # which no one has counted yet
