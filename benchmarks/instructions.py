@@ -31,7 +31,7 @@ import trio
 
 from .fanout import BOUNDED, OURS, OURS_LIMITER, UNBOUNDED, Heat
 from .pipelines import SMALL, checkpoints, row_of
-from .small import BUILT, LIMITED, THREE, TWO
+from .small import BUILT, LIMITED, STREAM, STREAMED, THREE, TWO
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -117,6 +117,13 @@ PIECES = (
     small("built", THREE, BUILT),
     small("race", TWO),
     small("settle", LIMITED),
+    Piece(
+        name="P14",
+        unit="path",
+        units=STREAMED.size,
+        ours=work_of(STREAMED, STREAM),
+        theirs=work_of(STREAMED, OURS),
+    ),
     Piece(name="P6", unit="step", units=1_000, ours=steps, theirs=lambda count: functools.partial(checkpoints, count)),
 )
 

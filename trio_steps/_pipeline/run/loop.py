@@ -105,13 +105,10 @@ async def execute(
         await run.row(program.nodes, store, "", scope, audience)
     except HookFailedError as failed:
         raise failed.error from failed.error.__cause__
-    values, as_it_is = store.now().own, program.share
-    if type(values) is Inputs:
-        as_it_is = as_it_is | values.untouched()
-        result = values.now()
-    else:
-        result = dict(values)
+    values = store.now().own
+    result = values.now() if type(values) is Inputs else dict(values)
     if resumed or record or program.has_aliases:  # others may hold the same values, for example a checkpoint
+        as_it_is = program.share | values.untouched() if type(values) is Inputs else program.share
         result = {key: value if key in as_it_is else copy_value(value) for key, value in result.items()}
     return result if run.reporter.stopped or (keeper is not None and keeper.waits) else program.result(result)
 
