@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import durable, fanout, gated, imports, latency, memory, pipelines, report, small, svg
+from . import durable, fanout, gated, growth, imports, inputs, latency, memory, pipelines, report, small, svg
 from .measure import ROUNDS, DifferentResultError, Row, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MODULES = (fanout, small, pipelines, memory, durable, imports, gated)
+MODULES = (small, fanout, pipelines, inputs, memory, growth, durable, imports, gated)
 KEYS = tuple(sorted({key for module in MODULES for key in module.KEYS}, key=lambda key: int(key[1:])))
 CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
 

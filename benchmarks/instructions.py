@@ -30,7 +30,8 @@ import attrs
 import trio
 
 from .fanout import BOUNDED, OURS, OURS_LIMITER, UNBOUNDED, Heat
-from .pipelines import SMALL, checkpoints, row_of
+from .inputs import runs_in
+from .pipelines import LARGE, SMALL, checkpoints, row_of
 from .small import BUILT, LIMITED, STREAM, STREAMED, THREE, TWO
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ PIECES = (
     small("built", THREE, BUILT),
     small("race", TWO),
     small("settle", LIMITED),
+    Piece(name="P12", unit="run", units=50, ours=runs_in(LARGE), theirs=runs_in(SMALL)),
     Piece(
         name="P14",
         unit="path",
@@ -208,7 +210,7 @@ def run_between_marks(work: Callable[[], Awaitable[object]]) -> None:
 def table(counts: dict[str, Count], baseline: dict[str, float]) -> str:
     """Return the counts as text, beside the ratios of the baseline."""
     units = {piece.name: piece.unit for piece in PIECES}
-    lines = [f"{'instructions':<20}{'trio_steps':>12}{'bare Trio':>12}{'ratio':>8}{'baseline':>10}"]
+    lines = [f"{'instructions':<20}{'trio_steps':>12}{'against':>12}{'ratio':>8}{'baseline':>10}"]
     for name, one in counts.items():
         kept = f"{baseline[name]:10.3f} {one.ratio / baseline[name] - 1:+.1%}" if name in baseline else f"{'none':>10}"
         lines.append(f"{f'{name}, per {units[name]}':<20}{one.ours:12,.0f}{one.theirs:12,.0f}{one.ratio:8.3f}{kept}")
