@@ -38,6 +38,13 @@ def test_small_value_is_copied_in_c_whatever_is_in_it() -> None:
     assert copy_plain([*value, "y" * 200]) is None
 
 
+def test_value_is_judged_by_all_of_it_and_not_by_its_beginning() -> None:
+    rows = [{"id": number, "name": "n"} for number in range(1_000)]
+    text = "x" * 5_000
+    assert copy_plain({"text": text, "rows": rows}) == {"text": text, "rows": rows}
+    assert copy_plain({"rows": rows[:20], "lines": [f"{number:90}" for number in range(500)]}) is None
+
+
 def test_value_that_runs_code_to_be_pickled_or_holds_a_nan_is_not_copied_in_c() -> None:
     class Thing: ...
 
