@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
@@ -56,9 +56,12 @@ def timed_work(name: str, work: Callable[[], Awaitable[object]], units: int, exp
 
 def first_fails(paths: int) -> Contender:
     """Run a fork of known paths, ten at once, whose first path fails."""
-    first: Fork[None, tuple[None, ...]] = fork("first", mode="all", paths=[fails, *[lasts] * (paths - 1)], concurrency=LIMIT)
+    first: Fork[None, tuple[None, ...]] = fork(
+        "first", mode="all", paths=[fails, *[lasts] * (paths - 1)], concurrency=LIMIT
+    )
 
     async def work() -> int:
+        failed = 0
         for _ in range(FORKS):
             try:
                 await first()
@@ -77,19 +80,25 @@ def nested(depth: int) -> Path:
     return path
 
 
+def depth_of(error: BaseException) -> int:
+    """Return how many errors of forks there are around the innermost error."""
+    depth = 0
+    while isinstance(error, ForkPartialError):
+        depth += 1
+        (error,) = cast("BaseExceptionGroup[BaseException]", error).exceptions
+    return depth
+
+
 def deep(depth: int, times: int) -> Contender:
     path = nested(depth)
 
     async def work() -> int:
+        found = 0
         for _ in range(times):
-            found = 0
             try:
                 await path()
-            except ForkPartialError as partial:
-                error: Exception = partial
-                while isinstance(error, ForkPartialError):
-                    found += 1
-                    error = error.exceptions[0]
+            except ForkPartialError as error:
+                found = depth_of(error)
         return found
 
     return timed_work(f"{depth} deep", work, depth * times, depth)
@@ -107,7 +116,7 @@ def failing(errors: Callable[[], Exception], size: int) -> Callable[[], Awaitabl
     return work
 
 
-ONE_OBJECT, OWN_OBJECTS = "one exception object", "an exception each"
+ONE_OBJECT, OWN_OBJECTS = "one object", "an object each"
 
 
 def errors_of(settings: Settings) -> list[Contender]:

@@ -23,7 +23,7 @@ KEYS = ("P12", "P13")
 
 STEPS = 10
 RUNS = 200
-IN_SMALL, IN_LARGE = "trio_steps, 5 keys", "trio_steps, 1,000 keys"
+IN_SMALL, IN_LARGE = "5 keys", "1,000 keys"
 
 RUN = Target(
     key="P12", what="run of 10 steps, 1,000 keys, one is named", of=IN_LARGE, against=IN_SMALL, limit=1.3, unit="run"
@@ -74,7 +74,7 @@ SHAPES: dict[str, Any] = {
     "rows": [{"id": number, "name": f"name {number}", "price": number * 1.5} for number in range(1_000)],
     "one small dict of dicts": {"id": 1, "in": {"the": {"end": 1}}},
 }
-OURS, PICKLE, DEEPCOPY = "trio_steps", "a pickle round trip", "copy.deepcopy"
+OURS, PICKLE, DEEPCOPY = "trio_steps", "pickle", "copy.deepcopy"
 
 
 def through_pickle(value: Any) -> Any:
@@ -105,7 +105,7 @@ def copies(name: str, value: Any) -> Contender:
 
 
 def copy_row(shape: str, settings: Settings) -> Row:
-    """Compare with both, and return the row of the faster one."""
+    """Compare with both, and return the row of the one that is faster."""
     contenders = [copies(name, SHAPES[shape]) for name in WAYS]
     targets = [
         Target(key="P13", what=f"copy of {shape}", of=OURS, against=other, limit=1.2, unit="copy")
