@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_steps.store import RunChange, SqliteStore
+from trio_steps.store import RunChange, RunClaimedError, SqliteStore
 
 
 @pytest.fixture
@@ -37,13 +37,22 @@ async def test_take_looks_behind_runs_that_are_running_or_claimed(store) -> None
         assert await taken(store, {"p": (None,)}) == "free"
 
 
-async def test_take_looks_behind_a_run_that_too_many_processes_have_died_of(store, monkeypatch) -> None:
+async def test_take_looks_behind_a_run_that_too_many_processes_have_died_of(store) -> None:
     await submit(store, "deadly")
     async with store.claim("deadly") as claim:
         await claim.write(RunChange(pipeline="p", status="running"))
     await submit(store, "mine")
     assert await taken(store, {"p": (None,)}, max_deaths=0) == "mine"
     assert {record.run_id: record.status for record in await store.runs()} == {"deadly": "failed", "mine": "submitted"}
+
+
+async def test_submit_of_a_run_that_someone_has_claimed_and_not_written_is_refused(store) -> None:
+    async with store.claim("r"):
+        with pytest.raises(RunClaimedError):
+            await submit(store, "r")
+    assert await store.runs() == ()
+    await submit(store, "r")
+    assert await taken(store, {"p": (None,)}) == "r"
 
 
 async def test_take_prefers_the_run_that_has_been_ready_for_longest(store) -> None:

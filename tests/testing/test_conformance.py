@@ -64,7 +64,7 @@ async def test_store_that_gives_a_run_to_two_is_found_out(monkeypatch: pytest.Mo
         return claimed(self, run_id)
 
     monkeypatch.setattr(MemoryStore, "_claimed", given_again)
-    with pytest.raises(AssertionError, match="a second claim has to be a RunClaimedError") as caught:
+    with pytest.raises(AssertionError, match="a second claim has to raise RunClaimedError") as caught:
         await check_store(MemoryStore)
     assert caught.value.__notes__ == ["in check_store, the check 'claims'"]
 

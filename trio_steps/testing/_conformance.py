@@ -101,7 +101,7 @@ async def _refuses(kinds: type[Exception], call: Callable[[], Awaitable[object]]
         await call()
     except kinds:
         return
-    raise AssertionError(f"{what} has to be a {kinds.__name__}")
+    raise AssertionError(f"{what} has to raise {kinds.__name__}")
 
 
 async def _statuses(store: RunStore) -> dict[str, str]:

@@ -392,7 +392,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
                 self.now = max(self.now, deadline)
                 return 0.0
         player = max((player for player in self.players if not player.ended), key=path_of, default=None)
-        if player is None or player.dead:
+        if player is None:
             raise AssertionError("the run can't be given up")
         if player.parked:
             self.queue.remove(player)

@@ -86,7 +86,7 @@ class Player:
 
     __slots__ = (
         "_base", "_brought", "_gate", "_held", "_inner", "_is_given_fault", "_meets_trap", "_number", "_queue", "_send",
-        "_stage", "children", "dead", "ended", "parked", "path", "seen", "task", "traps",
+        "_stage", "children", "ended", "parked", "path", "seen", "task", "traps",
     )  # fmt: skip
 
     def __init__(self, stage: Stage, task: trio.lowlevel.Task, path: tuple[int, ...], number: int) -> None:
@@ -96,7 +96,6 @@ class Player:
         self.children: int = 0
         self.parked: bool = False
         self.ended: bool = False
-        self.dead: bool = False
         self.traps: int = 0
         self.seen: int = -1  # the trap at which it was last examined for what it waits for
         self._base = short_name(task.name)
@@ -149,7 +148,6 @@ class Player:
 
     def kill(self) -> None:
         """End the task, whatever it waits for. Nothing can be concluded from the run after this."""
-        self.dead = True
         self.parked = True
         self._send = self._die
         _reschedule(self.task)

@@ -1,0 +1,118 @@
+"""How often a store in a file is asked, and how long, on a clock that the test sets."""
+
+from __future__ import annotations
+
+import sqlite3
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from trio_steps._durable import calls as module
+from trio_steps._durable.calls import Calls
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def busy_error() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error
+
+
+def calls_of(**database: Any) -> Calls:
+    return Calls(SimpleNamespace(path="runs.db", **database))  # type: ignore[arg-type]
+
+
+async def test_look_serves_all_for_a_quarter_of_a_second(clock: Clock) -> None:
+    looks: list[float] = []
+
+    def lost_and_cancelled() -> tuple[set[str], set[str]]:
+        looks.append(clock.now)
+        return {"lost"}, {f"cancelled at {clock.now}"}
+
+    calls = calls_of(lost_and_cancelled=lost_and_cancelled)
+    for clock.now in (100.0, 100.25, 100.375, 100.5, 100.625, 101.0):
+        lost, cancelled = await calls.look()
+        assert (lost, cancelled) == ({"lost"}, {f"cancelled at {looks[-1]}"})
+    assert looks == [100.0, 100.375, 101.0]
+
+
+async def test_call_is_made_again_while_others_are_in_the_way_for_ten_seconds(clock: Clock) -> None:
+    made: list[float] = []
+
+    def call(argument: str) -> str:
+        made.append(clock.now)
+        clock.now += 2.5
+        if argument == "busy" or len(made) < 3:
+            raise busy_error()
+        return argument
+
+    calls = calls_of()
+    assert await calls.make(call, "value") == "value"
+    assert made == [100.0, 102.5, 105.0]
+    with pytest.raises(sqlite3.OperationalError, match="locked") as caught:
+        await calls.make(call, "busy")
+    assert made[3:] == [107.5, 110.0, 112.5, 115.0]
+    assert caught.value.__notes__ == ["in the store 'runs.db'"]
+
+
+async def test_call_that_can_not_wait_is_not_made_within_half_a_second_after_others_were_in_the_way(
+    clock: Clock,
+) -> None:
+    made: list[float] = []
+
+    def call(is_busy: bool) -> None:
+        made.append(clock.now)
+        if is_busy:
+            raise busy_error()
+
+    calls = calls_of()
+    assert await calls.make_now(call, False) is True
+    assert await calls.make_now(call, True) is False
+    clock.now = 100.375
+    assert await calls.make_now(call, False) is False
+    clock.now = 100.5
+    assert await calls.make_now(call, False) is True
+    assert made == [100.0, 100.0, 100.5]
+
+
+async def test_call_that_waits_tells_those_that_can_not_that_others_are_in_the_way(clock: Clock) -> None:
+    fails = [True]
+
+    def call() -> str:
+        if fails:
+            fails.clear()
+            raise busy_error()
+        return "made"
+
+    calls = calls_of()
+    assert await calls.make(call) == "made"
+    assert await calls.make_now(call) is False
+    clock.now += 0.5
+    assert await calls.make_now(call) is True
+
+
+@pytest.mark.parametrize("way", ["make", "make_now"])
+async def test_other_errors_of_a_call_are_raised_at_once(clock: Clock, way: str) -> None:
+    made: list[float] = []
+
+    def call() -> None:
+        made.append(clock.now)
+        raise sqlite3.IntegrityError("UNIQUE")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        await getattr(calls_of(), way)(call)
+    assert made == [100.0]
