@@ -22,7 +22,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 from uuid import uuid4
 
 from ._core.errors import ConfigError
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from ._durable.protocol import RunChange, RunClaim, RunRecord, RunStatus, StoredRun
 
 __all__ = ["AbsurdStore"]
+
+_HOST: Final = socket.gethostname()
 
 
 @public_in("trio_steps.absurd")
@@ -91,7 +93,7 @@ class AbsurdStore(QueueStore):
         self, pipelines: Mapping[str, Collection[str | None]], /, *, max_deaths: int = 5
     ) -> AsyncGenerator[RunClaim | None]:
         """Claim a run that is ready to continue; see `store.RunStore.take`."""
-        token = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
+        token = f"{_HOST}:{os.getpid()}:{uuid4().hex[:12]}"
         claimed = await self._connections.call(self._claims.take, pipelines, max_deaths, token)
         if claimed is None:
             yield None
@@ -121,8 +123,6 @@ class AbsurdStore(QueueStore):
         after: str | None = None,
     ) -> tuple[RunRecord, ...]:
         """Return a summary of each run; see `store.RunStore.runs`."""
-        if isinstance(status, str):
-            raise ConfigError(f"runs(status={status!r}): give a tuple, status=({status!r},)")
         which = Filter(pipeline=pipeline, status=status, since=since, before=before)
         return await self._connections.call(self._engine.runs, which, limit, after)
 

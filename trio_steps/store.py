@@ -145,8 +145,6 @@ class SqliteStore(RunStore):
         after: str | None = None,
     ) -> tuple[RunRecord, ...]:
         """Return a summary of each run; see `RunStore.runs`."""
-        if isinstance(status, str):
-            raise ConfigError(f"runs(status={status!r}): give a tuple, status=({status!r},)")
         which = Filter(pipeline=pipeline, status=status, since=since, before=before)
         return await self._calls.make(self._database.runs, which, limit, after)
 

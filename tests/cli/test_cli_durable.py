@@ -7,6 +7,8 @@ import os
 import sqlite3
 from contextlib import closing
 
+import pytest
+
 from trio_steps._cli.common import CLAIMED, DONE, FAILED, USAGE
 from trio_steps._durable.sqlite import Database
 
@@ -106,3 +108,36 @@ def test_store_that_can_not_be_used_is_an_error_with_its_name(run, shop) -> None
     status, _, err = run("runs", "--store", "runs.db")
     assert status == FAILED
     assert err == f"trio-steps: OperationalError: no such table: runs\nin the store {str(shop / 'runs.db')!r}\n"
+
+
+LEAVES = """
+import sys
+from trio_steps import Pipeline
+
+def leave():
+    sys.exit(3)
+
+leaves = Pipeline("leaves").step("a", lambda: {"a": 1}).step("leave", leave)
+both = Pipeline("both").step("leave", leave, lambda: {"b": 1})
+"""
+
+
+@pytest.mark.parametrize("name", ["leaves", "both"])
+def test_step_that_exits_is_an_error_and_the_run_can_be_resumed(run, shop, name) -> None:
+    (shop / "leaving.py").write_text(LEAVES, encoding="utf-8")
+    status, out, err = run("run", f"leaving:{name}", "--store", "runs.db", "--run-id", "r", "--quiet")
+    assert (status, out) == (FAILED, "")
+    what, *_, again = err.splitlines()
+    assert what == "failed, as a step called sys.exit: SystemExit: 3"
+    assert again == f"go on with: trio-steps resume leaving:{name} --store runs.db --run-id r"
+    [record] = json.loads(run("runs", "--store", "runs.db", "--json")[1])
+    assert (record["status"], record["error"].splitlines()[0]) == ("failed", "SystemExit: 3")
+    assert run("resume", f"leaving:{name}", "--store", "runs.db", "--run-id", "r", "--quiet")[0] == FAILED
+    assert run("run", f"leaving:{name}", "--quiet")[0] == FAILED
+    assert run("submit", f"leaving:{name}", "--store", "runs.db", "--run-id", "s")[0] == 0
+    status, _, err = run("work", f"leaving:{name}", "--store", "runs.db", "--quiet")
+    assert status == FAILED
+    first, *_, last = err.splitlines()
+    assert (first, last) == ("stopped, as a step called sys.exit: SystemExit: 3", "in the run 's'")
+    [record, _] = json.loads(run("runs", "--store", "runs.db", "--json")[1])
+    assert (record["run_id"], record["status"]) == ("s", "failed")

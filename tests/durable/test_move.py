@@ -7,7 +7,7 @@ import trio
 
 from trio_steps import ConfigError, Pipeline
 from trio_steps._pipeline.run.move import move
-from trio_steps.store import RunClaimedError, SqliteStore, work
+from trio_steps.store import AnswerError, RunClaimedError, SqliteStore, StoreError, work
 from trio_steps.testing import MemoryStore, StoreCrashedError
 
 
@@ -76,6 +76,46 @@ async def test_answer_is_moved_also_if_it_comes_meanwhile(monkeypatch) -> None:
     assert await order.work(new) == "finished"
 
 
+async def test_answer_that_is_too_late_to_be_moved_says_so(monkeypatch) -> None:
+    order, old, new = Order(), MemoryStore(), MemoryStore()
+    await order.run(old)
+    delete = old.delete
+
+    async def answer_and_delete(run_id):
+        with pytest.raises(AnswerError, match="the run 'r' can't be answered here any more, it was moved to <MemoryS"):
+            await old.answer("r", approved=True)
+        await delete(run_id)
+        with pytest.raises(KeyError, match="there is no run 'r'"):
+            await old.answer("r", approved=True)
+
+    monkeypatch.setattr(old, "delete", answer_and_delete)
+    await move("r", old, new)
+    assert await order.work(new) == "waiting"
+    await new.answer("r", approved=True)
+    assert await order.work(new) == "finished"
+
+
+@pytest.mark.parametrize("later", range(16))
+async def test_answer_that_is_given_while_the_run_is_moved_is_moved_or_says_so(later) -> None:
+    order, old, new = Order(), MemoryStore(), MemoryStore()
+    await order.run(old)
+    said = []
+
+    async def answer() -> None:
+        for _ in range(later):
+            await trio.lowlevel.checkpoint()
+        try:
+            await old.answer("r", approved=True)
+        except (AnswerError, KeyError) as error:
+            said.append(error)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(move, "r", old, new)
+        nursery.start_soon(answer)
+    stored = await new.read("r")
+    assert said or stored.answers == {"approval": "true"}
+
+
 async def test_failed_run_is_tried_again_where_it_is_moved_to() -> None:
     order, old, new = Order(), MemoryStore(), MemoryStore()
     order.fails = True
@@ -112,8 +152,11 @@ async def test_move_that_was_cut_short_goes_on_and_nobody_runs_the_run_twice(mon
             await move("r", old, new)
     old.restart()
     if fatal != "mark":  # neither a worker nor a careless one takes it
-        assert (await old.load("r")).record.error.startswith("it is being moved to <MemoryStore")
+        what = "it was moved to <MemoryStore" if fatal == "delete" else "it is being moved to <MemoryStore"
+        assert (await old.load("r")).record.error.startswith(what)
         assert await order.work(old) == "cancelled"
+        with pytest.raises(StoreError, match=f"the run 'r' can't be run here: {what}"):
+            await order.pipeline.run(store=old, run_id="r")
     monkeypatch.setattr(MemoryStore, "__repr__", lambda self: "<MemoryStore of 0 runs>")
     if fatal in ("submitted", "delete"):
         assert await order.work(new) == "finished"

@@ -31,7 +31,7 @@ PAGE = docs_page("executors.md")
 def pool() -> Iterator[Any]:
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"__name__": "__main__"}  # so that its function is sent whole, and not by its name
     exec(RECIPE, names)
     yield names["RayExecutor"](force=True)
     ray.shutdown()

@@ -111,9 +111,17 @@ class End:
     """
 
     result: Any = None
-    error: Exception | None = None
+    error: BaseException | None = None
     signal: int | None = None
     unfinished: Sequence[str] = ()
+
+
+def exits(error: BaseException) -> bool:
+    """Tell whether a step has called `sys.exit`, and nothing worse has happened."""
+    found = list(leaves(error))
+    return any(isinstance(leaf, SystemExit) for leaf in found) and all(
+        isinstance(leaf, (Exception, SystemExit)) for leaf in found
+    )
 
 
 def attended(run: Runner, observers: list[Observer], file: TextIO, *, quiet: bool) -> End:
@@ -147,13 +155,17 @@ async def _shown(run: Runner, observers: list[Observer], unfinished: Unfinished,
 
 async def _watched(run: Runner, observers: list[Observer], unfinished: Unfinished, file: TextIO) -> End:
     scope = trio.CancelScope()
-    error: Exception | None = None
+    error: BaseException | None = None
     with stopped_by_signal(scope, file, unfinished.begin) as taken:
         try:
             with scope:
                 return End(result=await run(observers))
         except Exception as caught:  # noqa: BLE001 - whatever it is, the run has come to that
             error = caught
+        except (SystemExit, BaseExceptionGroup) as caught:
+            if not exits(caught):
+                raise
+            error = caught  # its status would mean something else here
     return End(error=error, signal=taken[0] if taken else None, unfinished=unfinished.names())
 
 

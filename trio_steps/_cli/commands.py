@@ -28,7 +28,7 @@ from trio_steps._pipeline.run.durable import error_text
 from trio_steps._pipeline.run.inputs import inputs_entry
 from trio_steps.store import QueueStore, StoreError
 
-from .attended import attended
+from .attended import attended, exits
 from .common import CLAIMED, DONE, FAILED, SIGNALLED, USAGE, UsageError, existing_store, say, show, store_at
 from .modules import AnyPipeline, ModuleError, imported, pipeline_at, pipelines_of
 from .output import as_json
@@ -261,7 +261,8 @@ def _report(end: End, options: Mapping[str, Any], args: argparse.Namespace) -> i
             _ask(options["store"], options["run_id"], args.store)
         return DONE
     if end.error is not None:
-        say("".join(traceback.format_exception(end.error)) if args.traceback else f"failed: {error_text(end.error)}")
+        what = "failed, as a step called sys.exit" if exits(end.error) else "failed"
+        say("".join(traceback.format_exception(end.error)) if args.traceback else f"{what}: {error_text(end.error)}")
     if end.signal is not None:
         say(f"unfinished: {listed(end.unfinished)}")
     if "store" in options:

@@ -18,7 +18,7 @@ from trio_steps._pipeline.run.move import move
 from trio_steps._pipeline.run.texts import attempts_of
 from trio_steps.store import AnswerError, work
 
-from .attended import Lines, stopped_by_signal
+from .attended import Lines, exits, stopped_by_signal
 from .common import DONE, FAILED, SIGNALLED, UsageError, existing_store, say, show, store_at
 from .modules import pipeline_at
 from .output import as_json
@@ -211,6 +211,10 @@ def _work(args: argparse.Namespace) -> int:
         number = trio.run(main)
     except BaseExceptionGroup as group:  # of the workers, which all have the same trouble with the store
         errors = list(leaves(group))
+        if exits(group):
+            leaving = next(error for error in errors if isinstance(error, SystemExit))
+            say(f"stopped, as a step called sys.exit: {error_text(leaving)}")
+            return FAILED
         raise next((error for error in errors if isinstance(error, KeyboardInterrupt)), errors[0]) from None
     say(f"{counts['finished']} ended well, {counts['failed']} failed")
     return SIGNALLED + number

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 import attrs
 import trio
 
+from trio_steps._durable.filter import Filter
 from trio_steps._durable.protocol import RunClaimedError, added_answers
 from trio_steps._pipeline.run.stored import RunStore
 
@@ -192,14 +193,8 @@ class MemoryStore(RunStore):
         records = [stored.record for stored in reversed(self._runs.values())]
         if after is not None:
             records = records[records.index(self._there(after).record) + 1 :]
-        found = [
-            record
-            for record in records
-            if (pipeline is None or record.pipeline == pipeline)
-            and (status is None or record.status in status)
-            and (since is None or record.updated >= since)
-            and (before is None or record.updated < before)
-        ]
+        which = Filter(pipeline=pipeline, status=status, since=since, before=before)
+        found = [record for record in records if which.matches(record)]
         return tuple(found[:limit])
 
     async def delete(self, run_id: str, /) -> None:

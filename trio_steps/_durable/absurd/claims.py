@@ -23,6 +23,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final, final
 
 import attrs
+from psycopg import errors
 
 from trio_steps._durable.protocol import added_answers
 
@@ -78,8 +79,11 @@ class Claimed:
       token: the name under which it was claimed, which is used only once.
       known: what was written of it last, which no one else writes.
       stored: what there was of it when it was claimed.
+      first: what was known when it was claimed.
+      row: what the checkpoint of that says; None: there is none, and it is what it was submitted with.
       submitted: the numbers of the texts that it was submitted with.
       until: when others may take its worker for dead, by the monotonic clock.
+      changes: how many were written since.
       is_over: it has ended, so that there is nothing to release.
     """
 
@@ -90,9 +94,29 @@ class Claimed:
     token: str
     known: Known
     stored: StoredRun
+    first: Known
+    row: Known | None
     submitted: Collection[str]
     until: float
+    changes: int = 0
     is_over: bool = False
+
+    def has(self, number: int, text: str) -> bool:
+        """Tell whether a text is there already, as far as that is known."""
+        return self.changes == 0 and self.stored.parts.get(number) == text
+
+    def tells(self, known: Known) -> bool:
+        """Tell whether `known` follows from what is there, so that a step or an end is a row less.
+
+        The last step follows from the parts; and that it runs, or has finished, from what Absurd says.
+        """
+        before = self.row or self.first
+        like = attrs.evolve(known, step=before.step, after=before.after, written=before.written)
+        if known.status == "finished":
+            like = attrs.evolve(like, status=before.status, waiting=before.waiting)
+        elif known.status == "running" and self.row is None:
+            like = attrs.evolve(like, status=before.status)
+        return like == before
 
 
 @final
@@ -110,6 +134,7 @@ class Claims:
         self.offset: timedelta = timedelta()
         self.engine = engine
         self._looked: dict[str, float] = {}  # for runs of the dead, by queue
+        self._plenty: set[str] = set()  # the queues that had a run for us when it was looked last
 
     def now(self) -> datetime:
         """Return the time by the clock of the database."""
@@ -132,17 +157,25 @@ class Claims:
           max_deaths: a run that so many workers have died of is failed.
           token: what it is claimed by.
         """
-        names = set(self.engine.names(session))
         wanted = {queue_name(pipeline): versions for pipeline, versions in pipelines.items()}
-        for name in random.sample(sorted(wanted.keys() & names), k=len(wanted.keys() & names)):
+        names = self.engine.existing(session, wanted.keys())
+        for name in random.sample(sorted(names), k=len(names)):
             queue = self.engine.queue(name)
-            if session.is_again:
-                mine = queue.sql("select run_id from {r} where claimed_by = %s and state = 'running'")
-                for (attempt,) in session.execute(mine, (token,)).fetchall():
-                    return self._claimed(session, queue, attempt, token, time.monotonic())
-            claimed = self._take_from(session, queue, wanted[name], max_deaths, token)
+            try:
+                claimed = self._had(session, queue, token) if session.is_again else None
+                claimed = claimed or self._take_from(session, queue, wanted[name], max_deaths, token)
+            except errors.UndefinedTable:  # the queue was dropped
+                self.engine.forget(name)
+                claimed = None
             if claimed is not None:
                 return claimed
+        return None
+
+    def _had(self, session: Session, queue: Queue, token: str) -> Claimed | None:
+        """Return what was claimed by a call that was made before."""
+        mine = queue.sql("select run_id from {r} where claimed_by = %s and state = 'running'")
+        for (attempt,) in session.execute(mine, (token,)).fetchall():
+            return self._claimed(session, queue, attempt, token, time.monotonic())
         return None
 
     def _take_from(
@@ -166,22 +199,28 @@ class Claims:
         known = [version or "" for version in versions]
         while True:
             began = time.monotonic()
-            [(now, is_ready, is_any_dead)] = session.execute(ready, (known,)).fetchall()
-            self.offset = now - datetime.now(UTC)
-            if not is_any_dead and began - self._looked.get(queue.name, float("-inf")) > _LOOK:
-                self._looked[queue.name] = began
-                if self._revive(session, queue, max_deaths):
-                    continue
-            if not is_ready and not is_any_dead:
-                return None
+            is_any_dead = False
+            looked = self._looked.get(queue.name, float("-inf"))
+            is_sure = queue.name in self._plenty and began - looked <= _LOOK
+            if not is_sure:
+                [(now, is_ready, is_any_dead)] = session.execute(ready, (known,)).fetchall()
+                self.offset = now - datetime.now(UTC)
+                if not is_any_dead and began - looked > _LOOK:
+                    self._looked[queue.name] = began
+                    if self._revive(session, queue, max_deaths):
+                        continue
+                if not is_ready and not is_any_dead:
+                    return None
             claim = "select run_id, headers ? 'trio_steps' from absurd.claim_task(%s, %s, %s, 1)"
             for attempt, is_ours in session.execute(claim, (queue.name, token, self.lease)).fetchall():
                 claimed = self._claimed(session, queue, attempt, token, began) if is_ours else None
                 if claimed is not None and (claimed.known.version or "") in known:
+                    self._plenty.add(queue.name)
                     return claimed
                 later = "select absurd.schedule_run(%s, %s, absurd.current_time() + make_interval(secs => %s))"
                 session.execute(later, (queue.name, attempt, random.uniform(*_GIVEN_BACK)))  # noqa: S311
-            if is_any_dead:
+            self._plenty.discard(queue.name)
+            if is_any_dead or is_sure:  # Absurd looks for some of them when it is asked for a run
                 self._revive(session, queue, max_deaths)
 
     def _revive(self, session: Session, queue: Queue, max_deaths: int) -> bool:
@@ -199,8 +238,7 @@ class Claims:
         return revived
 
     def _claimed(self, session: Session, queue: Queue, attempt: object, token: str, began: float) -> Claimed:
-        columns = session.execute(queue.records("and r.run_id = %s"), (attempt,)).fetchone()
-        assert columns is not None
+        [columns] = session.execute(queue.records("and r.run_id = %s"), (attempt,)).fetchall()
         row = Row.of(queue, columns)
         # what had become of it before it was taken, which makes a difference for how it goes on
         row = attrs.evolve(row, record=attrs.evolve(row.record, status=row.known.status))
@@ -211,47 +249,75 @@ class Claims:
             attempt=attempt,
             token=token,
             known=row.known,
-            stored=row.stored(checkpoints(session, queue, row.task)),
+            first=row.known,
+            row=row.known if row.has_own else None,
+            stored=row.stored(() if row.is_new else checkpoints(session, queue, row.task)),
             submitted=row.submitted["parts"].keys(),
             until=began + self.lease,
         )
 
     # To write it
 
-    def write(self, session: Session, claimed: Claimed, change: RunChange, written: str) -> None:
+    def write(self, session: Session, claimed: Claimed, change: RunChange) -> None:
         """Write a change, whole or not at all.
 
         Raises:
           RefusedError: the claim is not what it was.
           AnswerConflictError: there is another answer already.
         """
-        before = claimed.known
-        known = attrs.evolve(known_after(before, change), written=written)
-        states = states_of(change, claimed.submitted)
-        same = attrs.evolve(known, step=before.step, after=before.after, written=before.written) == before
-        if same and change.parts and not (change.dropped or change.answers):
-            # the everyday case: a step is done. That is one row, and what is known follows from it
-            self._save(session, claimed, states)
-        else:
+        written = f"{claimed.token} {claimed.changes}"
+        known = known_after(claimed.known, change, written)
+        new = attrs.evolve(
+            change,
+            parts={number: text for number, text in change.parts.items() if not claimed.has(number, text)},
+            answers={name: text for name, text in change.answers.items() if claimed.stored.answers.get(name) != text},
+        )
+        states = states_of(new, claimed.submitted)
+        if not claimed.tells(known):
+            states[RUN] = attrs.asdict(known)
+        dropped = [name for name in map(part_name, change.dropped) if name not in states]
+        done = {"status": "finished", "step": known.step} if change.status == "finished" else None
+        if new.answers or change.status not in ("running", "finished"):
             with session.transaction():
-                if not self._lock(session, claimed):
-                    if session.is_again and self._is_written(session, claimed, written):
-                        return
-                    raise self._refused(session, claimed)
-                if change.answers:
-                    added_answers(claimed.run_id, answers_to(session, claimed.queue, claimed.task), change.answers)
-                names = [part_name(number) for number in change.dropped]
-                drop = claimed.queue.sql("delete from {c} where task_id = %s and checkpoint_name = any(%s)")
-                session.execute(drop, (claimed.task, names))
-                self._save(session, claimed, {**states, RUN: attrs.asdict(known)})
-                self._end(session, claimed, change)
+                is_written = self._lock(session, claimed)
+                if is_written:
+                    if new.answers:
+                        added_answers(claimed.run_id, answers_to(session, claimed.queue, claimed.task), new.answers)
+                    self._save(session, claimed, states, dropped, done)
+                    self._end(session, claimed, change)
+        elif states or dropped or done or not change.parts:
+            is_written = self._save(session, claimed, states, dropped, done)
+        else:
+            is_written = True  # all of it is there
+        if not is_written and not (session.is_again and self._is_written(session, claimed, written)):
+            raise self._refused(session, claimed)
         claimed.known = known
+        claimed.changes += 1
+        if RUN in states:
+            claimed.row = known
         claimed.is_over = change.status in ("finished", "failed", "stopped", "cancelled")
 
-    def _save(self, session: Session, claimed: Claimed, states: Mapping[str, object]) -> None:
+    def _save(
+        self,
+        session: Session,
+        claimed: Claimed,
+        states: Mapping[str, object],
+        dropped: Sequence[str],
+        result: object,
+    ) -> bool:
+        """Write checkpoints, all in one statement; return False if the run is not ours.
+
+        Args:
+          session: with the database.
+          claimed: the run.
+          states: the checkpoints, by their names.
+          dropped: the names of those that are deleted.
+          result: what Absurd is told that the run has come to, if it is finished.
+        """
+        sql, queue, attempt = claimed.queue.sql, claimed.queue.name, claimed.attempt
         names, texts = list(states), [packed(state) for state in states.values()]
-        if len(names) == 1:  # arrays take longer
-            save = claimed.queue.sql(
+        if len(names) == 1 and not dropped and result is None:  # arrays take longer
+            save = sql(
                 """
                 with mine as materialized (
                     select task_id from {r} where run_id = %s and claimed_by = %s and state = 'running' for share
@@ -259,20 +325,23 @@ class Claims:
                 select absurd.set_task_checkpoint_state(%s, task_id, %s, %s::jsonb, %s, null) from mine
                 """
             )
-            values: tuple[object, ...] = (claimed.queue.name, names[0], texts[0], claimed.attempt)
-        else:
-            save = claimed.queue.sql(
-                """
-                with mine as materialized (
-                    select task_id from {r} where run_id = %s and claimed_by = %s and state = 'running' for share
-                )
-                select absurd.set_task_checkpoint_state(%s, mine.task_id, x.name, x.state::jsonb, %s, null)
+            values: tuple[object, ...] = (attempt, claimed.token, queue, names[0], texts[0], attempt)
+            return bool(session.execute(save, values).fetchall())
+        save_all = """
+            with mine as materialized (
+                select task_id from {r} where run_id = %s and claimed_by = %s and state = 'running' for update
+            ), gone as (
+                delete from {c} c using mine where c.task_id = mine.task_id and c.checkpoint_name = any(%s)
+            ), saved as materialized (
+                select count(absurd.set_task_checkpoint_state(%s, mine.task_id, x.name, x.state::jsonb, %s, null))
                 from mine, unnest(%s::text[], %s::text[]) as x(name, state)
-                """
             )
-            values = (claimed.queue.name, claimed.attempt, names, texts)
-        if not session.execute(save, (claimed.attempt, claimed.token, *values)).fetchall():
-            raise self._refused(session, claimed)
+            """
+        values = (attempt, claimed.token, dropped, queue, attempt, names, texts)
+        if result is None:
+            return bool(session.execute(sql(save_all + "select from mine, saved"), values).fetchall())
+        end = sql(save_all + "select absurd.complete_run(%s, %s, %s::jsonb) from mine, saved")  # noqa: S608
+        return bool(session.execute(end, (*values, queue, attempt, packed(result))).fetchall())
 
     def _lock(self, session: Session, claimed: Claimed) -> bool:
         lock = claimed.queue.sql(
@@ -281,8 +350,16 @@ class Claims:
         return session.execute(lock, (claimed.attempt, claimed.token)).fetchone() is not None
 
     def _is_written(self, session: Session, claimed: Claimed, written: str) -> bool:
-        query = claimed.queue.sql("select state->>'written' from {c} where task_id = %s and checkpoint_name = 'run'")
-        return session.execute(query, (claimed.task,)).fetchall() == [(written,)]
+        """Tell whether a change that has ended the run was made by a call before."""
+        query = claimed.queue.sql(
+            """
+            select r.state, own.state->>'written' from {r} r
+            left join {c} own on own.task_id = r.task_id and own.checkpoint_name = 'run'
+            where r.run_id = %s and r.claimed_by = %s
+            """
+        )
+        rows = session.execute(query, (claimed.attempt, claimed.token)).fetchall()
+        return any(state == "completed" or by == written for state, by in rows)
 
     def _refused(self, session: Session, claimed: Claimed) -> RefusedError:
         query = claimed.queue.sql("select state from {t} where task_id = %s")
@@ -290,12 +367,9 @@ class Claims:
         return RefusedError(is_cancelled=states == [("cancelled",)])
 
     def _end(self, session: Session, claimed: Claimed, change: RunChange) -> None:
-        """Tell Absurd that a run has ended, if it has."""
+        """Tell Absurd that a run has ended before its time, if it has."""
         queue = claimed.queue.name
         match change.status:
-            case "finished":
-                done = packed({"status": "finished", "step": claimed.known.step})
-                session.execute("select absurd.complete_run(%s, %s, %s::jsonb)", (queue, claimed.attempt, done))
             case "cancelled":
                 session.execute("select absurd.cancel_task(%s, %s)", (queue, claimed.task))
             case "failed" | "stopped":
@@ -304,7 +378,7 @@ class Claims:
                 fail = "select absurd.fail_run(%s, %s, %s::jsonb)"
                 session.execute(fail, (queue, claimed.attempt, packed(reason)))
             case _:
-                pass  # it goes on, or is suspended when it is released
+                pass  # it goes on, or is suspended when it is released; that it is finished was told with its result
 
     # To let others have it
 
@@ -313,6 +387,8 @@ class Claims:
         with session.transaction():
             if not self._lock(session, claimed):
                 return  # others have it, or it was this very call that has given it back
+            if claimed.known.status == "running" and claimed.row is None:  # it has begun, which follows no more
+                self._save(session, claimed, {RUN: attrs.asdict(claimed.known)}, (), None)
             if claimed.known.status != "waiting" or not self._suspended(session, claimed):
                 give_back = "select absurd.schedule_run(%s, %s, absurd.current_time())"
                 session.execute(give_back, (claimed.queue.name, claimed.attempt))

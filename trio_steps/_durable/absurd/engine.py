@@ -34,7 +34,7 @@ from .rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Collection, Generator, Iterator, Mapping
     from datetime import datetime
 
     from trio_steps._durable.filter import Filter
@@ -57,6 +57,7 @@ class Engine:
     def __init__(self, name: str) -> None:
         self.name = name
         self._queues: dict[str, Queue] = {}
+        self._there_are: frozenset[str] = frozenset()
 
     # Where runs are
 
@@ -68,6 +69,16 @@ class Engine:
         """Return the names of all queues."""
         rows = session.execute("select queue_name from absurd.queues order by queue_name").fetchall()
         return [name for (name,) in rows]
+
+    def existing(self, session: Session, wanted: Collection[str]) -> frozenset[str]:
+        """Return those of the queues that are there, or were when it was looked last."""
+        if not self._there_are.issuperset(wanted):
+            self._there_are = frozenset(self.names(session))
+        return self._there_are.intersection(wanted)
+
+    def forget(self, name: str) -> None:
+        """Take a queue for one that may not be there any more."""
+        self._there_are -= {name}
 
     def _find(self, session: Session, run_id: str) -> Row | None:
         """Return a run, in whichever queue it is."""

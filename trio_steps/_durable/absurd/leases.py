@@ -18,7 +18,6 @@ import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, final
-from uuid import uuid4
 
 import trio
 
@@ -162,7 +161,7 @@ class Claim:
             await trio.sleep_forever()  # whoever watches cancels it
 
     async def _write(self, change: RunChange) -> None:
-        await self._connections.call(self._claims.write, self.claimed, change, uuid4().hex)
+        await self._connections.call(self._claims.write, self.claimed, change)
 
     async def wait_cancelled(self) -> None:
         self._watchers += 1

@@ -19,7 +19,6 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast, final
-from uuid import uuid4
 
 import attrs
 from psycopg.sql import SQL, Identifier
@@ -191,6 +190,8 @@ class Row:
       is_held: someone has it, who is not taken for dead.
       wake_event: what it is suspended until.
       died: its last worker did not come back.
+      is_new: it has no checkpoints.
+      has_own: it has one that says what is known.
       known: what its checkpoint says.
       submitted: what it was submitted with.
       submitter: by whom.
@@ -204,6 +205,8 @@ class Row:
     is_held: bool
     wake_event: str | None
     died: bool
+    is_new: bool
+    has_own: bool
     known: Known
     submitted: Mapping[str, Any]
     submitter: str
@@ -218,7 +221,8 @@ class Row:
         completed, failed, reason, own, last_name, last_step, saved, deaths = columns[12:]
         submitted: dict[str, Any] = unpacked(params)
         if own is None:
-            known = Known(version=headers.get("version"), questions=submitted["questions"])
+            status: RunStatus = "running" if deaths else "submitted"  # though it was not worth a checkpoint
+            known = Known(status=status, version=headers.get("version"), questions=submitted["questions"])
         else:
             known = Known(**unpacked(own))
         died = state == "failed" and reason is not None and reason.get("name") == DIED
@@ -250,6 +254,8 @@ class Row:
             is_held=state == "running" and not is_expired,
             wake_event=wake,
             died=died,
+            is_new=saved is None,
+            has_own=own is not None,
             known=known,
             submitted=submitted,
             submitter=headers[MARK],
@@ -320,8 +326,8 @@ def answers_to(session: Session, queue: Queue, task: object) -> dict[str, str]:
 # Changes
 
 
-def known_after(known: Known, change: RunChange) -> Known:
-    """Return what is known of a run after a change."""
+def known_after(known: Known, change: RunChange, written: str = "") -> Known:
+    """Return what is known of a run after a change, which is called `written`."""
     questions = known.questions
     if change.questions is not None:
         questions = [[each.name, each.provides, *each.of] for each in change.questions]
@@ -334,7 +340,7 @@ def known_after(known: Known, change: RunChange) -> Known:
         waiting=[[name, None if until is None else until.isoformat()] for name, until in change.waiting.items()],
         questions=questions,
         suspended=known.suspended + (change.status == "waiting"),
-        written=uuid4().hex,
+        written=written,
     )
 
 

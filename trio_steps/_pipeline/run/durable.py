@@ -27,6 +27,7 @@ from trio_steps._core.errors import CheckpointError, ConfigError, add_note, leav
 from trio_steps._core.events.observers import logger
 from trio_steps._core.scope import DurableRun, current_scope
 from trio_steps._durable.answers import answer_of, answer_texts
+from trio_steps._durable.moving import check_is_here
 from trio_steps._durable.protocol import (
     RunCancelledError,
     RunChange,
@@ -174,6 +175,7 @@ async def run_claimed(
     names = Names(program)
     stored = await claim.read()
     if stored is not None:
+        check_is_here(stored.record)
         stored = names.stored(stored, questions)
     texts = answer_texts(stored or _nothing_stored(run_id, program), answers)
     texts = added_answers(run_id, {} if stored is None else stored.answers, texts)
@@ -223,7 +225,7 @@ async def run_claimed(
                 entries = saver.entries()
     except BaseException as error:
         status: RunStatus = "cancelled"
-        if any(isinstance(leaf, Exception) for leaf in leaves(error)):
+        if any(isinstance(leaf, (Exception, SystemExit)) for leaf in leaves(error)):  # no step may end the process
             status = "failed"
         await saver.end(status, None if status == "cancelled" else error_text(error))
         raise

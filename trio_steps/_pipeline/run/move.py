@@ -5,8 +5,11 @@ stores, and must not be lost.
 
 What is done. As long as the run is in both stores, it is marked in the old one: it is cancelled there, so that no
 worker takes it, and says where it is being moved to. Moving it again continues from there. If the new store already has
-a run of that id, it counts as the same run only if the old one is marked. Answers may arrive meanwhile, and are moved
-last.
+a run of that id, it counts as the same run only if the old one is marked. A marked run is not run by its id, either.
+
+Answers may arrive meanwhile, and are moved last. One that arrived even later would be deleted with the run. So the mark
+is changed before the last look, and whoever has answered looks for that: either the last look has seen the answer, or
+the one who gave it is told that it was not kept.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from trio_steps._core.errors import ConfigError
+from trio_steps._durable.moving import marked, marks_of
 from trio_steps._durable.protocol import RunChange
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ async def move(run_id: str, source: RunStore, target: RunStore) -> None:
       ConfigError: it is finished, or `target` has a run of that id.
       RunClaimedError: it is running.
     """
-    mark = f"it is being moved to {target!r}: if that did not end well, move it again"
+    mark, last_mark = marks_of(target)
     async with source.claim(run_id) as claim:
         stored = await claim.read()
         if stored is None:
@@ -39,17 +43,10 @@ async def move(run_id: str, source: RunStore, target: RunStore) -> None:
         if record.status == "finished":
             raise ConfigError(f"the run {run_id!r} is finished; only a run that can continue is moved")
         is_there = await target.read(run_id) is not None  # this also checks that the store can be used at all
-        if record.error != mark:
+        if record.error not in (mark, last_mark):
             if is_there:
                 raise ConfigError(f"{target!r} has a run {run_id!r} already; the one in {source!r} stays where it is")
-            change = RunChange(
-                pipeline=record.pipeline,
-                version=record.version,
-                status="cancelled",
-                error=mark,
-                waiting=record.waiting,
-            )
-            await claim.write(change)
+            await claim.write(marked(record, mark))
         if not is_there:
             change = RunChange(
                 pipeline=record.pipeline,
@@ -66,6 +63,7 @@ async def move(run_id: str, source: RunStore, target: RunStore) -> None:
                     attrs.evolve(change, status=record.status, error=record.error, parts={}, questions=None)
                 )
                 raise ConfigError(f"{target!r} has just got a run {run_id!r}; the other one stays where it is")
+        await claim.write(marked(record, last_mark))
         stored = await claim.read()
         if stored is not None and stored.answers:
             await target.write_answers(run_id, stored.answers)

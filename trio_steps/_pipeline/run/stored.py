@@ -14,7 +14,8 @@ import attrs
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.public import public_in
 from trio_steps._durable.answers import answer_texts
-from trio_steps._durable.protocol import RunClaimedError, RunClaims
+from trio_steps._durable.moving import has_left
+from trio_steps._durable.protocol import AnswerError, RunClaimedError, RunClaims
 
 from .marks import marked
 from .texts import attempts_of, checkpoint_of
@@ -186,11 +187,15 @@ class RunStore(RunClaims, Protocol):
 
         Raises:
           KeyError: there is no such run.
-          AnswerError: no step waits for one of the answers, or for a value of its type. Then no answer is kept.
+          AnswerError: no step waits for one of the answers, or for a value of its type, and no answer is kept; or the
+            run was moved to another store.
           AnswerConflictError: there is already another answer.
         """
         stored = await there(self, run_id)
         await self.write_answers(run_id, answer_texts(stored, {**(answers or {}), **named}))
+        record = (await there(self, run_id)).record
+        if has_left(record):  # it is about to be deleted here
+            raise AnswerError(f"the run {run_id!r} can't be answered here any more, {record.error}")
 
     async def mark_done(
         self,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import attrs
 import trio
 
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, add_note
 from trio_steps._core.events.observers import logger
 from trio_steps._core.public import public_in
 from trio_steps._durable.protocol import RunCancelledError, RunChange, RunClaimedError
@@ -94,6 +94,11 @@ async def work(
             await by_name[stored.record.pipeline].run(store=held, run_id=claim.run_id, observers=observers)
         except RunCancelledError as cancelled:
             error = cancelled
+        except (
+            SystemExit
+        ) as leaving:  # which ends this process, but is saved as a failure, so that no other one follows
+            add_note(leaving, f"in the run {claim.run_id!r}")
+            raise
         except Exception as failure:  # noqa: BLE001 - it is saved, and the next run has nothing to do with it
             if on_end is None and not observers:  # otherwise, someone is told of it
                 logger.warning("the run %r failed", claim.run_id, exc_info=failure)
