@@ -87,7 +87,7 @@ def enumerate_schedules(
 
 def _next(choices: tuple[int, ...], options: tuple[int, ...]) -> list[int] | None:
     """Return the choices that lead to the next schedule; None after the last one."""
-    for index in range(len(choices) - 1, -1, -1):
+    for index in reversed(range(len(choices))):
         if choices[index] + 1 < options[index]:
             return [*choices[:index], choices[index] + 1]
     return None

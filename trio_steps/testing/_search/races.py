@@ -37,7 +37,7 @@ class Races:
         for before in (last.get(step.path), *self._wakers(step)):
             if before is not None:
                 _join(clock, self._clocks[before])
-        for before in range(number - 1, -1, -1):
+        for before in reversed(range(number)):
             other = self._steps[before]
             if self._turns[before] <= clock.get(other.path, 0):
                 continue
@@ -74,7 +74,7 @@ class Races:
 
     def reversed(self, one: int, other: int) -> list[int]:
         """Return the steps that can come instead of `one` if `other` is to come before it: those that need not wait."""
-        return [step for step in range(one + 1, other) if not self.comes_before(one, step)] + [other]
+        return [step for step in range(one, other) if not self.comes_before(one, step)] + [other]
 
     def firsts(self, steps: Sequence[int]) -> list[int]:
         """Return the `steps` that could come first."""
