@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import durable, fanout, gated, growth, imports, inputs, latency, memory, pipelines, report, small, svg
+from . import durable, fanout, gated, growth, imports, inputs, latency, memory, pipelines, report, small, svg, width
 from .measure import ROUNDS, DifferentResultError, Row, Settings
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("--page takes a run of everything: leave out --only", file=sys.stderr)
         return WRONG_USE
     if options.page is not None:  # to be told now that it has no place, not at the end
-        report.fill(options.page.read_text(encoding="utf-8"), {"targets": "", "latency": ""})
+        report.fill(options.page.read_text(encoding="utf-8"), {"width": "", "targets": "", "latency": ""})
     try:
         return run(options.only or KEYS, settings, options.out, options.page, study=options.only is None)
     except DifferentResultError as error:
@@ -81,11 +81,12 @@ def run(keys: Sequence[str], settings: Settings, out: Path, page: Path | None, *
         for row in module.measure(keys, settings):
             rows.append(row)
             print(f"measured {row.key} {row.what}", file=sys.stderr)
-    rows.sort(key=lambda row: int(row.key[1:]))
+    rows.sort(key=lambda row: (row.key != "P11", int(row.key[1:])))  # first what everyone runs every day
     studies: list[latency.Study] = []
     if study:
         requests = latency.QUICK_REQUESTS if settings.quick and page is None else latency.REQUESTS
         studies = latency.study(max(10, round(requests * settings.scale)), latency.SEED)
+    found = [] if page is None else width.curves(settings)
     about = report.surroundings(settings, time.perf_counter() - start)
     tables = {"targets": f"{report.headline(about)}\n\n{report.table(rows)}\n\n{report.summary(rows)}"}
     pictures = {"targets": svg.targets(rows)}
@@ -96,6 +97,9 @@ def run(keys: Sequence[str], settings: Settings, out: Path, page: Path | None, *
         tables["latency"] = latency.table(studies, latency.SEED)
         pictures["latency"] = svg.latency(studies)
         results["latency"] = latency.as_json(studies, latency.SEED)
+    if found:
+        tables["width"] = width.table(found)
+        pictures["width"] = width.drawing(found)
     print("\n\n".join(tables.values()))
     out.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
@@ -103,7 +107,7 @@ def run(keys: Sequence[str], settings: Settings, out: Path, page: Path | None, *
     (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if page is not None:
         page.write_text(report.fill(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
-        for name in ("fanout", "latency"):
+        for name in ("width", "fanout", "latency"):
             (page.parent / f"{page.stem}-{name}.svg").write_text(pictures[name], encoding="utf-8")
     return 0 if all(row.met for row in rows) else MISSED
 

@@ -444,6 +444,9 @@ def test_command_draws_the_fan_out_when_it_was_measured(tmp_path, monkeypatch) -
 
 PAGE = """# Performance
 
+<!-- measured: width -->
+<!-- end -->
+
 <!-- measured: targets -->
 what was measured before
 <!-- end -->
@@ -460,13 +463,16 @@ def test_command_fills_the_page_of_the_docs(tmp_path, monkeypatch) -> None:
     for module in command.MODULES:
         monkeypatch.setattr(module, "measure", lambda _keys, _settings: [])
     monkeypatch.setattr(fanout, "measure", lambda _keys, _settings: [row])
+    monkeypatch.setattr(width, "WIDTHS", (1, 30))
     page = tmp_path / "performance.md"
     page.write_text(PAGE, encoding="utf-8")
     assert command.main(["--page", str(page), "--scale", "0.001", "--out", str(tmp_path / "out")]) == 0
     filled = page.read_text(encoding="utf-8")
     assert "what was measured before" not in filled
     assert re.search(r"```text\n.*the row.*```\n\n<!-- end -->\n\nbetween\n.*hedge at p95", filled, re.DOTALL)
-    assert {path.name for path in tmp_path.glob("*.svg")} == {"performance-fanout.svg", "performance-latency.svg"}
+    assert re.search(r"measured: width -->\n\n```text\nµs per fork of .*\ntrio_steps ", filled)
+    pictures = {path.name for path in tmp_path.glob("*.svg")}
+    assert pictures == {"performance-fanout.svg", "performance-latency.svg", "performance-width.svg"}
 
 
 def test_page_of_a_part_of_the_run_is_refused(tmp_path, capsys) -> None:
