@@ -317,9 +317,7 @@ def those_of(package: str, keys: set[tuple[str, str, str]]) -> list[Mutation]:
         file = mutation.file.as_posix()
         if any(file == where and line in before for where, before, _ in keys) and is_python(mutation):
             found.setdefault(key_of(mutation), mutation)
-    sample = [mutation for key, mutation in found.items() if key in keys]
-    print(f"{package}: {len(sample)} mutations are there again", flush=True)
-    return sample
+    return [mutation for key, mutation in found.items() if key in keys]
 
 
 def main() -> int:
@@ -331,7 +329,7 @@ def main() -> int:
     parser.add_argument("-n", "--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--allowed", type=float, default=0.03, help="the share that may go unnoticed; %(default)s")
     parser.add_argument("--results", type=Path, help="a file for what is found; what it holds is not tried again")
-    parser.add_argument("--again", type=Path, help="such a file: try what was not noticed then, and draw no sample")
+    parser.add_argument("--again", type=Path, help="such a file: try what was not noticed then, too")
     options = parser.parse_args()
     began = time.monotonic()
     known = reasons()
@@ -383,7 +381,7 @@ def main() -> int:
             if tests is None:
                 print(f"the tests of {package} fail without any mutation")
                 return 2
-            sample = those_of(package, unnoticed) if options.again else sample_of(package, options.seed, options.count)
+            sample = sample_of(package, options.seed, options.count) + those_of(package, unnoticed)
             samples += [(mutation, tests) for mutation in sample]
         random.Random(options.seed).shuffle(samples)  # so that a run that is cut short has some of each package
         with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
