@@ -75,8 +75,8 @@ class MemoryStore(RunStore):
         stored = self._runs.get(claim.run_id)
         if stored is None or stored.record.status in ("finished", "failed", "cancelled"):
             return
-        if claim.is_cancelled:  # and its owner has not noticed
-            record = attrs.evolve(stored.record, status="cancelled", waiting={}, updated=self.now())
+        if claim.cancelled is not None:  # and its owner has not noticed
+            record = attrs.evolve(stored.record, status="cancelled", waiting={}, updated=claim.cancelled)
         elif stored.record.status == "running":
             record = attrs.evolve(stored.record, status="interrupted")
         else:
@@ -216,7 +216,7 @@ class MemoryStore(RunStore):
         await self.come()
         stored = self._there(run_id)
         if run_id in self._claims:
-            self._claims[run_id].is_cancelled = True
+            self._claims[run_id].cancelled = self.now()
             self._claims[run_id].wake.set()
             return True
         if stored.record.status in ("finished", "cancelled"):
@@ -244,7 +244,7 @@ class _Claim:
         self._store = store
         self.run_id = run_id
         self.is_lost = False
-        self.is_cancelled = False
+        self.cancelled: datetime | None = None  # since when
         self.wake: trio.Event = trio.Event()
 
     def now(self) -> datetime:

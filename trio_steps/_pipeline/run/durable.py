@@ -25,7 +25,7 @@ import trio
 
 from trio_steps._core.errors import CheckpointError, ConfigError, add_note, leaves, listed
 from trio_steps._core.events.observers import logger
-from trio_steps._core.scope import DurableRun, current_scope
+from trio_steps._core.scope import DurableRun, current, current_scope
 from trio_steps._durable.answers import answer_of, answer_texts
 from trio_steps._durable.moving import check_is_here
 from trio_steps._durable.protocol import (
@@ -205,13 +205,15 @@ async def run_claimed(
         if stored.record.status == "failed":  # its steps get all their attempts again
             entries = tuple(entry for entry in entries if entry.kind != "tried")
     saver.answers = texts
-    current_scope().durable_run = DurableRun((*program.was, program.name)[0], run_id, names.oldest)
+    scope = current_scope()
+    scope.durable_run = DurableRun((*program.was, program.name)[0], run_id, names.oldest)
     await saver.begin(entries, questions, renamed)
     program_inside = attrs.evolve(program, done=None)
     watch = _Watch(claim)
     try:
-        with trio.CancelScope() as scope, watch.over(scope):
+        with trio.CancelScope() as cancel_scope, watch.over(cancel_scope):
             while True:
+                current.set(scope)  # the steps before the answer have left theirs
                 values = await execute(program_inside, hooks, entries, keeper=saver)
                 if saver.stopped:
                     await saver.pause("stopped")
