@@ -187,7 +187,7 @@ async def test_answers_that_nobody_asks_for_are_refused_before_anything_is_saved
 )
 async def test_what_belongs_to_the_worker_is_refused(given):
     [name] = given
-    with pytest.raises(ConfigError, match=rf"run\(store=MemoryQueue\(\), {name}=…\): the run is run by a worker"):
+    with pytest.raises(ConfigError, match=rf"run\(store=MemoryQueue\(\), {name}=…\): a worker runs this run"):
         await double.run({"n": 4}, store=MemoryQueue(), run_id="r", **given)
 
 
@@ -225,3 +225,31 @@ async def test_scope_of_the_caller_is_its_own():
     async with worker(store, looks):
         await looks.run(store=store, run_id="r")
     assert seen == ["r"]
+
+
+@pytest.mark.parametrize("is_waiting", [False, True], ids=["submitted", "waiting"])
+async def test_answer_by_the_new_name_of_a_step_is_kept_before_a_worker_knows_that_name(is_waiting):
+    store = MemoryQueue()
+    asks = Pipeline("each").step("see", lambda n: None).wait_for("approval", provides="ok", of=bool)
+    asks_now = Pipeline("each").step("see", lambda n: None).wait_for("sign-off", provides="ok", of=bool, was="approval")
+    old, new = (
+        Pipeline("p")
+        .wait_for(name, provides="first", of=bool, was=was)
+        .for_each("items", each, over="ns", each="n", into="out")
+        for name, was, each in (("start", (), asks), ("begin", "start", asks_now))
+    )
+    await old.submit({"ns": [1, 2]}, store=store, run_id="r")
+    if is_waiting:
+        async with worker(store, old):
+            await old.run(store=store, run_id="r")
+    with pytest.raises(AnswerError, match="no step of the run 'r' asks for 'start'; it asks for 'begin', 'items"):
+        await new.run(store=store, run_id="r", answers={"start": 1, "begin": True})
+    with trio.move_on_after(1):
+        await new.run(store=store, run_id="r", answers={"begin": True, "items/1/sign-off": False})
+    stored = await store.read("r")
+    assert stored.answers == {"start": "true", "items/1/approval": "false"}
+    async with worker(store, new):
+        await new.run(store=store, run_id="r")
+        assert [*(await store.look("r")).waiting] == ["items/2/sign-off"]
+        result = await new.run(store=store, run_id="r", answers={"ok": True})
+    assert [each["ok"] for each in result["out"]] == [False, True]

@@ -44,7 +44,7 @@ from .head import HEAD, head_of
 from .inputs import inputs_entry
 from .keeping import Answers
 from .loop import execute
-from .queue import QueueStore, run_elsewhere
+from .queue import QueueStore, run_elsewhere, texts_for
 from .renames import Names
 from .resume import resumed
 from .saver import Saver
@@ -142,7 +142,7 @@ async def _submit_if_new(
 ) -> None:
     """Submit a run unless it exists. It must be able to start, or to continue, with what is given."""
     stored = await store.read(run_id)
-    answer_texts(stored or _nothing_stored(run_id, program), answers)
+    texts_for(program, stored or _nothing_stored(run_id, program), answers)
     if stored is None or args:
         await submit(store, run_id, program, *args)
     else:

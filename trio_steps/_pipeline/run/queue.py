@@ -14,12 +14,14 @@ import trio
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.events.observers import logger
 from trio_steps._core.public import public_in
+from trio_steps._durable.answers import answer_texts
 from trio_steps._durable.protocol import RunCancelledError, RunFailedError, StoreError
-from trio_steps._pipeline.definition import Hooks
+from trio_steps._pipeline.definition import Hooks, questions_of
 
 from .keeping import Answers
 from .loop import execute
 from .marks import marked
+from .renames import Names
 from .resume import resumed
 from .stored import RunStore, there
 from .texts import checkpoint_of
@@ -110,6 +112,17 @@ def check_elsewhere(store: object, **given: object) -> None:
         )
 
 
+def texts_for(program: Program, stored: StoredRun, answers: Mapping[str, object]) -> dict[str, str]:
+    """Return `answers` as text, by the names that the steps of `program` have in a run that no worker may have updated.
+
+    Raises:
+      AnswerError: no step asks for one, or for a value of its type.
+    """
+    names = Names(program)
+    texts = answer_texts(names.stored(stored, tuple(questions_of(program.nodes))), answers)
+    return {names.then(name, stored): text for name, text in texts.items()}
+
+
 async def run_elsewhere(
     store: QueueStore,
     run_id: str,
@@ -128,7 +141,7 @@ async def run_elsewhere(
     """
     await submitted()
     if answers:
-        await store.answer(run_id, answers)
+        await store.write_answers(run_id, texts_for(program, await there(store, run_id), answers))
     record = await store.look(run_id)
     if record.status in ("failed", "stopped"):
         await store.resume(run_id)

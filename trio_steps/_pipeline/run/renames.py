@@ -143,6 +143,17 @@ class Names:
         record = attrs.evolve(stored.record, waiting=waiting)
         return attrs.evolve(stored, record=record, questions=questions, answers=answers)
 
+    def then(self, name: str, stored: StoredRun) -> str:
+        """Return the name that the step which is now called `name` has in a stored run that waits for it, or may."""
+        ids = name.split("/")
+        for known in (*stored.record.waiting, *(question.name for question in stored.questions)):
+            now = self.now(known).split("/")
+            if len(now) == len(ids) and all(there in (id, ANY) for there, id in zip(now, ids, strict=True)):
+                return "/".join(
+                    id if there == ANY else before for before, there, id in zip(known.split("/"), now, ids, strict=True)
+                )
+        return name
+
     def checkpoint(self, checkpoint: Checkpoint) -> Checkpoint:
         """Return `checkpoint`, likewise."""
         if not self._program.is_renamed or checkpoint.pipeline not in (self._program.name, *self._program.was):
