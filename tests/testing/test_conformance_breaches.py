@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 
+from trio_steps import Pipeline
 from trio_steps.store import AnswerConflictError, AnswerError, RunClaimedError
 from trio_steps.testing import MemoryStore, check_store
 from trio_steps.testing import _stores as stores
@@ -65,10 +67,16 @@ def keep_other_answers(self: Any, claim: Any, change: RunChange) -> None:
     keep_if_no_one_has_it(self, claim, change)
 
 
+async def run_without_failures(self: Any, *args: Any, **options: Any) -> Any:
+    with contextlib.suppress(OSError):
+        return await RUN(self, *args, **options)
+
+
 async def never_lost(self: Any) -> None:
     await self.wake.wait()
 
 
+RUN: Any = Pipeline.run
 BREACHES: dict[str, tuple[str, Any]] = {
     "to delete a run that is not there has to raise KeyError": ("delete", forgiving("delete", KeyError)),
     "to delete a run that is running has to raise RunClaimedError": ("delete", delete_anyway),
@@ -108,6 +116,12 @@ async def test_store_whose_claims_end_quietly_is_found_out(monkeypatch: pytest.M
     monkeypatch.setattr(stores._Claim, "wait_cancelled", never_lost)
     with pytest.raises(AssertionError, match="the loss of a claim has to raise RunClaimedError"):
         await check_store(MemoryStore, lose=lose)
+
+
+async def test_store_in_which_failures_are_lost_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pipeline, "run", run_without_failures)
+    with pytest.raises(AssertionError, match="^a failure of a step has to raise OSError"):
+        await check_store(MemoryStore)
 
 
 async def test_store_that_takes_no_answers_while_the_run_is_running_is_found_out(

@@ -330,6 +330,8 @@ def test_value_whose_repr_or_eq_fails_is_shown_all_the_same() -> None:
     assert values.show(Bad()) == "<Bad whose repr raises ValueError>"
     assert values.same(Bad(), Bad())
     assert len(values.show("x" * 300)) == 200
+    assert values.show("x" * 198) == repr("x" * 198)  # 200 with the quotes
+    assert values.show("x" * 199) == "'" + "x" * 198 + "…"
 
 
 def test_cancelled_program_may_return_what_its_own_order_gives() -> None:
