@@ -444,12 +444,15 @@ def _quietly(_run_id: str, _error: Exception | None) -> None:
 
 @asynccontextmanager
 async def _workers(store: RunStore, pipeline: Pipeline[Any, Any]) -> AsyncGenerator[None]:
-    """Run a worker in the block, if the store needs one."""
-    async with trio.open_nursery() as nursery:
-        if isinstance(store, QueueStore):
-            nursery.start_soon(partial(work, store, [pipeline], on_end=_quietly))
-        yield
-        nursery.cancel_scope.cancel()
+    """Run a worker in the block, if the store needs one. What is raised in the block comes out as it is."""
+    try:
+        async with trio.open_nursery() as nursery:
+            if isinstance(store, QueueStore):
+                nursery.start_soon(partial(work, store, [pipeline], on_end=_quietly))
+            yield
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise (group.exceptions[0] if len(group.exceptions) == 1 else group) from None
 
 
 _CHECKS: Final[tuple[Check, ...]] = (
