@@ -428,5 +428,5 @@ def test_not_accepted_error_holds_the_value_and_shows_the_beginning_of_it() -> N
     error = NotAcceptedError("poll", "x" * 1_000)
     assert (error.step, error.value, error.kind) == ("poll", "x" * 1_000, "not_accepted")
     assert str(error).startswith("'poll' returned 'xxx")
-    assert str(error).endswith("xxx', which is not accepted")
+    assert str(error).endswith("xxx', which accept= refused")
     assert len(str(error)) < 400

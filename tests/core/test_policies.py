@@ -84,7 +84,7 @@ def test_timeout_refuses_what_makes_no_sense(policy, seconds, message) -> None:
         (
             "max_waiting",
             3,
-            r"^max_waiting=3 is about the line for a limiter, and there is no limiter: give limiter=trio\.Cap",
+            r"^max_waiting=3 limits the line for a limiter, but there is no limiter: add limiter=trio\.Cap",
         ),
         ("retry", Retry, r"^retry=<class .*>: give a trio_steps\.Retry: retry=Retry\(3, delay=0\.5\)$"),
     ],
@@ -384,7 +384,7 @@ async def test_max_waiting_refuses_a_call_when_so_many_wait_already(autojump_clo
             await step(outer)()
         assert trio.current_time() == 1
     assert (caught.value.step, caught.value.waiting) == ("outer/body", 2)
-    assert str(caught.value) == "'outer/body' was not tried: its limiter has no token free, and 2 calls wait for one"
+    assert str(caught.value) == "'outer/body' was not tried: its limiter has no free token, and 2 calls wait for one"
     assert body.starts == [0, 2, 4]
 
 

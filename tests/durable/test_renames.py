@@ -182,10 +182,10 @@ def test_old_name_that_is_in_use_or_claimed_twice_is_an_error(steps) -> None:
 
 @pytest.mark.parametrize("was", ["", "a/b", ("a", "a"), ("a", ""), 3, {"a"}])
 def test_old_name_that_is_none_is_an_error(was, steps) -> None:
-    with pytest.raises(ConfigError, match=r"step 'a': was=.*: give the name that it had, was=\"charge\"; or several"):
+    with pytest.raises(ConfigError, match=r"step 'a': was=.*: give the former name, was=\"charge\"; or several"):
         Pipeline("p").step("a", steps.gives("a"), was=was)
     for make in (lambda: step(print, was=was), lambda: when(bool, Pipeline(), was=was), lambda: Pipeline(was=was)):
-        with pytest.raises(ConfigError, match="give the name that it had"):
+        with pytest.raises(ConfigError, match="give the former name"):
             make()
 
 

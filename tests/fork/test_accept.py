@@ -68,7 +68,7 @@ async def test_quorum_counts_good_values() -> None:
 async def test_gather_fails_at_a_refused_value() -> None:
     with pytest.raises(ForkPartialError) as caught:
         await gather(returns(1, "bad"), never, accept=good)
-    assert str(caught.value.exceptions[0]) == "'gather/bad' returned 'bad', which is not accepted"
+    assert str(caught.value.exceptions[0]) == "'gather/bad' returned 'bad', which accept= refused"
 
 
 async def test_settle_and_stream_reject_a_refused_value() -> None:

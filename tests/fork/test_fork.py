@@ -84,7 +84,7 @@ class Generates:
     ids=range(6),
 )
 async def test_path_that_would_only_make_a_generator_is_refused(path: Any) -> None:
-    says = r"has a yield in it, so that a call of it runs nothing.*paths="
+    says = r"has a yield in it, so calling it runs nothing.*paths="
     with pytest.raises(ConfigError, match=says):
         fork("f", mode="all", paths=[path])
     with pytest.raises(ConfigError, match=says):

@@ -327,7 +327,7 @@ async def test_adding_to_a_fork_that_does_not_grow_is_refused() -> None:
 
 async def test_adding_outside_of_any_fork_is_refused() -> None:
     async def adds() -> None:
-        with pytest.raises(ConfigError, match="'alone' does not run in a fork, so there is none to add a path to"):
+        with pytest.raises(ConfigError, match="'alone' does not run in a fork, so it has no fork to add a path to"):
             current_scope().add(never)
 
     await step(adds, id="alone")()

@@ -494,7 +494,7 @@ def test_step_input_error_names_step_key_and_what_there_is() -> None:
     error = StepInputError("outer/step", "user", iter(["id", "plan"]))
     assert (error.step, error.key, error.available) == ("outer/step", "user", ("id", "plan"))
     assert str(error) == (
-        "'outer/step' needs 'user', which the context does not have; there is 'id', 'plan'. "
+        "'outer/step' needs 'user', which the context does not have; it has 'id', 'plan'. "
         "A parameter with a default may be missing"
     )
 

@@ -143,7 +143,7 @@ async def test_missing_key_is_told_with_a_close_match_if_there_is_one() -> None:
     with pytest.raises(StepInputError) as caught:
         await Pipeline().step("use", lambda user_id: None).run({"userid": 1, "b": 2})
     assert str(caught.value) == (
-        "'use' needs 'user_id', which the context does not have (did you mean 'userid'?); there is 'userid', 'b'. "
+        "'use' needs 'user_id', which the context does not have (did you mean 'userid'?); it has 'userid', 'b'. "
         "A parameter with a default may be missing"
     )
 

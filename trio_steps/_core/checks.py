@@ -66,7 +66,7 @@ def answered(function: Callable[..., T], *args: object) -> T:
     if inspect.iscoroutine(answer):
         answer.close()  # a warning that it was never awaited would not help anyone
     raise ConfigError(
-        f"{short_repr(function)} is async: it returned {short_repr(answer)}. What it says is needed at once: "
+        f"{short_repr(function)} is async: it returned {short_repr(answer)}. Its answer is needed at once: "
         "give a sync function"
     )
 

@@ -42,7 +42,7 @@ def check_was(was: object, where: str = "") -> tuple[str, ...]:
         or len(set(cast("tuple[object, ...]", names))) < len(cast("tuple[object, ...]", names))
     ):
         raise ConfigError(
-            f'{where}was={was!r}: give the name that it had, was="charge"; or several, the oldest first, '
+            f'{where}was={was!r}: give the former name, was="charge"; or several, oldest first, '
             'was=("pay", "charge")'
         )
     return tuple(cast("tuple[str, ...]", names))
@@ -98,8 +98,8 @@ def generates(fn: object) -> ConfigError:
     """Return the error for a function that has a ``yield`` in it."""
     name = getattr(fn, "__name__", type(fn).__name__)
     return ConfigError(
-        f"{name} has a yield in it, so that a call of it runs nothing: a step returns one value. "
-        f"Let it return a list; or, if it gives the paths of a fork, write paths={name}"
+        f"{name} has a yield in it, so calling it runs nothing, and a step returns one value. "
+        f"Return a list; or, if {name} yields the paths of a fork, write paths={name}"
     )
 
 

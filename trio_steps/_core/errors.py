@@ -97,7 +97,7 @@ class QueueFullError(Exception):
             if self.waiting == 1
             else f"{self.waiting} calls wait"
         )
-        return f"{short_name(self.step)!r} was not tried: its limiter has no token free, and {who} for one"
+        return f"{short_name(self.step)!r} was not tried: its limiter has no free token, and {who} for one"
 
 
 @public
@@ -117,7 +117,7 @@ class NotAcceptedError(Exception):
         self.value = value
 
     def __str__(self) -> str:
-        return f"{short_name(self.step)!r} returned {short_repr(self.value)}, which is not accepted"
+        return f"{short_name(self.step)!r} returned {short_repr(self.value)}, which accept= refused"
 
 
 @public
@@ -166,7 +166,7 @@ class StepInputError(Exception):
         return (
             f"{short_name(self.step)!r} needs {self.key!r}, which the context does not have"
             + (f" (did you mean {close[0]!r}?)" if close else "")
-            + (f"; there is {listed(self.available)}. " if self.available else "; the context is empty. ")
+            + (f"; it has {listed(self.available)}. " if self.available else "; the context is empty. ")
             + (
                 f"The whole context goes to a positional-only parameter: lambda {self.key}, /: …"
                 if self.key in WHOLE
@@ -211,7 +211,7 @@ class LoopLimitError(Exception):
         rounds = "1 round" if self.at_most == 1 else f"{self.at_most} rounds"
         return (
             f"{self.step!r} ran {rounds}, which is at_most={self.at_most}, and until=… does not hold yet: allow more, "
-            'or say on_limit="continue" to continue with what the rounds have changed'
+            'or give on_limit="continue" to keep what the rounds have changed'
         )
 
 

@@ -127,7 +127,7 @@ class Scope:
         while scope is not None and not isinstance(scope, PathScope):
             scope = scope.parent
         if scope is None or scope.parent is None:
-            raise ConfigError(f"{self.name!r} does not run in a fork, so there is none to add a path to")
+            raise ConfigError(f"{self.name!r} does not run in a fork, so it has no fork to add a path to")
         grow = getattr(scope.parent, "grow", None)
         if grow is None:
             raise ConfigError(f"the fork {scope.parent.name!r} does not grow: make it with growing=True")
@@ -153,7 +153,7 @@ class Scope:
         run = self._of_run()
         if run is None:
             raise RuntimeError(
-                f"current_scope().key in {self.name!r}: the run is not kept in a store, and would have another key "
+                f"current_scope().key in {self.name!r}: the run is not kept in a store, so the key would change "
                 "each time; run it with store=… and run_id=…"
             )
         ids: list[str] = []

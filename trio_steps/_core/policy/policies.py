@@ -75,8 +75,8 @@ class Policies:
             check_count(f"max_waiting={self.max_waiting!r}", self.max_waiting, least=0, form=form)
             if self.limiter is None:
                 raise ConfigError(
-                    f"max_waiting={self.max_waiting!r} is about the line for a limiter, and there is no limiter: "
-                    "give limiter=trio.CapacityLimiter(10), too"
+                    f"max_waiting={self.max_waiting!r} limits the line for a limiter, but there is no limiter: "
+                    "add limiter=trio.CapacityLimiter(10)"
                 )
 
     async def apply(

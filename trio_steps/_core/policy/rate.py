@@ -97,7 +97,7 @@ class RateLimit:
         if amount > self.burst:
             raise ValueError(
                 f"acquire({amount}): {self!r} never has more than {self.burst} permits at once; "
-                f"take less, or save up more: burst={amount}"
+                f"take fewer, or let it save up more: burst={amount}"
             )
         bucket = _buckets.of(self)
         async with bucket.line:
