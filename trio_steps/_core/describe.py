@@ -42,8 +42,7 @@ def check_was(was: object, where: str = "") -> tuple[str, ...]:
         or len(set(cast("tuple[object, ...]", names))) < len(cast("tuple[object, ...]", names))
     ):
         raise ConfigError(
-            f'{where}was={was!r}: give the former name, was="charge"; or several, oldest first, '
-            'was=("pay", "charge")'
+            f'{where}was={was!r}: give the former name, was="charge"; or several, oldest first, was=("pay", "charge")'
         )
     return tuple(cast("tuple[str, ...]", names))
 
