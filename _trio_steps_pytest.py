@@ -18,7 +18,7 @@ _REPLAYED = "steps_replayed"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("trio_steps", "exploration of Trio programs")
-    group.addoption("--steps-replay", metavar="TOKEN", help="replay the run of this token in the test that it is of")
+    group.addoption("--steps-replay", metavar="TOKEN", help="replay the run of this token, in the test it belongs to")
     group.addoption("--steps-budget", metavar="RUNS", help="how many runs to explore, or how long: 5000, 60s")
 
 
@@ -56,7 +56,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     reports = [report for kind in terminalreporter.stats.values() for report in kind]
     if token is not None and not any((_REPLAYED, True) in getattr(one, "user_properties", ()) for one in reports):
         terminalreporter.write_line(
-            f"--steps-replay={token}: no test that ran explores the program that this token is of", yellow=True
+            f"--steps-replay={token}: no test that ran explores the program that this token belongs to", yellow=True
         )
 
 

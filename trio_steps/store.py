@@ -91,7 +91,7 @@ class SqliteStore(RunStore):
             raise ConfigError(f'SqliteStore(…, synchronous={synchronous!r}): use "full" or "normal"')
         name: object = os.fspath(path)
         if not isinstance(name, str) or name in ("", ":memory:"):
-            raise ConfigError(f"SqliteStore({path!r}): give the name of a file, which is still there after a crash")
+            raise ConfigError(f"SqliteStore({path!r}): give the name of a file, which survives a crash")
         self.path: Path = Path(os.path.realpath(name))  # one name for all: lock files are named after it
         self._database = Database(self.path, synchronous)
         self._calls = Calls(self._database)

@@ -87,7 +87,7 @@ class LiveTree:
           ConfigError: `interval` is not positive.
         """
         if not interval > 0:
-            raise ConfigError(f"interval={interval!r}: give the seconds from one drawing to the next, such as 0.1")
+            raise ConfigError(f"interval={interval!r}: give the seconds between two drawings, such as 0.1")
         if console is None:  # not interactive just because of FORCE_COLOR, which is meant for CI logs
             console = Console(stderr=True, force_interactive=None if _is_terminal(sys.stderr) else False)
         self.console: Console = console
@@ -108,7 +108,7 @@ class LiveTree:
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> LiveTree:
         if self._block is not None:
-            raise RuntimeError("this LiveTree is shown already; make another LiveTree() for another block")
+            raise RuntimeError("this LiveTree is already shown; make a new LiveTree() for another block")
         block = AsyncExitStack()
         if self._prints_summary:
             block.callback(_try, self._print_summary)

@@ -528,7 +528,7 @@ async def test_retry_that_is_cancelled_from_outside_raises_cancelled_and_reports
     ]
     assert events[3].error is error
     assert [record.getMessage() for record in caplog.records] == [
-        "body: an error that is not raised: BoomError('clean-up')"
+        "body: an error that it does not raise: BoomError('clean-up')"
     ]
 
 
@@ -588,7 +588,7 @@ async def test_retry_that_is_cancelled_and_runs_out_of_total_time_reports_the_er
     with trio.move_on_after(3) as scope:
         await step(body, retry=Retry(3), total_timeout=1)()
     assert scope.cancelled_caught
-    assert [record.getMessage() for record in caplog.records] == ["body: an error that is not raised: BoomError()"]
+    assert [record.getMessage() for record in caplog.records] == ["body: an error that it does not raise: BoomError()"]
 
 
 class Mover(trio.abc.Instrument):

@@ -241,7 +241,7 @@ def test_members_without_a_name_have_that_of_their_function_or_their_position():
         ({"mode": "quorum", "need": 2}, "f · quorum of 2"),
         ({"mode": "race", "concurrency": trio.CapacityLimiter(7)}, "f · race · shared limit of 7"),
         ({"mode": "race", "concurrency": trio.CapacityLimiter(float("inf"))}, "f · race · shared limiter"),
-        ({"mode": lambda: None}, "f · a mode of its own"),
+        ({"mode": lambda: None}, "f · custom mode"),
         ({"mode": "all", "merge": lambda values: values}, "f · all · merge: λ"),
         ({"mode": "all", "merge": partial(sorted, reverse=True)}, "f · all · merge: sorted"),
     ],

@@ -186,5 +186,5 @@ async def test_mapping_of_a_fork_that_grows_has_the_added_paths_too() -> None:
 
 
 def test_mapping_with_other_keys_is_refused() -> None:
-    with pytest.raises(ConfigError, match="the keys are the ids of the paths, so give text"):
+    with pytest.raises(ConfigError, match="the keys are the ids of the paths, so use strings"):
         gather({1: never})  # type: ignore[call-overload]

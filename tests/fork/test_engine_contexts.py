@@ -141,7 +141,7 @@ async def test_path_that_leaves_a_nursery_open_fails_and_its_task_is_not_used_ag
         disposed: list[str] = []
         bad, good, also = await settle(leaves, path, path, concurrency=limit, dispose=disposed.append)
         assert isinstance(bad.error, RuntimeError)
-        assert str(bad.error) == "path 'settle/leaves' returned with a nursery of its own still open"
+        assert str(bad.error) == "path 'settle/leaves' returned with its own nursery still open"
         assert (good.value, also.value) == ("fine", "fine")
         assert tasks[0] not in tasks[1:]
         assert disposed == ["value"]

@@ -402,7 +402,7 @@ def test_partial_of_a_fork_whose_paths_did_not_fail_says_so() -> None:
     ledger = ledger_of("a")
     ledger.put(0, 1)
     error = ledger.partial(OSError())
-    assert error.message == "fork 'top/f': no path failed, the fork did"
+    assert error.message == "fork 'top/f': no path failed, but the fork did"
     assert error.succeeded == (Fulfilled("a", 1),)
     assert error.failed == ()
 

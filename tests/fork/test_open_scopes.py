@@ -48,8 +48,8 @@ async def test_open_scope_is_reported_and_the_task_is_not_used_again(
     result: Any = await fork("f", mode="all", **ways).run(observers=[events.append])
     assert result == ("value", None, None, None, None, None)
     assert tasks.seen.count(tasks.seen[0]) == 1
-    assert reports_of(events) == ["path 'leaves' of fork 'f' ended with a cancel scope of its own still open"]
-    assert "cancel scope of its own still open" in caplog.text
+    assert reports_of(events) == ["path 'leaves' of fork 'f' ended with its own cancel scope still open"]
+    assert "its own cancel scope still open" in caplog.text
 
 
 @pytest.mark.parametrize("limit", LIMITS)
@@ -69,7 +69,7 @@ async def test_open_scope_of_a_path_that_fails_is_reported_and_its_error_stands(
     assert repr(failed.error) == "KeyError('mine')"
     assert {other.status for other in others} == {"fulfilled"}
     assert tasks.seen.count(tasks.seen[0]) == 1
-    assert reports_of(events) == ["path 'leaves' of fork 'f' ended with a cancel scope of its own still open"]
+    assert reports_of(events) == ["path 'leaves' of fork 'f' ended with its own cancel scope still open"]
 
 
 @pytest.mark.parametrize("limit", LIMITS)
@@ -86,7 +86,7 @@ async def test_open_scope_of_a_path_that_is_cancelled_is_reported_and_is_no_cras
 
     ways: Any = how(limit, [leaves, wins])
     assert await fork("f", mode="race", **ways).run(observers=[events.append]) == "won"
-    assert reports_of(events) == ["path 'leaves' of fork 'f' ended with a cancel scope of its own still open"]
+    assert reports_of(events) == ["path 'leaves' of fork 'f' ended with its own cancel scope still open"]
 
 
 async def test_open_scope_among_many_paths_of_another_function_hits_none_of_them() -> None:
@@ -145,7 +145,7 @@ async def test_function_that_is_trusted_is_found_out_at_the_end_of_a_stretch(kin
     (report,) = reports_of(events)
     assert report.startswith("path 'path#17' or … or ")
     assert f"{id}#2" not in report  # it is among them, and they are too many to name each
-    assert report.endswith("paths) of fork 'f' ended with a cancel scope of its own still open")
+    assert report.endswith("paths) of fork 'f' ended with its own cancel scope still open")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ async def test_worker_looks_for_open_scopes_after_1_and_16_and_from_then_on_ever
             trio.CancelScope().__enter__()
 
     await fork("f", mode="all", paths=[path] * 300, concurrency=1).run(observers=[events.append])
-    assert reports_of(events) == [f"path {names} of fork 'f' ended with a cancel scope of its own still open"]
+    assert reports_of(events) == [f"path {names} of fork 'f' ended with its own cancel scope still open"]
     assert tasks.seen.index(tasks.seen[-1]) == found_out  # where another worker begins
 
 
@@ -189,7 +189,7 @@ async def test_function_that_is_trusted_is_found_out_at_once_when_it_fails() -> 
     await fork("f", mode="settle", paths=paths, concurrency=1).run(observers=[events.append])
     names = ["leaves", "path#2", "path#3", "leaves#2"]
     assert reports_of(events) == [
-        f"path {' or '.join(map(repr, names))} of fork 'f' ended with a cancel scope of its own still open"
+        f"path {' or '.join(map(repr, names))} of fork 'f' ended with its own cancel scope still open"
     ]
 
 

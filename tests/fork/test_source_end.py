@@ -354,7 +354,7 @@ async def test_path_that_leaves_a_nursery_open_as_the_last_does_not_hold_up_the_
 
     results = await settle(returns(0.5, "a"), leaves)
     assert [result.status for result in results] == ["fulfilled", "rejected"]
-    assert "with a nursery of its own still open" in str(results[1].error)
+    assert "with its own nursery still open" in str(results[1].error)
     assert trio.current_time() == 1
 
 

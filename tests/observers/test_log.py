@@ -82,7 +82,7 @@ EVENTS = [
     (
         ValueDiscarded(name="a/b", scope=ANY_SCOPE, time=1.0, value="secret", disposed=False),
         "INFO",
-        "a/b returned a value that no one gets: str, disposed of: False",
+        "a/b returned a value that no one receives: str, disposed of: False",
         {"step": "a/b", "status": "discarded", "value_type": "str", "disposed": False},
     ),
 ]
@@ -159,7 +159,7 @@ def test_value_is_not_written(caplog):
 
     caplog.set_level(logging.DEBUG)
     LogObserver()(ValueDiscarded(name="a", scope=ANY_SCOPE, time=1.0, value=Secret(), disposed=True))
-    assert lines(caplog) == [("INFO", "a returned a value that no one gets: Secret, disposed of: True")]
+    assert lines(caplog) == [("INFO", "a returned a value that no one receives: Secret, disposed of: True")]
 
 
 def test_message_of_somebody_else_is_one_line_and_not_too_long(caplog):

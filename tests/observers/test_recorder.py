@@ -122,7 +122,7 @@ async def test_deadline_of_a_fork_stands_in_its_own_line():
         await gather(returns(1, "a"), never, timeout=1.5, observers=[recorder])
     assert recorder.render() == chart("""
                    0 ms         1 s      start   took
-        ✗ gather   ━━━━━━━━━━━━━━━━━━━✗   0 ms  1.5 s  ForkPartialError: no path failed, the fork did
+        ✗ gather   ━━━━━━━━━━━━━━━━━━━✗   0 ms  1.5 s  ForkPartialError: no path failed, but the fork did
                                                        (StepTimeoutError: timed out after 1.5 s)
           ✓ a      ━━━━━━━━━━━━━╸         0 ms    1 s
           ⊘ never  ───────────────────⊘   0 ms  1.5 s  cancelled at 1.5 s: timed out after 1.5 s

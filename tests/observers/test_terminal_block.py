@@ -212,7 +212,7 @@ async def test_block_leaves_no_task_behind():
 
 async def test_tree_can_be_shown_again_but_not_twice_at_once():
     async with LiveTree(console=terminal(), summary=False, interval=0.25) as tree:
-        with pytest.raises(RuntimeError, match=r"shown already; make another LiveTree\(\)"):
+        with pytest.raises(RuntimeError, match=r"already shown; make a new LiveTree\(\)"):
             async with tree:
                 pass
         await gather(returns(0.375, "a"), observers=[tree])
@@ -224,7 +224,7 @@ async def test_tree_can_be_shown_again_but_not_twice_at_once():
 
 @pytest.mark.parametrize("interval", [0, -1, float("nan")])
 def test_interval_that_is_not_positive_is_refused(interval):
-    with pytest.raises(ConfigError, match=r"interval=.*: give the seconds from one drawing to the next, such as 0\.1"):
+    with pytest.raises(ConfigError, match=r"interval=.*: give the seconds between two drawings, such as 0\.1"):
         LiveTree(interval=interval)
 
 

@@ -43,7 +43,7 @@ async def test_sqlite_store_conforms(tmp_path: Path) -> None:
 
 
 async def test_check_that_there_is_not_is_an_error() -> None:
-    with pytest.raises(ConfigError, match=r"check_store\(without=\['flies'\]\): there are answers, cancel"):
+    with pytest.raises(ConfigError, match=r"check_store\(without=\['flies'\]\): the checks are answers, cancel"):
         await check_store(MemoryStore, without=["flies"])
 
 
@@ -85,7 +85,7 @@ async def test_store_that_writes_and_is_cancelled_all_the_same_is_found_out(monk
         await trio.lowlevel.checkpoint()
 
     monkeypatch.setattr(_stores._Claim, "write", write)
-    with pytest.raises(AssertionError, match="a write returns if it is made, and only then") as caught:
+    with pytest.raises(AssertionError, match="a write returns if, and only if, it was made") as caught:
         await check_store(MemoryStore)
     assert caught.value.__notes__ == ["in check_store, the check 'cancelled_writes'"]
 

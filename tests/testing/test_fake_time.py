@@ -95,7 +95,7 @@ def test_loop_on_the_clock_of_python_ends_and_without_it_is_told_what_to_do() ->
     assert explore(until_it_is_late, clock=True, budget=20).ok
     failure = explore(until_it_is_late, budget=1, max_steps=500).failures[0]
     assert failure.invariant == "livelock"
-    assert "it asks Python for the time, time.monotonic() at tests/testing/test_fake_time.py:" in str(failure)
+    assert "it reads the time from Python, time.monotonic() at tests/testing/test_fake_time.py:" in str(failure)
     assert "clock=True" in str(failure)
 
 
@@ -172,5 +172,5 @@ def test_report_says_that_the_program_asked_for_the_real_time() -> None:
         probe.resource(f"conn {time.monotonic() > 0}")
         await trio.sleep(1)
 
-    assert "\nnote: it asked for the real time, time.monotonic() at " in str(explore(program, budget=3))
+    assert "\nnote: it read the real time, time.monotonic() at " in str(explore(program, budget=3))
     assert "note: " not in str(explore(program, budget=3, clock=True))

@@ -142,7 +142,7 @@ def test_value_that_a_timeout_leads_to_may_be_ignored() -> None:
 @pytest.mark.parametrize(
     ("ignore", "text"),
     [
-        ("warnings", "^there is no invariant 'warnings': there are cancellation, deadlock, "),
+        ("warnings", "^there is no invariant 'warnings'; the invariants are cancellation, deadlock, "),
         (OSError, 'give the name of an invariant, ignore="warning"'),
         (5, r"^ignore=5: give the name"),
         (lambda: Ignore(), r"^Ignore\(\) would ignore everything"),

@@ -483,7 +483,7 @@ def test_step_that_can_get_at_too_much_depends_on_all(monkeypatch: pytest.Monkey
     monkeypatch.setattr(reach, "_MOST", 2)
     runs, notes = kinds_of_orders(twice(INDEPENDENT["what nobody changes"]))
     assert runs > 1
-    assert "more than 2 objects that it can get at" in notes
+    assert "more than 2 objects that it can reach" in notes
 
 
 async def test_call_that_starts_a_task_touches_the_nursery() -> None:

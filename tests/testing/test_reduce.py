@@ -30,7 +30,7 @@ def test_three_independent_tasks_are_one_run() -> None:
     assert str(report) == (
         "three_tasks: nothing found in 1 runs (all interleavings of policy 'any', reduced: 1 that differ stand for "
         "1,680); stopped by having tried all that differ\n"
-        "note: steps of different tasks count as independent if neither changes what the other can get at; "
+        "note: steps of different tasks count as independent if neither changes what the other can reach; "
         "of 11 steps, 0 count as dependent on all"
     )
 
@@ -122,7 +122,7 @@ def test_orders_of_long_runs_are_tried_one_by_one(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(footprints_module, "_MOST", 3)
     report = enumerate_schedules(lost_update, reduce=True)
     assert (report.runs, report.exhausted) == (7, True)  # the first, and all six
-    assert "orders are not reduced any more, since a run has more than 3 steps" in str(report)
+    assert "orders are no longer reduced, because a run has more than 3 steps" in str(report)
     assert report.failures
 
 
@@ -147,7 +147,7 @@ def test_program_that_is_not_deterministic_is_not_reduced() -> None:
                 nursery.start_soon(adds)
 
     report = enumerate_schedules(program, reduce=True)
-    assert "orders are not reduced any more, since the same choices led elsewhere" in str(report)
+    assert "orders are no longer reduced, because the same choices led elsewhere" in str(report)
 
     async def ends_early(probe: Probe) -> None:
         runs.append(1)

@@ -74,7 +74,7 @@ async def falls_back(probe: Probe) -> str:
 def test_value_that_only_a_fault_leads_to_is_found_unless_any_may_be_returned() -> None:
     failure = sweep_faults(falls_back, OSError).failures[0]
     assert "given a fault, the program returned 'fallback'; undisturbed, it returns 'value'" in str(failure)
-    assert 'say values="any"' in str(failure)
+    assert 'give values="any"' in str(failure)
     assert sweep_faults(falls_back, OSError, values="any").ok
     assert invariants(replay(falls_back, failure.token, exc=OSError)) == ["outcome"]
     assert invariants(replay(falls_back, failure.token, exc=OSError, values="any")) == []

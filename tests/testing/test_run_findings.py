@@ -283,7 +283,7 @@ def test_task_that_outlives_the_program_is_a_finding() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(leaves)
 
-    assert message(run_once(program)) == "task: leaves is still there when the program has ended"
+    assert message(run_once(program)) == "task: leaves is still running after the program has ended"
 
 
 def test_findings_of_one_kind_are_told_each_for_itself() -> None:

@@ -364,7 +364,7 @@ def test_choices_without_names_are_numbers() -> None:
             nursery.start_soon(ticks, 1)
 
     run = perform(program, Recipe(deviations={0: 1}), Settings())
-    assert order_in_words(run) == ["decision 0 is number 1"]
+    assert order_in_words(run) == ["at decision 0, choice 1"]
 
 
 def test_run_leaves_the_collector_as_it_was() -> None:

@@ -156,7 +156,7 @@ def test_failure_names_the_weakest_policy_and_the_least_schedule() -> None:
     failure = explore(program).failures[0]
     assert (failure.policy, failure.schedule) == (
         "trio",
-        "FIFO, except that a batch went the other way round: child#3, child#2, child",
+        "FIFO, except that a batch ran in reverse: child#3, child#2, child",
     )
 
     async def finer(probe: Probe) -> None:
@@ -321,7 +321,7 @@ def test_findings_beyond_the_twentieth_are_counted() -> None:
 
     report = explore(program, budget=2)
     assert len(report.failures) == 20
-    assert "6 more were found than are shown" in str(report)
+    assert "6 more findings are not shown" in str(report)
 
 
 def test_check_of_determinism_compares_what_is_returned_and_raised() -> None:

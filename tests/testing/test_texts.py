@@ -139,7 +139,7 @@ def test_batch_that_went_the_other_way_round_is_told_by_its_tasks() -> None:
         assert log[0] != "c"
 
     failure = explore(program).failures[0]
-    assert (failure.policy, failure.schedule) == ("trio", "FIFO, except that a batch went the other way round: c, b, a")
+    assert (failure.policy, failure.schedule) == ("trio", "FIFO, except that a batch ran in reverse: c, b, a")
 
 
 def test_lines_that_differ_in_a_number_only_are_counted() -> None:

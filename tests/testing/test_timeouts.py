@@ -168,7 +168,7 @@ def test_failure_says_which_timeout_fired_where_it_was_set_and_whom_it_met() -> 
     assert failure.expired == f"a timeout in task works, set at {name}:{line_of('SET')} in works,"
     text = str(failure)
     assert f"when {failure.expired} fires at point 2, and no other does, after works got to" in text
-    assert f"the cancellation came first to works at {name}:{line_of('HERE')} in works" in text
+    assert f"the cancellation first reached works at {name}:{line_of('HERE')} in works" in text
     assert f"0  THE TIMEOUT SET AT {name}:{line_of('SET')} EXPIRES" in text
 
 
@@ -361,7 +361,7 @@ def test_value_that_only_a_timeout_leads_to_is_found_once() -> None:
     [failure] = report.failures
     assert failure.invariant == "timeout-value"
     assert "fired, the program returned None; undisturbed, it returns 'slow'" in str(failure)
-    assert 'say values="any"' in str(failure)
+    assert 'give values="any"' in str(failure)
 
 
 def test_every_value_that_only_a_timeout_leads_to_is_a_finding_of_its_own() -> None:

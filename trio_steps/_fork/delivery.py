@@ -89,7 +89,7 @@ class Undelivered(Ledger[T]):
         left = [index for index in range(self._floor, total) if index not in self._taken]
         values = dict(self.untaken) if self.timeout is not None else {**self.untaken, **self.late_values}
         failures = [self.errors[index] for index in sorted(self.errors)]
-        what = f"{len(failures)} of {total} paths failed" if failures else "no path failed, the fork did"
+        what = f"{len(failures)} of {total} paths failed" if failures else "no path failed, but the fork did"
         partial = ForkPartialError(f"fork {short_name(self.name)!r}: {what}", [*failures, *self.own_errors, *own])
         partial.step_id = self.fork_id
         partial.succeeded = tuple(Fulfilled(self.names[index], values[index]) for index in left if index in values)
@@ -224,7 +224,7 @@ class Delivery:
           RuntimeError: another task is waiting for the next result.
         """
         if self._reader_waits:
-            raise RuntimeError("another task is reading this stream: one task reads, and can pass results on")
+            raise RuntimeError("another task is reading this stream: let one task read, and pass the results on")
         self._streak += 1
         if self._streak < _STRETCH:
             await trio.lowlevel.checkpoint_if_cancelled()

@@ -155,7 +155,7 @@ class Ledger(Generic[T]):
         succeeded = tuple(self._succeeded(begun))
         if begun != total:
             failed = NotStarted(failed, self.names, begun, self.name, self.reason)
-        what = f"{len(failures)} of {total} paths failed" if failures else "no path failed, the fork did"
+        what = f"{len(failures)} of {total} paths failed" if failures else "no path failed, but the fork did"
         partial = ForkPartialError(f"fork {short_name(self.name)!r}: {what}", [*failures, *own_errors])
         partial.step_id, partial.succeeded, partial.failed = self.fork_id, succeeded, failed
         return self._own(partial)

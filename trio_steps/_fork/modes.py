@@ -203,7 +203,7 @@ class Checked(Generic[T]):
             if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
                 raise ConfigError(
                     f"mode of fork {fork!r}: {name} of {short_repr(mode)} is async, but a mode has to answer at once: "
-                    f"def {name}(self, …), and what takes time goes to merge=…"
+                    f"def {name}(self, …); put async work into merge=…"
                 )
 
     def __getattr__(self, name: str) -> Any:

@@ -212,7 +212,7 @@ def describe_mapping(paths: Mapping[object, object]) -> Known:
     """
     for id in paths:
         if not isinstance(id, str) or not id:
-            raise ConfigError(f"paths={{{short_repr(id)}: …}}: the keys are the ids of the paths, so give text")
+            raise ConfigError(f"paths={{{short_repr(id)}: …}}: the keys are the ids of the paths, so use strings")
     calls = [describe(path)[2] for path in paths.values()]
     return Known(cast("list[str]", list(paths)), calls, asking=range(len(calls)))
 

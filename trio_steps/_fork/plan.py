@@ -118,7 +118,7 @@ def _check_concurrency(concurrency: object) -> None:
     if isinstance(concurrency, bool) or not isinstance(concurrency, (int, trio.CapacityLimiter)):
         raise ConfigError(f"concurrency={concurrency!r}: give an int, a trio.CapacityLimiter, or None for no limit")
     if isinstance(concurrency, int) and concurrency < 1:
-        raise ConfigError(f"concurrency={concurrency}: at least 1 path has to run at a time; None means no limit")
+        raise ConfigError(f"concurrency={concurrency}: at least 1 path must run at a time; None means no limit")
 
 
 def _check_callable(name: str, given: object) -> None:
@@ -162,7 +162,7 @@ def _mode(
             raise ConfigError('mode="quorum" needs need=k, the number of paths that have to succeed')
         if need < 1 or (paths is not None and need > paths):
             raise ConfigError(
-                f"need={need}: a quorum needs 1 path or more" + ("" if paths is None else f", and here {paths} at most")
+                f"need={need}: a quorum needs 1 path or more" + ("" if paths is None else f", at most {paths}")
             )
         return functools.partial(Quorum, need=need)
     if isinstance(mode, str):
@@ -172,7 +172,7 @@ def _mode(
             )
         return _MODES[mode]
     if not callable(mode):
-        raise ConfigError(f"mode={mode!r}: give a name, or something that makes a new mode object for each run")
+        raise ConfigError(f"mode={mode!r}: give a name, or a function that returns a new mode object for each run")
     factory = cast("Callable[..., Mode[Any, Any]]", mode)
     wants_ledger = bool(_required(factory))
     return lambda ledger: Checked(factory(ledger) if wants_ledger else factory(), ledger.name)
@@ -180,7 +180,7 @@ def _mode(
 
 def _name(mode: object, need: int | None) -> str:
     if not isinstance(mode, str):
-        return "a mode of its own"
+        return "custom mode"
     return mode if need is None else f"{mode} of {need}"
 
 

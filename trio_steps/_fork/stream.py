@@ -68,7 +68,7 @@ class Stream(Generic[T_co]):
           RuntimeError: the stream was entered before.
         """
         if self._manager is not None:
-            raise RuntimeError(f"{self!r} was entered before: a stream can be entered once, so make another one")
+            raise RuntimeError(f"{self!r} was entered before: a stream can be entered once, so make a new one")
         self._manager = trio.open_nursery(strict_exception_groups=True)
         self._nursery = await self._manager.__aenter__()
         self._nursery.start_soon(self._work, name=self._id)
@@ -147,10 +147,10 @@ def stream_of(
     """
     if plan.mode_name not in ("all", "settle"):
         raise ConfigError(
-            f'fork {plan.id!r} has mode={plan.mode_name!r}: only "settle" and "all" have results that come one by one'
+            f'fork {plan.id!r} has mode={plan.mode_name!r}: only "settle" and "all" have results to read one by one'
         )
     if plan.merge is not tuple:
-        raise ConfigError(f"fork {plan.id!r} has merge=…, which needs all results at once: stream one without")
+        raise ConfigError(f"fork {plan.id!r} has merge=…, which needs all results at once: stream a fork without it")
     if buffer is not None and (isinstance(buffer, bool) or not isinstance(cast("object", buffer), int) or buffer < 1):
         raise ConfigError(f"buffer={buffer!r}: give the number of results that may wait, 1 or more; or None")
     limit = plan.concurrency

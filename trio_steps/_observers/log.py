@@ -94,7 +94,7 @@ class LogObserver:
                 _log(logging.DEBUG, "%(step)s has %(total)d paths", event, "counted", total=total)
             case ValueDiscarded(value=value, disposed=disposed):
                 kind = type(value).__name__
-                text = "%(step)s returned a value that no one gets: %(value_type)s, disposed of: %(disposed)s"
+                text = "%(step)s returned a value that no one receives: %(value_type)s, disposed of: %(disposed)s"
                 _log(self.level, text, event, "discarded", value_type=kind, disposed=disposed)
             case _:
                 pass  # the library has logged it, or another event covers it

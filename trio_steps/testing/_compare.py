@@ -22,7 +22,7 @@ _SHARED: Final = (CodeType, FrameType, ModuleType, TracebackType, trio.CancelSco
 
 def same(one: object, other: object) -> bool:
     """Tell whether two values are equal, or look the same apart from addresses."""
-    with suppress(Exception):  # an __eq__ that fails proves nothing
+    with suppress(Exception):  # an __eq__ that fails says nothing
         if one is other or bool(one == other):
             return True
     return _kind(one) == _kind(other) and show(one) == show(other)

@@ -62,7 +62,7 @@ async def check_store(
     """
     names = {check.__name__.strip("_") for check in _CHECKS}
     if unknown := set(without) - names:
-        raise ConfigError(f"check_store(without={sorted(unknown)}): there are {', '.join(sorted(names))}")
+        raise ConfigError(f"check_store(without={sorted(unknown)}): the checks are {', '.join(sorted(names))}")
     for check in _CHECKS:
         name = check.__name__.strip("_")
         if name not in without:
@@ -91,7 +91,7 @@ async def _held(store: RunStore, run_id: str) -> AsyncGenerator[RunClaim]:
         await store.submit(run_id, _change("submitted"))
     await store.resume(run_id)
     async with store.take({"p": (None, "7")}, max_deaths=100) as taken:
-        assert taken is not None, "a run that can go on can be taken"
+        assert taken is not None, "a run that can continue can be taken"
         assert taken.run_id == run_id, "it is the only one"
         yield taken
 
@@ -119,7 +119,7 @@ async def _writes(store: RunStore) -> None:
     async with _held(store, "r") as claim:
         assert claim.run_id == "r", "a claim knows which run it is"
         claim.check()
-        assert abs(claim.now() - claim.now()) < timedelta(minutes=1), "the time goes on"
+        assert abs(claim.now() - claim.now()) < timedelta(minutes=1), "the clock does not jump"
         await claim.write(_change(parts={0: "head", 1: "ä€😀\n\x00", 2: "two"}, questions=_ASKS, version="7"))
         await claim.write(_change(step="a/b", parts={3: "x" * 100_000, 1: "one"}, dropped=[2]))
         await claim.write(_change("failed", error="OSError: no\nin step 'c'"))
@@ -134,11 +134,11 @@ async def _writes(store: RunStore) -> None:
     assert stored.questions == _ASKS, "questions stay as they are unless others are written"
     assert stored.answers == {}, "no one has answered"
     record = stored.record
-    assert (record.run_id, record.pipeline, record.status) == ("r", "p", "waiting"), "the record is that of the run"
+    assert (record.run_id, record.pipeline, record.status) == ("r", "p", "waiting"), "the record belongs to the run"
     assert record.step == "a/b", "the last step stays as it is unless another is written"
-    assert record.error is None, "an error does not stay when something is written without one"
+    assert record.error is None, "a later write without an error clears the error"
     assert record.waiting == {"ask": None, "each/3/ask": until}, "what the run waits for"
-    assert record.started <= record.updated, "times go forward"
+    assert record.started <= record.updated, "times do not go back"
     assert record.started.tzinfo is not None, "times have a time zone"
     assert (await store.runs()) == (record,), "the same record is listed"
 
@@ -153,7 +153,7 @@ async def _texts(store: RunStore) -> None:
 
 async def _claims(store: RunStore) -> None:
     async with store.claim("r") as claim:
-        assert await claim.read() is None, "a run that is claimed for the first time is not there yet"
+        assert await claim.read() is None, "a run that is claimed for the first time has no record yet"
         await claim.write(_change())
 
         async def again() -> None:
@@ -166,8 +166,8 @@ async def _claims(store: RunStore) -> None:
             pass
     new = _change("submitted")
     async with store.claim("claimed"):
-        await _refuses(RunClaimedError, lambda: store.submit("claimed", new), "to submit a run that someone has")
-    assert await _statuses(store) == {"r": "interrupted"}, "a run that was only claimed is not there"
+        await _refuses(RunClaimedError, lambda: store.submit("claimed", new), "submitting a run that is claimed")
+    assert await _statuses(store) == {"r": "interrupted"}, "a run that was only claimed leaves no record"
 
 
 async def _holds(store: RunStore) -> None:
@@ -175,14 +175,14 @@ async def _holds(store: RunStore) -> None:
         await claim.write(_change())
         assert await _statuses(store) == {"r": "running"}, "a run that someone has is running"
         assert await _taken(store, {"p": (None,)}) is None, "no one else can have it"
-    assert await _statuses(store) == {"r": "interrupted"}, "a run is interrupted whose claim ended before it did"
+    assert await _statuses(store) == {"r": "interrupted"}, "a run whose claim ended before the run is interrupted"
     with trio.CancelScope() as scope:
         async with _held(store, "r"):
             scope.cancel()
             await trio.lowlevel.checkpoint()
     async with _held(store, "r") as claim:  # it is free after a cancellation too
         await claim.write(_change("finished"))
-    assert await _statuses(store) == {"r": "finished"}, "a run that is finished stays so"
+    assert await _statuses(store) == {"r": "finished"}, "a finished run stays finished"
 
 
 async def _cancelled_writes(store: RunStore) -> None:
@@ -195,7 +195,7 @@ async def _cancelled_writes(store: RunStore) -> None:
             returned = True
         stored = await claim.read()
         assert stored is not None
-        assert stored.parts == {0: "after" if returned else "before"}, "a write returns if it is made, and only then"
+        assert stored.parts == {0: "after" if returned else "before"}, "a write returns if, and only if, it was made"
 
 
 async def _fencing(store: RunStore, lose: Lose) -> None:
@@ -209,9 +209,9 @@ async def _fencing(store: RunStore, lose: Lose) -> None:
                 await _refuses(RunClaimedError, old.wait_cancelled, "the loss of a claim")
             stored = await new.read()
             assert stored is not None
-            assert stored.parts == {0: "new"}, "what a lost claim wrote is not there"
+            assert stored.parts == {0: "new"}, "what a lost claim wrote is not stored"
         await _refuses(
-            RunClaimedError, lambda: old.write(_change()), "a write of a lost claim, when no one has the run"
+            RunClaimedError, lambda: old.write(_change()), "a write of a lost claim, when the run is not claimed"
         )
 
 
@@ -222,14 +222,14 @@ async def _deaths(store: RunStore, lose: Lose) -> None:
             await claim.write(_change())
             stored = await claim.read()
             assert stored is not None
-            assert stored.record.deaths == number, "those that had a run and died are counted"
+            assert stored.record.deaths == number, "owners that died are counted"
             await lose(store, "r")
         [record] = await store.runs()
-        assert (record.status, record.deaths) == ("interrupted", 3), "the last one too, before anyone has the run again"
-        assert await _taken(store, {"p": (None,)}, max_deaths=3) is None, "a run of which too many died is not taken"
+        assert (record.status, record.deaths) == ("interrupted", 3), "the last one too, before the run is claimed again"
+        assert await _taken(store, {"p": (None,)}, max_deaths=3) is None, "a run with too many deaths is not taken"
         [record] = await store.runs()
-        assert (record.status, record.deaths) == ("failed", 3), "it is failed"
-        assert record.error, "and says why"
+        assert (record.status, record.deaths) == ("failed", 3), "it has failed"
+        assert record.error, "its error says why"
 
 
 async def _lists(store: RunStore) -> None:
@@ -238,42 +238,42 @@ async def _lists(store: RunStore) -> None:
         await _written(store, str(number), "failed" if number % 2 else "finished")
     everything = await store.runs()
     assert [record.run_id for record in everything] == ["4", "3", "2", "1", "0"], "the last run comes first"
-    assert [record.run_id for record in await store.runs(status=failed)] == ["3", "1"], "only those of a status"
-    assert await store.runs(pipeline="q") == (), "only those of a pipeline"
-    assert await store.runs(pipeline="p") == everything, "all those of a pipeline"
+    assert [record.run_id for record in await store.runs(status=failed)] == ["3", "1"], "only runs with this status"
+    assert await store.runs(pipeline="q") == (), "only runs of this pipeline"
+    assert await store.runs(pipeline="p") == everything, "all runs of this pipeline"
     pages = [await store.runs(limit=2), await store.runs(limit=2, after="3"), await store.runs(limit=2, after="1")]
     assert [[record.run_id for record in page] for page in pages] == [["4", "3"], ["2", "1"], ["0"]], "page by page"
-    await _refuses(KeyError, lambda: store.runs(after="gone"), "a page after a run that is not there")
+    await _refuses(KeyError, lambda: store.runs(after="gone"), "a page after a run that does not exist")
     first, last = everything[-1].updated, everything[0].updated + timedelta(days=1)
-    assert await store.runs(since=first, before=last) == everything, "those of a time"
-    assert await store.runs(since=last) == (), "none of a later time"
-    assert await store.runs(before=first - timedelta(days=1)) == (), "none of an earlier time"
+    assert await store.runs(since=first, before=last) == everything, "runs within a time"
+    assert await store.runs(since=last) == (), "no runs after that time"
+    assert await store.runs(before=first - timedelta(days=1)) == (), "no runs before that time"
 
 
 async def _deletes(store: RunStore) -> None:
-    await _refuses(KeyError, lambda: store.delete("r"), "to delete a run that is not there")
+    await _refuses(KeyError, lambda: store.delete("r"), "deleting a run that does not exist")
     async with _held(store, "r") as claim:
         await claim.write(_change(parts={0: "a"}))
-        await _refuses(RunClaimedError, lambda: store.delete("r"), "to delete a run that is running")
+        await _refuses(RunClaimedError, lambda: store.delete("r"), "deleting a run that is running")
     await store.delete("r")
-    assert await store.read("r") is None, "a run that was deleted is not there"
+    assert await store.read("r") is None, "a deleted run is gone"
     for number in range(3):
         await _written(store, str(number), "finished")
     await _written(store, "failed", "failed")
-    await _refuses(ConfigError, store.prune, "to prune without a rule")
+    await _refuses(ConfigError, store.prune, "pruning without a rule")
     assert await store.prune(older_than=timedelta(days=1)) == (), "nothing is old yet"
-    assert set(await store.prune(keep=1)) == {"0", "1"}, "those that were updated last are kept"
-    assert set(await _statuses(store)) == {"2", "failed"}, "others are left alone"
+    assert set(await store.prune(keep=1)) == {"0", "1"}, "the runs that were updated last are kept"
+    assert set(await _statuses(store)) == {"2", "failed"}, "other runs are left alone"
 
 
 async def _answers(store: RunStore) -> None:
-    await _refuses(KeyError, lambda: store.answer("r", agreed=True), "an answer to a run that is not there")
+    await _refuses(KeyError, lambda: store.answer("r", agreed=True), "an answer to a run that does not exist")
     late = {"ask": "true"}
     await _refuses(KeyError, lambda: store.write_answers("r", late), "an answer to a run that was just deleted")
     async with _held(store, "r") as claim:
         await claim.write(_change(questions=_ASKS))
         await store.answer("r", agreed=True)  # the run is running, and has not asked yet
-    await _refuses(AnswerError, lambda: store.answer("r", agree=True), "an answer that no one asks for")
+    await _refuses(AnswerError, lambda: store.answer("r", agree=True), "an answer to a question that is not asked")
     await _refuses(AnswerError, lambda: store.answer("r", {"each/3/ask": True}), "an answer of another type")
     await store.answer("r", {"ask": True})
     await _refuses(
@@ -282,24 +282,24 @@ async def _answers(store: RunStore) -> None:
     await store.answer("r", {"each/2/ask": 2})
     stored = await store.read("r")
     assert stored is not None
-    assert stored.answers == {"ask": "true", "each/2/ask": "2"}, "answers are kept all or none, and as they were"
+    assert stored.answers == {"ask": "true", "each/2/ask": "2"}, "answers are kept all or none, unchanged"
     async with _held(store, "r") as claim:
         await claim.write(_change("waiting", answers={"each/5/ask": "5"}))
         conflict = _change("running", answers={"each/5/ask": "6"})
-        await _refuses(AnswerConflictError, lambda: claim.write(conflict), "another answer that comes with a change")
+        await _refuses(AnswerConflictError, lambda: claim.write(conflict), "another answer together with a change")
         stored = await claim.read()
     assert stored is not None
-    assert (stored.record.status, stored.answers["each/5/ask"]) == ("waiting", "5"), "then nothing is written"
+    assert (stored.record.status, stored.answers["each/5/ask"]) == ("waiting", "5"), "a refused change writes nothing"
 
 
 async def _cancels(store: RunStore) -> None:
-    await _refuses(KeyError, lambda: store.cancel("r"), "to cancel a run that is not there")
+    await _refuses(KeyError, lambda: store.cancel("r"), "cancelling a run that does not exist")
     statuses: tuple[RunStatus, ...] = ("waiting", "failed", "stopped")
     for status in statuses:
         await _written(store, status, status)
         assert await store.cancel(status), f"a run that is {status} can be cancelled"
     await _written(store, "finished", "finished")
-    assert not await store.cancel("finished"), "a run that is finished can't be cancelled"
+    assert not await store.cancel("finished"), "a finished run can't be cancelled"
     assert set((await _statuses(store)).values()) == {"cancelled", "finished"}, "it is cancelled at once"
     assert not await store.cancel("failed"), "it can't be cancelled twice"
     async with _held(store, "r") as claim:
@@ -316,7 +316,7 @@ async def _cancels(store: RunStore) -> None:
             await store.cancel(claim.run_id)
             with suppress(RunCancelledError):
                 await claim.write(_change(status))
-        assert (await _statuses(store))[f"still {status}"] == "cancelled", "also if it ends before it has noticed"
+        assert (await _statuses(store))[f"still {status}"] == "cancelled", "even if it ends before it notices"
     assert await _taken(store, {"p": (None,)}) is None, "a run that was cancelled is not taken"
 
 
@@ -331,24 +331,24 @@ async def _goes_on_after_cancel(store: RunStore) -> None:
         await claim.write(_change())
         with trio.move_on_after(1) as scope:
             await claim.wait_cancelled()
-        assert scope.cancelled_caught, "a run that goes on after it was cancelled is not cancelled once more"
+        assert scope.cancelled_caught, "a run that continues after it was cancelled is not cancelled again"
 
 
 async def _submits(store: RunStore) -> None:
     assert await store.submit("r", _change("submitted", parts={0: "a"}, questions=_ASKS)), "it is new"
-    assert not await store.submit("r", _change("submitted", parts={0: "b"})), "it is there already"
-    assert await _taken(store, {"q": (None,)}) is None, "there is no run of that pipeline"
-    assert await _taken(store, {"p": ("7",)}) is None, "there is no run of that version"
+    assert not await store.submit("r", _change("submitted", parts={0: "b"})), "it exists already"
+    assert await _taken(store, {"q": (None,)}) is None, "no run of that pipeline exists"
+    assert await _taken(store, {"p": ("7",)}) is None, "no run of that version exists"
     async with store.take({"p": (None,)}) as claim:
-        assert claim is not None, "what was submitted can be taken"
+        assert claim is not None, "a submitted run can be taken"
         stored = await claim.read()
         assert stored is not None
-        assert (stored.parts, stored.questions) == ({0: "a"}, _ASKS), "it is what was submitted first"
+        assert (stored.parts, stored.questions) == ({0: "a"}, _ASKS), "it is the run as first submitted"
         assert await _taken(store, {"p": (None,)}) is None, "a run is taken once"
         await claim.write(_change("failed"))
-    assert await _taken(store, {"p": (None,)}) is None, "a run that failed waits for someone"
+    assert await _taken(store, {"p": (None,)}) is None, "a run that failed is not taken again"
     assert await store.submit("cancelled", _change("submitted"))
-    assert await store.cancel("cancelled"), "what was submitted can be cancelled"
+    assert await store.cancel("cancelled"), "a submitted run can be cancelled"
     assert await _taken(store, {"p": (None,)}) is None, "a run that was cancelled is not taken"
 
 
@@ -373,9 +373,9 @@ async def _moves(store: RunStore) -> None:
         assert claim is not None, "it can be taken"
         stored = await claim.read()
         assert stored is not None
-        assert (stored.parts, stored.answers) == (moved.parts, moved.answers), "all that there is of it is kept"
-        assert (stored.record.step, stored.record.version) == ("a/b", "7"), "its record tells how far it was"
-        assert stored.record.waiting == moved.waiting, "the time that it may wait goes on"
+        assert (stored.parts, stored.answers) == (moved.parts, moved.answers), "everything about it is kept"
+        assert (stored.record.step, stored.record.version) == ("a/b", "7"), "its record tells how far it got"
+        assert stored.record.waiting == moved.waiting, "its deadline for waiting stays the same"
         await claim.write(_change("finished", version="7"))
 
 
@@ -397,7 +397,7 @@ async def _waits(store: RunStore) -> None:
     await write("failed", "failed", now - timedelta(days=1))
     stored = await store.read("failed")
     assert stored is not None
-    assert stored.record.waiting["ask"], "until when it may wait is kept also while it does not wait"
+    assert stored.record.waiting["ask"], "the deadline of a wait is kept even while the run does not wait"
     await write("over", "waiting", now - timedelta(days=1))
     assert await _taken(store, {"p": (None,)}) == "over", "a run whose time is over is taken"
     async with _held(store, "over") as claim:
@@ -430,12 +430,12 @@ async def _runs_pipelines(store: RunStore) -> None:
         saved = await store.load("r")
         mended.append(True)
         result = await pipeline.run(store=store, run_id="r")
-    assert saved.record.status == "failed", "a run that failed is failed"
-    assert saved.inputs == inputs, "the inputs come back as they were"
-    assert result == {"names": ("b", "c"), "a": ["ä"], "noted": ["b", "c"]}, "the run goes on where it was"
-    assert sorted(ran) == ["b", "c", "ä"], "what was done is not done again"
-    assert await pipeline.run(store=store, run_id="r") == result, "a run that is finished returns its result"
-    assert (await store.load("r")).result == result, "which is stored"
+    assert saved.record.status == "failed", "a run that failed has the status failed"
+    assert saved.inputs == inputs, "the inputs come back unchanged"
+    assert result == {"names": ("b", "c"), "a": ["ä"], "noted": ["b", "c"]}, "the run continues where it stopped"
+    assert sorted(ran) == ["b", "c", "ä"], "finished steps do not run again"
+    assert await pipeline.run(store=store, run_id="r") == result, "a finished run returns its result"
+    assert (await store.load("r")).result == result, "its result is stored"
 
 
 def _quietly(_run_id: str, _error: Exception | None) -> None:

@@ -140,7 +140,7 @@ def _ignore(item: object) -> Ignore | OfCategory:
 
 def _check_invariant(name: str | None) -> None:
     if name is not None and name not in _INVARIANTS:
-        raise ConfigError(f"there is no invariant {name!r}: there are {', '.join(sorted(_INVARIANTS))}")
+        raise ConfigError(f"there is no invariant {name!r}; the invariants are {', '.join(sorted(_INVARIANTS))}")
 
 
 class DeadlockError(Exception):

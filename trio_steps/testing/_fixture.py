@@ -114,7 +114,7 @@ def refuse_async_fixture(name: str) -> NoReturn:
       ConfigError: always.
     """
     raise ConfigError(
-        f"fixture {name!r} is async, but a test that explores is not: every run of the program is a trio.run of its "
-        f"own, and what {name!r} opens would not outlive the first. Make it an async context manager, and enter that "
-        f"in the program: `async with {name}() as …:`"
+        f"fixture {name!r} is async, but a test that explores is not: every run of the program is a "
+        f"separate trio.run, and what {name!r} opens would not outlive the first. Make it an async context manager, "
+        f"and enter it in the program: `async with {name}() as …:`"
     )

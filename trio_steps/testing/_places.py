@@ -194,7 +194,7 @@ def waits_for(task: trio.lowlevel.Task, name_of: Callable[[object], str | None])
         elif called is None and not frame.f_code.co_name.startswith("__"):
             called = frame
     if called is None:
-        return "something that is not of Trio"
+        return "something outside of Trio"
     code = called.f_code
     me = called.f_locals.get("self")
     name = f"{type(me).__name__}.{code.co_name}" if me is not None else code.co_name

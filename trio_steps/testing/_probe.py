@@ -76,7 +76,7 @@ class Resource(trio.abc.AsyncResource, Generic[ThingT]):
         if not self._closed_at:
             yield Finding(
                 invariant="resource",
-                message=f"{self.name!r}, opened by {self._opened_by}, was never closed, nor returned",
+                message=f"{self.name!r}, opened by {self._opened_by}, was neither closed nor returned",
                 place=self._opened_at,
                 what=f"{numberless(self.name)} open",
             )

@@ -139,7 +139,7 @@ def failure_of(run: Run, finding: Finding, name: str, *, number: int = 1, notes:
         lines.append(f"  when {_what_was_done(run)}{after}:")
         lines += [f"    {line}" for line in alike(run.where.lines)]
         if run.reached is not None and run.reached[1] is not None:
-            lines.append(f"  the cancellation came first to {run.reached[0]} at {run.reached[1].story}")
+            lines.append(f"  the cancellation first reached {run.reached[0]} at {run.reached[1].story}")
     order = order_in_words(run)
     lines.append("  order: FIFO" + (", except that" if order else ""))
     lines += [f"    {line}" for line in folded(order)]
@@ -147,9 +147,7 @@ def failure_of(run: Run, finding: Finding, name: str, *, number: int = 1, notes:
     lines += [f"  note: {note}" for note in notes]
     if run.trace:
         trace = folded(run.trace)
-        lines.append(
-            "  what the tasks did:" if len(trace) <= _TRACE else f"  the last {_TRACE} lines of what they did:"
-        )
+        lines.append("  what the tasks did:" if len(trace) <= _TRACE else f"  the last {_TRACE} lines of that:")
         lines += [f"    {line}" for line in trace[-_TRACE:]]
     lines += [f"  {line}" for line in run.objects]
     lines.append(f'  again: replay({name}, "{run.token}"), or pytest --steps-replay={run.token}')
@@ -179,7 +177,7 @@ def order_in_words(run: Run) -> list[str]:
     said = [line for line in run.chosen if line]
     if said:
         return said
-    return [f"decision {decision} is number {choice}" for decision, choice in sorted(run.recipe.deviations.items())]
+    return [f"at decision {decision}, choice {choice}" for decision, choice in sorted(run.recipe.deviations.items())]
 
 
 def alike(lines: Iterable[str]) -> list[str]:

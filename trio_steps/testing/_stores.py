@@ -86,7 +86,7 @@ class MemoryStore(RunStore):
     async def come(self) -> None:
         """Take part in a call; a store that crashed takes none."""
         if self._crashed:
-            raise StoreCrashedError("the process has died; store.restart() begins anew")
+            raise StoreCrashedError("the process has died; store.restart() restarts it")
         await trio.lowlevel.checkpoint()
 
     def _there(self, run_id: str) -> StoredRun:
@@ -167,7 +167,7 @@ class MemoryStore(RunStore):
             raise RunClaimedError(claim.run_id)
         if self.saves == self.crash_at:
             self._crashed = True
-            raise StoreCrashedError(f"the process died at the save number {self.saves}")
+            raise StoreCrashedError(f"the process died at save number {self.saves}")
         self.saves += 1
         self._runs[claim.run_id] = change.applied_to(self._runs.get(claim.run_id), claim.run_id, self.now())
 

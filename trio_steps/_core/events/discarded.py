@@ -78,6 +78,6 @@ def _tell(scope: Scope, value: object) -> None:
 def report_error(scope: Scope, error: BaseException) -> None:
     """Tell observers and the log of an error of the step in `scope` that is not raised."""
     name = scope.name
-    logger.warning("%s: an error that is not raised: %s", name, short_repr(error), exc_info=error)
+    logger.warning("%s: an error that it does not raise: %s", name, short_repr(error), exc_info=error)
     if scope.observers is not None:
         scope.observers(ErrorDiscarded(name=name, time=trio.current_time(), scope=scope, error=error))

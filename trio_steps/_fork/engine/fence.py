@@ -69,7 +69,7 @@ class Fence:
         suspects = (
             " or ".join(map(repr, ran)) if len(ran) <= 16 else f"{ran[0]!r} or … or {ran[-1]!r} ({len(ran)} paths)"
         )
-        bug = RuntimeError(f"path {suspects} of fork {fork.name!r} ended with a cancel scope of its own still open")
+        bug = RuntimeError(f"path {suspects} of fork {fork.name!r} ended with its own cancel scope still open")
         bug.__cause__ = error
         fork.discarded.report(fork.name, bug)
 

@@ -335,7 +335,7 @@ async def run_paths(
                     value = await value
             if task.child_nurseries:
                 fork.discarded.add(task.name, value)
-                raise RuntimeError(f"path {task.name!r} returned with a nursery of its own still open")
+                raise RuntimeError(f"path {task.name!r} returned with its own nursery still open")
             if accept is not None:
                 _check(accept, task.name, value, fork)
         except trio.Cancelled:

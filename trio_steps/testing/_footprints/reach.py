@@ -58,7 +58,7 @@ class Reach:
                 continue
             seen[id(item)] = item
             if len(seen) > _MOST:
-                self.reason = f"more than {_MOST:,} objects that it can get at"
+                self.reason = f"more than {_MOST:,} objects that it can reach"
             elif kind is Kind.TASK:
                 if not inside and item is not self._own:
                     self.reason = "a task of Trio"

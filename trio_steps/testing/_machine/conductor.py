@@ -361,7 +361,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         lines = [message, *(f"  {self.story.line_of(other)}" for other in self.players if not other.ended)]
         if self.lookout.asked_for_time and not self._fakes_time:
             lines.append(
-                f"  it asks Python for the time, {self.lookout.asked_for_time}: with clock=True that is virtual, too"
+                f"  it reads the time from Python, {self.lookout.asked_for_time}: clock=True makes that virtual too"
             )
         self.finding = Finding(invariant="livelock", message="\n".join(lines), place=player.place, what="no end")
         return self._give_up()

@@ -38,7 +38,7 @@ def judge(
     yield from conductor.probe.findings
     for player in conductor.players:
         if not player.ended:
-            yield Finding(invariant="task", message=f"{player.label} is still there when the program has ended")
+            yield Finding(invariant="task", message=f"{player.label} is still running after the program has ended")
     yield from heard
 
 
@@ -78,7 +78,7 @@ def _judge_error(
         if isinstance(leaf, trio.Cancelled):
             yield Finding(
                 invariant="cancellation",
-                message="escaped: the program raised Cancelled, and no scope around it was cancelled",
+                message="escaped: the program raised Cancelled, but no scope around it was cancelled",
                 place=place_of_error(leaf),
                 error=leaf,
                 what="escaped",
@@ -118,7 +118,7 @@ def _allowed(conductor: Conductor, error: BaseException, allow: tuple[type[BaseE
 def _is_of_expired(conductor: Conductor, error: BaseException) -> bool:
     """Tell whether `error`, a "too slow" error, comes from the scope that was made to expire.
 
-    If no other scope has run out of time, it can only be that one. Otherwise that has to be proved: most often, the
+    If no other scope has run out of time, it can only be that one. Otherwise that has to be shown: most often, the
     error comes from another scope, whose code waits for something that will never come.
     """
     expired, scopes = conductor.disturbance.expired, conductor.scopes

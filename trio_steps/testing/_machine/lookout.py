@@ -101,4 +101,4 @@ class Lookout:
         place = None if self.asked_for_time or self._running() is None else place_of_caller()
         if place is not None:
             self.asked_for_time = f"time.{name}() at {place}"
-            run.notes[f"it asked for the real time, {self.asked_for_time}; clock=True makes it virtual"] = None
+            run.notes[f"it read the real time, {self.asked_for_time}; clock=True makes it virtual"] = None

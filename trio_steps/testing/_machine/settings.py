@@ -53,7 +53,7 @@ def _types(allow: object) -> tuple[type[BaseException], ...]:
 
 def _checked(values: Any) -> Values:
     if values not in ("undisturbed", "any"):
-        form = '"undisturbed", "any", or a function that tells of a value if it is fine'
+        form = '"undisturbed", "any", or a function that tells whether a value is correct'
         check_sync(f"values={values!r}", values, form)
     return cast("Values", values)
 

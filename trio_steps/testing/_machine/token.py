@@ -93,7 +93,7 @@ def parse(token: str) -> tuple[Recipe, str]:
         raise TokenError(f"token {token!r} has the format {parts[0]!r}; this version of trio_steps reads {FORMAT!r}")
     match = _PAYLOAD.fullmatch(parts[2]) if len(parts) == 4 and _MARK.fullmatch(parts[3]) else None
     if match is None:
-        raise TokenError(f"token {token!r} is damaged: it reads {FORMAT}:{TRIO}:any,c12,5-1:4f2a.07c1 or the like")
+        raise TokenError(f"token {token!r} is damaged: a token looks like {FORMAT}:{TRIO}:any,c12,5-1:4f2a.07c1")
     if parts[1] != TRIO:
         raise TokenError(
             f"token {token!r} was made with Trio {parts[1]}, but this is Trio {TRIO}: the same choices may lead "

@@ -95,7 +95,7 @@ class Story:
     def reversed(self, batch: Sequence[Actor] | None) -> None:
         """Record a decision: the tasks of a batch run in reverse; None: in order. Only if the story is kept."""
         labels = [player.label for player in reversed(batch or ())]
-        self.chosen.append(f"a batch went the other way round: {', '.join(labels)}" if labels else "")
+        self.chosen.append(f"a batch ran in reverse: {', '.join(labels)}" if labels else "")
 
     def wakes(self, now: float, waker: Actor, woken: Actor) -> None:
         """Record that `waker` has woken another task. Only if the story is kept."""
@@ -142,7 +142,7 @@ class Story:
         if place is None:
             return f"{player.label} has not started"
         if player.parked or about_to_go_on:
-            return f"{player.label} is about to go on at {place.story}"
+            return f"{player.label} is about to continue at {place.story}"
         return f"{player.label} waits for {waits_for(player.task, self._name_of)} at {place.story}"
 
 

@@ -56,8 +56,8 @@ class Bench:
             raise ConfigError(f"budget={runs!r}: give the number of runs, 1 or more")
         if trio.lowlevel.in_trio_run():
             raise RuntimeError(
-                f"{name_of(program)!r} can't be explored inside of a Trio program, for each run is "
-                "a trio.run of its own: call explore and the like from a plain function; `def test_…`, not `async def`"
+                f"{name_of(program)!r} can't be explored inside a Trio program, because each run "
+                "is a separate trio.run: call explore and the like from a plain function, `def test_…`, not `async def`"
             )
         self.program = program
         self.settings = settings
@@ -143,9 +143,7 @@ class Bench:
         message = f"the program returned {show(run.value)}; undisturbed, it returns {known}"
         if run.injected:
             return Finding(invariant="outcome", message=f"cancelled, {message}", what="value")
-        hint = (
-            'if it may return something else then, say values="any", or values=a function that is true for such values'
-        )
+        hint = 'if that value is correct, give values="any", or values=a function that is true for such values'
         if run.expired is None:
             return Finding(invariant="outcome", message=f"given a fault, {message}\n{hint}", what="value")
         return Finding(

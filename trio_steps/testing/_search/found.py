@@ -69,7 +69,7 @@ class Findings:
         )
         notes = dict(bench.notes)
         if self._more:
-            notes[f"{len(self._more)} more were found than are shown: repair these first"] = None
+            notes[f"{len(self._more)} more findings are not shown: fix these first"] = None
         return Report(
             program=name_of(bench.program),
             what=what,

@@ -152,10 +152,10 @@ class Orders:
     def notes(self) -> Iterator[str]:
         """Yield what the reader has to know."""
         unknown = sum(self._reasons.values())
-        told = "steps of different tasks count as independent if neither changes what the other can get at"
+        told = "steps of different tasks count as independent if neither changes what the other can reach"
         yield f"{told}; of {self._steps} steps, {unknown} count as dependent on all" + self._why()
         if self.gave_up is not None:
-            yield f"orders are not reduced any more, since {self.gave_up}"
+            yield f"orders are no longer reduced, because {self.gave_up}"
 
     def _why(self) -> str:
         most = sorted(self._reasons, key=lambda reason: (-self._reasons[reason], reason))
