@@ -129,7 +129,7 @@ class Entered:
         return self.caught if self._scope is None else self._scope.cancelled_caught
 
     def raised(self, error: BaseException) -> bool:
-        """Tell whether `error` was shown to be raised on behalf of this scope: a frame that raised it knew the scope."""
+        """Tell whether `error` is shown to come from this scope: a frame that raised it knew the scope."""
         if self.within is not None and getattr(error, "step", None) == self.within.name:
             return True
         traceback = error.__traceback__
