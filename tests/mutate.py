@@ -8,7 +8,8 @@ runs tests until the first one fails, and changes it back.
 Which tests? Those of the package run once with coverage, which tells the tests that come to each line. The tests that
 come to the changed line run first, the fastest before all others. Only if they pass, all tests of the package run.
 
-What is mutated is what runs: annotations, what is for type checkers only, and the texts of messages are left alone.
+What is mutated is what runs here: annotations, what is for type checkers or another Python only, and the texts of
+messages are left alone.
 A test that takes far longer than before has noticed too. What was not noticed is printed as a diff, unless
 `tests/unnoticed.toml` says why it changes nothing. The exit status is 1 if there is such a diff, or if more than
 ``--allowed`` of the sample changes nothing.
@@ -53,15 +54,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 UNNOTICED = Path(__file__).with_name("unnoticed.toml")
+PUBLIC = "core/test_public.py"  # it imports every package
 PACKAGES = {
     "core": ("_core", ["core"]),
-    "fork": ("_fork", ["fork", "drawing"]),
-    "pipeline": ("_pipeline", ["pipeline", "durable", "drawing"]),
+    "fork": ("_fork", ["fork", "drawing", PUBLIC]),
+    "pipeline": ("_pipeline", ["pipeline", "durable", "drawing", PUBLIC]),
     "values": ("_values", ["values"]),
-    "durable": ("_durable", ["durable", "testing/test_conformance.py"]),
+    "durable": ("_durable", ["durable", "testing/test_conformance.py", PUBLIC]),
     "absurd": ("_durable/absurd", ["durable"]),
-    "observers": ("_observers", ["observers"]),
-    "testing": ("testing", ["testing"]),
+    "observers": ("_observers", ["observers", PUBLIC]),
+    "testing": ("testing", ["testing", PUBLIC]),
 }
 """Each package that can be mutated, and where its tests are: those of durable runs and of drawings are among them.
 
@@ -126,8 +128,11 @@ def left_alone(code: str) -> set[int]:
             parts = [one for one in node.decorator_list if ast.unparse(one).endswith(("final", "(kw_only=True)"))]
         elif isinstance(node, ast.AnnAssign):
             parts = [node.annotation] if node.value is not None else [node]
-        elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             parts = [node.test, *node.body]
+        elif isinstance(node, ast.If) and ast.unparse(node.test).startswith("sys.version_info "):
+            is_here = eval(ast.unparse(node.test), {"sys": sys})
+            parts = [node.test, *(node.orelse if is_here else node.body)]
         elif isinstance(node, (ast.Raise, ast.Assert, ast.JoinedStr)):
             parts = [node]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("cast", "TypeVar"):

@@ -105,6 +105,31 @@ async def test_call_that_waits_tells_those_that_can_not_that_others_are_in_the_w
     assert await calls.make_now(call) is True
 
 
+def test_release_in_the_background_is_tried_again_for_ten_seconds(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    made: list[object] = []
+
+    def write(claimed: object, change: object) -> None:
+        made.append((change, clock.now))
+        clock.now += 2.5
+        if clock.now < 105:
+            raise busy_error()
+
+    def release(claimed: object) -> None:
+        made.append(clock.now)
+        clock.now += 2.5
+        raise busy_error()
+
+    given_up: list[object] = []
+    claimed: Any = SimpleNamespace(run_id="r")
+    calls = calls_of(write=write, release=release, give_up=given_up.append)
+    calls._release_later(claimed, "change")  # type: ignore[arg-type]
+    assert made == [("change", 100.0), ("change", 102.5), 105.0, 107.5]
+    assert given_up == [claimed]
+    assert "the run 'r' could not be released in 'runs.db'" in caplog.text
+
+
 @pytest.mark.parametrize("way", ["make", "make_now"])
 async def test_other_errors_of_a_call_are_raised_at_once(clock: Clock, way: str) -> None:
     made: list[float] = []

@@ -1,6 +1,10 @@
-"""`SqliteStore.take`: the run that has been ready for longest, of those that the caller can run."""
+"""Who has a run of a `SqliteStore`: who takes the one that has been ready for longest, and what the file says of it."""
 
 from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -61,3 +65,32 @@ async def test_take_prefers_the_run_that_has_been_ready_for_longest(store) -> No
     async with store.take({"p": (None,)}) as first, store.take({"p": (None,)}) as second:
         assert (first.run_id, second.run_id) == ("first", "second")
         assert await taken(store, {"p": (None,)}) is None
+
+
+async def test_file_says_which_process_has_a_run_or_had_it_last(store) -> None:
+    def is_ours() -> bool:
+        with closing(sqlite3.connect(store.path)) as connection, connection:
+            ((pid,),) = connection.execute("SELECT pid FROM runs").fetchall()
+            connection.execute("UPDATE runs SET pid = 0")
+        return pid == os.getpid()
+
+    await submit(store, "r")
+    assert is_ours()
+    async with store.claim("r") as claim:
+        assert is_ours()
+        await claim.write(RunChange(pipeline="p", status="running"))
+        assert is_ours()
+        await claim.write(RunChange(pipeline="p", status="finished"))
+    assert is_ours()
+    await store.runs()
+    assert not is_ours()
+
+
+async def test_lock_can_be_opened_by_whoever_can_write_the_store(store) -> None:
+    mask = os.umask(0)
+    try:
+        async with store.claim("r"):
+            [lock] = store.path.parent.glob("*-lock-*")
+            assert lock.stat().st_mode & 0o777 == 0o666
+    finally:
+        os.umask(mask)
