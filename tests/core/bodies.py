@@ -1,4 +1,4 @@
-"""Scripted bodies of steps: they fail as often as they are told, and say when they were called."""
+"""Scripted bodies of steps: they fail a given number of times, and record when they were called."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trio_steps import (
 
 
 class BoomError(Exception):
-    """What a body raises in these tests."""
+    """The error that a body raises in these tests."""
 
 
 class Body:

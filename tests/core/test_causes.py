@@ -1,4 +1,4 @@
-"""What is said about who cancelled a step."""
+"""The cause of a cancellation: who or what cancelled a step."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_cause_is_a_timeout_that_is_no_step_s() -> None:
 
 
 async def test_timeout_that_is_over_is_not_the_cause() -> None:
-    """What is cancelled later, in the same task, by another deadline, is not laid at its door."""
+    """A later cancellation in the same task, by another deadline, is not blamed on it."""
     seen = RecordingObserver()
     await step(lambda: None, id="quick", timeout=1)()
     with trio.move_on_after(5):

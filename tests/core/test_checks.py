@@ -1,4 +1,4 @@
-"""What is asked at once can't be async, and if it is by a detour, it is an error and no silent yes."""
+"""A function whose answer is needed at once can't be async. If it is async in disguise, that is an error, not a yes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def step_that_says_no(_: object) -> bool:
 
 
 class Refusing:
-    """A callable that can't be seen to be async, and whose answer is awaitable without being a coroutine."""
+    """A callable that does not look async, but whose answer is awaitable without being a coroutine."""
 
     def __call__(self, _: object) -> Refusing:
         return self

@@ -1,4 +1,4 @@
-"""What trio_steps itself drops: whose values are told of, or given back, and how often."""
+"""Values that trio_steps itself drops: they are reported, or given back, exactly once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trio_steps._core.scope import PathScope
 
 
 def partial(*values, refused=()):
-    """Return the error of a fork that holds `values`, and those it has `refused`."""
+    """Return the error of a fork that holds `values`, and values that it `refused`."""
     failed = [NotAcceptedError("f/p", value) for value in refused] or [OSError("down")]
     error = ForkPartialError("f", failed)
     error.succeeded = tuple(Fulfilled(str(value), value) for value in values)
@@ -32,7 +32,7 @@ def partial(*values, refused=()):
 
 
 class Home:
-    """What a fork leaves an error: it takes the values."""
+    """Stands for the function that a fork leaves in its error, and takes the values."""
 
     def __init__(self):
         self.calls = 0
@@ -122,6 +122,6 @@ async def test_value_of_a_path_goes_to_its_fork_and_that_of_a_step_inside_does_n
     path_scope.unnamed_inside = False
     await discard_value(path_scope, 1)
     await discard_value(step_scope, 2)
-    del fork_scope.discard_value  # a fork that has ended
+    del fork_scope.discard_value  # as in a fork that has ended
     await discard_value(path_scope, 3)
     assert given == [("f/p", 1)]

@@ -1,4 +1,4 @@
-"""The exceptions: what they are, what they carry, what survives splitting and copying."""
+"""The exceptions: their types, what they carry, and what survives splitting and copying."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from trio_steps._core.errors import (
 
 
 def duplicates(error):
-    """Return what each way to copy an exception makes of `error`."""
+    """Return a copy of `error` for each way to copy an exception."""
     return [copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))]
 
 
@@ -154,7 +154,7 @@ def test_note_on_a_copy_leaves_the_original_alone() -> None:
 
 
 def test_note_on_an_exception_that_takes_none_is_left_out() -> None:
-    """A frozen dataclass refuses every attribute; its error must come out all the same."""
+    """A frozen dataclass refuses every attribute, but the error must still propagate."""
 
     @dataclasses.dataclass(frozen=True)
     class FrozenError(Exception):
@@ -251,7 +251,7 @@ def test_leaves_of_a_group_as_deep_as_can_be_are_found() -> None:
     for _ in range(20_000):
         group = ExceptionGroup("", [group])
     assert list(leaves(group)) == [error]
-    while isinstance(group, ExceptionGroup):  # else its end would be as deep a recursion
+    while isinstance(group, ExceptionGroup):  # otherwise freeing it would recurse as deeply
         [inner] = group.exceptions
         group = inner
 

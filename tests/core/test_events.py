@@ -127,7 +127,7 @@ def test_observer_of_the_run_around_is_not_told_again_by_a_run_inside() -> None:
 
 @pytest.mark.parametrize("kind", [RecordingObserver, list])
 def test_method_is_one_observer_however_often_it_is_looked_up(kind) -> None:
-    """Of two equal objects it is two observers."""
+    """The methods of two equal objects are two observers."""
     first, second = kind(), kind()
     method = {RecordingObserver: "__call__", list: "append"}[kind]
     Observers([getattr(first, method), getattr(second, method)], Observers([getattr(first, method)]))(started("a"))
@@ -142,7 +142,7 @@ async def test_observer_of_a_pipeline_that_its_run_is_given_too_is_told_once() -
 
 
 async def test_observer_around_a_quiet_step_is_told_aloud_by_a_run_inside_that_it_is_given_to() -> None:
-    """Whoever gives it there wants to know; what it is told as the one around is marked."""
+    """It was given to the inner run on purpose. The events that it gets as the outer observer are marked."""
     seen = RecordingObserver()
 
     async def inner():
@@ -188,7 +188,7 @@ def test_observers_that_all_raise_leave_none(caplog) -> None:
 
 
 def test_observer_that_is_dropped_is_found_by_identity(caplog) -> None:
-    """An observer may be equal to another one, or refuse to be compared."""
+    """An observer may be equal to another, or refuse to be compared."""
     seen = []
 
     class Odd:
@@ -226,7 +226,7 @@ def test_observer_dropped_in_a_run_gets_nothing_of_a_run_inside(caplog) -> None:
 
 
 async def test_observer_that_raises_in_a_run_inside_is_dropped_from_the_run_around(autojump_clock, caplog) -> None:
-    """There is one list an observer stands on, however many runs it hears of."""
+    """An observer is in one list, however many runs it observes."""
     heard, inner_heard = [], []
 
     def bad(event):
@@ -280,7 +280,7 @@ def test_observer_that_is_interrupted_is_not_dropped_but_ends_the_run() -> None:
         Observers([interrupted])(started("a"))
 
 
-# What a step tells
+# The events of a step
 
 
 async def test_step_that_returns_is_started_and_succeeded(autojump_clock) -> None:
@@ -345,7 +345,7 @@ async def test_step_that_is_cancelled_by_a_deadline_tells_so(autojump_clock) -> 
 
 
 async def test_step_that_is_cancelled_in_a_nursery_of_its_own_is_cancelled(autojump_clock) -> None:
-    """What comes out is a group of nothing but ``Cancelled``."""
+    """It raises a group that holds only ``Cancelled``."""
     events = []
 
     @step
@@ -364,7 +364,7 @@ async def test_step_that_is_cancelled_in_a_nursery_of_its_own_is_cancelled(autoj
 
 
 async def test_step_that_raises_while_it_is_cancelled_has_failed(autojump_clock) -> None:
-    """A group of an error and ``Cancelled`` is a failure: the error is what somebody has to see."""
+    """A group of an error and ``Cancelled`` is a failure, because the error must be seen."""
     events = []
 
     async def clumsy():
@@ -575,7 +575,7 @@ async def test_no_event_is_made_when_nobody_listens(monkeypatch) -> None:
     ],
 )
 async def test_observers_that_are_none_are_refused(observers, message) -> None:
-    """Whatever takes them: a step, the run of a pipeline, and a pipeline for all its runs."""
+    """Everywhere that takes observers: a step, a run of a pipeline, and a pipeline for all its runs."""
     with pytest.raises(ConfigError) as of_step:
         await step(print).run(observers=observers)
     with pytest.raises(ConfigError) as of_run:

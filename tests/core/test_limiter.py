@@ -1,4 +1,4 @@
-"""Leases of a limiter: one token, lent to whoever works inside, passed on, given back."""
+"""Leases of a limiter: a token that is lent to inner steps, passed on, and given back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lent(lender):
 
 
 def test_lease_holds_a_token_on_its_own_behalf() -> None:
-    """Several leases of one task hold a token each."""
+    """Several leases in one task hold a token each."""
     limiter = trio.CapacityLimiter(2)
     first, second = held(limiter), held(limiter)
     assert limiter.borrowed_tokens == 2
@@ -189,7 +189,7 @@ async def test_lease_that_was_passed_on_lends_no_more_but_its_successor_does(lim
 
 
 async def test_lease_is_not_passed_on_while_it_is_lent(limiter) -> None:
-    """The borrower keeps the token: whoever passed it on has to wait for another."""
+    """The borrower keeps the token, so the holder has to wait for another."""
     lease = held(limiter)
     borrowed = lent(lease)
     assert lease.pass_on(0) is None
@@ -362,7 +362,7 @@ async def test_hold_takes_the_lane_or_a_token_whichever_is_free_first(first, aut
 
 
 async def test_hold_turns_to_the_next_lender_when_the_first_has_ended_in_the_meantime(limiter, autojump_clock) -> None:
-    """The token is the outermost lease's, and that one may wait for us."""
+    """The token belongs to the outermost lease, whose holder may be waiting for this step."""
     outermost = held(limiter)
     inner = lent(outermost)
     busy = lent(inner)
@@ -420,7 +420,7 @@ async def test_hold_that_is_cancelled_leaves_nothing_behind(lends, limiter, auto
 
 
 async def test_hold_that_is_cancelled_raises_a_bare_cancelled(limiter, autojump_clock) -> None:
-    """Not a group of them: it may wait for the lane and for a token at the same time, but that is its own affair."""
+    """And not a group, although it may wait for the lane and for a token at the same time."""
     lease = held(limiter)
     lent(lease)
     caught = []
@@ -457,7 +457,7 @@ async def test_hold_that_is_cancelled_in_the_moment_in_which_it_would_go_on_leav
         if comes != "lane":
             stranger.end()
         nursery.cancel_scope.cancel()
-    for got in leases:  # or it was faster than the cancellation
+    for got in leases:  # if it was faster than the cancellation
         got.end()
     if comes == "token":
         busy.end()

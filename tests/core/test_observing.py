@@ -1,4 +1,4 @@
-"""`observing`: which runs the observers of a block are told of, and how often."""
+"""`observing`: which runs the observers of a block see, and how often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What policies refuse, the order in which they apply, neighbour by neighbour, and what is told of them."""
+"""What policies refuse, the order in which they apply, pair by pair, and the events about them."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_policies_are_frozen() -> None:
         Retry(3).attempts = 4
 
 
-# The order, neighbour by neighbour
+# The order, pair by pair
 
 
 async def test_total_timeout_is_outside_limiter(autojump_clock) -> None:
@@ -123,7 +123,7 @@ async def test_total_timeout_is_outside_limiter(autojump_clock) -> None:
 
 
 async def test_limiter_is_outside_circuit_breaker_that_opens_in_the_meantime(autojump_clock) -> None:
-    """The breaker is asked when the token is there, not before."""
+    """The breaker is asked after the token has been taken, not before."""
     limiter = trio.CapacityLimiter(1)
     breaker = CircuitBreaker(1, 10)
     body = Body("never")
@@ -205,7 +205,7 @@ async def test_retry_outlasts_an_open_breaker_if_it_is_told_to(autojump_clock) -
 
 
 async def test_circuit_breaker_is_outside_rate(autojump_clock) -> None:
-    """Who is refused takes no permit, and who waits for one is let in already."""
+    """A refused call takes no permit, and a call that waits for a permit has been let in."""
     rate = RateLimit(1, per=5)
     breaker = await opened(cooldown=1)
     refused = step(Body("never"), circuit_breaker=breaker, rate=rate)
@@ -230,7 +230,7 @@ async def test_retry_is_outside_rate(autojump_clock) -> None:
 
 
 async def test_rate_is_outside_timeout(autojump_clock) -> None:
-    """The time spent waiting for a permit is not the attempt's."""
+    """The time spent waiting for a permit does not count."""
     rate = RateLimit(1, per=5)
     body = Body("first", "second", seconds=1)
     guarded = step(body, rate=rate, timeout=2)
@@ -247,12 +247,12 @@ async def test_total_timeout_is_outside_rate(autojump_clock) -> None:
         await guarded()
     assert trio.current_time() == 2
     await trio.sleep(3)
-    assert await guarded() == "third"  # nobody took the permit that was waited for
+    assert await guarded() == "third"  # the cancelled call did not take the permit
     assert body.starts == [0, 5]
 
 
 async def test_retry_is_outside_timeout(autojump_clock) -> None:
-    """Each attempt has all the time, and the sleep in between has no limit."""
+    """Each attempt has the full timeout, and the sleep in between does not count."""
     body = Body("never", "never", "never", seconds=100)
     with pytest.raises(StepTimeoutError) as caught:
         await step(body, retry=Retry(3, delay=5), timeout=1)()
@@ -284,7 +284,7 @@ async def test_total_timeout_is_outside_retry(autojump_clock) -> None:
 
 
 async def test_total_timeout_is_outside_circuit_breaker(autojump_clock) -> None:
-    """It ends the attempt, which is a failure then."""
+    """It ends the attempt, which counts as a failure."""
     breaker = CircuitBreaker(1, 10)
     with pytest.raises(StepTimeoutError):
         await step(trio.sleep_forever, circuit_breaker=breaker, total_timeout=1)()
@@ -292,7 +292,7 @@ async def test_total_timeout_is_outside_circuit_breaker(autojump_clock) -> None:
 
 
 async def test_circuit_breaker_is_outside_timeout(autojump_clock) -> None:
-    """An attempt that is too slow is a failure."""
+    """An attempt that is too slow counts as a failure."""
     breaker = CircuitBreaker(1, 10)
     with pytest.raises(StepTimeoutError):
         await step(trio.sleep_forever, circuit_breaker=breaker, timeout=1)()
@@ -300,7 +300,7 @@ async def test_circuit_breaker_is_outside_timeout(autojump_clock) -> None:
 
 
 async def test_limiter_is_outside_timeout(autojump_clock) -> None:
-    """The time spent waiting for a token is not the attempt's."""
+    """The time spent waiting for a token does not count."""
     limiter = trio.CapacityLimiter(1)
     body = Body("fine", seconds=1)
     async with trio.open_nursery() as nursery, limiter:
@@ -425,7 +425,7 @@ async def test_max_waiting_does_not_refuse_who_runs_on_a_lent_token(autojump_clo
 
 
 async def test_max_waiting_is_no_failure_of_an_attempt(autojump_clock) -> None:
-    """The limiter is around the retry: there is no attempt, and none is made."""
+    """The limiter is outside of the retry, so no attempt has begun, and none is made."""
     limiter = trio.CapacityLimiter(1)
     events = []
     async with limiter:

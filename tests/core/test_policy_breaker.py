@@ -128,7 +128,7 @@ async def test_breaker_without_cooldown_lets_a_probe_through_at_once(autojump_cl
 
 
 async def test_breaker_refuses_without_counting_it(autojump_clock) -> None:
-    """To be refused is no failure: it neither lengthens the cooldown nor counts later."""
+    """A refused call is not a failure: it neither extends the cooldown nor counts later."""
     breaker = await opened(threshold=1, cooldown=10)
     guarded = step(Body("fine"), circuit_breaker=breaker)
     for _ in range(5):
@@ -154,7 +154,7 @@ async def test_breaker_closes_when_the_probe_succeeds(autojump_clock) -> None:
     guarded = step(Body("fine", BoomError(), "fine"), circuit_breaker=breaker)
     assert await guarded() == "fine"
     assert breaker.state == "closed"
-    with pytest.raises(BoomError):  # the first of two in a row again
+    with pytest.raises(BoomError):  # again the first of two in a row
         await guarded()
     assert breaker.state == "closed"
 
@@ -198,7 +198,7 @@ async def test_breaker_gets_the_probe_back_when_it_is_cancelled(autojump_clock) 
     with trio.move_on_after(1):
         await guarded()
     assert breaker.state == "open"
-    await guarded()  # at once: the cancelled probe lengthened no cooldown
+    await guarded()  # at once: the cancelled probe did not extend the cooldown
     assert body.starts == [10, 11]
     assert breaker.state == "closed"
 
@@ -282,7 +282,7 @@ async def test_breaker_ignores_the_end_of_a_call_from_before_it_opened_while_a_p
 async def test_breaker_ignores_the_end_of_a_call_from_before_it_opened_after_it_has_closed_again(
     autojump_clock,
 ) -> None:
-    """The call began before the outage; a probe has since told how things are now."""
+    """The call began before the outage, and a probe has tested the service since."""
     breaker = CircuitBreaker(1, 10)
 
     async def call_late():
@@ -376,14 +376,14 @@ async def test_breaker_that_skips_is_a_failed_path_in_a_fork(autojump_clock) -> 
 
 
 async def test_breaker_that_skips_still_skips_when_another_step_is_made_of_its_step(autojump_clock) -> None:
-    """To add a timeout to a step changes nothing about its breaker."""
+    """Adding a timeout to a step does not change its breaker."""
     breaker = await opened(on_open="skip")
     guarded = step(Body("never"), circuit_breaker=breaker)
     assert await step(guarded, timeout=1)() is None
     assert await step(guarded)() is None
 
 
-# Circuit breaker: the time to wait, and one run after the other
+# Circuit breaker: the time to wait, and several runs of Trio
 
 
 @pytest.mark.parametrize("start", [0.1, 0.3, 1 / 3, 12_345.678])

@@ -130,7 +130,7 @@ async def test_breaker_counts_an_attempt_that_was_too_slow_and_failed_in_its_cle
 
 
 def loses(end):
-    """Return a body that is cancelled, and then ends otherwise."""
+    """Return a body that is cancelled, but ends in another way."""
 
     async def body():
         try:
@@ -156,7 +156,7 @@ async def test_breaker_counts_no_attempt_that_was_cancelled_from_outside(end, po
     assert breaker.state == "closed"
     with pytest.raises(BoomError):
         await step(Body(BoomError()), circuit_breaker=breaker)()
-    assert breaker.state == "open"  # the second in a row: there was no success in between
+    assert breaker.state == "open"  # the second failure in a row, with no success in between
 
 
 @pytest.mark.parametrize("end", ["raises", "returns", "is cancelled"])
@@ -190,7 +190,7 @@ async def test_breaker_counts_no_attempt_whose_total_time_was_over_after_it_was_
 
 
 async def test_breaker_counts_no_sync_attempt_during_which_a_deadline_outside_has_passed(autojump_clock) -> None:
-    """Trio has not told anybody yet, but it will."""
+    """Trio has not delivered the cancellation yet, but will."""
     breaker = CircuitBreaker(1, 10)
 
     def body():
@@ -215,7 +215,7 @@ async def test_breaker_says_nothing_of_a_race_that_was_won(autojump_clock) -> No
 
 
 async def test_breaker_gets_the_probe_back_from_an_attempt_that_waits_for_a_permit(autojump_clock) -> None:
-    """It was too slow, but nobody had asked the service yet."""
+    """It ran out of time before the service was called."""
     breaker = await opened(cooldown=1)
     rate = RateLimit(1, per=10)
     await rate.acquire()

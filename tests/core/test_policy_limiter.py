@@ -1,4 +1,4 @@
-"""The policy `limiter`: a step holds a token while it runs, and lends it to what runs inside."""
+"""The policy `limiter`: a step holds a token while it runs, and lends it to the steps inside."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ async def test_limiter_keeps_its_token_until_a_borrower_in_the_background_has_en
 
 
 async def test_limiter_lends_no_more_once_the_step_has_ended(limiter, autojump_clock) -> None:
-    """A task that the step left in the background has to get a token like anybody else."""
+    """A task that the step left in the background has to take a token like any other."""
     times = []
 
     @step(limiter=limiter)
@@ -280,7 +280,7 @@ async def test_limiter_of_a_fork_lends_to_a_step_inside_a_path(limiter, autojump
 
 @pytest.mark.parametrize("inside", ["as the path", "in the path"])
 async def test_limiter_of_a_step_uses_the_token_that_is_already_held_around_it(inside, autojump_clock) -> None:
-    """A path holds one token, also when it runs a step under the same limiter: four tokens, four paths at once."""
+    """A path holds one token, even while it runs a step under the same limiter: four tokens, four paths at once."""
     limiter = trio.CapacityLimiter(4)
     most = []
 
@@ -313,7 +313,7 @@ async def test_limiter_of_a_step_leaves_the_other_tokens_to_others_while_it_can_
 
 
 async def test_limiter_gives_a_step_that_waits_for_the_lane_a_token_that_comes_free(autojump_clock) -> None:
-    """As in a fork: one borrower runs on the lane, the others on tokens of their own."""
+    """As in a fork, one borrower runs on the lane, and the others on their own tokens."""
     limiter = trio.CapacityLimiter(2)
     starts = []
 

@@ -1,6 +1,6 @@
 """Policies against naive models, in generated programs on the virtual clock.
 
-Times are multiples of a quarter of a second, which floats add up without error.
+Times are multiples of a quarter of a second, which floats add without error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def run(main, *args):
 
 
 class NaiveBreaker:
-    """What the page says of a breaker, for calls one after the other."""
+    """A breaker as documented, for sequential calls."""
 
     def __init__(self, threshold, cooldown):
         self.threshold, self.cooldown = threshold, cooldown
@@ -99,7 +99,7 @@ def test_breaker_does_what_the_naive_one_does(threshold, cooldown, calls) -> Non
     run(main)
 
 
-# A rate, and who asks it
+# A rate, and its callers
 
 
 @given(
@@ -110,7 +110,7 @@ def test_breaker_does_what_the_naive_one_does(threshold, cooldown, calls) -> Non
 )
 @settings(max_examples=150)
 def test_rate_grants_what_a_bucket_that_is_filled_drop_by_drop_grants(count, per, burst, asked) -> None:
-    """Nobody gets permits sooner than a bucket has them, or later; who gives up takes none; nobody overtakes."""
+    """Permits are granted exactly when the bucket has them, in order. A task that gives up takes none."""
     asked = [(at + index / 1024, min(amount, burst), patience) for index, (at, amount, patience) in enumerate(asked)]
     asked.sort()
     granted = []
@@ -135,10 +135,10 @@ def test_rate_grants_what_a_bucket_that_is_filled_drop_by_drop_grants(count, per
 
 
 def naive_grants(count, per, burst, asked):
-    """Serve the line in order, from a level that flows."""
+    """Serve the waiting tasks in order, from a bucket whose level rises steadily."""
     level, now = float(burst), 0.0
     grants = []
-    free_at = 0.0  # when the one before has left the line
+    free_at = 0.0  # when the one before left the line
     for at, amount, patience in asked:
         begin = max(at, free_at)
         level, now = min(burst, level + (begin - now) * count / per), begin

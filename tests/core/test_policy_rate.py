@@ -1,4 +1,4 @@
-"""`RateLimit`: exactly so many permits in so many seconds, in the order in which they were asked for."""
+"""`RateLimit`: exactly `count` permits in `per` seconds, in the order in which they were requested."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trio_steps import ConfigError, RateLimit, step
 
 
 async def take(rate, *amounts):
-    """Take permits one after the other, and return when each came."""
+    """Take permits one after the other, and return the times."""
     times = []
     for amount in amounts:
         await rate.acquire(amount)
@@ -108,7 +108,7 @@ async def test_rate_grants_an_amount_when_all_of_it_is_there(autojump_clock) -> 
 
 
 async def test_rate_does_not_drift(autojump_clock) -> None:
-    """The sum of a hundred thousand thirds is not the product."""
+    """The sum of a hundred thousand thirds is not their product."""
     rate = RateLimit(3, per=1.0, burst=1)
     for number in range(3_000):
         await rate.acquire()
@@ -222,7 +222,7 @@ async def test_rate_takes_nothing_in_a_cancelled_scope(autojump_clock) -> None:
     assert await take(rate, 1) == [0]
 
 
-# One run after the other
+# Several runs of Trio
 
 
 def test_rate_begins_full_in_each_run() -> None:

@@ -308,7 +308,7 @@ async def test_retry_sleep_can_be_cancelled_and_shows_which_error_was_pending(au
 
 
 async def test_retry_without_delay_can_be_cancelled_between_attempts(autojump_clock) -> None:
-    """Attempts that never block don't keep the loop from others."""
+    """Attempts that never block do not starve the event loop."""
     attempts = []
 
     with trio.CancelScope() as scope:
@@ -393,7 +393,7 @@ async def test_retry_of_a_fork_is_told_by_the_errors_of_its_paths(autojump_clock
     assert body.starts == [0, 1, 2]
 
 
-# Retry: a delay that the error tells
+# Retry: a delay that depends on the error
 
 
 async def test_retry_waits_as_long_as_its_function_says(autojump_clock) -> None:
@@ -406,7 +406,7 @@ async def test_retry_waits_as_long_as_its_function_says(autojump_clock) -> None:
     body = Body(*boom(3), "fine")
     retry = Retry(9, delay=told, max_delay=10, jitter=1)
     assert await step(body, retry=retry)() == "fine"
-    assert body.starts == [0, 7, 7, 17]  # None is no delay, 99 is more than max_delay, and the jitter is left out
+    assert body.starts == [0, 7, 7, 17]  # None means no delay, 99 is above max_delay, and jitter does not apply
     assert asked == [(1, 1), (2, 2), (3, 3)]
 
 
@@ -482,7 +482,7 @@ async def test_scope_tells_which_attempt_it_is() -> None:
 
 
 async def test_scope_tells_the_attempt_of_the_step_that_tries_again() -> None:
-    """A timeout of its own does not make a step forget that it is tried again by the step made of it."""
+    """A step with its own timeout still knows which attempt of the outer step it is."""
     seen = []
 
     async def work():
@@ -500,7 +500,7 @@ async def test_scope_of_a_step_without_retry_is_at_its_first_attempt() -> None:
     assert await step(lambda: current_scope().attempt)() == 1
 
 
-# Retry: nothing is tried again once somebody has cancelled it
+# Retry: nothing is tried again after a cancellation
 
 
 async def test_retry_that_is_cancelled_from_outside_raises_cancelled_and_reports_the_error(
@@ -592,7 +592,7 @@ async def test_retry_that_is_cancelled_and_runs_out_of_total_time_reports_the_er
 
 
 class Mover(trio.abc.Instrument):
-    """Moves the deadline of `scope` before Trio looks at it."""
+    """Moves the deadline of `scope` before Trio checks it."""
 
     def __init__(self, scope):
         self.scope = scope
@@ -603,7 +603,7 @@ class Mover(trio.abc.Instrument):
 
 
 async def test_retry_goes_on_when_a_deadline_that_has_passed_is_moved_in_time(autojump_clock) -> None:
-    """Between the end of an attempt and the look that Trio has at its deadlines, others may run."""
+    """Other tasks may run between the end of an attempt and Trio's next check of its deadlines."""
     attempts = []
     with trio.move_on_after(5) as scope:
         mover = Mover(scope)

@@ -1,4 +1,4 @@
-"""`timeout` and `total_timeout`: an error that says which step took how long, and nothing lost."""
+"""`timeout` and `total_timeout`: the error names the step and its time, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ async def test_timeout_of_a_body_that_shields_itself_and_returns_is_raised_and_t
 async def test_timeout_of_a_sync_body_that_ends_at_its_deadline_or_later_is_raised(
     policy, seconds, late, autojump_clock
 ) -> None:
-    """Nothing can stop it, so it is late when it is over."""
+    """Nothing can stop it, so its value is late."""
 
     def body():
         autojump_clock.jump(seconds)
@@ -176,7 +176,7 @@ async def test_timeout_of_a_body_whose_clean_up_fails_loses_no_error(policy, aut
 
 
 async def test_timeout_of_a_body_with_a_task_whose_clean_up_fails_loses_no_error(autojump_clock) -> None:
-    """The group keeps the error; the cancellations in it were the timeout's own."""
+    """The group keeps the error. The cancellations in it came from the timeout."""
     error = BoomError("clean-up")
 
     async def task():

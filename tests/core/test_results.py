@@ -1,4 +1,4 @@
-"""`Fulfilled`, `Rejected` and what a failed fork raises: values, not machinery."""
+"""`Fulfilled`, `Rejected` and the error of a failed fork, as plain values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trio_steps._core.results import kind_of
 
 
 def duplicates(error):
-    """Return what each way to copy an exception makes of `error`."""
+    """Return a copy of `error` for each way to copy an exception."""
     return [copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))]
 
 
@@ -313,7 +313,7 @@ def test_fork_partial_error_derive_takes_other_exceptions_and_keeps_the_fields()
 
 
 def test_fork_partial_error_inside_another_group_is_found_and_kept_by_split() -> None:
-    """What ``except* ConnectionError`` does: it splits the group around, and the fork's error with it."""
+    """As ``except* ConnectionError`` does: it splits the outer group, and the fork's error inside."""
     error = partial_error()
     around = ExceptionGroup("nursery", [error, OSError("else")])
     matched, rest = around.split(ConnectionError)
@@ -378,7 +378,7 @@ def test_fork_partial_error_survives_copying(way) -> None:
 
 @pytest.mark.parametrize("way", [0, 1, 2], ids=["copy", "deepcopy", "pickle"])
 def test_fork_partial_error_copies_still_hold_each_failure_once(way) -> None:
-    """The error in ``failed`` and the member of the group are one object, in the copy too."""
+    """The error in ``failed`` and the member of the group are the same object, also in the copy."""
     twin = duplicates(partial_error())[way]
     assert twin.failed[0].error is twin.exceptions[0]
     assert twin.failed[1].error is twin.exceptions[1]

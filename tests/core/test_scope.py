@@ -1,4 +1,4 @@
-"""Where a step finds out where it is."""
+"""`current_scope`: how a step finds out where it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step is: its id, its calls, its names."""
+"""Steps: ids, calls and names."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_step_id_that_is_given_takes_the_place_of_the_name() -> None:
     ],
 )
 def test_step_knows_whether_its_id_was_given(fn, given) -> None:
-    """An id that was given is never numbered; a partial of such a step may well be there twice."""
+    """An id that was given is never numbered, but a partial of such a step may occur twice."""
     assert describe(fn)[:2] == ("fetch", given)
 
 
@@ -165,7 +165,7 @@ def test_step_refuses_what_can_not_be_called(fn) -> None:
 
 
 def test_step_refuses_a_coroutine_and_shows_the_right_form() -> None:
-    """The coroutine is closed: a warning that it was never awaited would be no help."""
+    """The coroutine is closed, because a warning that it was never awaited would not help."""
     coroutine = fetch()
     with pytest.raises(ConfigError) as caught:
         step(coroutine)

@@ -1,4 +1,4 @@
-"""What a step does to an error that passes through: one note, with the full name."""
+"""A step adds one note to an error that passes through it: its full name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a path is given the input of its fork: it is if it requires an argument."""
+"""A path takes the input of its fork if it requires an argument."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_path_that_requires_more_is_refused_and_shows_the_right_form(fn, told) -
 
 @pytest.mark.parametrize("policies", [{}, {"timeout": 1}], ids=["plain", "guarded"])
 async def test_path_that_is_a_partial_of_a_step_is_called_without_the_input_it_has_no_place_for(policies) -> None:
-    """A policy changes nothing about how a step is called."""
+    """A policy does not change how a step is called."""
 
     async def double(number):
         return 2 * number

@@ -1,4 +1,4 @@
-"""Steps in classes, and what `inspect` is told of a step: it is like the function that it is made of."""
+"""Steps in classes, and steps under `inspect`: both behave like the function that they are made of."""
 
 from __future__ import annotations
 

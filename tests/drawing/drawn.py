@@ -1,4 +1,4 @@
-"""What is in a diagram, in short."""
+"""The content of a diagram, in short."""
 
 from __future__ import annotations
 

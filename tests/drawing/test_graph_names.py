@@ -1,4 +1,4 @@
-"""Names in diagrams: any text is one label, whatever is in it."""
+"""Names in diagrams: any text becomes one label."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ DOT_TOKEN = re.compile(r'\s*(?:->|[{}\[\]=]|[\w.-]+|"[^"\\]*"|<(?P<html>(?:[^<>\
 
 
 def seen(name):
-    """What is to be seen of a name: one line of what can be seen, and something."""
+    """Return the visible part of a name: one line, and never empty."""
     return " ".join("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in name).split()) or "␣"
 
 
 def graph_of(names):
-    """A graph in which each name stands wherever one can: as a label, a title, a note, and at an edge."""
+    """Return a graph with each name in every possible place: as a label, a title, a note, and at an edge."""
     nodes = [Node(kind="step", label=name, name=str(number), notes=(name,)) for number, name in enumerate(names)]
     frame = Node(kind="frame", label=names[0], name="frame", notes=(names[0],), inside=Graph((nodes.pop(0),)))
     edges = [Edge(frame, node, node.label) for node in nodes]

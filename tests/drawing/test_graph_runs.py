@@ -1,4 +1,4 @@
-"""Diagrams of runs: the way that was taken, in marks and words."""
+"""Diagrams of runs: the way that a run took, in marks and words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trio_steps import Pipeline, Recorder, Retry, fork, step, when
 
 
 def classes(text):
-    """Which nodes have which look, by the name of that."""
+    """Return the nodes by the name of their look."""
     return {name: ids for ids, name in re.findall(r"^  class (\S+) (\w+)$", text, re.MULTILINE)}
 
 
@@ -136,7 +136,7 @@ async def test_run_that_is_drawn_is_the_last_one_of_that_step_wherever_it_was():
     outer = fork("outer", mode="settle", paths=lambda xs: [step(partial(inner, {"x": x}), id=f"p{x}") for x in xs])
     recorder = Recorder()
     await outer.run([0, 1], observers=[recorder])
-    assert shown(recorder.to_mermaid(inner))[0] == 'n1(["inner"])'  # its runs are those of the paths p0 and p1
+    assert shown(recorder.to_mermaid(inner))[0] == 'n1(["inner"])'  # its runs are inside the paths p0 and p1
     await inner.run({"x": 1}, observers=[recorder])
     with pytest.raises(ZeroDivisionError):
         await inner.run({"x": 0}, observers=[recorder])

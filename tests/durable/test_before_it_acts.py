@@ -149,7 +149,7 @@ def test_type_that_can_be_stored_or_may_be_is_no_obstacle(kind) -> None:
         (Keys, "in the field 'client' of Keys: instances of Client"),
         (Thing, "Thing has eq=False, so its instances are not values"),
         (Odd, "instances of Odd"),
-        (Initialized, "Initialized can't be built again without its __post_init__"),
+        (Initialized, "Initialized can't be rebuilt without its __post_init__"),
         (type[int], "instances of type"),
         (OfTheirClasses, "instances of OfTheirClasses"),
         (socket.socket, "instances of socket"),

@@ -1,4 +1,4 @@
-"""Predicates on values, rates of starts, and results by name."""
+"""`accept`, `rate`, and results by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fork does when it is cancelled, interrupted, or told of failures at the worst moment."""
+"""Forks that are cancelled or interrupted, or whose paths fail, at the worst moment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODES: list[Any] = ["race", "all", "settle", "quorum"]
 
 
 def built(mode: str, paths: list[Any], **options: Any) -> Any:
-    """A fork of any mode; a quorum of all its paths but one, at least one."""
+    """Return a fork of any mode. A quorum needs all paths but one, and at least one."""
     if mode == "quorum":
         options["need"] = max(len(paths) - 1, 1)
     return fork("f", mode=mode, paths=paths, **options)
@@ -69,7 +69,7 @@ async def test_fork_in_a_cancelled_scope_asks_for_its_paths_and_starts_none(mode
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_outer_cancellation_in_the_tick_of_the_decision_wins_and_everything_is_disposed_of(mode: str) -> None:
-    """The fork is decided first, and its values are given back all the same."""
+    """The fork is decided first, but its values are still given back."""
     disposed: list[str] = []
     merged: list[Any] = []
     event = trio.Event()
@@ -348,7 +348,7 @@ async def test_interrupt_in_a_source_that_a_worker_advances_leaves_bare() -> Non
 
 
 async def test_group_that_mixes_cancelled_and_an_error_is_split() -> None:
-    """The error is the path's failure, though its nursery was cancelled with it."""
+    """The error is the path's failure, although its nursery was cancelled too."""
     error = ValueError("in a child")
 
     async def path() -> None:

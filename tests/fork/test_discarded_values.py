@@ -1,4 +1,4 @@
-"""No value and no error is lost, whatever drops it, and whatever comes in between."""
+"""No value and no error is lost, whatever drops it, and whatever interrupts that."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trio_steps import (
 
 
 class Best:
-    """The greatest value; it can say which that is."""
+    """Returns the greatest value, and can tell its index."""
 
     def __init__(self, kept: Any = None) -> None:
         self.values: dict[int, Any] = {}
@@ -53,7 +53,7 @@ class Best:
 
 
 class FirstError:
-    """Raises the error of the first path that fails as it is."""
+    """Raises the error of the first path that fails, unwrapped."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
@@ -85,7 +85,7 @@ def errors_discarded(events: list[Any]) -> list[tuple[str, BaseException]]:
 
 
 def one_of_three(disposed: list[Any], delay: float = 1) -> Any:
-    """A fork that fails, and holds two values then."""
+    """Return a fork that fails and then holds two values."""
     return fork(
         "three",
         mode="all",
@@ -108,7 +108,7 @@ async def test_values_in_the_error_of_an_attempt_go_to_the_dispose_of_the_fork()
     with pytest.raises(ForkPartialError) as caught:
         await three()
     assert [result.value for result in caught.value.succeeded] == ["a", "b"]
-    assert disposed == ["a", "b"]  # those of the first attempt, before the second begins
+    assert disposed == ["a", "b"]  # the values of the first attempt, before the second begins
     assert times == [3, 4]
     assert trio.current_time() == 6
 
@@ -258,7 +258,7 @@ END = st.sampled_from(["accepted", "refused", "predicate fails", "left open", "f
 )
 @settings(derandomize=True, max_examples=200, deadline=None)
 def test_each_value_is_in_the_result_in_the_error_or_given_to_dispose(mode, paths, limit, timeout) -> None:
-    """In just one of them, whether its path won, came late, was refused, or has a bug."""
+    """In exactly one of them, whether its path won, was late, was refused, or has a bug."""
     returned: list[int] = []
     disposed: list[int] = []
 

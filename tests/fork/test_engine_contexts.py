@@ -1,4 +1,4 @@
-"""What a path sees and leaves behind: context variables, open scopes and nurseries, the task it ran in."""
+"""What a path inherits and leaves behind: context variables, open scopes and nurseries, its task."""
 
 from __future__ import annotations
 

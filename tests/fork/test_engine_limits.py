@@ -1,4 +1,4 @@
-"""When the engine starts paths: never more at once than it may, and never fewer."""
+"""When the engine starts paths: always as many at once as allowed, and never more."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_members_share_32_turns_and_one_alone_may_take_two_stretches_in_a_
 
 
 async def test_deadline_stops_paths_that_never_block() -> None:
-    """A million paths that never await, and a clock that only they advance."""
+    """A million paths that never await, and a clock that advances only in them."""
     clock = trio.lowlevel.current_clock()
     assert isinstance(clock, trio.testing.MockClock)
     done = 0

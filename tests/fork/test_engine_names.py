@@ -1,4 +1,4 @@
-"""What paths are called: in scopes, in Trio's task tree and in tracebacks."""
+"""The names of paths: in scopes, in Trio's task tree and in tracebacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fork tells its observers."""
+"""The events of a fork."""
 
 from __future__ import annotations
 

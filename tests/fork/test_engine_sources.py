@@ -102,7 +102,7 @@ async def test_source_is_closed_when_the_fork_is_cancelled_from_outside(kind: st
         finally:
             closed.append(trio.current_time())
 
-    source = {"sync": lazy, "async": arriving}[kind]()  # held here: the collector does not close it
+    source = {"sync": lazy, "async": arriving}[kind]()  # referenced here, so the collector does not close it
     with trio.move_on_after(1) as scope:
         await settle(source, concurrency=concurrency)
     assert scope.cancelled_caught
@@ -134,7 +134,7 @@ async def test_async_source_is_closed_by_the_task_that_called_the_fork() -> None
 async def test_async_source_with_a_nursery_is_closed_early(
     waits: bool, error: Exception | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its nursery wraps what closes it in a group, together with whatever its children raise then."""
+    """Its nursery puts the GeneratorExit into a group, together with the errors of its children."""
     log: list[Any] = []
 
     async def source() -> Any:
@@ -334,7 +334,7 @@ async def test_million_paths_need_memory_for_their_results_only() -> None:
             tracemalloc.stop()
 
     few, many = await peak(1_000), await peak(50_000)
-    assert many - few < 50_000 * 10  # a pointer each, and some room to grow
+    assert many - few < 50_000 * 10  # one pointer each, and some room to grow
 
 
 async def test_queue_of_paths_behind_a_limiter_needs_no_task_each() -> None:

@@ -1,4 +1,4 @@
-"""The state of a run: each path has a copy of its own."""
+"""The state of a run: each path has its own copy."""
 
 from __future__ import annotations
 

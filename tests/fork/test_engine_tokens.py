@@ -1,4 +1,4 @@
-"""Limiters that forks share with others, and with forks inside their paths."""
+"""Limiters that forks share with other code, and with forks inside their paths."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_token_that_others_give_back_starts_the_next_path_at_once() -> Non
 
 
 async def starts_of_eight_paths(limiter: trio.CapacityLimiter, *changes: tuple[float, float]) -> list[float]:
-    """Run a fork under `limiter` and change that to so many tokens after so many seconds; return who started when."""
+    """Run a fork under `limiter`, change its tokens at given times, and return which path started when."""
     gauge = Gauge()
 
     async def change() -> None:
@@ -102,7 +102,7 @@ async def test_limiter_may_grow_and_shrink_while_the_fork_runs() -> None:
 async def test_limiter_may_pause_while_the_fork_runs() -> None:
     try:
         limiter = trio.CapacityLimiter(0)
-    except ValueError as refused:  # the limiters of older versions of Trio can't pause
+    except ValueError as refused:  # limiters of older Trio versions can't have 0 tokens
         assert str(refused) == "total_tokens must be >= 1"  # noqa: PT017 — it is not raised by newer ones
         return
     starts = await starts_of_eight_paths(limiter, (1, 1), (0.5, 3), (0.75, 0), (4, math.inf))
@@ -137,7 +137,7 @@ async def test_infinite_limiter_limits_nothing() -> None:
 
 
 async def test_fork_ends_while_the_limiter_is_held_by_others() -> None:
-    """A worker that waits for a token in vain does not keep a fork from ending whose paths are done."""
+    """A worker that waits for a token does not keep a fork from ending after all its paths have ended."""
     limiter = trio.CapacityLimiter(2)
     await limiter.acquire()
     assert await gather((returns(1, n) for n in range(3)), concurrency=limiter) == (0, 1, 2)
@@ -184,7 +184,7 @@ async def test_inner_fork_takes_free_tokens_beside_the_one_it_is_lent() -> None:
 
 
 async def test_two_forks_inside_one_path_share_its_lane() -> None:
-    """They can't both run on the one token, and neither may wait for the other for ever."""
+    """They can't both run on the one token, and neither may wait for the other forever."""
     limiter = trio.CapacityLimiter(1)
     gauge = Gauge()
 

@@ -297,6 +297,6 @@ async def test_what_a_path_returns_is_awaited_if_it_can_be_in_a_function_that_is
     def path() -> Promise:
         return Promise()
 
-    for runs in (1, 2):  # after the first one, the function is trusted
+    for runs in (1, 2):  # after the first run, the function is trusted
         assert await fork("f", mode="all", **how(limit, [path, path]))() == ("kept", "kept")
         assert trio.current_time() == runs

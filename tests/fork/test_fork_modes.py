@@ -1,4 +1,4 @@
-"""When a fork is decided, and what it returns or raises then: each mode, and one's own."""
+"""When a fork is decided, and what it returns or raises: each mode, and custom modes."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def test_all_returns_values_in_path_order_whatever_the_order_of_ends() -> 
 
 
 async def test_all_runs_its_paths_at_the_same_time() -> None:
-    """Each path waits for the other, which one after the other could never do."""
+    """Each path waits for the other, which sequential paths could never do."""
     here, there = trio.Event(), trio.Event()
 
     async def one() -> int:
@@ -309,11 +309,11 @@ async def test_quorum_of_a_lazy_source_with_too_few_keeps_what_succeeded() -> No
     assert caught.value.succeeded == (Fulfilled("a", "a"),)
 
 
-# a mode of one's own
+# custom modes
 
 
 class FirstTwo:
-    """Decided by two values; when there are no two, by the end."""
+    """Decided by two values, or by the end if there are fewer."""
 
     def __init__(self) -> None:
         self.got: list[Any] = []

@@ -1,4 +1,4 @@
-"""What is drawn of a fork: each of its paths, unless they are too many or nobody knows them yet."""
+"""The drawing of a fork: each of its paths, unless they are too many or not known yet."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ async def test_error_after_the_deadline_of_a_settle_is_reported(caplog: pytest.L
 
 @pytest.mark.parametrize("mode", ["all", "race", "settle", "quorum"])
 async def test_error_while_a_path_is_cancelled_is_told_once(mode: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """It is in the error that the fork raises, or else it is reported; never both, and never twice."""
+    """It is in the error that the fork raises, or it is reported: never both, and never twice."""
     late = OSError("late")
     paths = [cleans_up([], 1, error=late), returns(9, "x") if mode == "settle" else raises(0.5, ValueError("first"))]
     events: list[Any] = []

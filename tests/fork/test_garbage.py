@@ -1,7 +1,7 @@
 """Nothing that has ended waits for the garbage collector: neither a result nor an error is part of a cycle.
 
-Trio takes the same care. A cycle keeps everything in the frames of a traceback until the collector runs, which in a
-program with many errors and a large heap is late, and long.
+Trio takes the same care. A cycle keeps everything in the frames of a traceback alive until the collector runs. In a
+program with many errors and a large heap, that comes late and takes long.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ STORIES: dict[str, Callable[[], Awaitable[object]]] = {
 
 @pytest.fixture
 def saved() -> Iterator[list[object]]:
-    """Let the collector, which does not run by itself, keep what it finds.
+    """Turn the collector off, and let it keep what it finds when it is called.
 
     It is not shown what the other tests have left: to walk through all of that takes far longer than a story.
     """
@@ -123,7 +123,7 @@ async def end_of(story: Callable[[], Awaitable[object]]) -> None:
 
 @pytest.mark.parametrize("name", STORIES)
 async def test_nothing_is_left_for_the_garbage_collector(name: str, saved: list[Any]) -> None:
-    await end_of(STORIES[name])  # what is made once is made now
+    await end_of(STORIES[name])  # so that objects made only once exist
     gc.collect()
     saved.clear()
     await end_of(STORIES[name])

@@ -32,7 +32,7 @@ SECONDS = {page: 1 + number / 16 for number, page in enumerate(LINKS)}
 
 
 class Crawler:
-    """Reads pages, each once, and adds those that they link to."""
+    """Reads each page once, and adds the pages that it links to."""
 
     def __init__(self) -> None:
         self.seen = {"/"}
@@ -185,7 +185,7 @@ async def test_path_that_is_added_while_the_next_of_an_async_source_waits_for_a_
 
     async def paths() -> AsyncIterator[Callable[[], Any]]:
         yield partial(path, "a", "a1", "a2")
-        yield partial(path, "b")  # waits for a token when those are added
+        yield partial(path, "b")  # waits for a token when the others are added
         yield partial(path, "c")
 
     limiter = trio.CapacityLimiter(1)

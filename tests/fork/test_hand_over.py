@@ -1,4 +1,4 @@
-"""The function of the how-to that keeps the winner of a race open, taken from its page."""
+"""The function in the how-to that keeps the winner of a race open, taken from its page."""
 
 from __future__ import annotations
 

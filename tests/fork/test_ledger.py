@@ -59,7 +59,7 @@ def test_path_names_that_were_given_are_never_numbered() -> None:
 
 
 def test_path_names_of_functions_differ_from_one_that_was_given() -> None:
-    """In a list they do, and a lazy source is no different."""
+    """They do in a list, and a lazy source is no different."""
     names = PathNames()
     added = [names.add("a", True), names.add("a", False), names.add("a", False)]
     assert len(set(added)) == 3
@@ -88,7 +88,7 @@ def test_path_name_of_a_function_that_looks_like_the_number_of_another_is_number
     )
 )
 def test_path_name_of_a_function_is_never_one_there_was_before(paths) -> None:
-    """An id that was given is used as it is, and may be wrong; the rest is ours to keep apart."""
+    """A given id is used as it is, even if it is a duplicate. All other ids must be unique."""
     names, taken = PathNames(), []
     for base, was_given in paths:
         id = names.add(base, was_given)
@@ -192,7 +192,7 @@ def test_ledger_takes_none_and_false_for_values() -> None:
 
 
 def test_ledger_never_compares_values() -> None:
-    """Values may be arrays, whose ``==`` is no bool."""
+    """Values may be arrays, whose ``==`` does not return a bool."""
 
     class Odd:
         __hash__ = None
@@ -222,7 +222,7 @@ def test_ledger_gives_the_values_so_far_in_path_order(order, count) -> None:
 
 
 def test_ledger_gives_the_same_values_after_it_was_asked_for_results() -> None:
-    """A mode of the user's may want both."""
+    """A custom mode may need both."""
     ledger = ledger_of("a", "b", "c")
     ledger.put(0, 1)
     ledger.errors[1] = ValueError()
@@ -235,7 +235,7 @@ def test_missing_value_says_so() -> None:
 
 
 async def test_ledger_keeps_its_values_whatever_merge_does_to_the_list_it_gets() -> None:
-    """A ``merge`` that empties its list and fails must not keep the values from ``dispose``."""
+    """A ``merge`` that empties its list and then fails must not hide the values from ``dispose``."""
     disposed = []
 
     async def one():
@@ -288,7 +288,7 @@ def test_settled_takes_names_of_a_lazy_source() -> None:
 
 
 def test_settled_after_the_deadline_has_timeouts_for_what_was_not_done() -> None:
-    """Finished paths keep their values and errors; a late error is none of the result."""
+    """Finished paths keep their values and errors. A late error is not part of the result."""
     ledger = ledger_of("won", "lost", "running", "late", "failed late", "queued", started=5)
     error = ValueError()
     ledger.put(0, 1)
@@ -373,7 +373,7 @@ def test_partial_keeps_values_that_came_after_the_decision() -> None:
 
 
 def test_partial_after_the_deadline_takes_no_late_values() -> None:
-    """What a shielded path still returns then changes nothing."""
+    """A value that a shielded path still returns changes nothing."""
     ledger = ledger_of("a", "b")
     ledger.put(0, 1)
     ledger.late_values[1] = 2

@@ -1,4 +1,4 @@
-"""A fork of very many known paths costs no more than those that were started."""
+"""The cost of a fork of very many known paths depends only on how many of them start."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_names_of_very_many_paths_are_numbered_by_function() -> None:
 
 
 async def test_error_object_of_very_many_paths_is_written_to_a_checkpoint() -> None:
-    count = MANY + 1  # of these, what was never started is made when somebody looks
+    count = MANY + 1  # with so many, results of paths that never started are made on demand
     many = fork("many", mode="all", paths=[partial(work, number) for number in range(count)], concurrency=10)
     [rejected] = await settle(many)
     read = decode(encode(rejected.error))
@@ -122,7 +122,7 @@ async def test_paths_without_a_limit_have_a_task_each_and_no_more_than_two_batch
     await gather(*[path] * 200)
     trio.lowlevel.remove_instrument(spawned)
     assert spawned.count == 200
-    assert begun[0] in (32, 64)  # Trio chooses who is first: the caller, or those that it has spawned
+    assert begun[0] in (32, 64)  # Trio chooses which runs first: the caller, or the tasks that it spawned
     assert max(count - number for number, count in enumerate(begun)) <= 64
 
 
@@ -130,7 +130,7 @@ async def test_paths_without_a_limit_have_a_task_each_and_no_more_than_two_batch
 async def test_paths_under_a_limit_have_a_task_each_if_there_are_at_most_two_for_each_slot(
     count: int, tasks: int
 ) -> None:
-    """Else the members of a crew share them."""
+    """Otherwise the members of a crew share them."""
     spawned = Spawned()
 
     async def path() -> None:

@@ -1,4 +1,4 @@
-"""What a mode of the user's is told, and when; and what is said of one that does not keep to the contract."""
+"""What a custom mode is told, and when; and the errors for a mode that breaks the contract."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trio_steps import ConfigError, PathsCounted, StepSucceeded, fork
 
 
 class Told:
-    """Is decided by the first success, and remembers what it was told."""
+    """Is decided by the first success, and remembers its calls."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -99,7 +99,7 @@ async def test_mode_that_answers_with_a_coroutine_is_told_so_and_no_value_is_los
     with pytest.raises(TypeError, match=f"mode of fork 'f': {method} returned a coroutine"):
         await fork("f", mode=bad, paths=[returns(1, "a"), never], dispose=disposed.append)()
     assert disposed == ["a"]
-    gc.collect()  # a coroutine that was never awaited would be told here
+    gc.collect()  # a coroutine that was never awaited would be reported here
 
 
 @pytest.mark.parametrize("state", [None, {"x": 1}])

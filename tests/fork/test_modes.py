@@ -17,7 +17,7 @@ IDS = ["race", "all", "settle", "quorum-1", "quorum-2"]
 class Table:
     """Tells a mode what happens, as the engine does.
 
-    A fork is over when its mode says so, or when every path has ended: that is `over`.
+    A fork is over when its mode says so, or when every path has ended. That is `over`.
     """
 
     def __init__(self, factory, *names):
@@ -49,7 +49,7 @@ class Table:
         return self.mode.exhausted(self.total) or self.over
 
     def partial(self):
-        """Return the error that the mode's result is."""
+        """Return the error that the mode's result raises."""
         with pytest.raises(ForkPartialError) as caught:
             self.mode.result()
         return caught.value
@@ -286,7 +286,7 @@ def test_quorum_with_fewer_paths_than_it_needs_keeps_their_failures_too() -> Non
 
 @attrs.frozen
 class Story:
-    """What happens to a fork: how its paths end, in this order, and after how many of them the source does."""
+    """What happens to a fork: how its paths end, in order, and after how many ends the source ends."""
 
     ends: list[tuple[int, bool]]  # the path, and whether it succeeds
     exhausted_after: int
@@ -309,7 +309,7 @@ def stories(draw):
 
 
 def decided(kind, need, total, wins, losses, exhausted):
-    """The contract, in one line a mode, from what has happened so far."""
+    """The contract, in one line per mode, from what has happened so far."""
     over = exhausted and wins + losses == total
     return {
         "race": wins > 0 or over,
@@ -361,7 +361,7 @@ def test_mode_is_decided_at_the_right_moment_of_every_story(story, kind, need) -
 
 @pytest.mark.parametrize("factory", FACTORIES, ids=IDS)
 def test_mode_has_no_path_in_common_with_another_run(factory) -> None:
-    """Each run makes a mode of its own; nothing is kept in the class."""
+    """Each run makes a new mode, and nothing is kept in the class."""
     first, second = Table(factory, "a", "b"), Table(factory, "a", "b")
     first.succeeds(0)
     first.fails(1)

@@ -1,4 +1,4 @@
-"""A path that leaves a cancel scope open: it is reported, and hits nobody, as far as that can be had."""
+"""A path that leaves a cancel scope open: it is reported, and affects no other path, as far as that is possible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trio_steps import ErrorDiscarded, Event, Retry, fork, race, settle, step
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A function is found out the first time it runs. So each test has functions of its own, which nobody trusts yet.
+# A function is checked the first time it runs. So each test has its own functions, which are not trusted yet.
 
 
 def reports_of(events: list[Event]) -> list[str]:
@@ -106,11 +106,11 @@ async def test_open_scope_among_many_paths_of_another_function_hits_none_of_them
     with trio.move_on_after(1) as scope:
         await settle(*[path] * 30, shields, trio.sleep_forever, concurrency=1)
     assert scope.cancelled_caught
-    assert trio.current_time() == pytest.approx(0.5 + 1)  # floats that were added
+    assert trio.current_time() == pytest.approx(0.5 + 1)  # the sum of floats
 
 
 def leak_of(kind: str) -> Callable[[], Any]:
-    """Return a path whose function does no harm the first time, and leaves a scope open the second time."""
+    """Return a path whose function is harmless the first time, and leaves a scope open the second time."""
     runs = 0
 
     def leaves() -> None:
@@ -132,7 +132,7 @@ def leak_of(kind: str) -> Callable[[], Any]:
 
 @pytest.mark.parametrize("kind", ["sync", "async", "step", "policies"])
 async def test_function_that_is_trusted_is_found_out_at_the_end_of_a_stretch(kind: str) -> None:
-    """A worker looks after 1, then 16, then 128 paths; the report says between which of them it was."""
+    """A worker checks after 1, then 16, then 128 paths. The report names the stretch of paths."""
     events: list[Event] = []
 
     def path() -> None:
@@ -144,7 +144,7 @@ async def test_function_that_is_trusted_is_found_out_at_the_end_of_a_stretch(kin
     id = "leaves" if kind == "sync" else "awaits"
     (report,) = reports_of(events)
     assert report.startswith("path 'path#17' or … or ")
-    assert f"{id}#2" not in report  # it is among them, and they are too many to name each
+    assert f"{id}#2" not in report  # one of them, but they are too many to name each
     assert report.endswith("paths) of fork 'f' ended with its own cancel scope still open")
 
 
@@ -168,7 +168,7 @@ async def test_worker_looks_for_open_scopes_after_1_and_16_and_from_then_on_ever
 
     await fork("f", mode="all", paths=[path] * 300, concurrency=1).run(observers=[events.append])
     assert reports_of(events) == [f"path {names} of fork 'f' ended with its own cancel scope still open"]
-    assert tasks.seen.index(tasks.seen[-1]) == found_out  # where another worker begins
+    assert tasks.seen.index(tasks.seen[-1]) == found_out  # the first path of another worker
 
 
 async def test_function_that_is_trusted_is_found_out_at_once_when_it_fails() -> None:
@@ -213,7 +213,7 @@ async def test_open_scope_of_a_function_that_is_trusted_hits_nobody_in_a_small_f
 
 
 async def test_small_fork_under_a_limit_starts_no_path_once_it_is_cancelled_from_outside() -> None:
-    """A path that is shielded ends by itself, and nobody takes its slot."""
+    """A shielded path ends by itself, and its slot stays free."""
     started: list[str] = []
 
     async def shielded() -> str:

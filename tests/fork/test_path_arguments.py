@@ -1,4 +1,4 @@
-"""A path that requires more than its fork gives: refused on the spot, or when the fork is called, before any path."""
+"""A path that requires more than its fork gives is refused at once, or when the fork is called, before any path."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def anything(*args, **kwargs):
 
 @functools.wraps(fetch)
 async def injected(*args, **kwargs):
-    """A decorator that gives the argument itself, as frameworks do."""
+    """A decorator that passes the argument itself, as frameworks do."""
     return await fetch("injected", *args, **kwargs)
 
 
@@ -95,7 +95,7 @@ NEEDY = [
 @pytest.mark.parametrize("call", [race, gather, settle, stream])
 @pytest.mark.parametrize(("path", "name"), NEEDY)
 def test_path_that_requires_an_argument_is_refused_on_the_spot(call, path, name) -> None:
-    """Outside a Trio program even: nothing can give the argument later."""
+    """Even outside a Trio program, because nothing can pass the argument later."""
     for paths in ([fine, path], [[path, fine]], [{"a": fine, "b": path}]):
         with pytest.raises(ConfigError, match=f"requires '{name}', and is called without arguments: "):
             call(*paths)
@@ -164,7 +164,7 @@ async def test_path_that_is_given_all_it_needs_is_not_refused() -> None:
         api.ping,
         Bare(),
         injected,
-        dict,  # which doesn't tell
+        dict,  # has no signature
         functools.partial(trio.to_thread.run_sync, str, 1),
         fork("inner", mode="all", paths=[fine]),
         Pipeline("flow"),
@@ -212,7 +212,7 @@ async def test_fork_refuses_such_a_path_when_it_is_called_and_runs_none(mode, ma
     for args, told in (
         ((), "requires 'input' and 'more', and is called without arguments"),
         (("topic",), "requires 'more' besides 'input', which is its input"),
-        ((), "requires 'input' and 'more', and is called without arguments"),  # it is no less wrong the second time
+        ((), "requires 'input' and 'more', and is called without arguments"),  # it is still wrong the second time
     ):
         with pytest.raises(ConfigError, match=told):
             await built(*args)
@@ -273,7 +273,7 @@ async def test_path_that_is_added_is_refused_where_it_is_added() -> None:
 
 
 async def test_fork_that_is_a_step_of_a_pipeline_has_paths_that_name_keys() -> None:
-    """Also those that are added, whatever the paths of the fork were made from."""
+    """Also those that are added, wherever the paths of the fork come from."""
 
     async def first(topic, *, depth):
         current_scope().add(added)

@@ -1,4 +1,4 @@
-"""A source is closed in every case, and what it raises then is not lost; a quiet one holds no token."""
+"""A source is always closed, and what it raises then is not lost. A source that waits holds no token."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_async_source_that_has_a_path_at_once_is_closed_in_a_cancelled_sco
 
 
 class Cursor:
-    """An iterator with a connection, that may fail when it is advanced, and when it is closed."""
+    """An iterator with a connection that may fail when it is advanced, and when it is closed."""
 
     def __init__(self, *paths: Any, fails: Exception | None = None, unclosable: Exception | None = None) -> None:
         self._paths = iter(paths)
@@ -126,7 +126,7 @@ class Cursor:
 
 
 class AsyncCursor:
-    """The same, async."""
+    """An async `Cursor`."""
 
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
@@ -336,7 +336,7 @@ async def test_fork_that_begins_while_its_limiter_is_overborrowed_waits_for_a_to
 
 async def test_member_that_waits_for_a_token_does_not_hold_up_a_fork_whose_paths_have_ended() -> None:
     limiter = trio.CapacityLimiter(2)
-    await limiter.acquire()  # the other token is all that the fork ever gets
+    await limiter.acquire()  # the fork gets only the other token
     assert await gather(returns(1, "a"), returns(1, "b"), concurrency=limiter) == ("a", "b")
     assert trio.current_time() == 2
     assert limiter.borrowed_tokens == 1

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 async def read(results: Any) -> list[tuple[float, Any]]:
-    """Each result, with the time at which it came."""
+    """Return each result with its time."""
     return [(trio.current_time(), result) async for result in results]
 
 

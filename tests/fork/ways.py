@@ -1,4 +1,4 @@
-"""The ways in which the engine comes to its paths, and a gauge of how many run at once."""
+"""The ways in which the engine gets its paths, and a gauge of how many run at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIMITS = ["none", "int", "limiter", "stagger", "async"]
 
 
 def how(limit: str, paths: list[Any]) -> dict[str, Any]:
-    """The five ways in which the engine can come to its paths, as arguments of a fork."""
+    """The five ways in which the engine can get its paths, as arguments of a fork."""
     if limit == "int":
         return {"paths": paths, "concurrency": 2}
     if limit == "limiter":

@@ -25,7 +25,7 @@ class Point(NamedTuple):
 
 
 class Touchy:
-    """Must not be called: neither compared nor hashed nor copied."""
+    """Fails if it is compared, hashed or copied."""
 
     def __eq__(self, other):
         raise AssertionError("__eq__ was called")
@@ -49,7 +49,7 @@ class MyDict(dict):
 
 
 def samples():
-    """Return one container of each kind, each with a list inside where one can be."""
+    """Return one container of each kind, with a list inside if it can hold one."""
     return [
         [[1], 2],
         {"a": [1], "b": 2},
@@ -73,7 +73,7 @@ def each_sample():
 
 
 def shape(value):
-    """Return nested tuples that show all of a value without cycles, by type and content."""
+    """Return nested tuples with the types and contents of a value without cycles."""
     kind = type(value)
     if kind in (dict, Counter, defaultdict, OrderedDict, MappingProxyType):
         factory = value.default_factory if kind is defaultdict else None
@@ -96,7 +96,7 @@ def shape(value):
 
 
 def mutables(value):
-    """Return every object in a value that can be changed, by id."""
+    """Return every mutable object in a value, by id."""
     found = {}
     kind = type(value)
     if kind in (dict, Counter, defaultdict, OrderedDict):
@@ -122,7 +122,7 @@ def mutables(value):
 
 
 def vandalise(value):
-    """Change everything in a value that can be changed."""
+    """Change everything mutable in a value."""
     for one in mutables(value).values():
         if isinstance(one, bytearray):
             one.append(0)

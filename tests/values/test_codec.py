@@ -1,4 +1,4 @@
-"""Values that are written come back as they went in: types, aliasing, cycles, depth."""
+"""Values come back as they were written: types, aliasing, cycles, depth."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Number(enum.IntEnum):
 
 
 def same(a, b):
-    """Tell whether two values are of the same types all the way down; their repr tells the rest."""
+    """Tell whether two values are of the same types all the way down, with the same repr."""
     return type(a) is type(b) and equal(a, b)
 
 
@@ -116,7 +116,7 @@ def test_value_comes_back_as_it_went_in(value) -> None:
         date(2026, 2, 28),
         time(1, 2, 3, 4),
         time(1, fold=1, tzinfo=UTC),
-        datetime(2026, 2, 28, 12, 30, 15, 7),  # noqa: DTZ001 - it has none
+        datetime(2026, 2, 28, 12, 30, 15, 7),  # noqa: DTZ001 - without a time zone on purpose
         datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("UTC")),
         datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=-3, minutes=-30), "Newfoundland")),
         timedelta(days=-1, seconds=5, microseconds=3),
@@ -265,7 +265,7 @@ def test_exception_that_is_part_of_itself_is_an_error() -> None:
     ids=["list", "dict", "tuple", "int dict"],
 )
 def test_10_000_levels_come_back(wrap) -> None:
-    """The json module recurses, and would give up at a tenth of it."""
+    """The json module recurses, and would fail at a tenth of that depth."""
     value: object = ()
     for _ in range(10_000):
         value = wrap(value)

@@ -1,4 +1,4 @@
-"""Any value that Hypothesis makes up comes back, and any text is a value or an error."""
+"""Any value that Hypothesis generates comes back, and any text is a value or an error."""
 
 from __future__ import annotations
 

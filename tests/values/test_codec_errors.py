@@ -1,4 +1,4 @@
-"""Exceptions that are written come back with type, arguments and attributes."""
+"""Exceptions come back with type, arguments and attributes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can't be written is refused by name, and hostile text runs nothing."""
+"""A value that can't be written is refused by name, and hostile text runs nothing."""
 
 from __future__ import annotations
 
@@ -98,18 +98,18 @@ def elsewhere_error():
         (MappingProxyType(UserDict()), "of type UserDict) can't be held"),
         (defaultdict(lambda: 1), "a defaultdict has the factory"),
         (defaultdict(functools.partial(list)), "a defaultdict has the factory"),
-        (with_attribute(Counter()), "a Counter has attributes of its own ('extra')"),
-        (with_attribute(OrderedDict()), "a OrderedDict has attributes of its own ('extra')"),
-        (with_attribute(ChainMap()), "a ChainMap has attributes of its own ('maps', 'extra')"),
+        (with_attribute(Counter()), "a Counter has extra attributes ('extra')"),
+        (with_attribute(OrderedDict()), "a OrderedDict has extra attributes ('extra')"),
+        (with_attribute(ChainMap()), "a ChainMap has extra attributes ('maps', 'extra')"),
         (Right.READ | Right.WRITE, "is not a member with a name"),
         (local_error(), "define it at the top of a module"),
         (renamed_error(), "there is no class 'RenamedError'"),
         (elsewhere_error(), "the module 'no.such.module' is not imported"),
         (enum.Enum("Local", "A").A, "can't be found"),
-        (bare_os_error(), "does not come back the same from its args"),
+        (bare_os_error(), "is not the same when rebuilt from its args"),
         (GroupOfTwo(ValueError(1), KeyError()), "from its args"),
-        (Doomed(), "Doomed has a __del__ or __hash__ of its own"),
-        (Hashed(), "Hashed has a __del__ or __hash__ of its own"),
+        (Doomed(), "Doomed defines __del__ or __hash__"),
+        (Hashed(), "Hashed defines __del__ or __hash__"),
         (with_attribute(ValueError(object())), "(of type object) can't be held"),
         (ValueError(int), "(of type type) can't be held"),
     ],
@@ -136,14 +136,14 @@ def test_zone_without_a_key_is_an_error(tmp_path) -> None:
 def test_exception_that_can_not_be_built_again_is_an_error(monkeypatch) -> None:
     error = UnicodeDecodeError("utf-8", b"", 0, 1, "bad")
     error.args = ("less",)
-    with pytest.raises(CheckpointError, match="can't be built again from its args") as caught:
+    with pytest.raises(CheckpointError, match="can't be rebuilt from its args") as caught:
         encode(error)
     assert isinstance(caught.value.__cause__, TypeError)
 
 
 def test_exception_of_two_builtin_classes_is_an_error() -> None:
-    """The nearest of them can't build one, and to ask the class itself would run its code."""
-    with pytest.raises(CheckpointError, match="can't be built again"):
+    """The nearest of them can't build one, and asking the class itself would run its code."""
+    with pytest.raises(CheckpointError, match="can't be rebuilt"):
         encode(Mixed("x"))
 
 
@@ -214,7 +214,7 @@ def test_tree_that_makes_no_sense_is_an_error_and_nothing_else(tree) -> None:
 
 
 def test_decoding_imports_nothing() -> None:
-    """Neither a module that is not imported, nor one that is but would be by a look at it."""
+    """Neither a missing module, nor a lazy module that an attribute access would import."""
     name = "wave"
     assert name not in sys.modules
     with pytest.raises(CheckpointError, match=f"the module '{name}' is not imported"):
@@ -260,7 +260,7 @@ def test_class_that_is_gone_is_an_error_that_says_so(monkeypatch) -> None:
 
 
 def test_hostile_trees_run_nothing(monkeypatch) -> None:
-    """Only classes can be named, and only Enums and exceptions are looked at."""
+    """Only classes can be named, and only Enums and exceptions are examined."""
     called = []
     monkeypatch.setattr(collections, "evil", lambda *args: called.append(args), raising=False)
     for tag in ("enum", "error"):

@@ -1,4 +1,4 @@
-"""Copies: nothing that can change is shared with what was copied, and no code of it is called."""
+"""Copies share nothing mutable with the original, and making them runs none of its code."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Color(Enum):
 
 
 class Unhashable(type):
-    """Classes that can't be members of a set: they define __eq__ only."""
+    """A metaclass whose classes can't be members of a set, because it defines only __eq__."""
 
     def __eq__(cls, other):
         raise AssertionError("__eq__ of the class was called")
@@ -100,7 +100,7 @@ def test_copy_returns_what_can_not_change_and_what_it_does_not_know_as_it_is(val
     ids=lambda value: type(value).__name__,
 )
 def test_copy_returns_builtins_that_can_not_change_as_they_are(value) -> None:
-    """Inside others they are what C makes of them, which a step can't tell."""
+    """Inside others, C may copy them, which a step can't notice."""
     assert copy_value(value) is value
     assert equal(copy_value([value, []]), [value, []])
 
@@ -113,7 +113,7 @@ def test_copy_keeps_a_nan_so_that_it_is_found() -> None:
 
 
 def test_copy_shares_long_strings_and_lists_of_numbers_are_copied_as_fast_as_lists() -> None:
-    """What C copies it copies whole; so it is not asked for what is mostly strings."""
+    """C copies a value as a whole, including strings, so it is not used for values that are mostly strings."""
     text = "x" * 1000
     copy = copy_value({"docs": [{"text": text + str(number)} for number in range(3)], "all": [text]})
     assert copy["all"][0] is text
@@ -122,7 +122,7 @@ def test_copy_shares_long_strings_and_lists_of_numbers_are_copied_as_fast_as_lis
 
 
 def test_copy_by_c_is_the_same_as_in_python() -> None:
-    """Small and large, so that more than one chunk is written."""
+    """Small and large values, so that more than one chunk is written."""
     for count in (1, 5000):
         rows = [{"id": number, "tags": ["a", number], "deep": {"y": [1.5, (1, [2])]}} for number in range(count)]
         value = {"rows": rows, "again": rows[0], "first": rows}
@@ -140,7 +140,7 @@ def test_copy_by_c_makes_way_when_something_else_comes_late() -> None:
     copy = copy_value([*rows, {"odd": odd, "tags": []}])
     assert copy[-1]["odd"] is odd
     assert equal(copy[:-1], rows)
-    assert copy_value([[1], {"a": []}]) == [[1], {"a": []}]  # what was given up is not what the next one begins with
+    assert copy_value([[1], {"a": []}]) == [[1], {"a": []}]  # the next copy does not begin with what was abandoned
 
 
 def test_copy_of_a_subclass_inside_a_container_is_the_very_object() -> None:
@@ -223,7 +223,7 @@ def test_copy_of_a_deep_tuple_of_nothing_but_tuples_is_itself() -> None:
 
 
 def test_copy_of_a_wide_lattice_is_linear() -> None:
-    """Each level holds the one below twice: two to the hundredth parts, if shared ones were copied twice."""
+    """Each level holds the one below twice: 2**100 parts, if shared parts were copied twice."""
     value: object = []
     for _ in range(100):
         value = (value, value)

@@ -1,4 +1,4 @@
-"""Equality: the same shape and the same content, whatever the objects say themselves."""
+"""Equality: the same shape and the same content, whatever the objects' own ``==`` returns."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Zone(tzinfo):
 
 
 def odd_time():
-    """A value that can't be written, for its time zone can't."""
+    """Return a value that can't be written, because its time zone can't."""
     return time(1, tzinfo=Zone())
 
 
 class Incomparable:
-    """Can be a key, but must not be compared."""
+    """Can be a key, but fails if it is compared."""
 
     def __hash__(self):
         return hash("key")
@@ -178,7 +178,7 @@ def test_equal_sees_the_same_in_other_objects(a, b) -> None:
     ids=["list", "tuple", "set", "frozenset", "deque", "Counter", "OrderedDict", "dict", "array"],
 )
 def test_equal_compares_containers_of_a_thousand_by_all_that_is_in_them(make) -> None:
-    """Small numbers are objects that all share; others, their lengths too, can be equal and not identical."""
+    """Small numbers are shared objects. Larger ones, and lengths, can be equal without being identical."""
     assert equal(make(range(1000, 2000)), make(range(1000, 2000))) is True
     assert equal(make(range(1000, 2000)), make(range(1000, 1999))) is False
     assert equal(make(range(1000, 2000)), make([*range(1000, 1999), 2000])) is False
@@ -189,7 +189,7 @@ def test_equal_compares_containers_of_a_thousand_by_all_that_is_in_them(make) ->
 )
 @pytest.mark.parametrize("alike", [lambda: int("9" * 50), lambda: float("1.5"), lambda: Decimal("1.5"), lambda: [1]])
 def test_equal_goes_on_after_a_part_that_is_equal(a, b, alike) -> None:
-    """Whether that comes before the part that is not, or after it."""
+    """Whether the equal part comes before the different one, or after it."""
     assert equal([alike(), a], [alike(), b]) is False
     assert equal([a, alike()], [b, alike()]) is False
     assert equal([alike(), a], [alike(), a]) is True
@@ -211,7 +211,7 @@ def test_equal_calls_no_foreign_code() -> None:
 
 
 def test_equal_does_not_look_up_keys_and_members_that_could_be_asked() -> None:
-    """A dict finds a key by its ``__eq__``, if the hashes are the same; they are here."""
+    """A dict calls ``__eq__`` of a key if the hashes are equal, as they are here."""
     one, other = Incomparable(), Incomparable()
     assert equal({one: 1}, {one: 1}) is True
     assert equal({one: 1}, {other: 1}) is False
@@ -283,7 +283,7 @@ def test_equal_to_a_copy(value) -> None:
 @unhurried
 @given(values, values)
 def test_equal_means_the_same_shape(a, b) -> None:
-    """In one direction: what is equal looks the same, but for the order of dicts."""
+    """In one direction: equal values look the same, except for the order of dicts."""
     if equal(a, b):
         assert type(a) is type(b)
         assert equal(b, a) is True

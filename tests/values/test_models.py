@@ -1,4 +1,4 @@
-"""Models of pydantic and structs of msgspec are copied, compared and held by their fields."""
+"""Pydantic models and msgspec structs are copied, compared and written by their fields."""
 
 from __future__ import annotations
 
@@ -148,5 +148,5 @@ def test_struct_that_is_equal_to_itself_only_is_passed_as_it_is() -> None:
 def test_struct_with_a_post_init_is_copied_without_it_and_not_held() -> None:
     value = Checked([1])
     assert copy_value(value).items == [1, "checked"]
-    with pytest.raises(CheckpointError, match="Checked can't be built again without its __post_init__"):
+    with pytest.raises(CheckpointError, match="Checked can't be rebuilt without its __post_init__"):
         encode(value)

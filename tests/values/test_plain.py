@@ -1,4 +1,4 @@
-"""What is copied at the speed of C, and what is not, because that would take longer."""
+"""Which values C copies, and which not, because that would take longer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def dicts(count: int, size: int) -> Any:
-    """A list of dicts, and as many bytes when it is pickled."""
+    """Return a list of dicts that has `size` bytes when it is pickled."""
     value = [{number: ""} for number in range(count)]
     for number in range(size - len(pickle.dumps(value, 5))):
         value[number % count][number % count] += "x"
-    while len(pickle.dumps(value, 5)) > size:  # of the longer strings the length is longer, too
+    while len(pickle.dumps(value, 5)) > size:  # longer strings also have a longer length field
         value[0][0] = value[0][0][:-1]
     return value
 

@@ -1,4 +1,4 @@
-"""Instances of classes that declare their fields: copied, compared, written and read as a dict of these would be."""
+"""Instances of classes that declare their fields are copied, compared, written and read like a dict of the fields."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def samples():
 
 
 def state(value):
-    """Return what there is in an instance, with its class."""
+    """Return the contents of an instance, with its class."""
     if isinstance(value, tuple) and type(value) is not tuple:
         return type(value), [state(part) for part in tuple(value)], state(getattr(value, "__dict__", {}))
     if isinstance(value, dict):
@@ -211,7 +211,7 @@ def test_record_with_other_attributes_differs() -> None:
     assert equal(Wide(1, 2), wide) is False
 
 
-# Things that are no values
+# Objects that are not values
 
 
 @attrs.define(eq=False)
@@ -335,7 +335,7 @@ def test_tuple_with_fields_of_its_own_is_a_named_tuple_only_if_it_is_made_like_o
 
 
 def with_fields(tree, *names):
-    """Return the text of a record as if its class had had other fields then."""
+    """Return the text of a record as if its class had had other fields when it was written."""
     return json.loads(json.dumps(tree).replace(json.dumps(["items", "owner"]), json.dumps(list(names))))
 
 
@@ -409,7 +409,7 @@ def test_classes_that_a_program_makes_are_not_kept_for_ever() -> None:
 
 @dataclass(eq=True)
 class Sheet(dict):
-    """It has more in it than its fields."""
+    """Instances have more attributes than their fields."""
 
     name: str
 
@@ -431,7 +431,7 @@ def test_class_is_looked_at_once_as_long_as_few_others_come_in_between(monkeypat
 
     monkeypatch.setattr(kinds, "record_of", look)
     monkeypatch.setattr(kinds, "_known", {})
-    monkeypatch.setattr(kinds, "KINDS", {**KINDS})  # what is known of these classes must not outlive them
+    monkeypatch.setattr(kinds, "KINDS", {**KINDS})  # knowledge about these classes must not outlive them
     many = [type(f"Kind{number}", (), {}) for number in range(MOST + 1)]
     for _ in range(2):
         for kind in many[:MOST]:

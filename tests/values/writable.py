@@ -1,4 +1,4 @@
-"""Classes whose instances are written and read, and what it takes to write and read them."""
+"""Classes whose instances are written and read, and helpers to do so."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class GroupOfTwo(ExceptionGroup):
         return super().__new__(cls, "two", (first, second))
 
     def __init__(self, first, second):
-        if first.args:  # else the args stay those of __new__
+        if first.args:  # otherwise the args stay those of __new__
             super().__init__(first, second)
 
 
@@ -35,7 +35,7 @@ def with_attribute(value):
 
 
 def round_trip(value):
-    """Return what comes back of a value after it was text."""
+    """Write a value as text, and return what is read back."""
     return decode(json.loads(json.dumps(encode(value))))
 
 

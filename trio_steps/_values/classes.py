@@ -72,7 +72,7 @@ def _build(kind: type[Exception], args: Sequence[object]) -> Exception:
     for owner in kind.__mro__:
         # These run without a call: when the exception is released, or is the key of a dict.
         if owner is not object and ("__del__" in namespace(owner) or namespace(owner).get("__hash__") is not None):
-            raise ProblemError(f"{kind.__qualname__} has a __del__ or __hash__ of its own")
+            raise ProblemError(f"{kind.__qualname__} defines __del__ or __hash__")
     builder: Any = next((owner for owner in kind.__mro__ if id(owner) in _BUILDERS), None)
     if builder is None:
         raise ProblemError(f"{kind.__qualname__} is not an Exception")
@@ -95,12 +95,12 @@ def error_apart(error: Exception) -> tuple[JSON, Sequence[object]]:
     except ProblemError:
         raise
     except Exception as problem:
-        raise ProblemError(f"{described(error)} can't be built again from its args") from problem
+        raise ProblemError(f"{described(error)} can't be rebuilt from its args") from problem
     if is_list:
         _set_args(twin, (args[0], list(cast("tuple[object, ...]", args[1]))))
     state, plain = _state(error), _state(twin)
     if type(twin) is not kind or not equal(twin.args, error.args) or not plain.keys() <= state.keys():
-        raise ProblemError(f"{described(error)} does not come back the same from its args")
+        raise ProblemError(f"{described(error)} is not the same when rebuilt from its args")
     changed = {name: value for name, value in state.items() if name not in plain or not equal(value, plain[name])}
     return [name, len(args), is_list], [*args, *items(changed)]
 

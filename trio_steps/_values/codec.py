@@ -198,7 +198,7 @@ class _Reader:
             if ref in self._built:
                 return self._built[ref]
             if ref in self._open:
-                raise ProblemError("something is part of itself in a way that can't be built")
+                raise ProblemError("a value is part of itself in a way that can't be rebuilt")
             node = self._nodes[ref]
         if _is_list(node):
             value: object = []

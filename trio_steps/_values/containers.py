@@ -144,13 +144,13 @@ def _no_fill(_value: object, _parts: list[Any]) -> None:
 
 def _bare_items(value: Mapping[Any, Any]) -> tuple[JSON, Sequence[object]]:
     if vars(value):
-        raise ProblemError(f"a {type(value).__qualname__} has attributes of its own ({listed(vars(value))})")
+        raise ProblemError(f"a {type(value).__qualname__} has extra attributes ({listed(vars(value))})")
     return None, items(value)
 
 
 def _chain_apart(value: ChainMap[Any, Any]) -> tuple[JSON, Sequence[object]]:
     if len(vars(value)) != 1:
-        raise ProblemError(f"a ChainMap has attributes of its own ({listed(vars(value))})")
+        raise ProblemError(f"a ChainMap has extra attributes ({listed(vars(value))})")
     return None, (value.maps,)
 
 

@@ -148,7 +148,7 @@ def _instance_of(kind: type[Any], fields: tuple[str, ...]) -> Container:
 
     def apart(value: object) -> tuple[JSON, Sequence[object]]:
         if is_struct and hasattr(kind, "__post_init__"):
-            raise ProblemError(f"{kind.__qualname__} can't be built again without its __post_init__")
+            raise ProblemError(f"{kind.__qualname__} can't be rebuilt without its __post_init__")
         return [name_of(kind), list(fields)], items(state(value))
 
     def fill(value: object, parts: Sequence[object]) -> object:

@@ -132,7 +132,7 @@ def _check_own(cls: type[Any], seen: set[int]) -> None:
     if form is not None:
         name_of(cls)
         if hasattr(cls, "__struct_config__") and "__post_init__" in dir(cls):
-            raise ProblemError(f"{type_name(cls)} can't be built again without its __post_init__")
+            raise ProblemError(f"{type_name(cls)} can't be rebuilt without its __post_init__")
     for name, field in declared.items():
         try:
             _check(field.type, seen)
