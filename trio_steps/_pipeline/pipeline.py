@@ -317,7 +317,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
 
         Args:
           name_and_function: the name, if it has one, then a sync or async function, a step, or a pipeline.
-          over: the key that holds the collection: a list, a tuple, or a mapping.
+          over: the key that holds the collection: a mapping, or a list, a tuple, a range, an array or anything else
+            that has a length and an order.
           each: the parameter of the function that takes the element (of a mapping, the value), or the key of the
             element in the context of the pipeline. Other parameters take keys of the context.
           into: the key under which the results are stored: a list in order, or a dict with the mapping's keys.

@@ -184,3 +184,14 @@ def _tuples_fit(have: type, have_args: tuple[Any, ...], want: type, want_args: t
 
 def _of_length(args: tuple[Any, ...], length: int) -> tuple[Any, ...]:
     return args[:1] * length if args[-1] is ... else args
+
+
+def is_ordered(kind: Any) -> bool:
+    """Tell whether `kind` is a class of collections with a length and an order: lists, ranges, arrays, deques.
+
+    Text has both, but no one means its characters.
+    """
+    if not isinstance(kind, type) or issubclass(kind, (abc.Mapping, str, bytes, bytearray)):
+        return False
+    names = set(dir(cast("object", kind)))
+    return "__len__" in names and bool(names & {"__getitem__", "__reversed__"})

@@ -22,7 +22,7 @@ from trio_steps._core.errors import WHOLE, ConfigError
 from trio_steps._core.results import Fulfilled, Rejected
 
 from .annotations import UNKNOWN, members, type_name, union
-from .compatible import fits
+from .compatible import fits, is_ordered
 from .records import Field, arguments_of, fields_of, is_typed_dict
 from .shape import NOTHING, Key, Shape, Source, alternatives, merge
 
@@ -291,14 +291,17 @@ def for_each(
     if key is None:
         return flow, _collected(UNKNOWN, returns, step, into, settle)
     kinds = [kind for kind in members(key.type) if any(fits(kind, collection) for collection in (list, tuple, Mapping))]
-    if not kinds:
+    others = [kind for kind in members(key.type) if kind not in kinds and is_ordered(get_origin(kind) or kind)]
+    if not kinds and not others:
         raise ConfigError(
             f"for_each {step!r}: over={over!r} has to hold a list, a tuple or a mapping, not {type_name(key.type)}: "
             f"{_whence(key)}"
         )
     for need in needs:
         element: Any = need.type if need.key == each else UNKNOWN
-        if not any(fits(kind, union((list[element], tuple[element, ...], Mapping[Any, element]))) for kind in kinds):
+        if not others and not any(
+            fits(kind, union((list[element], tuple[element, ...], Mapping[Any, element]))) for kind in kinds
+        ):
             raise ConfigError(
                 f"for_each {need.step!r} takes {each!r} as {type_name(element)}, but {over!r} is "
                 f"{type_name(key.type)}: {_whence(key)}"
@@ -307,12 +310,13 @@ def for_each(
 
 
 def _collected(collection: object, returns: Any, step: str, into: str, settle: bool) -> Shape:
-    """Return what a for_each provides: a list for a list or tuple, and a dict with the same keys for a mapping."""
+    """Return what a for_each provides: a dict with the same keys for a mapping, and otherwise a list."""
     result: Any = returns
     if settle:
         result = Fulfilled[result] | Rejected
     kinds: list[object] = []
-    if fits(collection, list) or fits(collection, tuple):
+    ordered = any(is_ordered(get_origin(kind) or kind) for kind in members(collection))
+    if ordered or fits(collection, list) or fits(collection, tuple):
         kinds.append(list[result])
     if fits(collection, Mapping):
         kinds.append(dict[Any, result])

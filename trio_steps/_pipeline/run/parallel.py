@@ -21,6 +21,7 @@ from trio_steps._fork.modes import Race
 from trio_steps._fork.paths import Known
 from trio_steps._pipeline.call import Function, awaitable, output_of
 from trio_steps._pipeline.context import Output, Snapshot
+from trio_steps._pipeline.contract.compatible import is_ordered
 from trio_steps._values.copying import copy_value
 from trio_steps._values.described import described
 
@@ -322,6 +323,21 @@ class GroupAttempt:
         return output
 
 
+def _in_order(collection: Any, name: str, over: str) -> list[object]:
+    """Return the elements of a collection that is neither a list nor a tuple, such as a range or an array.
+
+    Raises:
+      TypeError: it has no length or no order, or is text.
+    """
+    if is_ordered(collection.__class__):
+        elements: list[object] = list(collection)
+        if len(elements) == len(collection):  # a table may have the length of its rows, and be iterated by its columns
+            return elements
+    raise TypeError(
+        f"{name!r} goes over {over!r}, which has to hold a list, a tuple or a mapping, not {described(collection)}"
+    )
+
+
 @final
 class EachAttempt:
     """One attempt of a for_each. The paths of its fork are called with it."""
@@ -343,10 +359,7 @@ class EachAttempt:
             self._keys = list(collection)
             collection = list(collection.values())
         elif not isinstance(collection, (list, tuple)):
-            raise TypeError(
-                f"{name!r} goes over {each.over!r}, which has to hold a list, a tuple or a mapping, "
-                f"not {described(collection)}"
-            )
+            collection = _in_order(collection, name, each.over)
         self._elements = cast("Sequence[object]", collection)
 
     def _result(self, changes: Mapping[str, object], is_patch: bool) -> object:
