@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from ._pipeline.pipeline import Pipeline, otherwise, when
     from ._pipeline.run.checkpoint import Checkpoint
     from ._pipeline.run.hooks import CompleteHook, ErrorHook, StepCompletion
-    from ._values.codec import Codec
+    from ._values.codec import Codec, TypedCodec
 else:
     # Pipelines, the recorder and the like double the time of `import trio_steps`. They are imported when one of their
     # names is used, so that a program that only forks does not pay for them.
@@ -86,6 +86,7 @@ else:
         "when": "_pipeline.pipeline",
         "Checkpoint": "_pipeline.run.checkpoint",
         "Codec": "_values.codec",
+        "TypedCodec": "_values.codec",
         "Context": "_pipeline.context",
         "MergePolicy": "_pipeline.context",
         "CompleteHook": "_pipeline.run.hooks",
@@ -162,6 +163,7 @@ __all__ = [
     "StepSucceeded",
     "StepTimeoutError",
     "Stream",
+    "TypedCodec",
     "ValueDiscarded",
     "current_scope",
     "fork",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from trio_steps._core.events.records import Observer
     from trio_steps._core.policy.policies import Policies
     from trio_steps._fork.plan import Plan
-    from trio_steps._values.codec import Codec
+    from trio_steps._values.codec import Codec, TypedCodec
 
     from .context import MergePolicy
     from .contract.flow import Flow
@@ -478,7 +478,7 @@ class Program:
     share: AbstractSet[str] = frozenset()
     observers: tuple[Observer, ...] = ()
     hooks: Hooks = attrs.field(factory=Hooks)
-    codec: Codec | None = None
+    codec: Codec | TypedCodec | None = None
     done: type[Any] | None = None
     prefix: str = ""
     inputs: Inputs | None = None

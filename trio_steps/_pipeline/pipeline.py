@@ -31,6 +31,7 @@ from .definition import Hooks, Program, find, lines_of
 from .entry import PipelineEntry
 from .run.loop import execute
 from .run.resume import resumed
+from .run.typed import codec_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from trio_steps._core.events.records import Observer
     from trio_steps._durable.protocol import RunClaims
-    from trio_steps._values.codec import Codec
+    from trio_steps._values.codec import Codec, TypedCodec
 
     from .builder.options import NodeOptions
     from .context import MergePolicy
@@ -96,7 +97,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         observers: Iterable[Observer] = (),
         on_step_complete: CompleteHook | None = None,
         on_error: ErrorHook | None = None,
-        codec: Codec | None = None,
+        codec: Codec | TypedCodec | None = None,
         strict: bool = False,
         version: str | None = None,
         versions: Collection[str | None] = (),
@@ -113,7 +114,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         observers: Iterable[Observer] = (),
         on_step_complete: CompleteHook | None = None,
         on_error: ErrorHook | None = None,
-        codec: Codec | None = None,
+        codec: Codec | TypedCodec | None = None,
         strict: bool = False,
         version: str | None = None,
         versions: Collection[str | None] = (),
@@ -129,7 +130,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         observers: Iterable[Observer] = (),
         on_step_complete: CompleteHook | None = None,
         on_error: ErrorHook | None = None,
-        codec: Codec | None = None,
+        codec: Codec | TypedCodec | None = None,
         strict: bool = False,
         version: str | None = None,
         versions: Collection[str | None] = (),
@@ -149,7 +150,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           observers: called with every event of every run.
           on_step_complete: sync or async function, called with a `StepCompletion` after each step of each run.
           on_error: sync or async function, called with the full name of the step and the error at each failure.
-          codec: how values in checkpoints are written; by default as JSON that keeps their exact types.
+          codec: how values in checkpoints are written, a `Codec` or a `TypedCodec`; by default as JSON that keeps their
+            exact types.
           strict: refuse anything that is not known when the pipeline is built. It needs `inputs`, and each function has
               to declare what it returns.
           version: the version of the pipeline, which is kept with each durable run, and shown.
@@ -447,6 +449,11 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         return cast("Pipeline[I_contra, DoneT]", self._with(attrs.evolve(self._program, done=done)))
 
     # What is known
+
+    @property
+    def codec(self) -> Codec | TypedCodec | None:
+        """What its checkpoints are written with; a `TypedCodec` is told the types that its steps declare."""
+        return codec_of(self._program)
 
     @property
     def step_names(self) -> tuple[str, ...]:

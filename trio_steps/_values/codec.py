@@ -59,6 +59,23 @@ class Codec(Protocol):
         ...
 
 
+@public
+class TypedCodec(Protocol):
+    """A codec that is told the declared type of each value, for libraries that need it to read, such as msgspec.
+
+    It is the type that the step which provides the key declares to return; `typing.Any` if there is none. Where the
+    pipeline is not at hand, give its `Pipeline.codec`: ``Checkpoint.from_json(text, codec=pipeline.codec)``.
+    """
+
+    def dumps_as(self, value: Any, declared: Any, /) -> str:
+        """Return `value` as text."""
+        ...
+
+    def loads_as(self, text: str, declared: Any, /) -> Any:
+        """Return the value that was written as `text`."""
+        ...
+
+
 class _Writer:
     """Writes one value. First it finds the parts that occur in several places or too deep, to write them separately."""
 

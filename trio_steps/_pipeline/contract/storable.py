@@ -6,7 +6,7 @@ What is done instead. Before the first step of a durable run, the annotated retu
 if neither its own instances can be stored, nor those of any class that derives from it.
 
 What is deliberately not done. An annotation that leaves the type open is accepted: an abstract class, a protocol, a
-type variable. A codec is not asked, because it knows values and not types.
+type variable. A codec is not asked: what it can write shows only with a value.
 """
 
 from __future__ import annotations
@@ -54,10 +54,11 @@ def named(nodes: Nodes) -> Iterator[tuple[str, Node]]:
 def given_by(nodes: Nodes) -> Iterator[tuple[str, Shape]]:
     """Yield the full names of the steps that are functions or wait, each with what it declares to provide."""
     for name, node in named(nodes):
-        yield from _given_by(node, name)
+        yield from given_by_node(node, name)
 
 
-def _given_by(node: Node, name: str) -> Iterator[tuple[str, Shape]]:
+def given_by_node(node: Node, name: str) -> Iterator[tuple[str, Shape]]:
+    """Yield the same for `node` alone, and its members, if its full name is `name`."""
     body = node.body
     if isinstance(body, Function):
         yield name, provided_by(body.signature, name, body.provides, transform=node.transforms)

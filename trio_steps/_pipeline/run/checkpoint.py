@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import TYPE_CHECKING, Final, cast, final, get_args
+from typing import TYPE_CHECKING, Final, final, get_args
 
 import attrs
 
@@ -38,12 +38,15 @@ from trio_steps._values.kinds import kind_of
 from trio_steps._values.scalars import is_plain
 
 from .journal import Entry, EntryKind
+from .typed import Places, dumps, loads
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from trio_steps._values.codec import Codec
+    from trio_steps._values.codec import Codec, TypedCodec
     from trio_steps._values.form import JSON
+
+    from .typed import AnyCodec
 
 _FORMAT: Final = 1
 
@@ -68,7 +71,7 @@ class Checkpoint:
     steps: tuple[str, ...]
     _journal: Sequence[Entry]
     _length: int
-    codec: Codec | None = None
+    codec: Codec | TypedCodec | None = None
     _more: Mapping[str, object] = attrs.field(factory=dict[str, object])
 
     @property
@@ -101,7 +104,7 @@ class Checkpoint:
         return json.dumps({**body, "checksum": _checksum(body)})
 
     @classmethod
-    def from_json(cls, text: str, *, codec: Codec | None = None) -> Checkpoint:
+    def from_json(cls, text: str, *, codec: Codec | TypedCodec | None = None) -> Checkpoint:
         """Return the checkpoint that was written as `text`.
 
         Args:
@@ -151,7 +154,7 @@ class Checkpoint:
                 )
 
 
-def read(texts: Iterable[str], codec: Codec | None) -> list[Checkpoint]:
+def read(texts: Iterable[str], codec: AnyCodec | None) -> list[Checkpoint]:
     """Return the checkpoints that were written as `texts`, all of one run.
 
     Raises:
@@ -161,7 +164,7 @@ def read(texts: Iterable[str], codec: Codec | None) -> list[Checkpoint]:
     return [_read(text, codec, known) for text in texts]
 
 
-def _read(text: str, codec: Codec | None, known: dict[str, object]) -> Checkpoint:
+def _read(text: str, codec: AnyCodec | None, known: dict[str, object]) -> Checkpoint:
     body = _load(text)
     if body["codec"] is not (codec is not None):
         raise CheckpointError(
@@ -202,12 +205,13 @@ def _text(name: str) -> str:
     return name
 
 
-def _write_entry(entry: Entry, codec: Codec | None) -> JSON:
+def _write_entry(entry: Entry, codec: AnyCodec | None) -> JSON:
     name = _text(entry.name)
+    places = Places(entry.step, entry.case, entry.sources)
     written: dict[str, JSON] = {
         "kind": entry.kind,
         "step": _text(entry.step),
-        "changes": {_text(key): _write_value(value, codec, name, key) for key, value in entry.changes.items()},
+        "changes": {_text(key): _write_value(value, codec, name, key, places) for key, value in entry.changes.items()},
     }
     if entry.sources:
         written["sources"] = {_text(key): _text(source) for key, source in entry.sources.items()}
@@ -222,17 +226,25 @@ def _write_entry(entry: Entry, codec: Codec | None) -> JSON:
     if entry.case is not None:
         written["case"] = _text(entry.case)
     if entry.error is not None:
-        written["error"] = _write_value(entry.error, codec, name, None)
+        written["error"] = _write_error(entry.error, codec, name, places)
     if entry.failed:
         written["failed"] = entry.failed
     return written
 
 
-def _write_value(value: object, codec: Codec | None, step: str, key: str | None) -> JSON:
+def _write_error(error: Exception, codec: AnyCodec | None, step: str, places: Places) -> JSON:
+    """Write an error as usual if possible: many codecs can't, and that the output of a step is lost must not be."""
+    try:
+        return encode(error, step=step)
+    except CheckpointError:
+        return _write_value(error, codec, step, None, places)
+
+
+def _write_value(value: object, codec: AnyCodec | None, step: str, key: str | None, places: Places) -> JSON:
     if codec is None:
         return encode(value, step=step, key=key)
     try:
-        text: object = codec.dumps(value)
+        text: object = dumps(codec, value, places, key)
     except Exception as error:
         raise CheckpointError(f"the codec can't write {described(value)}: {described(error)}", step, key) from error
     if type(text) is not str or not is_plain(text):
@@ -260,13 +272,16 @@ def _load(text: str) -> dict[str, JSON]:
     return body
 
 
-def _read_entry(written: JSON, codec: Codec | None, known: dict[str, object]) -> Entry:
+def _read_entry(written: JSON, codec: AnyCodec | None, known: dict[str, object]) -> Entry:
     try:
         step, kind = written["step"], written["kind"]
+        places = Places(step, written.get("case"), written.get("sources", {}))
         return Entry(
             kind=_KINDS[kind],
             step=step,
-            changes={key: _read_value(tree, codec, step, key, known) for key, tree in written["changes"].items()},
+            changes={
+                key: _read_value(tree, codec, step, key, known, places) for key, tree in written["changes"].items()
+            },
             sources=dict(written.get("sources", {})),
             same=frozenset(written["same"]) if "same" in written else None,
             is_patch=written.get("is_patch", False),
@@ -274,9 +289,7 @@ def _read_entry(written: JSON, codec: Codec | None, known: dict[str, object]) ->
             case=written.get("case"),
             answer=written.get("answer", False),
             failed=written.get("failed", 0),
-            error=cast("Exception", _read_value(written["error"], codec, step, None, known))
-            if "error" in written
-            else None,
+            error=_read_error(written["error"], codec, step, known, places) if "error" in written else None,
         )
     except CheckpointError:
         raise
@@ -284,13 +297,25 @@ def _read_entry(written: JSON, codec: Codec | None, known: dict[str, object]) ->
         raise CheckpointError(f"the text is damaged: {described(error)}") from error
 
 
-def _read_value(tree: JSON, codec: Codec | None, step: str, key: str | None, known: dict[str, object]) -> object:
+def _read_error(tree: JSON, codec: AnyCodec | None, step: str, known: dict[str, object], places: Places) -> Exception:
+    error = _read_value(tree, None if is_object(tree) else codec, step, None, known, places)
+    if not isinstance(error, Exception):
+        raise CheckpointError(f"the text is damaged: there is no error but {described(error)}", step)
+    return error
+
+
+def _read_value(
+    tree: JSON, codec: AnyCodec | None, step: str, key: str | None, known: dict[str, object], places: Places
+) -> object:
     if codec is None:
         return decode(tree, step=step, key=key, known=known)
     try:
-        value: object = codec.loads(tree)
+        value: object = loads(codec, tree, places, key)
     except Exception as error:
         raise CheckpointError(f"the codec can't read it: {described(error)}", step, key) from error
-    # Instances that are only equal to themselves: equal texts are read as one object, which may have been passed on; #
+    # Instances that are only equal to themselves: equal texts are read as one object, which may have been passed on;
     # see `decode`.
-    return known.setdefault(tree, value) if kind_of(type(value)) is None else value
+    kind = type(value)
+    return (
+        value if kind_of(kind) is not None else known.setdefault(f"{kind.__module__}:{kind.__qualname__} {tree}", value)
+    )

@@ -49,17 +49,18 @@ from .renames import Names
 from .resume import resumed
 from .saver import Saver
 from .texts import checkpoint_of, part_of
+from .typed import codec_of
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator, Mapping
 
     from trio_steps._durable.protocol import RunClaim, RunClaims, RunStatus
     from trio_steps._pipeline.definition import Hooks, Program
-    from trio_steps._values.codec import Codec
 
     from .checkpoint import Checkpoint
     from .journal import Entry
     from .stored import RunStore
+    from .typed import AnyCodec
 
 _INPUTS: Final = 1
 _LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -124,15 +125,15 @@ async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> 
         pipeline=program.name,
         version=program.version,
         status="submitted",
-        parts={HEAD: head, _INPUTS: part_of(entry, program.codec)},
+        parts={HEAD: head, _INPUTS: part_of(entry, codec_of(program))},
         questions=tuple(questions_of(program.nodes)),
     )
     while not await store.submit(run_id, change):
         stored = await store.read(run_id)
         if stored is not None:  # otherwise, it was deleted meanwhile
-            checkpoint = checkpoint_of(stored.parts, program.codec)
+            checkpoint = checkpoint_of(stored.parts, codec_of(program))
             _check_name(program, checkpoint.pipeline)
-            _check_inputs(entry, stored.parts[_INPUTS], checkpoint.entries[0], program.codec)
+            _check_inputs(entry, stored.parts[_INPUTS], checkpoint.entries[0], codec_of(program))
             return False
     return True
 
@@ -185,11 +186,11 @@ async def run_claimed(
         saver = Saver(claim, program, {})
     else:
         try:
-            checkpoint = checkpoint_of(stored.parts, program.codec)
+            checkpoint = checkpoint_of(stored.parts, codec_of(program))
             _check_name(program, checkpoint.pipeline)
             _check_version(program, stored.record.version)
             if given is not None:
-                _check_inputs(given, stored.parts[_INPUTS], checkpoint.entries[0], program.codec)
+                _check_inputs(given, stored.parts[_INPUTS], checkpoint.entries[0], codec_of(program))
             if stored.record.status == "finished":
                 return program.result(dict(checkpoint.entries[-1].changes))
             _check_lost(run_id, checkpoint)
@@ -200,7 +201,7 @@ async def run_claimed(
         numbers = sorted(stored.parts)[1:]
         for number, entry, before in zip(numbers, entries, checkpoint.entries, strict=True):
             if entry.step != before.step or entry.case != before.case or entry.sources != before.sources:
-                renamed[number] = part_of(entry, program.codec)
+                renamed[number] = part_of(entry, codec_of(program))
         saver = Saver(claim, program, dict(zip(entries, numbers, strict=True)), stored.record.waiting)
         if stored.record.status == "failed":  # its steps get all their attempts again
             entries = tuple(entry for entry in entries if entry.kind != "tried")
@@ -307,7 +308,7 @@ def _check_lost(run_id: str, checkpoint: Checkpoint) -> None:
             )
 
 
-def _check_inputs(given: Entry, text: str, stored: Entry, codec: Codec | None) -> None:
+def _check_inputs(given: Entry, text: str, stored: Entry, codec: AnyCodec | None) -> None:
     """Refuse inputs other than those of the stored run, which are `stored`, written as `text`."""
     # Some values are equal although they are written differently, such as sets. Others come back as another object that
     # equals only itself, such as an exception. So inputs differ if they differ in both ways.

@@ -19,6 +19,7 @@ from trio_steps._pipeline.definition import ANY, Branch, Each, Group, Repeat
 from trio_steps._values.described import described
 
 from .checkpoint import Checkpoint
+from .typed import codec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,7 +71,7 @@ def _written(program: Program) -> str:
             gives[step] = {name: [True, ["builtins:list", "builtins:dict"]] for name in keys}
         elif not shape.open:
             gives[step] = keys
-    return Checkpoint(program.name, program.steps, (), 0, program.codec, {"gives": gives, "kinds": kinds}).to_json()
+    return Checkpoint(program.name, program.steps, (), 0, codec_of(program), {"gives": gives, "kinds": kinds}).to_json()
 
 
 def _kinds(nodes: Nodes) -> Iterator[tuple[str, str]]:

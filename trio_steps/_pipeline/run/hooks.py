@@ -15,6 +15,7 @@ from trio_steps._pipeline.call import awaitable
 from trio_steps._pipeline.context import Context
 
 from .checkpoint import Checkpoint
+from .typed import codec_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -183,7 +184,7 @@ class StepCompletion:
     def checkpoint(self) -> Checkpoint:
         """A checkpoint from which the run can be resumed right after this step; inside a race, before the race."""
         program = self._reporter.program
-        return Checkpoint(program.name, program.steps, self._entries, self._length, program.codec)
+        return Checkpoint(program.name, program.steps, self._entries, self._length, codec_of(program))
 
     @property
     def stopped(self) -> bool:

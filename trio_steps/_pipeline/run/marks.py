@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from trio_steps._durable.protocol import StoredRun
-    from trio_steps._values.codec import Codec
 
     from .checkpoint import Checkpoint
+    from .typed import AnyCodec
 
 _OVER: Final = ("done", "rejected", "skipped", "transform")
 """What has happened to a step that is done, or that the run continues without."""
 
 
 def marked(
-    stored: StoredRun, step: str, given: Mapping[str, object] | None, taken: Mapping[str, str], codec: Codec | None
+    stored: StoredRun, step: str, given: Mapping[str, object] | None, taken: Mapping[str, str], codec: AnyCodec | None
 ) -> RunChange:
     """Return the change that marks `step` as done, with the output `given`; see `RunStore.mark_done`."""
     output = dict(given or {})

@@ -25,6 +25,7 @@ from .renames import Names
 from .resume import resumed
 from .stored import RunStore, there
 from .texts import checkpoint_of
+from .typed import codec_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from trio_steps._durable.protocol import RunChange, RunClaim, RunRecord, StoredRun
     from trio_steps._pipeline.definition import Program
-    from trio_steps._values.codec import Codec
+    from trio_steps._values.codec import Codec, TypedCodec
 
     from .keeping import Course
 
@@ -92,7 +93,7 @@ class QueueStore(RunStore, Protocol):
         /,
         *,
         taken: Mapping[str, str] | None = None,
-        codec: Codec | None = None,
+        codec: Codec | TypedCodec | None = None,
     ) -> None:
         """Mark a step that was done by hand as done; see `RunStore.mark_done`."""
         is_written = False
@@ -151,7 +152,7 @@ async def run_elsewhere(
         raise RunCancelledError(run_id)
     if record.status == "failed":
         raise RunFailedError(run_id, record.error or "")
-    checkpoint = checkpoint_of(stored.parts, program.codec)
+    checkpoint = checkpoint_of(stored.parts, codec_of(program))
     if record.status == "finished":
         return program.result(dict(checkpoint.entries[-1].changes))
     return await execute(attrs.evolve(program, done=None), Hooks(), resumed(program, checkpoint, {}), keeper=_Still({}))

@@ -41,6 +41,7 @@ from .head import HEAD, head_of
 from .journal import Entry
 from .keeping import Answer
 from .texts import part_of
+from .typed import Bound, codec_of, sources_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -169,7 +170,7 @@ class Saver:
     ) -> None:
         added, forgotten = self._difference(entries)
         try:
-            texts = {number: part_of(entry, self._program.codec) for entry, number in added.items()}
+            texts = {number: part_of(entry, codec_of(self._program)) for entry, number in added.items()}
         except CheckpointError:
             await self._save_what_is_lost(added)
             raise
@@ -199,10 +200,10 @@ class Saver:
     def _written(self, entry: Entry) -> tuple[Entry, str]:
         """Return an entry and its text; if its values can't be stored, one that says that they are lost."""
         try:
-            return entry, part_of(entry, self._program.codec)
+            return entry, part_of(entry, codec_of(self._program))
         except CheckpointError as error:
             lost = Entry(kind="lost", step=entry.step, case=entry.case, error=_plain(error))
-            return lost, part_of(lost, self._program.codec)
+            return lost, part_of(lost, codec_of(self._program))
 
     def _difference(self, entries: tuple[Entry, ...]) -> tuple[dict[Entry, int], list[Entry]]:
         """Return the entries that are not saved yet, with numbers for them, and the saved ones that are obsolete."""
@@ -247,7 +248,9 @@ class Saver:
     async def finish(self, values: dict[str, object]) -> None:
         """Save that the run has finished with the context `values`. Keep the input and the result."""
         over = list(self._numbers.values())[1:]
-        result = part_of(Entry(kind="done", changes=values), self._program.codec)
+        codec = codec_of(self._program)
+        sources = sources_of(self.entries()) if isinstance(codec, Bound) else {}
+        result = part_of(Entry(kind="done", changes=values, sources=sources), codec)
         await self._write_at_last(self._change("finished", parts={self._next: result}, dropped=over))
 
     async def pause(self, status: RunStatus) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from trio_steps._durable.protocol import RunChange, RunClaim, RunRecord, RunStatus, StoredRun
-    from trio_steps._values.codec import Codec
+    from trio_steps._values.codec import Codec, TypedCodec
 
     from .checkpoint import Checkpoint
 
@@ -153,7 +153,7 @@ class RunStore(RunClaims, Protocol):
         """Return the time by the clock of the store, in UTC."""
         return datetime.now(UTC)
 
-    async def load(self, run_id: str, /, *, codec: Codec | None = None) -> SavedRun:
+    async def load(self, run_id: str, /, *, codec: Codec | TypedCodec | None = None) -> SavedRun:
         """Return everything about a run, which may be running.
 
         Args:
@@ -205,7 +205,7 @@ class RunStore(RunClaims, Protocol):
         /,
         *,
         taken: Mapping[str, str] | None = None,
-        codec: Codec | None = None,
+        codec: Codec | TypedCodec | None = None,
     ) -> None:
         """Mark a step that was done by hand as done. The run continues without running it.
 

@@ -12,12 +12,11 @@ from .checkpoint import Checkpoint, read
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trio_steps._values.codec import Codec
-
     from .journal import Entry
+    from .typed import AnyCodec
 
 
-def checkpoint_of(parts: Mapping[int, str], codec: Codec | None) -> Checkpoint:
+def checkpoint_of(parts: Mapping[int, str], codec: AnyCodec | None) -> Checkpoint:
     """Return the checkpoint that consists of `parts`.
 
     Raises:
@@ -38,7 +37,7 @@ def attempts_of(parts: Mapping[int, str]) -> dict[str, int]:
     }
 
 
-def part_of(entry: Entry, codec: Codec | None) -> str:
+def part_of(entry: Entry, codec: AnyCodec | None) -> str:
     """Return the text that a store keeps for an entry of the journal."""
     try:
         return Checkpoint("", (), (entry,), 1, codec).to_json()
