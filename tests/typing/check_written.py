@@ -251,6 +251,90 @@ async def what_is_wrong_is_refused() -> None:
     await gather(num, txt, dat, num, txt, dat, num, txt, dat, api.get)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
+async def more_than_twelve_arms() -> None:
+    assert_type(
+        await gather(num, txt, dat, num, txt, dat, num, txt, dat, num, txt, dat, flt),
+        tuple[int | str | bytes | float, ...],
+    )
+    assert_type(
+        await race(num, num, num, num, num, num, num, num, num, num, num, num, num, num, txt, dat), int | str | bytes
+    )
+    assert_type(
+        await settle(num, txt, dat, num, txt, dat, num, txt, dat, num, txt, dat, s),
+        tuple[SettleResult[int | str | bytes | list[int]], ...],
+    )
+    assert_type(
+        stream(snum, stxt, snum, snum, snum, snum, snum, snum, snum, snum, snum, snum, snum, stxt, mode="all"),
+        Stream[int | str],
+    )
+
+
+async def one_tuple_of_paths() -> None:
+    two = (num, txt)
+    assert_type(await gather(two), tuple[int | str, ...])
+    assert_type(await gather((snum, stxt)), tuple[int | str, ...])
+    assert_type(await race(two, accept=lambda v: v != 3), int | str)
+    assert_type(await race(two, accept=bool, dispose=print), int | str)
+    assert_type(await settle((num, num), accept=lambda n: n > 3), tuple[SettleResult[int], ...])
+    assert_type(stream(two, mode="all", dispose=lambda v: repr(v)), Stream[int | str])
+    assert_type(stream((num, num), dispose=lambda n: n.bit_count()), Stream[SettleResult[int]])
+
+
+async def mypy_knows_only_what_the_items_of_a_list_or_mapping_have_in_common() -> None:
+    """It makes one type of different functions before it looks at what they are given to, and says nothing."""
+    both = [num, txt]
+    assert_type(await both[0](), object)  # pyright: ignore[reportAssertTypeFailure]
+    named = {"number": num, "text": txt}
+    assert_type(await named["number"](), object)  # pyright: ignore[reportAssertTypeFailure]
+    assert_type(await gather([num, txt]), tuple[int | str, ...])  # type: ignore[assert-type]
+    assert_type(await race([num, txt]), int | str)  # type: ignore[assert-type]
+    assert_type(await gather({"number": num, "text": txt}), dict[str, int | str])  # type: ignore[assert-type]
+    assert_type(await gather(path for path in (num, txt)), tuple[int | str, ...])  # type: ignore[assert-type]
+    assert_type(fork("f", mode="all", paths=[a, b]), Fork[str, tuple[int | bytes, ...]])  # type: ignore[assert-type]
+    assert_type(fork("f", mode="race", paths={"a": a, "b": b}), Fork[str, int | bytes])  # type: ignore[assert-type]
+    # What it needs is the type, or a tuple, or the paths one by one.
+    paths: list[Callable[[], Awaitable[int | str]]] = [num, txt]
+    assert_type(await gather(paths), tuple[int | str, ...])
+    assert_type(await race(paths), int | str)
+    assert_type(await gather(*both), tuple[int | str, ...])  # type: ignore[assert-type]
+
+
+def mypy_knows_nothing_of_a_lambda_that_merges_different_values() -> None:
+    """A lambda fits the overload for any source as well, and mypy says Any if two of them return different things."""
+    two = (a, b)
+    assert_type(fork("f", mode="all", paths=two, merge=lambda values: values[0]), Fork[str, int | bytes])  # type: ignore[assert-type]
+    assert_type(fork("f", mode="all", paths=two, merge=lambda values: len(values)), Fork[str, int])
+    assert_type(fork("f", mode="all", paths=(a, a), merge=lambda values: summed(values)), Fork[str, int])  # type: ignore[assert-type]
+    # What it needs is a function that says what it takes. An async function is given itself.
+    assert_type(fork("f", mode="all", paths=two, merge=first), Fork[str, int | bytes])
+    assert_type(fork("f", mode="all", paths=two, merge=first_soon), Fork[str, int | bytes])
+    assert_type(fork("f", mode="settle", paths=two, merge=ended), Fork[str, int])
+    assert_type(fork("f", mode="quorum", need=1, paths=two, merge=first_soon), Fork[str, int | bytes])
+    assert_type(fork("f", mode="all", paths=(sync_a, b), merge=first_soon), Fork[str, int | bytes])
+    assert_type(fork("f", mode="all", paths=(a, a), merge=summed), Fork[str, int])
+    assert_type(fork("f", mode="all", paths=[sync_a, sync_a], merge=summed), Fork[str, int])
+
+
+def first(values: list[int | bytes]) -> int | bytes:
+    return values[0]
+
+
+async def first_soon(values: list[int | bytes]) -> int | bytes:
+    return values[0]
+
+
+def ended(results: list[SettleResult[int | bytes]]) -> int:
+    return len(results)
+
+
+async def summed(values: list[int]) -> int:
+    return sum(values)
+
+
+def sync_a(topic: str) -> int:
+    return 1
+
+
 async def mypy_wants_the_type_of_a_list_of_functions_and_steps() -> None:
     """It looks for what they have in common before it looks at what they are given to. It says so itself."""
     await gather([num, sn])  # type: ignore[list-item]
@@ -314,6 +398,53 @@ def a_fork_of_a_tuple_is_typed_by_its_arms_or_by_a_union() -> None:
     )
     assert_type(fork("f", mode="all", paths=(num, txt)), Fork[None, tuple[int, str]])
     assert_type(fork("f", mode="race", paths=(num, txt, dat), concurrency=2), Fork[None, int | str | bytes])
+
+
+def fits(value: int | bytes) -> bool:
+    return bool(value)
+
+
+def is_small(value: int) -> bool:
+    return value < 3
+
+
+def what_is_accepted_or_disposed_of_does_not_change_what_a_tuple_gives() -> None:
+    assert_type(fork("f", mode="all", paths=(a, b), accept=lambda v: v != 3), Fork[str, tuple[int, bytes]])
+    assert_type(fork("f", mode="all", paths=(a, b), accept=fits, dispose=print), Fork[str, tuple[int, bytes]])
+    assert_type(fork("f", mode="all", paths=(a, b), accept=bool), Fork[str, tuple[int, bytes]])
+    assert_type(fork("f", mode="all", paths=(a, a), accept=lambda n: n > 3), Fork[str, tuple[int, int]])
+    assert_type(fork("f", mode="all", paths=(a, a), accept=lambda n: n != 3), Fork[str, tuple[int, int]])
+    assert_type(
+        fork("f", mode="settle", paths=(a, sb), dispose=lambda v: repr(v)),
+        Fork[str, tuple[SettleResult[int], SettleResult[bytes]]],
+    )
+    assert_type(fork("f", mode="race", paths=(a, b), accept=lambda v: v != 3), Fork[str, int | bytes])
+    assert_type(fork("f", mode="race", paths=(a, b), accept=fits), Fork[str, int | bytes])
+    assert_type(fork("f", mode="race", paths=(a, b), accept=bool, dispose=print), Fork[str, int | bytes])
+    assert_type(fork("f", mode="race", paths=(a, a), accept=lambda n: n > 3), Fork[str, int])
+    assert_type(fork("f", mode="race", paths=(sp, b), accept=lambda v: v != 3), Fork[str, float | bytes])
+    assert_type(
+        fork("f", mode="quorum", need=2, paths=(a, b, c), accept=lambda v: v != 3),
+        Fork[str, tuple[int | bytes | list[str], ...]],
+    )
+    assert_type(
+        fork("f", mode="all", paths=(a, b, c, a, b, c, a, b), accept=bool, dispose=lambda v: repr(v)),
+        Fork[str, tuple[int | bytes | list[str], ...]],
+    )
+    assert_type(fork("f", mode="race", paths=(num, txt), accept=lambda v: v != 3), Fork[None, int | str])
+    fork("f", mode="all", paths=(a, b), accept=is_small)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    fork("f", mode="race", paths=(a, b), dispose=is_small)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def a_fork_of_more_than_twelve() -> None:
+    assert_type(
+        fork("f", mode="all", paths=(a, b, c, a, b, c, a, b, c, a, b, c, a, b)),
+        Fork[str, tuple[int | bytes | list[str], ...]],
+    )
+    assert_type(
+        fork("f", mode="race", paths=(a, a, a, a, a, a, a, a, a, a, a, a, a, a, b, c)),
+        Fork[str, int | bytes | list[str]],
+    )
 
 
 def a_fork_of_a_list_is_typed_by_its_element() -> None:

@@ -2,7 +2,7 @@
 
 The overloads tell type checkers what a fork takes and returns. How they are ordered, and why:
 
-- A tuple is typed path by path, up to six. Up to twelve, or where one value comes back, it is typed by the union of
+- A tuple is typed path by path, up to six. Up to sixteen, or where one value comes back, it is typed by the union of
   what its paths return. Any other source is typed by its element, which mypy makes object if elements differ.
 - Async paths come first, then mixed and sync paths, because a sync path may return a coroutine as its value.
 - Paths that take the input come before paths that take none. The latter leave the type of the input open, unless a
@@ -24,202 +24,63 @@ from .engine.run import run
 from .plan import plan
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
-    from typing import Generic, Literal, Never, Protocol, TypeAlias
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+    from typing import Literal
 
     import trio
-    from typing_extensions import TypedDict, Unpack
-    from typing_extensions import TypeVar as TypeVarWithDefault
+    from typing_extensions import Unpack
 
     from trio_steps._core.events.records import Observer
     from trio_steps._core.policy.rate import RateLimit
-    from trio_steps._core.results import SettleResult
     from trio_steps._core.scope import Scope
-    from trio_steps._core.step import Nullary, Plain
     from trio_steps._drawing.graph import Node, Place
 
+    from .arms import (
+        A,
+        AnyPath,
+        AnyPaths,
+        Arm,
+        B,
+        C,
+        D,
+        E,
+        F,
+        G,
+        H,
+        In,
+        J,
+        K,
+        LongTupleOfAnyArms,
+        LongTupleOfAnyPaths,
+        LongTupleOfArms,
+        LongTupleOfPaths,
+        M,
+        N,
+        NullaryPaths,
+        Options,
+        P,
+        Path,
+        Paths,
+        PathsOf,
+        PlainOptions,
+        R,
+        S,
+        Settled,
+        T,
+        TupleOfAnyArms,
+        TupleOfAnyPaths,
+        TupleOfArms,
+        TupleOfPaths,
+        U,
+        UnaryPaths,
+        V,
+        W,
+        WideArm,
+    )
     from .ledger import Ledger
     from .modes import Mode
     from .plan import Plan
     from .stream import Stream
-
-    # If one type variable has a default, all need one.
-    In = TypeVarWithDefault("In", default=None)
-    T = TypeVarWithDefault("T", default=Never)
-    R = TypeVarWithDefault("R", default=Never)
-    A = TypeVarWithDefault("A", default=Never)
-    B = TypeVarWithDefault("B", default=Never)
-    C = TypeVarWithDefault("C", default=Never)
-    D = TypeVarWithDefault("D", default=Never)
-    E = TypeVarWithDefault("E", default=Never)
-    F = TypeVarWithDefault("F", default=Never)
-    G = TypeVarWithDefault("G", default=Never)
-    H = TypeVarWithDefault("H", default=Never)
-    J = TypeVarWithDefault("J", default=Never)
-    M = TypeVarWithDefault("M", default=Never)
-    N = TypeVarWithDefault("N", default=Never)
-    P = TypeVarWithDefault("P", default=Never)
-    K = TypeVarWithDefault("K", bound=str, default=str)
-
-    X = TypeVar("X")
-    Y = TypeVar("Y")
-    Q = TypeVar("Q")
-    X_contra = TypeVar("X_contra", contravariant=True)
-    Y_co = TypeVar("Y_co", covariant=True)
-
-    class Bound(Protocol):
-        """The attributes of a `functools.partial`."""
-
-        @property
-        def keywords(self) -> dict[str, Any]: ...
-
-    class Unary(Plain, Protocol[X_contra, Y_co]):
-        """An async function of one argument."""
-
-        def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
-
-    class BoundUnary(Bound, Protocol[X_contra, Y_co]):
-        """A partial that takes one argument, as every partial does to mypy."""
-
-        def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
-
-    class UnaryObject(Protocol[X_contra, Y_co]):
-        """Anything that can be called with one argument."""
-
-        def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
-
-    class Identified(Protocol):
-        """The attributes of a step."""
-
-        @property
-        def id_given(self) -> bool: ...
-
-    class UnaryStep(Identified, Protocol[X_contra, Y_co]):
-        """A step with one input."""
-
-        def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
-
-    class NullaryStep(Identified, Protocol[Y_co]):
-        """A step without arguments, but not of a partial, which takes one to mypy."""
-
-        @property
-        def _exact(self) -> Literal[True]: ...
-
-        def __call__(self, /) -> Awaitable[Y_co]: ...
-
-    class PathsFor(Plain, Protocol[X_contra, Y_co]):
-        """A function that returns the paths for an input."""
-
-        def __call__(self, input: X_contra, /) -> SourceSoon[Y_co]: ...
-
-    class BoundPathsFor(Bound, Protocol[X_contra, Y_co]):
-        """A partial that returns the paths for an input."""
-
-        def __call__(self, input: X_contra, /) -> SourceSoon[Y_co]: ...
-
-    class PathsForWithScope(Plain, Protocol[X_contra, Y_co]):
-        """A function that returns the paths for an input and the scope."""
-
-        def __call__(self, input: X_contra, scope: Scope, /) -> SourceSoon[Y_co]: ...
-
-    class PathsForNone(Plain, Protocol[Y_co]):
-        """A function that returns the paths if there is no input."""
-
-        def __call__(self, /) -> SourceSoon[Y_co]: ...
-
-    Source: TypeAlias = Iterable[Q] | AsyncIterable[Q]
-    SourceSoon: TypeAlias = Source[Q] | Awaitable[Source[Q]]
-    PathsOf: TypeAlias = Source[Q] | PathsFor[X, Q] | PathsForWithScope[X, Q] | BoundPathsFor[X, Q] | PathsForNone[Q]
-
-    UnaryPath: TypeAlias = Unary[X, Y] | BoundUnary[X, Y] | UnaryStep[X, Y]
-    NullaryPath: TypeAlias = Nullary[Awaitable[Y]] | NullaryStep[Y]
-    Path: TypeAlias = UnaryPath[X, Y] | NullaryPath[Y]
-    AnyPath: TypeAlias = Callable[[X], Awaitable[Y] | Y] | Callable[[], Awaitable[Y] | Y]
-    UnaryPaths: TypeAlias = PathsOf[UnaryObject[X, Y], X]
-    NullaryPaths: TypeAlias = PathsOf[NullaryPath[Y], X]
-    Paths: TypeAlias = PathsOf[Path[X, Y], X]
-    AnyPaths: TypeAlias = PathsOf[AnyPath[X, Y], X]
-    Settled: TypeAlias = SettleResult[Y]
-
-    # Tuples of several lengths under one name, so that they need only one overload.
-    # fmt: off
-    TupleOfPaths: TypeAlias = (
-        tuple[Path[X, A], Path[X, B]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
-                Path[X, J]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
-                Path[X, J], Path[X, M]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
-                Path[X, J], Path[X, M], Path[X, N]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
-                Path[X, J], Path[X, M], Path[X, N], Path[X, P]]
-    )
-    TupleOfAnyPaths: TypeAlias = (
-        tuple[AnyPath[X, A], AnyPath[X, B]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
-                AnyPath[X, H]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
-                AnyPath[X, H], AnyPath[X, J]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
-                AnyPath[X, H], AnyPath[X, J], AnyPath[X, M]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
-                AnyPath[X, H], AnyPath[X, J], AnyPath[X, M], AnyPath[X, N]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
-                AnyPath[X, H], AnyPath[X, J], AnyPath[X, M], AnyPath[X, N], AnyPath[X, P]]
-    )
-    LongTupleOfPaths: TypeAlias = (
-        tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
-                Path[X, J]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
-                Path[X, J], Path[X, M]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
-                Path[X, J], Path[X, M], Path[X, N]]
-        | tuple[Path[X, A], Path[X, B], Path[X, C], Path[X, D], Path[X, E], Path[X, F], Path[X, G], Path[X, H],
-                Path[X, J], Path[X, M], Path[X, N], Path[X, P]]
-    )
-    LongTupleOfAnyPaths: TypeAlias = (
-        tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
-                AnyPath[X, H]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
-                AnyPath[X, H], AnyPath[X, J]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
-                AnyPath[X, H], AnyPath[X, J], AnyPath[X, M]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
-                AnyPath[X, H], AnyPath[X, J], AnyPath[X, M], AnyPath[X, N]]
-        | tuple[AnyPath[X, A], AnyPath[X, B], AnyPath[X, C], AnyPath[X, D], AnyPath[X, E], AnyPath[X, F], AnyPath[X, G],
-                AnyPath[X, H], AnyPath[X, J], AnyPath[X, M], AnyPath[X, N], AnyPath[X, P]]
-    )
-    # fmt: on
-
-    class PlainOptions(TypedDict, total=False):
-        """The options of every mode that do not depend on the type of the values."""
-
-        concurrency: int | trio.CapacityLimiter | None
-        stagger: float | None
-        timeout: float | None
-        rate: RateLimit | None
-        growing: bool
-
-    class Options(PlainOptions, Generic[Q], total=False):
-        """The options of every mode."""
-
-        dispose: Callable[[Q], object] | None
-        accept: Callable[[Q], bool] | None
-
 
 InputT = TypeVar("InputT")
 ResultT = TypeVar("ResultT")
@@ -369,13 +230,19 @@ def fork(id: str, *, mode: Literal["all"], paths: Mapping[K, AnyPath[In, T]],
          **options: Unpack[Options[T]]) -> Fork[In, dict[K, T]]: ...
 @overload
 def fork(id: str, *, mode: Literal["all"], paths: Mapping[K, AnyPath[In, T]],
-         merge: Callable[[dict[K, T]], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+         merge: Callable[[dict[K, T]], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: Mapping[K, AnyPath[In, T]], merge: Callable[[dict[K, T]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
 def fork(id: str, *, mode: Literal["settle"], paths: Mapping[K, AnyPath[In, T]],
          **options: Unpack[Options[T]]) -> Fork[In, dict[K, Settled[T]]]: ...
 @overload
 def fork(id: str, *, mode: Literal["settle"], paths: Mapping[K, AnyPath[In, T]],
-         merge: Callable[[dict[K, Settled[T]]], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+         merge: Callable[[dict[K, Settled[T]]], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: Mapping[K, AnyPath[In, T]],
+         merge: Callable[[dict[K, Settled[T]]], R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
 def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Mapping[K, AnyPath[In, T]],
          **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
@@ -385,40 +252,115 @@ def fork(id: str, *, mode: Literal["quorum"], need: int, paths: Mapping[K, AnyPa
 
 @overload
 def fork(id: str, *, mode: Literal["all"], paths: tuple[Path[In, A], Path[In, B]],
-         **options: Unpack[Options[A | B]]) -> Fork[In, tuple[A, B]]: ...
+         **options: Unpack[PlainOptions]) -> Fork[In, tuple[A, B]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[Arm[In, A, T], Arm[In, B, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[A, B]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[WideArm[In, A, T], WideArm[In, B, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[A, B]]: ...
 @overload
 def fork(id: str, *, mode: Literal["all"], paths: tuple[Path[In, A], Path[In, B], Path[In, C]],
-         **options: Unpack[Options[A | B | C]]) -> Fork[In, tuple[A, B, C]]: ...
+         **options: Unpack[PlainOptions]) -> Fork[In, tuple[A, B, C]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[Arm[In, A, T], Arm[In, B, T], Arm[In, C, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[A, B, C]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[WideArm[In, A, T], WideArm[In, B, T], WideArm[In, C, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[A, B, C]]: ...
 @overload
 def fork(id: str, *, mode: Literal["all"], paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D]],
-         **options: Unpack[Options[A | B | C | D]]) -> Fork[In, tuple[A, B, C, D]]: ...
+         **options: Unpack[PlainOptions]) -> Fork[In, tuple[A, B, C, D]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: tuple[Arm[In, A, T], Arm[In, B, T], Arm[In, C, T], Arm[In, D, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[A, B, C, D]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: tuple[WideArm[In, A, T], WideArm[In, B, T], WideArm[In, C, T], WideArm[In, D, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[A, B, C, D]]: ...
 @overload
 def fork(id: str, *, mode: Literal["all"],
          paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D], Path[In, E]],
-         **options: Unpack[Options[A | B | C | D | E]]) -> Fork[In, tuple[A, B, C, D, E]]: ...
+         **options: Unpack[PlainOptions]) -> Fork[In, tuple[A, B, C, D, E]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: tuple[Arm[In, A, T], Arm[In, B, T], Arm[In, C, T], Arm[In, D, T], Arm[In, E, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[A, B, C, D, E]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: tuple[WideArm[In, A, T], WideArm[In, B, T], WideArm[In, C, T], WideArm[In, D, T], WideArm[In, E, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[A, B, C, D, E]]: ...
 @overload
 def fork(id: str, *, mode: Literal["all"],
          paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D], Path[In, E], Path[In, F]],
-         **options: Unpack[Options[A | B | C | D | E | F]]) -> Fork[In, tuple[A, B, C, D, E, F]]: ...
+         **options: Unpack[PlainOptions]) -> Fork[In, tuple[A, B, C, D, E, F]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: tuple[Arm[In, A, T], Arm[In, B, T], Arm[In, C, T], Arm[In, D, T], Arm[In, E, T], Arm[In, F, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[A, B, C, D, E, F]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: tuple[WideArm[In, A, T], WideArm[In, B, T], WideArm[In, C, T], WideArm[In, D, T], WideArm[In, E, T],
+                      WideArm[In, F, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[A, B, C, D, E, F]]: ...
 @overload
 def fork(id: str, *, mode: Literal["settle"], paths: tuple[Path[In, A], Path[In, B]],
-         **options: Unpack[Options[A | B]]) -> Fork[In, tuple[Settled[A], Settled[B]]]: ...
+         **options: Unpack[PlainOptions]) -> Fork[In, tuple[Settled[A], Settled[B]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[Arm[In, A, T], Arm[In, B, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[A], Settled[B]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[WideArm[In, A, T], WideArm[In, B, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[A], Settled[B]]]: ...
 @overload
 def fork(id: str, *, mode: Literal["settle"], paths: tuple[Path[In, A], Path[In, B], Path[In, C]],
-         **options: Unpack[Options[A | B | C]]) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C]]]: ...
+         **options: Unpack[PlainOptions]) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[Arm[In, A, T], Arm[In, B, T], Arm[In, C, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[WideArm[In, A, T], WideArm[In, B, T], WideArm[In, C, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C]]]: ...
 @overload
 def fork(id: str, *, mode: Literal["settle"], paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D]],
-         **options: Unpack[Options[A | B | C | D]]
-) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D]]]: ...
+         **options: Unpack[PlainOptions]) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: tuple[Arm[In, A, T], Arm[In, B, T], Arm[In, C, T], Arm[In, D, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[WideArm[In, A, T], WideArm[In, B, T], WideArm[In, C, T], WideArm[In, D, T]],
+         **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D]]]: ...
 @overload
 def fork(id: str, *, mode: Literal["settle"],
          paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D], Path[In, E]],
-         **options: Unpack[Options[A | B | C | D | E]]
+         **options: Unpack[PlainOptions]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[Arm[In, A, T], Arm[In, B, T], Arm[In, C, T], Arm[In, D, T], Arm[In, E, T]],
+         **options: Unpack[Options[T]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[WideArm[In, A, T], WideArm[In, B, T], WideArm[In, C, T], WideArm[In, D, T], WideArm[In, E, T]],
+         **options: Unpack[Options[T]]
 ) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]]: ...
 @overload
 def fork(id: str, *, mode: Literal["settle"],
          paths: tuple[Path[In, A], Path[In, B], Path[In, C], Path[In, D], Path[In, E], Path[In, F]],
-         **options: Unpack[Options[A | B | C | D | E | F]]
+         **options: Unpack[PlainOptions]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[Arm[In, A, T], Arm[In, B, T], Arm[In, C, T], Arm[In, D, T], Arm[In, E, T], Arm[In, F, T]],
+         **options: Unpack[Options[T]]
+) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: tuple[WideArm[In, A, T], WideArm[In, B, T], WideArm[In, C, T], WideArm[In, D, T], WideArm[In, E, T],
+                      WideArm[In, F, T]],
+         **options: Unpack[Options[T]]
 ) -> Fork[In, tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]]: ...
 @overload
 def fork(id: str, *, mode: Literal["all"], paths: tuple[AnyPath[In, A], AnyPath[In, B]],
@@ -463,31 +405,79 @@ def fork(id: str, *, mode: Literal["settle"],
 # A tuple, of which what comes back is a union
 
 @overload
-def fork(id: str, *, mode: Literal["race"], paths: TupleOfPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
-         **options: Unpack[PlainOptions]) -> Fork[In, A | B | C | D | E | F | G | H | J | M | N | P]: ...
-@overload
-def fork(id: str, *, mode: Literal["quorum"], need: int, paths: TupleOfPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
-         **options: Unpack[PlainOptions]) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P, ...]]: ...
-@overload
-def fork(id: str, *, mode: Literal["all"], paths: LongTupleOfPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
-         **options: Unpack[PlainOptions]) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P, ...]]: ...
-@overload
-def fork(id: str, *, mode: Literal["settle"], paths: LongTupleOfPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
+def fork(id: str, *, mode: Literal["race"], paths: TupleOfPaths[In, A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
          **options: Unpack[PlainOptions]
-) -> Fork[In, tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P], ...]]: ...
+) -> Fork[In, A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]: ...
 @overload
-def fork(id: str, *, mode: Literal["race"], paths: TupleOfAnyPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
-         **options: Unpack[PlainOptions]) -> Fork[In, A | B | C | D | E | F | G | H | J | M | N | P]: ...
+def fork(id: str, *, mode: Literal["race"], paths: TupleOfArms[In, A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[Options[T]]) -> Fork[In, A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]: ...
 @overload
-def fork(id: str, *, mode: Literal["quorum"], need: int, paths: TupleOfAnyPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
-         **options: Unpack[PlainOptions]) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P, ...]]: ...
-@overload
-def fork(id: str, *, mode: Literal["all"], paths: LongTupleOfAnyPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
-         **options: Unpack[PlainOptions]) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P, ...]]: ...
-@overload
-def fork(id: str, *, mode: Literal["settle"], paths: LongTupleOfAnyPaths[In, A, B, C, D, E, F, G, H, J, M, N, P],
+def fork(id: str, *, mode: Literal["quorum"], need: int,
+         paths: TupleOfPaths[In, A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
          **options: Unpack[PlainOptions]
-) -> Fork[In, tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P], ...]]: ...
+) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int,
+         paths: TupleOfArms[In, A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[Options[T]]
+) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: LongTupleOfPaths[In, A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[PlainOptions]
+) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: LongTupleOfArms[In, A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[Options[T]]
+) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: LongTupleOfPaths[In, A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[PlainOptions]
+) -> Fork[In, tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W], ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: LongTupleOfArms[In, A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[Options[T]]
+) -> Fork[In, tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W], ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["race"], paths: TupleOfAnyPaths[In, A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[PlainOptions]
+) -> Fork[In, A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]: ...
+@overload
+def fork(id: str, *, mode: Literal["race"],
+         paths: TupleOfAnyArms[In, A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[Options[T]]) -> Fork[In, A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int,
+         paths: TupleOfAnyPaths[In, A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[PlainOptions]
+) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int,
+         paths: TupleOfAnyArms[In, A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[Options[T]]
+) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: LongTupleOfAnyPaths[In, A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[PlainOptions]
+) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"],
+         paths: LongTupleOfAnyArms[In, A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[Options[T]]
+) -> Fork[In, tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: LongTupleOfAnyPaths[In, A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[PlainOptions]
+) -> Fork[In, tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W], ...]]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"],
+         paths: LongTupleOfAnyArms[In, A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W],
+         **options: Unpack[Options[T]]
+) -> Fork[In, tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W], ...]]: ...
 
 
 # Any source of async paths that take the input
@@ -599,20 +589,29 @@ def fork(id: str, *, mode: Literal["race"], paths: AnyPaths[In, T], **options: U
 def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T],
          **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
 @overload
-def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T], merge: Callable[[list[T]], Awaitable[R] | R],
+def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T], merge: Callable[[list[T]], Awaitable[R]],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T], merge: Callable[[list[T]], R],
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
 def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T],
          **options: Unpack[Options[T]]) -> Fork[In, tuple[Settled[T], ...]]: ...
 @overload
-def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T],
-         merge: Callable[[list[Settled[T]]], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T], merge: Callable[[list[Settled[T]]], Awaitable[R]],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T], merge: Callable[[list[Settled[T]]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
 def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
          **options: Unpack[Options[T]]) -> Fork[In, tuple[T, ...]]: ...
 @overload
 def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
-         merge: Callable[[list[T]], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+         merge: Callable[[list[T]], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T], merge: Callable[[list[T]], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
 def fork(id: str, *, mode: Callable[[Ledger[T]], Mode[T, R]], paths: AnyPaths[In, T],
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
@@ -620,15 +619,23 @@ def fork(id: str, *, mode: Callable[[Ledger[T]], Mode[T, R]], paths: AnyPaths[In
 def fork(id: str, *, mode: Callable[[], Mode[T, R]], paths: AnyPaths[In, T],
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
-def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T], merge: Callable[[list[T], Scope], Awaitable[R] | R],
+def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T], merge: Callable[[list[T], Scope], Awaitable[R]],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["all"], paths: AnyPaths[In, T], merge: Callable[[list[T], Scope], R],
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
 def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T],
-         merge: Callable[[list[Settled[T]], Scope], Awaitable[R] | R],
+         merge: Callable[[list[Settled[T]], Scope], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["settle"], paths: AnyPaths[In, T], merge: Callable[[list[Settled[T]], Scope], R],
          **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 @overload
 def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T],
-         merge: Callable[[list[T], Scope], Awaitable[R] | R], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+         merge: Callable[[list[T], Scope], Awaitable[R]], **options: Unpack[Options[T]]) -> Fork[In, R]: ...
+@overload
+def fork(id: str, *, mode: Literal["quorum"], need: int, paths: AnyPaths[In, T], merge: Callable[[list[T], Scope], R],
+         **options: Unpack[Options[T]]) -> Fork[In, R]: ...
 # fmt: on
 
 

@@ -1,8 +1,8 @@
 """Forks on the spot: `race`, `gather`, `settle`, `stream`.
 
-The overloads tell type checkers what comes back: path by path for up to eight paths, and the union of all for more, or
-where one value comes back. Async paths come first, then mixed and sync paths, because a sync path may return a
-coroutine as its value. scripts/overloads.py writes them, and explains each.
+The overloads tell type checkers what comes back: path by path for up to eight paths, and the union of all for up to
+sixteen, or where one value comes back. Async paths come first, then mixed and sync paths, because a sync path may
+return a coroutine as its value. scripts/overloads.py writes them, and explains each.
 """
 
 # pyright: reportInvalidTypeVarUse=false
@@ -22,107 +22,122 @@ from .plan import plan
 from .stream import stream_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
-    from typing import Generic, Literal, Never, TypeAlias
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import Literal
 
     import trio
-    from typing_extensions import TypedDict, TypeVar, Unpack
+    from typing_extensions import Unpack
 
     from trio_steps._core.events.records import Observer
     from trio_steps._core.policy.rate import RateLimit
-    from trio_steps._core.results import SettleResult
 
+    from .arms import (
+        A,
+        AnyReady,
+        B,
+        C,
+        D,
+        E,
+        F,
+        G,
+        H,
+        J,
+        K,
+        M,
+        N,
+        P,
+        PlainSpotOptions,
+        PlainStreamOptions,
+        Ready,
+        S,
+        Settled,
+        SpotOptions,
+        StreamOptions,
+        T,
+        TupleOfAnyReady,
+        TupleOfAnyReadyArms,
+        TupleOfReady,
+        TupleOfReadyArms,
+        U,
+        V,
+        W,
+    )
     from .plan import Plan
     from .stream import Stream
-
-    # Never: if nothing is known about a path, as mypy reports for an async path among sync ones, the overload does not
-    # match.
-    T = TypeVar("T", default=Never)
-    A = TypeVar("A", default=Never)
-    B = TypeVar("B", default=Never)
-    C = TypeVar("C", default=Never)
-    D = TypeVar("D", default=Never)
-    E = TypeVar("E", default=Never)
-    F = TypeVar("F", default=Never)
-    G = TypeVar("G", default=Never)
-    H = TypeVar("H", default=Never)
-    J = TypeVar("J", default=Never)
-    M = TypeVar("M", default=Never)
-    N = TypeVar("N", default=Never)
-    P = TypeVar("P", default=Never)
-    K = TypeVar("K", bound=str, default=str)
-
-    Path: TypeAlias = Callable[[], Awaitable[T]]
-    AnyPath: TypeAlias = Callable[[], Awaitable[T] | T]
-    Settled: TypeAlias = SettleResult[T]
-
-    class Options(TypedDict, Generic[T], total=False):
-        """The options of all of them."""
-
-        concurrency: int | trio.CapacityLimiter | None
-        stagger: float | None
-        timeout: float | None
-        dispose: Callable[[T], object] | None
-        rate: RateLimit | None
-        growing: bool
-        observers: Iterable[Observer]
-
-    class StreamOptions(Options[T], total=False):
-        """The options that only a stream has."""
-
-        ordered: bool
-        buffer: int | None
 
 
 # fmt: off
 @overload
-async def race(a: Path[A], /, *, accept: Callable[[A], bool] | None = None, **options: Unpack[Options[A]]) -> A: ...
+async def race(a: Ready[A], /, *, accept: Callable[[A], bool] | None = None,
+               **options: Unpack[SpotOptions[A]]) -> A: ...
 @overload
-async def race(a: Path[A], b: Path[B], /, *, accept: Callable[[A | B], bool] | None = None,
-               **options: Unpack[Options[A | B]]) -> A | B: ...
+async def race(a: Ready[A], b: Ready[B], /, *, accept: Callable[[A | B], bool] | None = None,
+               **options: Unpack[SpotOptions[A | B]]) -> A | B: ...
 @overload
-async def race(a: Path[A], b: Path[B], c: Path[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
-               **options: Unpack[Options[A | B | C]]) -> A | B | C: ...
+async def race(a: Ready[A], b: Ready[B], c: Ready[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
+               **options: Unpack[SpotOptions[A | B | C]]) -> A | B | C: ...
 @overload
-async def race(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /, *,
+async def race(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], /, *,
                accept: Callable[[A | B | C | D], bool] | None = None,
-               **options: Unpack[Options[A | B | C | D]]) -> A | B | C | D: ...
+               **options: Unpack[SpotOptions[A | B | C | D]]) -> A | B | C | D: ...
 @overload
-async def race(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /, *,
+async def race(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], /, *,
                accept: Callable[[A | B | C | D | E], bool] | None = None,
-               **options: Unpack[Options[A | B | C | D | E]]) -> A | B | C | D | E: ...
+               **options: Unpack[SpotOptions[A | B | C | D | E]]) -> A | B | C | D | E: ...
 @overload
-async def race(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G] = ...,
-               h: Path[H] = ..., j: Path[J] = ..., m: Path[M] = ..., n: Path[N] = ..., p: Path[P] = ..., /,
-               *more: Path[P], accept: Callable[[A | B | C | D | E | F], bool] | None = None,
-               **options: Unpack[Options[A | B | C | D | E | F]]) -> A | B | C | D | E | F | G | H | J | M | N | P: ...
+async def race(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], f: Ready[F], g: Ready[G] = ...,
+               h: Ready[H] = ..., j: Ready[J] = ..., m: Ready[M] = ..., n: Ready[N] = ..., p: Ready[P] = ...,
+               s: Ready[S] = ..., u: Ready[U] = ..., v: Ready[V] = ..., w: Ready[W] = ..., /, *more: Ready[W],
+               accept: Callable[[A | B | C | D | E | F], bool] | None = None,
+               **options: Unpack[SpotOptions[A | B | C | D | E | F]]
+) -> A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W: ...
 @overload
-async def race(paths: Mapping[str, Path[T]] | Iterable[Path[T]] | AsyncIterable[Path[T]], /, *,
-               accept: Callable[[T], bool] | None = None, **options: Unpack[Options[T]]) -> T: ...
+async def race(paths: TupleOfReady[A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /,
+               **options: Unpack[PlainSpotOptions]
+) -> A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W: ...
 @overload
-async def race(a: AnyPath[A], /, *, accept: Callable[[A], bool] | None = None, **options: Unpack[Options[A]]) -> A: ...
+async def race(paths: TupleOfReadyArms[A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *,
+               accept: Callable[[T], bool] | None = None,
+               **options: Unpack[SpotOptions[T]]) -> A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W: ...
 @overload
-async def race(a: AnyPath[A], b: AnyPath[B], /, *, accept: Callable[[A | B], bool] | None = None,
-               **options: Unpack[Options[A | B]]) -> A | B: ...
+async def race(paths: Mapping[str, Ready[T]] | Iterable[Ready[T]] | AsyncIterable[Ready[T]], /, *,
+               accept: Callable[[T], bool] | None = None, **options: Unpack[SpotOptions[T]]) -> T: ...
 @overload
-async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
-               **options: Unpack[Options[A | B | C]]) -> A | B | C: ...
+async def race(a: AnyReady[A], /, *, accept: Callable[[A], bool] | None = None,
+               **options: Unpack[SpotOptions[A]]) -> A: ...
 @overload
-async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /, *,
+async def race(a: AnyReady[A], b: AnyReady[B], /, *, accept: Callable[[A | B], bool] | None = None,
+               **options: Unpack[SpotOptions[A | B]]) -> A | B: ...
+@overload
+async def race(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
+               **options: Unpack[SpotOptions[A | B | C]]) -> A | B | C: ...
+@overload
+async def race(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], /, *,
                accept: Callable[[A | B | C | D], bool] | None = None,
-               **options: Unpack[Options[A | B | C | D]]) -> A | B | C | D: ...
+               **options: Unpack[SpotOptions[A | B | C | D]]) -> A | B | C | D: ...
 @overload
-async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /, *,
+async def race(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], /, *,
                accept: Callable[[A | B | C | D | E], bool] | None = None,
-               **options: Unpack[Options[A | B | C | D | E]]) -> A | B | C | D | E: ...
+               **options: Unpack[SpotOptions[A | B | C | D | E]]) -> A | B | C | D | E: ...
 @overload
-async def race(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
-               g: AnyPath[G] = ..., h: AnyPath[H] = ..., j: AnyPath[J] = ..., m: AnyPath[M] = ..., n: AnyPath[N] = ...,
-               p: AnyPath[P] = ..., /, *more: AnyPath[P], accept: Callable[[A | B | C | D | E | F], bool] | None = None,
-               **options: Unpack[Options[A | B | C | D | E | F]]) -> A | B | C | D | E | F | G | H | J | M | N | P: ...
+async def race(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], f: AnyReady[F],
+               g: AnyReady[G] = ..., h: AnyReady[H] = ..., j: AnyReady[J] = ..., m: AnyReady[M] = ...,
+               n: AnyReady[N] = ..., p: AnyReady[P] = ..., s: AnyReady[S] = ..., u: AnyReady[U] = ...,
+               v: AnyReady[V] = ..., w: AnyReady[W] = ..., /, *more: AnyReady[W],
+               accept: Callable[[A | B | C | D | E | F], bool] | None = None,
+               **options: Unpack[SpotOptions[A | B | C | D | E | F]]
+) -> A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W: ...
 @overload
-async def race(paths: Mapping[str, AnyPath[T]] | Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *,
-               accept: Callable[[T], bool] | None = None, **options: Unpack[Options[T]]) -> T: ...
+async def race(paths: TupleOfAnyReady[A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /,
+               **options: Unpack[PlainSpotOptions]
+) -> A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W: ...
+@overload
+async def race(paths: TupleOfAnyReadyArms[A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *,
+               accept: Callable[[T], bool] | None = None,
+               **options: Unpack[SpotOptions[T]]) -> A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W: ...
+@overload
+async def race(paths: Mapping[str, AnyReady[T]] | Iterable[AnyReady[T]] | AsyncIterable[AnyReady[T]], /, *,
+               accept: Callable[[T], bool] | None = None, **options: Unpack[SpotOptions[T]]) -> T: ...
 # fmt: on
 
 
@@ -169,112 +184,119 @@ def race(
       ConfigError: a limit below 1, a path that can't be called, or an id given twice.
       ForkPartialError: every path failed, there were no paths, time ran out, or the iterable failed.
     """
-    return _started(
-        plan(
-            "race",
-            "race",
-            _source(paths),
-            concurrency=concurrency,
-            stagger=stagger,
-            timeout=timeout,
-            dispose=dispose,
-            accept=accept,
-            rate=rate,
-            growing=growing,
-            once=True,
-        ),
-        observers,
-    )
+    made = _plan("race", "race", paths, concurrency, stagger, timeout, dispose, accept, rate, growing)
+    return _started(made, observers)
 
 
 # fmt: off
 @overload
 async def gather(*, accept: Callable[[object], bool] | None = None,
-                 **options: Unpack[Options[object]]) -> tuple[()]: ...
+                 **options: Unpack[SpotOptions[object]]) -> tuple[()]: ...
 @overload
-async def gather(a: Path[A], /, *, accept: Callable[[A], bool] | None = None,
-                 **options: Unpack[Options[A]]) -> tuple[A]: ...
+async def gather(a: Ready[A], /, *, accept: Callable[[A], bool] | None = None,
+                 **options: Unpack[SpotOptions[A]]) -> tuple[A]: ...
 @overload
-async def gather(a: Path[A], b: Path[B], /, *, accept: Callable[[A | B], bool] | None = None,
-                 **options: Unpack[Options[A | B]]) -> tuple[A, B]: ...
+async def gather(a: Ready[A], b: Ready[B], /, *, accept: Callable[[A | B], bool] | None = None,
+                 **options: Unpack[SpotOptions[A | B]]) -> tuple[A, B]: ...
 @overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
-                 **options: Unpack[Options[A | B | C]]) -> tuple[A, B, C]: ...
+async def gather(a: Ready[A], b: Ready[B], c: Ready[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
+                 **options: Unpack[SpotOptions[A | B | C]]) -> tuple[A, B, C]: ...
 @overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /, *,
+async def gather(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], /, *,
                  accept: Callable[[A | B | C | D], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D]]) -> tuple[A, B, C, D]: ...
+                 **options: Unpack[SpotOptions[A | B | C | D]]) -> tuple[A, B, C, D]: ...
 @overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /, *,
+async def gather(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], /, *,
                  accept: Callable[[A | B | C | D | E], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E]]) -> tuple[A, B, C, D, E]: ...
+                 **options: Unpack[SpotOptions[A | B | C | D | E]]) -> tuple[A, B, C, D, E]: ...
 @overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /, *,
+async def gather(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], f: Ready[F], /, *,
                  accept: Callable[[A | B | C | D | E | F], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F]]) -> tuple[A, B, C, D, E, F]: ...
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F]]) -> tuple[A, B, C, D, E, F]: ...
 @overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], /, *,
+async def gather(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], f: Ready[F], g: Ready[G], /, *,
                  accept: Callable[[A | B | C | D | E | F | G], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F | G]]) -> tuple[A, B, C, D, E, F, G]: ...
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F | G]]) -> tuple[A, B, C, D, E, F, G]: ...
 @overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], h: Path[H], /, *,
-                 accept: Callable[[A | B | C | D | E | F | G | H], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F | G | H]]) -> tuple[A, B, C, D, E, F, G, H]: ...
+async def gather(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], f: Ready[F], g: Ready[G], h: Ready[H],
+                 /, *, accept: Callable[[A | B | C | D | E | F | G | H], bool] | None = None,
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F | G | H]]) -> tuple[A, B, C, D, E, F, G, H]: ...
 @overload
-async def gather(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], h: Path[H],
-                 j: Path[J], m: Path[M] = ..., n: Path[N] = ..., p: Path[P] = ..., /, *more: Path[P],
+async def gather(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], f: Ready[F], g: Ready[G], h: Ready[H],
+                 j: Ready[J], m: Ready[M] = ..., n: Ready[N] = ..., p: Ready[P] = ..., s: Ready[S] = ...,
+                 u: Ready[U] = ..., v: Ready[V] = ..., w: Ready[W] = ..., /, *more: Ready[W],
                  accept: Callable[[A | B | C | D | E | F | G | H | J], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F | G | H | J]]
-) -> tuple[A | B | C | D | E | F | G | H | J | M | N | P, ...]: ...
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F | G | H | J]]
+) -> tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]: ...
 @overload
-async def gather(a: AnyPath[A], /, *, accept: Callable[[A], bool] | None = None,
-                 **options: Unpack[Options[A]]) -> tuple[A]: ...
+async def gather(a: AnyReady[A], /, *, accept: Callable[[A], bool] | None = None,
+                 **options: Unpack[SpotOptions[A]]) -> tuple[A]: ...
 @overload
-async def gather(a: AnyPath[A], b: AnyPath[B], /, *, accept: Callable[[A | B], bool] | None = None,
-                 **options: Unpack[Options[A | B]]) -> tuple[A, B]: ...
+async def gather(a: AnyReady[A], b: AnyReady[B], /, *, accept: Callable[[A | B], bool] | None = None,
+                 **options: Unpack[SpotOptions[A | B]]) -> tuple[A, B]: ...
 @overload
-async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
-                 **options: Unpack[Options[A | B | C]]) -> tuple[A, B, C]: ...
+async def gather(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], /, *,
+                 accept: Callable[[A | B | C], bool] | None = None,
+                 **options: Unpack[SpotOptions[A | B | C]]) -> tuple[A, B, C]: ...
 @overload
-async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /, *,
+async def gather(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], /, *,
                  accept: Callable[[A | B | C | D], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D]]) -> tuple[A, B, C, D]: ...
+                 **options: Unpack[SpotOptions[A | B | C | D]]) -> tuple[A, B, C, D]: ...
 @overload
-async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /, *,
+async def gather(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], /, *,
                  accept: Callable[[A | B | C | D | E], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E]]) -> tuple[A, B, C, D, E]: ...
+                 **options: Unpack[SpotOptions[A | B | C | D | E]]) -> tuple[A, B, C, D, E]: ...
 @overload
-async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /, *,
+async def gather(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], f: AnyReady[F], /, *,
                  accept: Callable[[A | B | C | D | E | F], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F]]) -> tuple[A, B, C, D, E, F]: ...
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F]]) -> tuple[A, B, C, D, E, F]: ...
 @overload
-async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
-                 g: AnyPath[G], /, *, accept: Callable[[A | B | C | D | E | F | G], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F | G]]) -> tuple[A, B, C, D, E, F, G]: ...
+async def gather(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], f: AnyReady[F],
+                 g: AnyReady[G], /, *, accept: Callable[[A | B | C | D | E | F | G], bool] | None = None,
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F | G]]) -> tuple[A, B, C, D, E, F, G]: ...
 @overload
-async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
-                 g: AnyPath[G], h: AnyPath[H], /, *,
+async def gather(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], f: AnyReady[F],
+                 g: AnyReady[G], h: AnyReady[H], /, *,
                  accept: Callable[[A | B | C | D | E | F | G | H], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F | G | H]]) -> tuple[A, B, C, D, E, F, G, H]: ...
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F | G | H]]) -> tuple[A, B, C, D, E, F, G, H]: ...
 @overload
-async def gather(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
-                 g: AnyPath[G], h: AnyPath[H], j: AnyPath[J], m: AnyPath[M] = ..., n: AnyPath[N] = ...,
-                 p: AnyPath[P] = ..., /, *more: AnyPath[P],
+async def gather(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], f: AnyReady[F],
+                 g: AnyReady[G], h: AnyReady[H], j: AnyReady[J], m: AnyReady[M] = ..., n: AnyReady[N] = ...,
+                 p: AnyReady[P] = ..., s: AnyReady[S] = ..., u: AnyReady[U] = ..., v: AnyReady[V] = ...,
+                 w: AnyReady[W] = ..., /, *more: AnyReady[W],
                  accept: Callable[[A | B | C | D | E | F | G | H | J], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F | G | H | J]]
-) -> tuple[A | B | C | D | E | F | G | H | J | M | N | P, ...]: ...
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F | G | H | J]]
+) -> tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]: ...
 @overload
-async def gather(paths: Mapping[K, Path[T]], /, *, accept: Callable[[T], bool] | None = None,
-                 **options: Unpack[Options[T]]) -> dict[K, T]: ...
+async def gather(paths: Mapping[K, Ready[T]], /, *, accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[SpotOptions[T]]) -> dict[K, T]: ...
 @overload
-async def gather(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /, *, accept: Callable[[T], bool] | None = None,
-                 **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
+async def gather(paths: TupleOfReady[A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /,
+                 **options: Unpack[PlainSpotOptions]
+) -> tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]: ...
 @overload
-async def gather(paths: Mapping[K, AnyPath[T]], /, *, accept: Callable[[T], bool] | None = None,
-                 **options: Unpack[Options[T]]) -> dict[K, T]: ...
+async def gather(paths: TupleOfReadyArms[A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *,
+                 accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[SpotOptions[T]]
+) -> tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]: ...
 @overload
-async def gather(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *,
-                 accept: Callable[[T], bool] | None = None, **options: Unpack[Options[T]]) -> tuple[T, ...]: ...
+async def gather(paths: Iterable[Ready[T]] | AsyncIterable[Ready[T]], /, *, accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[SpotOptions[T]]) -> tuple[T, ...]: ...
+@overload
+async def gather(paths: Mapping[K, AnyReady[T]], /, *, accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[SpotOptions[T]]) -> dict[K, T]: ...
+@overload
+async def gather(paths: TupleOfAnyReady[A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /,
+                 **options: Unpack[PlainSpotOptions]
+) -> tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]: ...
+@overload
+async def gather(paths: TupleOfAnyReadyArms[A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *,
+                 accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[SpotOptions[T]]
+) -> tuple[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W, ...]: ...
+@overload
+async def gather(paths: Iterable[AnyReady[T]] | AsyncIterable[AnyReady[T]], /, *,
+                 accept: Callable[[T], bool] | None = None, **options: Unpack[SpotOptions[T]]) -> tuple[T, ...]: ...
 # fmt: on
 
 
@@ -320,123 +342,130 @@ def gather(
       ConfigError: a limit below 1, a path that can't be called, or an id given twice.
       ForkPartialError: a path failed, time ran out, or the iterable failed. It keeps what succeeded.
     """
-    return _started(
-        plan(
-            "gather",
-            "all",
-            _source(paths),
-            concurrency=concurrency,
-            stagger=stagger,
-            timeout=timeout,
-            dispose=dispose,
-            accept=accept,
-            rate=rate,
-            growing=growing,
-            once=True,
-        ),
-        observers,
-    )
+    made = _plan("gather", "all", paths, concurrency, stagger, timeout, dispose, accept, rate, growing)
+    return _started(made, observers)
 
 
 # fmt: off
 @overload
 async def settle(*, accept: Callable[[object], bool] | None = None,
-                 **options: Unpack[Options[object]]) -> tuple[()]: ...
+                 **options: Unpack[SpotOptions[object]]) -> tuple[()]: ...
 @overload
-async def settle(a: Path[A], /, *, accept: Callable[[A], bool] | None = None,
-                 **options: Unpack[Options[A]]) -> tuple[Settled[A]]: ...
+async def settle(a: Ready[A], /, *, accept: Callable[[A], bool] | None = None,
+                 **options: Unpack[SpotOptions[A]]) -> tuple[Settled[A]]: ...
 @overload
-async def settle(a: Path[A], b: Path[B], /, *, accept: Callable[[A | B], bool] | None = None,
-                 **options: Unpack[Options[A | B]]) -> tuple[Settled[A], Settled[B]]: ...
+async def settle(a: Ready[A], b: Ready[B], /, *, accept: Callable[[A | B], bool] | None = None,
+                 **options: Unpack[SpotOptions[A | B]]) -> tuple[Settled[A], Settled[B]]: ...
 @overload
-async def settle(a: Path[A], b: Path[B], c: Path[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
-                 **options: Unpack[Options[A | B | C]]) -> tuple[Settled[A], Settled[B], Settled[C]]: ...
+async def settle(a: Ready[A], b: Ready[B], c: Ready[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
+                 **options: Unpack[SpotOptions[A | B | C]]) -> tuple[Settled[A], Settled[B], Settled[C]]: ...
 @overload
-async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /, *,
+async def settle(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], /, *,
                  accept: Callable[[A | B | C | D], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D]]
+                 **options: Unpack[SpotOptions[A | B | C | D]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D]]: ...
 @overload
-async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /, *,
+async def settle(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], /, *,
                  accept: Callable[[A | B | C | D | E], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E]]
+                 **options: Unpack[SpotOptions[A | B | C | D | E]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]: ...
 @overload
-async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], /, *,
+async def settle(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], f: Ready[F], /, *,
                  accept: Callable[[A | B | C | D | E | F], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F]]
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]: ...
 @overload
-async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], /, *,
+async def settle(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], f: Ready[F], g: Ready[G], /, *,
                  accept: Callable[[A | B | C | D | E | F | G], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F | G]]
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F | G]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G]]: ...
 @overload
-async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], h: Path[H], /, *,
-                 accept: Callable[[A | B | C | D | E | F | G | H], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F | G | H]]
+async def settle(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], f: Ready[F], g: Ready[G], h: Ready[H],
+                 /, *, accept: Callable[[A | B | C | D | E | F | G | H], bool] | None = None,
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F | G | H]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G], Settled[H]]: ...
 @overload
-async def settle(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G], h: Path[H],
-                 j: Path[J], m: Path[M] = ..., n: Path[N] = ..., p: Path[P] = ..., /, *more: Path[P],
+async def settle(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], f: Ready[F], g: Ready[G], h: Ready[H],
+                 j: Ready[J], m: Ready[M] = ..., n: Ready[N] = ..., p: Ready[P] = ..., s: Ready[S] = ...,
+                 u: Ready[U] = ..., v: Ready[V] = ..., w: Ready[W] = ..., /, *more: Ready[W],
                  accept: Callable[[A | B | C | D | E | F | G | H | J], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F | G | H | J]]
-) -> tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P], ...]: ...
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F | G | H | J]]
+) -> tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W], ...]: ...
 @overload
-async def settle(a: AnyPath[A], /, *, accept: Callable[[A], bool] | None = None,
-                 **options: Unpack[Options[A]]) -> tuple[Settled[A]]: ...
+async def settle(a: AnyReady[A], /, *, accept: Callable[[A], bool] | None = None,
+                 **options: Unpack[SpotOptions[A]]) -> tuple[Settled[A]]: ...
 @overload
-async def settle(a: AnyPath[A], b: AnyPath[B], /, *, accept: Callable[[A | B], bool] | None = None,
-                 **options: Unpack[Options[A | B]]) -> tuple[Settled[A], Settled[B]]: ...
+async def settle(a: AnyReady[A], b: AnyReady[B], /, *, accept: Callable[[A | B], bool] | None = None,
+                 **options: Unpack[SpotOptions[A | B]]) -> tuple[Settled[A], Settled[B]]: ...
 @overload
-async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, *, accept: Callable[[A | B | C], bool] | None = None,
-                 **options: Unpack[Options[A | B | C]]) -> tuple[Settled[A], Settled[B], Settled[C]]: ...
+async def settle(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], /, *,
+                 accept: Callable[[A | B | C], bool] | None = None,
+                 **options: Unpack[SpotOptions[A | B | C]]) -> tuple[Settled[A], Settled[B], Settled[C]]: ...
 @overload
-async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /, *,
+async def settle(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], /, *,
                  accept: Callable[[A | B | C | D], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D]]
+                 **options: Unpack[SpotOptions[A | B | C | D]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D]]: ...
 @overload
-async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /, *,
+async def settle(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], /, *,
                  accept: Callable[[A | B | C | D | E], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E]]
+                 **options: Unpack[SpotOptions[A | B | C | D | E]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E]]: ...
 @overload
-async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F], /, *,
+async def settle(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], f: AnyReady[F], /, *,
                  accept: Callable[[A | B | C | D | E | F], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F]]
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F]]: ...
 @overload
-async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
-                 g: AnyPath[G], /, *, accept: Callable[[A | B | C | D | E | F | G], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F | G]]
+async def settle(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], f: AnyReady[F],
+                 g: AnyReady[G], /, *, accept: Callable[[A | B | C | D | E | F | G], bool] | None = None,
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F | G]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G]]: ...
 @overload
-async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
-                 g: AnyPath[G], h: AnyPath[H], /, *,
+async def settle(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], f: AnyReady[F],
+                 g: AnyReady[G], h: AnyReady[H], /, *,
                  accept: Callable[[A | B | C | D | E | F | G | H], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F | G | H]]
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F | G | H]]
 ) -> tuple[Settled[A], Settled[B], Settled[C], Settled[D], Settled[E], Settled[F], Settled[G], Settled[H]]: ...
 @overload
-async def settle(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
-                 g: AnyPath[G], h: AnyPath[H], j: AnyPath[J], m: AnyPath[M] = ..., n: AnyPath[N] = ...,
-                 p: AnyPath[P] = ..., /, *more: AnyPath[P],
+async def settle(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], f: AnyReady[F],
+                 g: AnyReady[G], h: AnyReady[H], j: AnyReady[J], m: AnyReady[M] = ..., n: AnyReady[N] = ...,
+                 p: AnyReady[P] = ..., s: AnyReady[S] = ..., u: AnyReady[U] = ..., v: AnyReady[V] = ...,
+                 w: AnyReady[W] = ..., /, *more: AnyReady[W],
                  accept: Callable[[A | B | C | D | E | F | G | H | J], bool] | None = None,
-                 **options: Unpack[Options[A | B | C | D | E | F | G | H | J]]
-) -> tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P], ...]: ...
+                 **options: Unpack[SpotOptions[A | B | C | D | E | F | G | H | J]]
+) -> tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W], ...]: ...
 @overload
-async def settle(paths: Mapping[K, Path[T]], /, *, accept: Callable[[T], bool] | None = None,
-                 **options: Unpack[Options[T]]) -> dict[K, Settled[T]]: ...
+async def settle(paths: Mapping[K, Ready[T]], /, *, accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[SpotOptions[T]]) -> dict[K, Settled[T]]: ...
 @overload
-async def settle(paths: Iterable[Path[T]] | AsyncIterable[Path[T]], /, *, accept: Callable[[T], bool] | None = None,
-                 **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
+async def settle(paths: TupleOfReady[A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /,
+                 **options: Unpack[PlainSpotOptions]
+) -> tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W], ...]: ...
 @overload
-async def settle(paths: Mapping[K, AnyPath[T]], /, *, accept: Callable[[T], bool] | None = None,
-                 **options: Unpack[Options[T]]) -> dict[K, Settled[T]]: ...
-@overload
-async def settle(paths: Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *,
+async def settle(paths: TupleOfReadyArms[A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *,
                  accept: Callable[[T], bool] | None = None,
-                 **options: Unpack[Options[T]]) -> tuple[Settled[T], ...]: ...
+                 **options: Unpack[SpotOptions[T]]
+) -> tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W], ...]: ...
+@overload
+async def settle(paths: Iterable[Ready[T]] | AsyncIterable[Ready[T]], /, *, accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[SpotOptions[T]]) -> tuple[Settled[T], ...]: ...
+@overload
+async def settle(paths: Mapping[K, AnyReady[T]], /, *, accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[SpotOptions[T]]) -> dict[K, Settled[T]]: ...
+@overload
+async def settle(paths: TupleOfAnyReady[A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /,
+                 **options: Unpack[PlainSpotOptions]
+) -> tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W], ...]: ...
+@overload
+async def settle(paths: TupleOfAnyReadyArms[A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *,
+                 accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[SpotOptions[T]]
+) -> tuple[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W], ...]: ...
+@overload
+async def settle(paths: Iterable[AnyReady[T]] | AsyncIterable[AnyReady[T]], /, *,
+                 accept: Callable[[T], bool] | None = None,
+                 **options: Unpack[SpotOptions[T]]) -> tuple[Settled[T], ...]: ...
 # fmt: on
 
 
@@ -483,138 +512,165 @@ def settle(
       ConfigError: a limit below 1, a path that can't be called, or an id given twice.
       ForkPartialError: the iterable failed.
     """
-    return _started(
-        plan(
-            "settle",
-            "settle",
-            _source(paths),
-            concurrency=concurrency,
-            stagger=stagger,
-            timeout=timeout,
-            dispose=dispose,
-            accept=accept,
-            rate=rate,
-            growing=growing,
-            once=True,
-        ),
-        observers,
-    )
+    made = _plan("settle", "settle", paths, concurrency, stagger, timeout, dispose, accept, rate, growing)
+    return _started(made, observers)
 
 
 # fmt: off
 @overload
-def stream(a: Path[A], /, *, mode: Literal["settle"] = "settle", accept: Callable[[A], bool] | None = None,
+def stream(a: Ready[A], /, *, mode: Literal["settle"] = "settle", accept: Callable[[A], bool] | None = None,
            **options: Unpack[StreamOptions[A]]) -> Stream[Settled[A]]: ...
 @overload
-def stream(a: Path[A], /, *, mode: Literal["all"], accept: Callable[[A], bool] | None = None,
+def stream(a: Ready[A], /, *, mode: Literal["all"], accept: Callable[[A], bool] | None = None,
            **options: Unpack[StreamOptions[A]]) -> Stream[A]: ...
 @overload
-def stream(a: Path[A], b: Path[B], /, *, mode: Literal["settle"] = "settle",
+def stream(a: Ready[A], b: Ready[B], /, *, mode: Literal["settle"] = "settle",
            accept: Callable[[A | B], bool] | None = None,
            **options: Unpack[StreamOptions[A | B]]) -> Stream[Settled[A | B]]: ...
 @overload
-def stream(a: Path[A], b: Path[B], /, *, mode: Literal["all"], accept: Callable[[A | B], bool] | None = None,
+def stream(a: Ready[A], b: Ready[B], /, *, mode: Literal["all"], accept: Callable[[A | B], bool] | None = None,
            **options: Unpack[StreamOptions[A | B]]) -> Stream[A | B]: ...
 @overload
-def stream(a: Path[A], b: Path[B], c: Path[C], /, *, mode: Literal["settle"] = "settle",
+def stream(a: Ready[A], b: Ready[B], c: Ready[C], /, *, mode: Literal["settle"] = "settle",
            accept: Callable[[A | B | C], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C]]) -> Stream[Settled[A | B | C]]: ...
 @overload
-def stream(a: Path[A], b: Path[B], c: Path[C], /, *, mode: Literal["all"],
+def stream(a: Ready[A], b: Ready[B], c: Ready[C], /, *, mode: Literal["all"],
            accept: Callable[[A | B | C], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C]]) -> Stream[A | B | C]: ...
 @overload
-def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /, *, mode: Literal["settle"] = "settle",
+def stream(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], /, *, mode: Literal["settle"] = "settle",
            accept: Callable[[A | B | C | D], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D]]) -> Stream[Settled[A | B | C | D]]: ...
 @overload
-def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], /, *, mode: Literal["all"],
+def stream(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], /, *, mode: Literal["all"],
            accept: Callable[[A | B | C | D], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D]]) -> Stream[A | B | C | D]: ...
 @overload
-def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /, *, mode: Literal["settle"] = "settle",
+def stream(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], /, *, mode: Literal["settle"] = "settle",
            accept: Callable[[A | B | C | D | E], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D | E]]) -> Stream[Settled[A | B | C | D | E]]: ...
 @overload
-def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], /, *, mode: Literal["all"],
+def stream(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], /, *, mode: Literal["all"],
            accept: Callable[[A | B | C | D | E], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D | E]]) -> Stream[A | B | C | D | E]: ...
 @overload
-def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G] = ..., h: Path[H] = ...,
-           j: Path[J] = ..., m: Path[M] = ..., n: Path[N] = ..., p: Path[P] = ..., /, *more: Path[P],
+def stream(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], f: Ready[F], g: Ready[G] = ...,
+           h: Ready[H] = ..., j: Ready[J] = ..., m: Ready[M] = ..., n: Ready[N] = ..., p: Ready[P] = ...,
+           s: Ready[S] = ..., u: Ready[U] = ..., v: Ready[V] = ..., w: Ready[W] = ..., /, *more: Ready[W],
            mode: Literal["settle"] = "settle", accept: Callable[[A | B | C | D | E | F], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D | E | F]]
-) -> Stream[Settled[A | B | C | D | E | F | G | H | J | M | N | P]]: ...
+) -> Stream[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]]: ...
 @overload
-def stream(a: Path[A], b: Path[B], c: Path[C], d: Path[D], e: Path[E], f: Path[F], g: Path[G] = ..., h: Path[H] = ...,
-           j: Path[J] = ..., m: Path[M] = ..., n: Path[N] = ..., p: Path[P] = ..., /, *more: Path[P],
+def stream(a: Ready[A], b: Ready[B], c: Ready[C], d: Ready[D], e: Ready[E], f: Ready[F], g: Ready[G] = ...,
+           h: Ready[H] = ..., j: Ready[J] = ..., m: Ready[M] = ..., n: Ready[N] = ..., p: Ready[P] = ...,
+           s: Ready[S] = ..., u: Ready[U] = ..., v: Ready[V] = ..., w: Ready[W] = ..., /, *more: Ready[W],
            mode: Literal["all"], accept: Callable[[A | B | C | D | E | F], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D | E | F]]
-) -> Stream[A | B | C | D | E | F | G | H | J | M | N | P]: ...
+) -> Stream[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]: ...
 @overload
-def stream(paths: Mapping[str, Path[T]] | Iterable[Path[T]] | AsyncIterable[Path[T]], /, *,
+def stream(paths: TupleOfReady[A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *,
+           mode: Literal["settle"] = "settle",
+           **options: Unpack[PlainStreamOptions]
+) -> Stream[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]]: ...
+@overload
+def stream(paths: TupleOfReadyArms[A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *,
+           mode: Literal["settle"] = "settle", accept: Callable[[T], bool] | None = None,
+           **options: Unpack[StreamOptions[T]]
+) -> Stream[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]]: ...
+@overload
+def stream(paths: TupleOfReady[A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *, mode: Literal["all"],
+           **options: Unpack[PlainStreamOptions]
+) -> Stream[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]: ...
+@overload
+def stream(paths: TupleOfReadyArms[A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *, mode: Literal["all"],
+           accept: Callable[[T], bool] | None = None,
+           **options: Unpack[StreamOptions[T]]
+) -> Stream[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]: ...
+@overload
+def stream(paths: Mapping[str, Ready[T]] | Iterable[Ready[T]] | AsyncIterable[Ready[T]], /, *,
            mode: Literal["settle"] = "settle", accept: Callable[[T], bool] | None = None,
            **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
 @overload
-def stream(paths: Mapping[str, Path[T]] | Iterable[Path[T]] | AsyncIterable[Path[T]], /, *, mode: Literal["all"],
+def stream(paths: Mapping[str, Ready[T]] | Iterable[Ready[T]] | AsyncIterable[Ready[T]], /, *, mode: Literal["all"],
            accept: Callable[[T], bool] | None = None, **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
 @overload
-def stream(a: AnyPath[A], /, *, mode: Literal["settle"] = "settle", accept: Callable[[A], bool] | None = None,
+def stream(a: AnyReady[A], /, *, mode: Literal["settle"] = "settle", accept: Callable[[A], bool] | None = None,
            **options: Unpack[StreamOptions[A]]) -> Stream[Settled[A]]: ...
 @overload
-def stream(a: AnyPath[A], /, *, mode: Literal["all"], accept: Callable[[A], bool] | None = None,
+def stream(a: AnyReady[A], /, *, mode: Literal["all"], accept: Callable[[A], bool] | None = None,
            **options: Unpack[StreamOptions[A]]) -> Stream[A]: ...
 @overload
-def stream(a: AnyPath[A], b: AnyPath[B], /, *, mode: Literal["settle"] = "settle",
+def stream(a: AnyReady[A], b: AnyReady[B], /, *, mode: Literal["settle"] = "settle",
            accept: Callable[[A | B], bool] | None = None,
            **options: Unpack[StreamOptions[A | B]]) -> Stream[Settled[A | B]]: ...
 @overload
-def stream(a: AnyPath[A], b: AnyPath[B], /, *, mode: Literal["all"], accept: Callable[[A | B], bool] | None = None,
+def stream(a: AnyReady[A], b: AnyReady[B], /, *, mode: Literal["all"], accept: Callable[[A | B], bool] | None = None,
            **options: Unpack[StreamOptions[A | B]]) -> Stream[A | B]: ...
 @overload
-def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, *, mode: Literal["settle"] = "settle",
+def stream(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], /, *, mode: Literal["settle"] = "settle",
            accept: Callable[[A | B | C], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C]]) -> Stream[Settled[A | B | C]]: ...
 @overload
-def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], /, *, mode: Literal["all"],
+def stream(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], /, *, mode: Literal["all"],
            accept: Callable[[A | B | C], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C]]) -> Stream[A | B | C]: ...
 @overload
-def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /, *, mode: Literal["settle"] = "settle",
+def stream(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], /, *, mode: Literal["settle"] = "settle",
            accept: Callable[[A | B | C | D], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D]]) -> Stream[Settled[A | B | C | D]]: ...
 @overload
-def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], /, *, mode: Literal["all"],
+def stream(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], /, *, mode: Literal["all"],
            accept: Callable[[A | B | C | D], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D]]) -> Stream[A | B | C | D]: ...
 @overload
-def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /, *,
+def stream(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], /, *,
            mode: Literal["settle"] = "settle", accept: Callable[[A | B | C | D | E], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D | E]]) -> Stream[Settled[A | B | C | D | E]]: ...
 @overload
-def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], /, *, mode: Literal["all"],
+def stream(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], /, *, mode: Literal["all"],
            accept: Callable[[A | B | C | D | E], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D | E]]) -> Stream[A | B | C | D | E]: ...
 @overload
-def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
-           g: AnyPath[G] = ..., h: AnyPath[H] = ..., j: AnyPath[J] = ..., m: AnyPath[M] = ..., n: AnyPath[N] = ...,
-           p: AnyPath[P] = ..., /, *more: AnyPath[P], mode: Literal["settle"] = "settle",
+def stream(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], f: AnyReady[F],
+           g: AnyReady[G] = ..., h: AnyReady[H] = ..., j: AnyReady[J] = ..., m: AnyReady[M] = ..., n: AnyReady[N] = ...,
+           p: AnyReady[P] = ..., s: AnyReady[S] = ..., u: AnyReady[U] = ..., v: AnyReady[V] = ..., w: AnyReady[W] = ...,
+           /, *more: AnyReady[W], mode: Literal["settle"] = "settle",
            accept: Callable[[A | B | C | D | E | F], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D | E | F]]
-) -> Stream[Settled[A | B | C | D | E | F | G | H | J | M | N | P]]: ...
+) -> Stream[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]]: ...
 @overload
-def stream(a: AnyPath[A], b: AnyPath[B], c: AnyPath[C], d: AnyPath[D], e: AnyPath[E], f: AnyPath[F],
-           g: AnyPath[G] = ..., h: AnyPath[H] = ..., j: AnyPath[J] = ..., m: AnyPath[M] = ..., n: AnyPath[N] = ...,
-           p: AnyPath[P] = ..., /, *more: AnyPath[P], mode: Literal["all"],
-           accept: Callable[[A | B | C | D | E | F], bool] | None = None,
+def stream(a: AnyReady[A], b: AnyReady[B], c: AnyReady[C], d: AnyReady[D], e: AnyReady[E], f: AnyReady[F],
+           g: AnyReady[G] = ..., h: AnyReady[H] = ..., j: AnyReady[J] = ..., m: AnyReady[M] = ..., n: AnyReady[N] = ...,
+           p: AnyReady[P] = ..., s: AnyReady[S] = ..., u: AnyReady[U] = ..., v: AnyReady[V] = ..., w: AnyReady[W] = ...,
+           /, *more: AnyReady[W], mode: Literal["all"], accept: Callable[[A | B | C | D | E | F], bool] | None = None,
            **options: Unpack[StreamOptions[A | B | C | D | E | F]]
-) -> Stream[A | B | C | D | E | F | G | H | J | M | N | P]: ...
+) -> Stream[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]: ...
 @overload
-def stream(paths: Mapping[str, AnyPath[T]] | Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *,
+def stream(paths: TupleOfAnyReady[A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *,
+           mode: Literal["settle"] = "settle",
+           **options: Unpack[PlainStreamOptions]
+) -> Stream[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]]: ...
+@overload
+def stream(paths: TupleOfAnyReadyArms[A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *,
+           mode: Literal["settle"] = "settle", accept: Callable[[T], bool] | None = None,
+           **options: Unpack[StreamOptions[T]]
+) -> Stream[Settled[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]]: ...
+@overload
+def stream(paths: TupleOfAnyReady[A, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *, mode: Literal["all"],
+           **options: Unpack[PlainStreamOptions]
+) -> Stream[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]: ...
+@overload
+def stream(paths: TupleOfAnyReadyArms[A, T, B, C, D, E, F, G, H, J, M, N, P, S, U, V, W], /, *, mode: Literal["all"],
+           accept: Callable[[T], bool] | None = None,
+           **options: Unpack[StreamOptions[T]]
+) -> Stream[A | B | C | D | E | F | G | H | J | M | N | P | S | U | V | W]: ...
+@overload
+def stream(paths: Mapping[str, AnyReady[T]] | Iterable[AnyReady[T]] | AsyncIterable[AnyReady[T]], /, *,
            mode: Literal["settle"] = "settle", accept: Callable[[T], bool] | None = None,
            **options: Unpack[StreamOptions[T]]) -> Stream[Settled[T]]: ...
 @overload
-def stream(paths: Mapping[str, AnyPath[T]] | Iterable[AnyPath[T]] | AsyncIterable[AnyPath[T]], /, *,
+def stream(paths: Mapping[str, AnyReady[T]] | Iterable[AnyReady[T]] | AsyncIterable[AnyReady[T]], /, *,
            mode: Literal["all"], accept: Callable[[T], bool] | None = None,
            **options: Unpack[StreamOptions[T]]) -> Stream[T]: ...
 # fmt: on
@@ -684,10 +740,30 @@ def stream(
       ForkPartialError: (in the loop) a path failed with ``mode="all"``, or the iterable failed.
     """
     watching = observers_of(observers)
-    made = plan(
-        "stream",
+    made = _plan("stream", mode, paths, concurrency, stagger, timeout, dispose, accept, rate, growing)
+    return stream_of(made, lambda plan: _started(plan, watching), ordered=ordered, buffer=buffer)
+
+
+def _plan(
+    id: str,
+    mode: str,
+    paths: tuple[Any, ...],
+    concurrency: int | trio.CapacityLimiter | None,
+    stagger: float | None,
+    timeout: float | None,
+    dispose: Callable[[Any], object] | None,
+    accept: Callable[[Any], bool] | None,
+    rate: RateLimit | None,
+    growing: bool,
+) -> Plan:
+    """Return the plan of a fork that runs once, of the paths that were given or of the one source of them."""
+    source: Any = paths
+    if len(paths) == 1 and not callable(paths[0]) and isinstance(paths[0], (Iterable, AsyncIterable)):
+        source = paths[0]  # pyright: ignore[reportUnknownVariableType]
+    return plan(
+        id,
         mode,
-        _source(paths),
+        source,
         concurrency=concurrency,
         stagger=stagger,
         timeout=timeout,
@@ -697,16 +773,8 @@ def stream(
         growing=growing,
         once=True,
     )
-    return stream_of(made, lambda plan: _started(plan, watching), ordered=ordered, buffer=buffer)
 
 
 def _started(plan: Plan, observers: Iterable[Observer]) -> Coroutine[Any, Any, Any]:
     """Return a coroutine that runs `plan` as a step."""
     return named(enter(plan.id, run, (plan,), {}, observers, None), plan.id)
-
-
-def _source(paths: tuple[Any, ...]) -> Any:
-    """Return the source of paths: the arguments, or the one iterable among them."""
-    if len(paths) == 1 and not callable(paths[0]) and isinstance(paths[0], (Iterable, AsyncIterable)):
-        return paths[0]  # pyright: ignore[reportUnknownVariableType]
-    return paths
