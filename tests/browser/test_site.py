@@ -1,6 +1,6 @@
 """The site, built with the extra docs, and looked at in Chromium: wide and narrow, light and dark.
 
-The pictures that the tests look at are kept where ``SITE_PICTURES`` says, if it is set.
+Pictures of all pages are kept where ``SITE_PICTURES`` says, if it is set.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ COPIED = """
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the site as CI does, and return where it is."""
+    """Return where the site is: what CI has built, or one that is built as CI does."""
+    if "SITE" in os.environ:
+        return Path(os.environ["SITE"])
     directory = tmp_path_factory.mktemp("site")
     command = [
         sys.executable,
@@ -114,16 +116,19 @@ def show(page, site):
     return show
 
 
-def take_picture(page, name):
+def take_picture(page):
     """Take a picture of the whole page."""
     width, height = page.run("(e => [e.scrollWidth, e.scrollHeight])(document.documentElement)")
     clip = {"x": 0, "y": 0, "width": width, "height": min(height, 12_000), "scale": 1}
-    picture = page.send("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"]
-    directory = os.environ.get("SITE_PICTURES")
-    if directory:
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        Path(directory, f"{name}.png").write_bytes(base64.b64decode(picture))
-    return picture
+    return page.send("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"]
+
+
+def keep_picture(page, name):
+    """Keep a picture for people to look at, if somebody has said where."""
+    if "SITE_PICTURES" in os.environ:
+        file = Path(os.environ["SITE_PICTURES"], f"{name}.png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(base64.b64decode(take_picture(page)))
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -131,7 +136,7 @@ def take_picture(page, name):
 @pytest.mark.parametrize("name", PAGES)
 def test_page_of_the_site_is_good_to_look_at(show, name, width, theme):
     page = show(name, width, theme)
-    take_picture(page, f"{name.removesuffix('.html').replace('/', '-')}-{width}-{theme}")
+    keep_picture(page, f"{name.removesuffix('.html').replace('/', '-')}-{width}-{theme}")
     scrolled, shown = page.run("(e => [e.scrollWidth, e.clientWidth])(document.documentElement)")
     assert scrolled == shown
     broken = "[...document.images].filter(image => !image.naturalWidth).map(image => image.src)"
@@ -144,7 +149,7 @@ def test_page_of_the_site_is_good_to_look_at(show, name, width, theme):
 
 def test_pages_differ_between_the_themes_and_widths(show):
     """Else the tests above would look at one picture four times."""
-    pictures = {take_picture(show("index.html", width, theme), "same") for width in WIDTHS for theme in THEMES}
+    pictures = {take_picture(show("index.html", width, theme)) for width in WIDTHS for theme in THEMES}
     assert len(pictures) == 4
 
 

@@ -59,8 +59,9 @@ async def test_run_comes_to_what_its_last_answers_say_whatever_moment_it_dies_at
 
 
 @pytest.mark.long
-async def test_many_runs_come_to_what_their_last_answers_say_whatever_moment_they_die_at() -> None:
+@pytest.mark.parametrize("first", range(1_000, 2_500, 250))
+async def test_many_runs_come_to_what_their_last_answers_say_whatever_moment_they_die_at(first: int) -> None:
     crashes = 0
-    for seed in range(1_000, 2_500):
+    for seed in range(first, first + 250):
         crashes += (await survive(seed))[0]
-    assert crashes > 5_000
+    assert crashes > 1_000
