@@ -20,7 +20,7 @@ def traces() -> Traces:
 
 @pytest.fixture
 def quiet() -> Iterator[None]:
-    """Let nothing be logged of errors that their forks do not raise."""
+    """Suppress the log of errors that forks do not raise."""
     logger = logging.getLogger("trio_steps")
     logger.disabled = True
     yield
@@ -29,7 +29,7 @@ def quiet() -> Iterator[None]:
 
 @pytest.fixture
 def context_is_left_alone() -> Iterator[None]:
-    """Check that no span is the current one after the test."""
+    """Check that no span is current after the test."""
     yield
     assert trace.get_current_span() is trace.INVALID_SPAN
 

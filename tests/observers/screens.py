@@ -1,4 +1,4 @@
-"""A terminal whose every screen is kept."""
+"""A terminal that keeps each of its screens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def terminal(width=100, height=25, *, color=None, file=None):
 
 
 class Screen:
-    """What a terminal shows that was sent `text`."""
+    """The screen of a terminal that was sent `text`."""
 
     def __init__(self, text):
         self.lines = [""]
@@ -23,7 +23,7 @@ class Screen:
         for part in re.findall(r"\x1b\[[?\d;]*[a-zA-Z]|[\r\n]|[^\x1b\r\n]+|\x1b", text):
             match part:
                 case "\r":
-                    pass  # what comes next erases the line
+                    pass  # the next output erases the line
                 case "\n":
                     row += 1
                     self.lines[row:] = self.lines[row:] or [""]

@@ -109,7 +109,7 @@ async def labels(recorder, **options):
 
 
 def none(values):
-    """A merge that leaves nothing over."""
+    """A merge that drops everything."""
 
 
 async def test_steps_of_a_pipeline_are_all_there_and_so_are_members_and_cases():

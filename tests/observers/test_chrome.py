@@ -1,4 +1,4 @@
-"""Chrome trace JSON: what is in it, and that it keeps to the format."""
+"""Chrome trace JSON: its content and its format."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def lanes(recorder):
 
 
 def check_format(text):
-    """Raise unless `text` is what the format asks for.
+    """Raise unless `text` conforms to the format.
 
     The rules: an object with `traceEvents`; every event has a phase, a name, a process and a thread; those in time have
     a category and `ts` in microseconds, complete ones a `dur` that is not negative, instants a scope; events of one

@@ -1,4 +1,4 @@
-"""The timeline page: what is on it and where. What a browser makes of it is tested in tests/browser."""
+"""The timeline page: what is on it and where. tests/browser tests how a browser shows it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from trio_steps._observers.html import page as tree_of
 
 
 class Builder(HTMLParser):
-    """Makes a tree of a page; it has to be closed properly."""
+    """Parses a page into a tree, and requires that every element is closed."""
 
     def __init__(self, page):
         super().__init__()
@@ -566,7 +566,7 @@ def picture(recorder, width, height):
         drawing.set("xmlns", "http://www.w3.org/2000/svg")
     size = {"width": str(width), "height": str(height)}
     image = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {width} {height}", **size})
-    # an image has one layout, however small it is shown
+    # an image has a single layout, however small it is shown
     ET.SubElement(image, "style").text = re.sub(r"@media \(max-width.*?\n}", "", style, flags=re.DOTALL)
     ET.SubElement(image, "foreignObject", size).append(body)
     return ET.tostring(image, encoding="unicode", short_empty_elements=False) + "\n"

@@ -1,4 +1,4 @@
-"""The tree of runs that a live display draws, and how little of it is kept."""
+"""The tree of runs that a live display draws, and its bounded memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from trio_steps._observers.live import LiveRow, Tree
 
 
 def drawn(tree, *, room=60, is_live=False):
-    """What there is to draw: name and status, or how many more there are, further to the right the further inside."""
+    """The lines to draw: name and status, or the number of further rows, indented by depth."""
     return [
         f"{'':{2 * depth}}{row.label} {row.status}" if rest is None else f"{'':{2 * depth}}… {dict(+rest)}"
         for depth, row, rest in tree.lines(room, is_live=is_live)
@@ -340,7 +340,7 @@ async def test_of_many_runs_what_was_inside_the_first_ones_is_forgotten():
     for number in range(40):
         paths = [returns(1, n) for n in range(40)]
         await step(lambda paths=paths: gather(paths), id=f"run-{number}").run(observers=[tree])
-    assert 1000 - 42 < kept_rows() - before <= 1000  # a run with its 41 rows goes at a time
+    assert 1000 - 42 < kept_rows() - before <= 1000  # runs are forgotten whole, 42 rows at a time
     lines = drawn(tree, room=2000)
     inside = ["  gather succeeded", *(f"    {n} succeeded" for n in range(11)), "    … {'succeeded': 29}"]
     assert lines[-14:] == ["run-39 succeeded", *inside]

@@ -1,4 +1,4 @@
-"""The picture of the live tree in the docs is what the live tree shows."""
+"""The picture of the live tree in the docs shows what the live tree draws."""
 
 from __future__ import annotations
 

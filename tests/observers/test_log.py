@@ -1,4 +1,4 @@
-"""Runs in the log: a line for each event, with key-values, and nothing twice."""
+"""Runs in the log: a line for each event, with key-value pairs, and nothing twice."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ EVENTS = [
 
 
 def fields(record):
-    """What `record` has that others have not."""
+    """The extra attributes of `record`."""
     return {key: value for key, value in vars(record).items() if key not in OF_A_RECORD}
 
 
@@ -168,7 +168,7 @@ def test_message_of_somebody_else_is_one_line_and_not_too_long(caplog):
     [record] = caplog.records
     assert record.step == "a b"
     assert record.error.startswith("OSError: one [31mERROR root twoxxx")
-    assert len(record.error) == 499  # of 500 characters, two became one space
+    assert len(record.error) == 499  # two of 500 characters became one space
     assert record.getMessage() == f"a b failed after 0.500 s: {record.error}"
 
 

@@ -1,4 +1,4 @@
-"""Metrics with OpenTelemetry's SDK: what is counted and measured, and by which attributes."""
+"""Metrics with OpenTelemetry's SDK: what is counted and measured, and with which attributes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Meters:
         self.metrics = Metrics(self._provider.get_meter("tests"))
 
     def points(self, name: str) -> list[tuple[dict[str, Any], Any]]:
-        """The attributes and values of an instrument; of a histogram, how often and how much in all."""
+        """The attributes and values of an instrument; for a histogram, the count and the sum."""
         data = self._reader.get_metrics_data()
         found = [
             metric

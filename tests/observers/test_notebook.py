@@ -1,4 +1,4 @@
-"""What a notebook shows of recorders, forks, pipelines and other steps."""
+"""How a notebook shows recorders, forks, pipelines and other steps."""
 
 from __future__ import annotations
 

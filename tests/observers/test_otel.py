@@ -1,4 +1,4 @@
-"""Spans: which is whose child, which is current, and when."""
+"""Spans: their parents, which span is current, and their times."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ async def test_context_that_a_path_leaves_attached_reaches_neither_its_siblings_
 
 async def test_times_of_spans_are_those_of_trios_clock(traces: Traces) -> None:
     before = time.time_ns()
-    await trio.sleep(1000)  # virtual seconds before the run are no part of it
+    await trio.sleep(1000)  # virtual seconds before the run do not count
     await fork("f", mode="all", paths=[returns(0.25, "a"), returns(1.5, "b")], stagger=0.125).run(
         observers=[traces.tracing]
     )
@@ -248,7 +248,7 @@ async def test_span_of_a_step_whose_condition_fails_begins_with_its_condition(tr
 
 
 async def test_each_outermost_step_reads_the_wall_clock(traces: Traces, monkeypatch: pytest.MonkeyPatch) -> None:
-    for now in (100, 5000):  # seconds, and nothing to do with Trio's clock
+    for now in (100, 5000):  # seconds, unrelated to Trio's clock
         monkeypatch.setattr("trio_steps._observers.tracing.time_ns", lambda now=now: now * SECOND)
         await fork("f", mode="all", paths=[returns(1, "a")]).run(observers=[traces.tracing])
     assert [(span.start_time // SECOND, span.end_time // SECOND) for span in traces.spans] == [

@@ -37,7 +37,7 @@ from trio_steps.otel import Tracing
 if TYPE_CHECKING:
     from trio_steps.testing import Probe
 
-pytest_plugins = ["_trio_steps_pytest"]  # also where the package was installed without it
+pytest_plugins = ["_trio_steps_pytest"]  # also if the plugin is not registered
 pytestmark = pytest.mark.usefixtures("quiet", "context_is_left_alone")
 
 # Every span ends

@@ -240,7 +240,7 @@ async def test_step_whose_condition_does_not_hold_is_an_event_of_the_span_around
     pipeline = (
         Pipeline("p")
         .step("first", lambda: {"n": 1})
-        .step("p", lambda: {"gift": 1}, condition=lambda n: n > 1)  # named like the pipeline: it is not the pipeline
+        .step("p", lambda: {"gift": 1}, condition=lambda n: n > 1)  # has the pipeline's name, but is a step
         .step("last", lambda: {"end": 1})
     )
     await pipeline.run({}, observers=[traces.tracing])
@@ -327,7 +327,7 @@ async def test_attributes_and_events_keep_to_the_naming_rules(traces: Traces) ->
     assert len(own) > 8
     for name in own:
         assert all(part.replace("_", "").isalpha() and part.islower() for part in name.split("."))
-        assert not any(other.startswith(f"{name}.") for other in own)  # no name is a namespace as well
+        assert not any(other.startswith(f"{name}.") for other in own)  # no name is also a namespace
 
 
 # Names

@@ -1,4 +1,4 @@
-"""The picture of the policies in the docs is what they do."""
+"""The picture of the policies in the docs shows what they do."""
 
 from __future__ import annotations
 

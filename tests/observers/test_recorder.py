@@ -247,7 +247,7 @@ async def test_wait_that_is_cancelled_ends_with_the_step():
     """)
 
 
-# Values and errors that nobody got
+# Values and errors that no one received
 
 
 async def test_value_that_came_too_late_is_noted():
@@ -378,7 +378,7 @@ async def test_retries_of_one_name_at_the_same_time_keep_to_their_own_line():
     assert sorted(re.findall(r"\d retr\w+", str(recorder))) == ["1 retry", "2 retries"]
 
 
-# While it goes on, and several runs
+# A run in progress, and several runs
 
 
 async def test_run_that_goes_on_is_drawn_up_to_the_last_event():

@@ -1,4 +1,4 @@
-"""The recorder's timeline on paper: crowds, width, colours, and stories with a piece missing."""
+"""The layout of the recorder's timeline: crowds, width, colours, and stories with missing events."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ async def test_long_names_and_notes_are_wrapped_and_cut():
 
 
 async def scraped():
-    """The story of three pages, one of which is gone."""
+    """The story of three pages, one of which fails."""
     recorder = Recorder()
     gone = OSError("page 2 is gone, and the message is long")
     pages = [returns(1, 1, id="fetch-page-1"), raises(2, gone, id="fetch-page-2"), returns(3, 3, id="fetch-page-3")]
@@ -298,7 +298,7 @@ def test_start_is_not_more_exact_than_a_run_of_a_second_needs():
     assert re.findall(r"(\d ms)  \d+ ms", str(recorder)) == ["0 ms", "0 ms", "1 ms"]
 
 
-# Stories with a piece missing
+# Stories with missing events
 
 
 def test_end_without_a_start_is_drawn_from_its_duration():

@@ -1,4 +1,4 @@
-"""Rows: which run each event is about, and what is said of it."""
+"""Rows: which run each event belongs to, and the words of a row."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def scope(id, parent=None):
 
 
 def story(row):
-    """What a row says, without its times."""
+    """The text of a row, without times."""
     return row.label, row.status, [story(child) for child in row.children]
 
 
@@ -280,7 +280,7 @@ async def test_error_without_a_message_of_its_own_is_told():
     assert only(read(recorder.events)).said() == "MuteError: its message could not be read"
 
 
-# Stories with a piece missing
+# Stories with missing events
 
 
 def test_end_without_a_start_began_as_long_before_as_it_took():

@@ -1,4 +1,4 @@
-"""The live tree's block: what leaves it, how it leaves the terminal, and what else is printed."""
+"""The live tree's block: the errors that leave it, the state of the terminal, and other output."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ pytestmark = pytest.mark.usefixtures("plain_environment")
 
 @pytest.fixture
 def run():
-    """Runs a function as Trio's main task, which is where a KeyboardInterrupt goes."""
+    """Runs a function as Trio's main task, which gets a KeyboardInterrupt."""
     return lambda main: trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-# What leaves the block, and how it leaves the terminal
+# Errors that leave the block, and the state of the terminal
 
 
 def is_restored(tree):
@@ -94,7 +94,7 @@ def test_keyboard_interrupt_leaves_the_block_bare(run):
 def test_keyboard_interrupt_at_the_end_of_the_block_leaves_it_bare(run):
     @trio.lowlevel.enable_ki_protection
     def interrupt():
-        signal.raise_signal(signal.SIGINT)  # it is delivered where the main task waits next
+        signal.raise_signal(signal.SIGINT)  # delivered where the main task waits next
 
     async def main():
         async with LiveTree(console=terminal(), interval=60) as main.tree:
@@ -108,7 +108,7 @@ def test_keyboard_interrupt_at_the_end_of_the_block_leaves_it_bare(run):
 
 
 class Interrupting(io.StringIO):
-    """A terminal whose user presses Ctrl-C just when `what` is written for the first time."""
+    """A terminal whose user presses Ctrl-C when `what` is first written."""
 
     def __init__(self, what):
         super().__init__()
@@ -164,7 +164,7 @@ def test_keyboard_interrupt_while_an_event_is_entered_waits_until_it_is(run):
 
 
 class Failing(io.StringIO):
-    """A terminal that `times` times can't be written to, if `what` is in the text."""
+    """A terminal that raises the first `times` times that `what` is written to it."""
 
     def __init__(self, times, error, what="gather"):
         super().__init__()
@@ -228,7 +228,7 @@ def test_interval_that_is_not_positive_is_refused(interval):
         LiveTree(interval=interval)
 
 
-# What else is printed
+# Other output
 
 
 class Tty(io.StringIO):

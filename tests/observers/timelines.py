@@ -19,7 +19,7 @@ def chart(text):
 
 
 def replayed(*events):
-    """A recorder that was told of `events`."""
+    """Return a recorder that has seen `events`."""
     recorder = Recorder()
     for event in events:
         recorder(event)
@@ -39,7 +39,7 @@ def ran(name, start, end, parent=None):
 
 
 def fails(times, delay=0.1, error=None):
-    """A function that fails `times` times, each after `delay` seconds."""
+    """Return a function that fails `times` times, each after `delay` seconds."""
     left = times
 
     async def flaky():

@@ -1,4 +1,4 @@
-"""Spans that are kept in memory, and what they say."""
+"""Spans that are kept in memory, and helpers to read them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_virtually(main: Any, start: float = 0) -> None:
 
 
 class Books(SpanProcessor):
-    """Which spans were started and have not ended."""
+    """The spans that were started and have not ended."""
 
     def __init__(self) -> None:
         self.open: list[str] = []
@@ -56,7 +56,7 @@ class Traces:
         return span
 
     def tree(self, parent: Any = None) -> dict[str, Any]:
-        """Names of spans in the names of their parents; the user's in brackets."""
+        """The names of spans, nested by parent; the user's in brackets."""
         id = None if parent is None else parent.context.span_id
         inside = [span for span in self.spans if (span.parent and span.parent.span_id) == id]
         inside.sort(key=lambda span: (span.start_time, title(span)))
@@ -64,13 +64,13 @@ class Traces:
 
 
 def title(span: Any) -> str:
-    """What a span is called in these tests."""
+    """The name of a span in these tests."""
     attempt = span.attributes.get("trio_steps.attempt.number")
     return said(span).get("name", f"[{span.name}]") + ("" if attempt is None else f" @{attempt}")
 
 
 def said(span: Any) -> dict[str, Any]:
-    """What is said of a step, without the namespace."""
+    """The attributes about a step, without the namespace."""
     start = "trio_steps.step."
     return {key.removeprefix(start): value for key, value in span.attributes.items() if key.startswith(start)}
 

@@ -1,4 +1,4 @@
-"""Print the traces of some runs: the same on every Python and under every hash seed, with one version of Trio."""
+"""Print the traces of some runs. With one version of Trio, they are the same on every Python and for any hash seed."""
 
 from __future__ import annotations
 

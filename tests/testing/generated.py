@@ -1,4 +1,4 @@
-"""Small programs that are drawn at random, whose tasks share objects of all kinds; and all that they can come to."""
+"""Small random programs, whose tasks share objects of all kinds; and all their possible outcomes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS = (
 
 
 class Box:
-    """What tasks share."""
+    """An object that tasks share."""
 
     count = 0
 
@@ -37,7 +37,7 @@ class Box:
 
 
 class Shared:
-    """Two of everything."""
+    """Two objects of each kind."""
 
     def __init__(self, index: int) -> None:
         self.cell = {"v": 0}
@@ -53,7 +53,7 @@ class Shared:
 
 
 def plan_of(seed: int) -> list[list[tuple[str, int]]]:
-    """Return what each task does, one thing after the other."""
+    """Return the actions of each task, in order."""
     random = Random(seed).random
     tasks = 2 if random() < 0.7 else 3
     lengths = [1 + int(random() * (3 if tasks == 2 else 2)) for _ in range(tasks)]
@@ -61,7 +61,7 @@ def plan_of(seed: int) -> list[list[tuple[str, int]]]:
 
 
 def deed(kind: str, shared: Shared, index: int, name: str, got: list[Any], nursery: trio.Nursery) -> Any:
-    """Return a function that does one thing, and gets at nothing but what it takes for that."""
+    """Return a function that does one action, and reaches only the objects that it needs."""
     cell, log, box, event, lock, numbers = (
         shared.cell, shared.log, shared.box, shared.event, shared.lock, shared.numbers,
     )  # fmt: skip
@@ -174,7 +174,7 @@ async def all_of(deeds: list[Callable[[], Awaitable[None]]]) -> None:
 
 
 def outcomes(seed: int, **options: Any) -> tuple[Report, set[str]]:
-    """Return what enumerating the program of that seed reports, and all that it has come to."""
+    """Enumerate the program of that seed, and return the report and all outcomes."""
     plan = plan_of(seed)
     ends: set[str] = set()
 

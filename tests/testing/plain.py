@@ -1,4 +1,4 @@
-"""Run the programs of the corpus under plain Trio, and judge them as `explore` does: how many bugs does chance find?"""
+"""Run the programs of the corpus under plain Trio, judge them like `explore`, and count the bugs that chance finds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trio_steps.testing import Probe, VirtualClock
 
 
 def plain_run_fails(program: Any) -> bool:
-    """Run it once as a test would, without a fault; tell whether anything is wrong."""
+    """Run a program once as a test would, undisturbed, and tell whether anything is wrong."""
     probe = Probe()
     raised: list[Any] = []
     hook, sys.unraisablehook = sys.unraisablehook, raised.append
@@ -35,5 +35,5 @@ def plain_run_fails(program: Any) -> bool:
 
 
 def found_in(program: Any, runs: int) -> int:
-    """Return how many of that many plain runs show that something is wrong."""
+    """Return how many plain runs show that something is wrong."""
     return sum(plain_run_fails(program) for _ in range(runs))

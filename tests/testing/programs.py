@@ -1,4 +1,4 @@
-"""What the tests of runs share: what was found, in short, and some turns that pass."""
+"""Helpers for the tests of runs: the findings in short, and a program that takes some turns."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Programs with a bug that few orders show; each is small enough to run all of its orders.
+"""Programs with a bug that few orders show. Each is small enough to run all of its orders.
 
-They share what they share in different ways: none of them has a lock that would say so.
+Their tasks share objects in different ways, but none has a lock that would show it.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ async def nonlocal_lost(probe: Probe) -> None:
 
 @program
 async def default_argument_shared(probe: Probe) -> None:
-    async def collect(item: int, into: list[int] = []) -> None:  # noqa: B006 - that is the bug
+    async def collect(item: int, into: list[int] = []) -> None:  # noqa: B006 - the bug
         into.append(item)
         await turn()
         into[:] = [one for one in into if one != item]

@@ -1,4 +1,4 @@
-"""Every store does what a store has to do; and what does not, is found out."""
+"""`check_store`: every store of the library passes, and a store with a bug is caught."""
 
 from __future__ import annotations
 

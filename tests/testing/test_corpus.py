@@ -1,4 +1,4 @@
-"""Seeded bugs: `explore` finds every one, names its line, and says nothing of the corrected program."""
+"""Seeded bugs: `explore` finds each of them, names its line, and finds nothing in the corrected program."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def report_on(name: str) -> Report:
     return explore(load(name).buggy)
 
 
-# All that is asked about one bug is asked in a row, so that a worker of pytest-xdist need not explore it again.
+# All tests of one bug are consecutive, so that one worker of pytest-xdist explores it only once.
 each = pytest.mark.parametrize("name", NAMES, scope="module")
 
 MISSED = sorted(file.stem for file in (Path(__file__).parent / "corpus" / "missed").glob("*.py"))

@@ -1,6 +1,6 @@
-"""With ``clock=True``, Python tells virtual time, too."""
+"""With ``clock=True``, Python's clocks show virtual time too."""
 
-# ruff: noqa: DTZ001, DTZ002, DTZ003, DTZ005, DTZ011 - naive times are told, too
+# ruff: noqa: DTZ001, DTZ002, DTZ003, DTZ005, DTZ011 - naive times are virtual too
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_now_is_virtual_and_what_it_returns_is_a_datetime() -> None:
     async def program(probe: Probe) -> Any:
         await trio.sleep(60)
         now = dt.datetime.now(dt.UTC)
-        assert type(now) is not dt.datetime  # which has been replaced
+        assert type(now) is not dt.datetime  # the class has been replaced
         assert isinstance(now, dt.datetime)
         assert isinstance(dt.datetime(2020, 1, 1), dt.datetime)
         assert issubclass(type(now), dt.datetime)
@@ -57,7 +57,7 @@ def test_time_goes_on_for_whoever_reads_it_again_and_again() -> None:
         second = time.monotonic()
         assert first < second < first + 0.001
         await trio.sleep(1)
-        assert time.monotonic() == 1 + second - first  # time that has passed is not added to
+        assert time.monotonic() == 1 + second - first  # nothing is added after time has passed
         end = time.monotonic() + 3600
         while time.monotonic() < end:
             pass
@@ -137,7 +137,7 @@ def test_sleep_that_is_measured_is_not_shorter_than_asked_for() -> None:
             await trio.sleep(0.001)
             assert time.perf_counter() - start >= 0.001 - 1e-12
             while time.perf_counter() - start < 0.01:
-                pass  # and what was added here does not count as slept later
+                pass  # the time added here does not count towards a later sleep
 
     value_of(program)
 

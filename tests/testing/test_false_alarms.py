@@ -1,4 +1,4 @@
-"""Correct programs, of every kind that might look wrong: nothing is found in any of them."""
+"""Correct programs that might look wrong: nothing is found in any of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {}
 
 
 def correct(program: Any = None, **options: Any) -> Any:
-    """Put a program on the list; with what its user has to say to `explore`, if that is anything."""
+    """Put a program on the list, with the options that its user has to give to `explore`."""
     if program is None:
         return functools.partial(correct, **options)
     CORRECT.append(program)
@@ -161,7 +161,7 @@ async def read(lock: RWLock) -> None:
         await trio.sleep(1)
 
 
-LOCK, LIMITER, SLOTS = anyio.Lock(), anyio.CapacityLimiter(2), anyio.Semaphore(2)  # made outside of any event loop
+LOCK, LIMITER, SLOTS = anyio.Lock(), anyio.CapacityLimiter(2), anyio.Semaphore(2)  # made outside of an event loop
 
 
 @correct
@@ -456,7 +456,7 @@ async def streams_in_memory(probe: Probe) -> Any:
         return await server.receive_some()
 
 
-@correct(allow=RuntimeError)  # which says of a turn that is cancelled that the sequence is broken
+@correct(allow=RuntimeError)  # raised after a turn was cancelled: the sequence is broken
 async def order_that_is_made_by_a_sequencer(probe: Probe) -> list[int]:
     turns: list[int] = []
     sequencer = Sequencer()
@@ -594,5 +594,5 @@ def test_correct_program_survives_every_timeout_and_every_fault(program: Any) ->
     assert faults.ok, str(faults)
 
 
-# a fault may come between a lock and its with, and between a timeout and its clean-up: only what is left behind counts
+# A fault may come between a lock and its with, and between a timeout and its clean-up. Only what is left behind counts.
 _JUDGED = ("determinism", "outcome")

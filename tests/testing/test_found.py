@@ -1,4 +1,4 @@
-"""What an exploration keeps of what it finds: each thing once, with the simplest run that shows it."""
+"""An exploration keeps each finding once, with the simplest run that shows it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LADDER = [
     Recipe(policy="trio", fault_at=1),
     Recipe(policy="trio"),
 ]
-"""What is done in a run: each is simpler than the one before it."""
+"""Recipes, each simpler than the one before."""
 
 
 def run(recipe: Recipe, *messages: str) -> Any:

@@ -1,4 +1,4 @@
-"""What the user has judged already is counted, and not reported."""
+"""`ignore=`: known findings are counted, and not reported."""
 
 from __future__ import annotations
 

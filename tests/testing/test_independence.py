@@ -1,4 +1,4 @@
-"""Which steps are known to be independent: two tasks do one thing each, and it is counted in how many orders."""
+"""Which steps are known to be independent: two tasks do one action each, and the orders that were run are counted."""
 
 from __future__ import annotations
 
@@ -71,15 +71,15 @@ class Record:
 
 
 class Names(dict[str, int]):
-    """A dictionary that is a class of its own."""
+    """A subclass of dict."""
 
 
 class Ordered(OrderedDict[str, int]):
-    """Likewise."""
+    """A subclass of OrderedDict."""
 
 
 class Text(str):  # noqa: SLOT000 - it is to have attributes
-    """A string that has attributes."""
+    """A string with attributes."""
 
 
 class Meta(type):
@@ -87,7 +87,7 @@ class Meta(type):
 
 
 class Made(metaclass=Meta):
-    """What has a class of its own class."""
+    """An object whose class has a metaclass."""
 
 
 class WithProperty:
@@ -132,7 +132,7 @@ def kinds_of_orders(program: Any, **options: Any) -> tuple[int, str]:
 
 
 def twice(make: Any) -> Any:
-    """Return a program of two tasks, each of which does what `make` returns when it is called in the program."""
+    """Return a program of two tasks, each of which calls a function that `make` returns inside the program."""
 
     async def task(do: Any) -> None:
         done = do()
@@ -407,7 +407,7 @@ def test_steps_that_share_nothing_that_changes_are_tried_once(name: str) -> None
 
 
 def test_what_python_says_is_looked_at() -> None:
-    """The callback of `sys.setprofile`, which nobody measures while Python calls it."""
+    """The callback of `sys.setprofile`, called by hand, because coverage can't measure it inside a profile."""
 
     def here() -> types.FrameType:
         return sys._getframe()
@@ -431,7 +431,7 @@ def test_what_python_says_is_looked_at() -> None:
     @contextlib.contextmanager
     def manages() -> Iterator[None]:
         within = sys._getframe()
-        footprints.sees(within, "call", None)  # called by contextlib, which calls for us
+        footprints.sees(within, "call", None)  # called by contextlib, on our behalf
         footprints.sees(within.f_back, "c_call", print)
         yield
 

@@ -1,4 +1,4 @@
-"""Objects that many tasks use, against sequential models of them."""
+"""Objects that many tasks use, compared with sequential models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trio_steps.testing._history import History
 
 
 class Register:
-    """The model of the objects below, and of what is right."""
+    """The sequential model of the registers below."""
 
     def __init__(self) -> None:
         self.value = 0
@@ -59,7 +59,7 @@ class AddsUnderALock(LosesUpdates):
 
 
 class ReadsAhead:
-    """Its reads come from a copy that is made when a write begins to be carried out, and not when it has ended."""
+    """A read returns the copy that the read before it made, not the current value."""
 
     def __init__(self) -> None:
         self.value = self.copy = 0
@@ -184,7 +184,7 @@ def test_channels_locks_and_events_of_trio_pass(make: Any, model: Any, operation
 
 
 class LosesWakeUps(Channel):
-    """Whoever comes when it is full waits for ever: nobody looks again."""
+    """A task that comes when it is full waits forever, because it is never woken."""
 
     async def send(self, number: int) -> None:
         try:
@@ -198,11 +198,11 @@ def test_call_that_waits_for_ever_though_the_model_does_not_is_found() -> None:
     assert "→ stuck" in report.failures[0].finding.message
 
 
-# histories by themselves
+# histories alone
 
 
 def history(*events: Any) -> History:
-    """A history of (task, name, arguments) that start, and (task, how, result) that end."""
+    """Return a history of starts (task, name, arguments) and ends (task, how, result)."""
     made = History()
     under_way: dict[int, Any] = {}
     for task, what, more in events:
@@ -232,7 +232,7 @@ def history(*events: Any) -> History:
         ),
         ([(0, "put", ()), (0, "raised", TypeError()), (1, "get", ()), (1, "returned", 0)], True),
         ([(0, "put", ()), (0, "raised", OSError())], False),
-        ([(0, "get", ()), (0, "stuck", None)], False),  # it could have gone on
+        ([(0, "get", ()), (0, "stuck", None)], False),  # it could have continued
     ],
 )  # fmt: skip
 def test_history_is_explained_by_an_order_or_not(events: Any, explained: bool) -> None:

@@ -1,4 +1,4 @@
-"""Whether a lock ends as taken as it was."""
+"""Whether a lock ends in the state in which it began."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In what order points are tried, and how the report lists those that were not."""
+"""The order in which points are tried, and how the report lists those that were not."""
 
 from __future__ import annotations
 

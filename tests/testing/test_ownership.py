@@ -1,4 +1,4 @@
-"""What a program returns is its caller's, wherever in the result it is; what it only knows of is not."""
+"""Resources in the value of a program belong to its caller, at any depth; others do not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Owner = Any
 
 
 class Client:
-    """Something that keeps what it is given."""
+    """An object that keeps what it is given."""
 
     def __init__(self, conn: object) -> None:
         self._conn = conn

@@ -1,4 +1,4 @@
-"""How places are told: a library's by its package, and what is Trio's is Trio's alone."""
+"""How places are written: those of a library from its package on; and only Trio's own files count as Trio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pytest plugin, in a pytest of its own."""
+"""The pytest plugin, in a separate pytest run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture(autouse=True)
 def only_the_plugins_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the processes that tests start: loading all others takes longer than what is tested."""
+    """Load only named plugins in the processes that tests start, because loading all takes longer than the test."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 

@@ -1,4 +1,4 @@
-"""What explorations try, in what order, and what they promise."""
+"""What explorations try, in which order, and what they promise."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def two_tasks(probe: Probe) -> None:
 
 
 def test_sweep_cancels_at_every_point_once() -> None:
-    """Before a task goes on, and before time passes, in each of the three sleeps; and before the last one returns."""
+    """Before a task continues, and before time passes, in each of the three sleeps; and before the last one returns."""
     arrived: list[float] = []
 
     async def program(probe: Probe) -> None:
@@ -63,7 +63,7 @@ async def two_tasks_in_time(probe: Probe) -> None:
 
 
 def kinds_of_runs(monkeypatch: pytest.MonkeyPatch, program: Any, **options: Any) -> list[str]:
-    """Explore `program`, and return what each run did."""
+    """Explore `program`, and return the kind of each run."""
     tried: list[str] = []
     run = Bench.run
 
@@ -196,7 +196,7 @@ def test_fault_in_a_task_that_is_starting_corrupts_nothing() -> None:
 
     report = sweep_faults(program, OSError)
     report.raise_if_failed()
-    assert report.points == 2  # the service's own waits; the one for it to start ends with the nursery that it is in
+    assert report.points == 2  # the waits of the service; the wait for its start ends with its nursery
 
 
 def test_fault_of_a_type_that_needs_arguments_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""What is promised of searches: budgets, points, findings, and calls that fail."""
+"""The promises about searches: budgets, points, findings, and calls that fail."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def three_bugs(probe: Probe) -> None:
-    """One that a cancellation shows, one that a timeout does, and one that takes another order."""
+    """One shown by a cancellation, one by a timeout, and one by another order."""
     log: list[int] = []
 
     async def opens() -> None:
@@ -71,7 +71,7 @@ def test_every_cancel_point_of_a_program_of_a_thousand_is_tried_by_default() -> 
     async def program(probe: Probe) -> None:
         await ticks(997)
         conn = probe.resource("conn")
-        await trio.lowlevel.checkpoint()  # the last point but one, which comes late in any order that is spread
+        await trio.lowlevel.checkpoint()  # the last point but one, which comes late in any spread order
         conn.close()
         await trio.lowlevel.checkpoint()
 

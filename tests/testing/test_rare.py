@@ -1,4 +1,4 @@
-"""Bugs that few orders show: what `explore` and reduction find is what running every order finds."""
+"""Bugs that few orders show: `explore` and reduction find what running every order finds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_bug_is_found_in_fewer_orders_as_in_all(name: str) -> None:
     assert reduced.exhausted
     assert found(reduced) == found(full)
     assert reduced.runs <= full.runs
-    # its orders stand for all there are, each for others: an exact cover, so none is missing
+    # its orders stand for all orders, each for different ones: an exact cover, so none is missing
     assert reduced.saved == full.runs - reduced.runs
 
 

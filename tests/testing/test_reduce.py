@@ -1,4 +1,4 @@
-"""Orders that only swap independent steps are tried once, and no bug is lost by it."""
+"""Orders that only swap independent steps are tried once, and no bug is missed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def lost_update(probe: Probe) -> None:
 def test_lost_update_is_found_and_only_orders_that_matter_are_run() -> None:
     report = enumerate_schedules(lost_update, reduce=True)
     assert [failure.invariant for failure in report.failures] == ["outcome"]
-    # who reads before whom does not matter, who writes does: 4 instead of 6
+    # the order of reads does not matter, the order of writes does: 4 instead of 6
     assert "4 that differ stand for 6" in str(report)
     assert report.runs == 4
 
@@ -96,7 +96,7 @@ def test_generated_programs_come_to_the_same_ends(part: int, policy: str) -> Non
 
 
 def test_generated_programs_come_to_more_than_one_end() -> None:
-    """The comparison above compares something."""
+    """So that the comparison above is not empty."""
     ends = [len(generated.outcomes(seed, budget=50)[1]) for seed in range(40)]
     assert max(ends) >= 3
     assert min(ends) == 1
@@ -121,7 +121,7 @@ def test_reduction_stops_at_its_budget() -> None:
 def test_orders_of_long_runs_are_tried_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(footprints_module, "_MOST", 3)
     report = enumerate_schedules(lost_update, reduce=True)
-    assert (report.runs, report.exhausted) == (7, True)  # the first, and all six
+    assert (report.runs, report.exhausted) == (7, True)  # the first run, and all six orders
     assert "orders are no longer reduced, because a run has more than 3 steps" in str(report)
     assert report.failures
 
@@ -196,7 +196,7 @@ def test_timeout_that_fires_at_once_depends_on_all() -> None:
 
 
 def test_end_of_a_task_depends_on_who_leaves_its_nursery_and_who_starts_another() -> None:
-    """A nursery that has closed starts no task any more; who comes last to a nursery has nobody to wait for."""
+    """A closed nursery starts no task, and the last task of a nursery wakes its parent."""
 
     async def starts(nursery: trio.Nursery, log: list[str]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Deadlocks and livelocks: found, told, and ended."""
+"""Deadlocks and livelocks are found, reported, and ended."""
 
 from __future__ import annotations
 

@@ -335,7 +335,7 @@ def test_value_whose_repr_or_eq_fails_is_shown_all_the_same() -> None:
 
 
 def test_cancelled_program_may_return_what_its_own_order_gives() -> None:
-    """Not what FIFO gives, but what the same order gives undisturbed, is what counts."""
+    """The value that the same order gives undisturbed counts, not the value of FIFO."""
 
     async def program(probe: Probe) -> str:
         log: list[str] = []

@@ -35,11 +35,11 @@ from trio_steps.testing._machine.token import Recipe
 from trio_steps.testing._report import order_in_words
 from trio_steps.testing._search import minimise as minimise
 
-# what Trio promises, and the driver relies on
+# what Trio does, and the machine relies on
 
 
 async def test_task_coro_can_be_replaced_when_a_task_is_spawned() -> None:
-    """The canary: all of this rests on Trio looking up ``task.coro.send`` after it has told its instruments."""
+    """The canary: everything relies on Trio looking up ``task.coro.send`` after it has called its instruments."""
     seen: list[object] = []
 
     class Stand:
@@ -413,7 +413,7 @@ def test_virtual_clock_reports_a_deadlock() -> None:
 
 async def test_virtual_clock_crashes_the_run_if_a_deadlock_refuses_to_end() -> None:
     clock = VirtualClock()
-    clock._deadlocked = True  # it has reported one already
+    clock._deadlocked = True  # it has already reported a deadlock
     with pytest.raises(DeadlockError, match="nothing can wake one"):
         clock.deadline_to_sleep_time(math.inf)
 

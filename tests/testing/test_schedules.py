@@ -1,4 +1,4 @@
-"""Who goes on next."""
+"""Schedules: which task runs next."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_long_delay_puts_a_player_behind_all() -> None:
     assert delays.choose(1, "acd", 3) == 1
     assert delays.choose(2, "ade", 3) == 1
     assert delays.choose(3, "a", 1) == 0
-    assert delays.choose(4, "ab", 2) == 0  # it has had its turn
+    assert delays.choose(4, "ab", 2) == 0  # a has had its turn
 
 
 def test_no_delay_is_first_come_first_served() -> None:

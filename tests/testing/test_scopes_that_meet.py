@@ -1,7 +1,8 @@
-"""Programs in which one cancellation meets another: correct, nothing is found; with a `Cancelled` swallowed, that is.
+"""Programs in which one cancellation meets another: nothing is found unless a `Cancelled` is swallowed.
 
-Trio hands a `Cancelled` on to the outermost scope that is cancelled. So the scope whose timeout fires alone need not be
-the one that catches it. Each program here waits for `wait`, which cleans up when it is cancelled; its twin swallows.
+Trio passes a `Cancelled` on to the outermost cancelled scope. So the scope whose timeout fires alone need not be the
+one that catches it. Each program here waits in `wait`, which cleans up when it is cancelled. Its twin swallows the
+`Cancelled`.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ async def swallows() -> None:
         await cleans_up()
 
 
-# a scope around is cancelled, too
+# an outer scope is cancelled too
 
 
 @meets
@@ -450,7 +451,7 @@ def test_time_passes_while_a_thread_waits_for_trio() -> None:
         def work() -> None:
             trio.from_thread.run(trio.sleep, 1)
             trio.from_thread.run(trio.sleep, 2, trio_token=token)
-            time.sleep(0.01)  # Trio has nothing to do meanwhile, and this is no deadlock
+            time.sleep(0.01)  # Trio is idle meanwhile, but this is not a deadlock
             trio.from_thread.run_sync(int)
             trio.from_thread.run(trio.sleep, 4, trio_token=token)
 

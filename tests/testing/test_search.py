@@ -237,7 +237,7 @@ def test_invariant_without_a_name_is_told_by_its_place() -> None:
 
 
 def test_minimiser_keeps_the_finding_that_it_was_given() -> None:
-    """One order breaks both; each failure shows its own, with its own schedule."""
+    """One order breaks both invariants. Each failure shows its own, with its own schedule."""
 
     async def program(probe: Probe) -> None:
         steps, lead = [0, 0], 0
@@ -343,7 +343,7 @@ def test_check_of_determinism_compares_what_is_returned_and_raised() -> None:
     with pytest.raises(ExplorationError, match=r"led to another end\n  first  it raised OSError\(3\)\n"):
         check_determinism(raises)
     failures = explore(returns, budget=20).failures
-    assert [failure.invariant for failure in failures] == ["determinism"]  # and no cancellation is blamed for it
+    assert [failure.invariant for failure in failures] == ["determinism"]  # no cancellation is blamed for it
 
 
 @pytest.mark.parametrize("runs", [1, 2, 3, 4])
@@ -407,7 +407,7 @@ def test_ctrl_c_gives_what_was_found_so_far(function: Any) -> None:
     assert note.startswith("program: 1 found in 5 runs (")
     assert "stopped by Ctrl-C" in note
     assert "RESOURCE: 'conn'" in note
-    assert len(runs) == 5  # nobody who has had enough waits for a minimiser
+    assert len(runs) == 5  # after Ctrl-C, nothing is minimised
 
 
 async def swallows_ctrl_c(probe: Probe) -> None:

@@ -1,4 +1,4 @@
-"""What a failure says: names, who woke whom, decisions as lines, and nothing twice."""
+"""The text of a failure: names, which task woke which, decisions as lines, and nothing twice."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_trace_says_who_woke_whom_and_at_which_line() -> None:
 
     trace = run_once(program).trace
     assert f"        1  program wakes waiter at {FILE}:{line_of('WAKES')}" in trace
-    assert len([line for line in trace if " wakes " in line]) == 1  # a task that starts or ends wakes nobody
+    assert len([line for line in trace if " wakes " in line]) == 1  # the start or end of a task is not told as a wake
 
 
 def test_decisions_are_told_as_lines() -> None:
@@ -146,7 +146,7 @@ def test_lines_that_differ_in_a_number_only_are_counted() -> None:
     lines = ["  main waits", *(f"  worker{'' if n == 1 else f'#{n}'} waits for 3 s" for n in range(1, 20_001))]
     assert alike(lines)[:2] == ["  main waits", "  worker waits for 3 s"]
     assert alike(lines)[2:] == ["  worker#2 waits for 3 s", "  worker#3 waits for 3 s", "  … 19,997 more like this"]
-    assert alike(["a#1", "a#2", "a#3"]) == ["a#1", "a#2", "a#3"]  # a line says no less
+    assert alike(["a#1", "a#2", "a#3"]) == ["a#1", "a#2", "a#3"]  # a count would not be shorter
 
 
 @pytest.mark.parametrize(

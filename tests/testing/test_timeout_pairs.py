@@ -1,4 +1,4 @@
-"""Bugs that need one timeout to fire, of every kind of timeout: each is found in a few runs, and its twin is silent."""
+"""Bugs that show when one timeout fires, for each kind of timeout: found in a few runs, while the twin passes."""
 
 from __future__ import annotations
 

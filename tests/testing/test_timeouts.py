@@ -1,4 +1,4 @@
-"""One timeout fires alone: which can, when, what is wrong then, and what is not."""
+"""One timeout fires alone: which can, at which points, what counts as wrong, and what does not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def line_of(mark: str) -> int:
 
 
 def expiries(program: Any, **options: Any) -> list[str]:
-    """Sweep `program`, and return what it says to have been ended by, once for every run."""
+    """Sweep `program`, and return for each run which timeout the program says ended it."""
     ended: list[str] = []
 
     async def watched(probe: Probe) -> None:
@@ -47,7 +47,7 @@ def test_sweep_fires_every_timeout_at_every_point_alone() -> None:
         ended.append(f"{which} at {f'{now:g}' if which == 'inner' else '?'}")
 
     ended = expiries(program)
-    # in the first sleep, when that is over, in the second, when that is over: a sleep that is over can be cancelled yet
+    # in the first sleep, at its end, in the second, at its end: a sleep can still be cancelled at its end
     assert sorted(ended) == ["inner at 0", "inner at 1", "inner at 1", "inner at 2", *["outer at ?"] * 4]
 
 
@@ -115,7 +115,7 @@ def test_scope_that_another_task_entered_fires_in_that_task() -> None:
 
 @pytest.mark.parametrize("order", ["trio", "any"])
 def test_timeout_fires_between_batches_of_trio_first_and_then_amid_them(order: str) -> None:
-    """As Trio has it, a timeout that fires amid a batch does not reach a task that is woken in that batch."""
+    """In Trio, a timeout that fires during a batch does not reach a task that is woken in that batch."""
 
     async def program(probe: Probe) -> None:
         event = trio.Event()
@@ -144,7 +144,7 @@ def test_timeout_fires_between_batches_of_trio_first_and_then_amid_them(order: s
     assert failure.policy == ("any" if order == "any" else "trio")
 
 
-# what is wrong then
+# what counts as wrong
 
 
 async def leaks(probe: Probe) -> None:
@@ -181,7 +181,7 @@ def test_token_of_a_timeout_replays_it() -> None:
 
 
 def test_explore_lets_timeouts_fire_alone_too() -> None:
-    """What is wrong here does not show when the whole program is cancelled."""
+    """The bug does not show when the whole program is cancelled."""
 
     async def program(probe: Probe) -> None:
         free = 1
@@ -241,7 +241,7 @@ def test_cancelled_of_a_timeout_in_the_result_is_found() -> None:
 
 
 def test_timeout_of_another_scope_that_comes_of_it_is_found() -> None:
-    """The second request waits for a slot that the first has taken along; its own timeout says so, and is no excuse."""
+    """The second request waits for a slot that the first has lost. Its own timeout is a symptom, not an excuse."""
 
     async def program(probe: Probe) -> None:
         slots = trio.Semaphore(1)
@@ -387,7 +387,7 @@ def test_value_is_no_finding_if_the_same_order_of_tasks_leads_to_it_undisturbed(
 
         async def append(name: str) -> None:
             order.append(name)
-            with trio.move_on_after(5):  # which changes nothing
+            with trio.move_on_after(5):  # this changes nothing
                 await slow()
 
         async with trio.open_nursery() as nursery:
@@ -396,7 +396,7 @@ def test_value_is_no_finding_if_the_same_order_of_tasks_leads_to_it_undisturbed(
         returned.add("".join(order))
         return "".join(order)
 
-    monkeypatch.setattr("trio_steps.testing._search.bench._KNOWN", 1)  # no more than that are remembered
+    monkeypatch.setattr("trio_steps.testing._search.bench._KNOWN", 1)  # remember only one value
     report = explore(program)
     assert report.ok
     assert len(returned) == 6

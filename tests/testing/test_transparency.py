@@ -18,7 +18,7 @@ FINGERPRINTS = SCRIPT.with_name("fingerprints.py")
 def test_tests_of_trio_pass_gated() -> None:
     try:
         importlib.import_module("trio._tests.test_sync")
-    except ImportError:  # this trio was installed without its tests, and the script says so
+    except ImportError:  # this trio was installed without its tests; the script says so
         return
     done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=True)
     for line in done.stdout.splitlines():
@@ -28,7 +28,7 @@ def test_tests_of_trio_pass_gated() -> None:
 
 
 def test_traces_are_the_same_under_every_hash_seed() -> None:
-    """CI compares them between Pythons too."""
+    """CI also compares them between Pythons."""
 
     def traced(hash_seed: str) -> str:
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}

@@ -1,8 +1,8 @@
-"""Run Trio's own tests with every task at a gate: does what is tested notice that it is being watched?
+"""Run Trio's own tests with every task at a gate, to see whether the tested code notices.
 
     python tests/testing/transparency.py [trio | batch | any]
 
-The tests are those inside the installed trio. A test that asserts checkpoints is told so: a gate is one.
+The tests are those inside the installed trio. A gate counts as a checkpoint for tests that assert checkpoints.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class Gated:
 
     @pytest.fixture
     def autojump_clock(self) -> None:
-        """Nothing: time is virtual anyway."""
+        """Do nothing, because time is virtual anyway."""
 
     @pytest.fixture
     def mock_clock(self) -> Jump:
-        """What those tests do with it."""
+        """Stand for trio's fixture."""
         return Jump()
 
     @pytest.hookimpl(tryfirst=True)

@@ -103,7 +103,7 @@ async def gather_takes_sync_functions() -> None:
 
 
 async def gather_of_sync_and_async_functions() -> None:
-    """mypy can't tell what is awaited from what is not in one call, and says so; to wrap what is sync helps."""
+    """mypy can't mix async and sync functions in one call, and says so. Wrapping the sync ones helps."""
     await gather(number, sync_text)  # type: ignore[arg-type]
     assert_type(await gather(number, step(sync_text)), tuple[int, str])
 
@@ -141,7 +141,7 @@ async def gather_refuses(unary: Step[[str], int]) -> None:
     await gather([search])  # type: ignore[list-item]  # pyright: ignore[reportCallIssue, reportArgumentType]
     await gather(number, timeout="2")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
     await gather(number, need=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-    # a str is a value too that may have to be given away
+    # a str may also be a value to give away
     await gather(number, text, dispose=close_number)  # type: ignore[misc]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 

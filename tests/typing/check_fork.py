@@ -108,7 +108,7 @@ async def a_fork_is_called_like_a_step() -> None:
 
 
 async def paths_may_be_partials() -> None:
-    """To mypy a partial takes no matter what, and so does a fork of them."""
+    """To mypy a partial takes any arguments, and so does a fork of partials."""
     nullary: Fork[None, int] = fork("f", mode="race", paths=[partial(length, topic) for topic in ("a", "b")])
     assert_type(await nullary(), int)
     unary: Fork[str, int] = fork("f", mode="race", paths=[partial(search, "books"), partial(search, "news")])
@@ -239,7 +239,7 @@ def a_list_of_paths_is_typed_by_its_element() -> None:
 
 
 def a_list_of_functions_and_steps() -> None:
-    """mypy sees no more than objects in it: annotate the list, or write a tuple."""
+    """mypy infers a list of objects: annotate the list, or write a tuple."""
     fork("f", mode="all", paths=[length, length_step])  # type: ignore[call-overload]
     assert_type(fork("f", mode="all", paths=(length, length_step)), Fork[str, tuple[int, int]])
 
@@ -319,7 +319,7 @@ def merge_may_be_any_function() -> None:
 
 
 class Largest:
-    """Needs nothing; takes and gives ints."""
+    """Requires no argument; takes and returns ints."""
 
     def succeeded(self, index: int, value: int, /) -> bool:
         raise NotImplementedError
@@ -335,7 +335,7 @@ class Largest:
 
 
 class Distinct(Generic[T]):
-    """Needs the ledger; takes anything and gives a set of it."""
+    """Requires the ledger; takes anything and returns a set of it."""
 
     def __init__(self, ledger: Ledger[T], at_least: int = 1) -> None:
         raise NotImplementedError
@@ -401,7 +401,7 @@ def fork_refuses() -> None:
 
     def close_text(value: str) -> None: ...
 
-    # merge has nothing to do in a race, and need only in a quorum
+    # merge is not allowed in a race, and need only in a quorum
     fork("f", mode="race", paths=[length], merge=joined)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
     fork("f", mode="all", paths=[length], need=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
     fork("f", mode="settle", paths=[length], need=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
@@ -424,7 +424,7 @@ def fork_refuses() -> None:
 
 
 async def a_fork_of_paths_that_take_different_inputs_is_of_no_use() -> None:
-    """To pyright there is none; to mypy it takes what is both a str and an int, and so nothing."""
+    """pyright rejects it. To mypy it takes a value that is both a str and an int, so nothing."""
 
     async def double(value: int) -> int:
         return 2 * value

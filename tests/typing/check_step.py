@@ -89,7 +89,7 @@ class Service:
 
 
 class Api:
-    """A class with steps for methods, above and below the decorators that are known to type checkers."""
+    """A class whose methods are steps, above and below the decorators that type checkers know."""
 
     @step(timeout=3)
     async def get(self, key: str, *, fresh: bool = False) -> bytes:
@@ -210,7 +210,7 @@ def step_takes_every_kind_of_callable(loose: Callable[[bytes], Awaitable[float]]
 
 
 async def step_takes_partials() -> None:
-    """To mypy a partial takes no matter what, and so does a step of it."""
+    """To mypy a partial takes any arguments, and so does a step of it."""
     assert_type(await step(partial(length, "quantum"))(), int)
     assert_type(await step(partial(plain, "quantum"), timeout=2.0)(), int)
     assert_type(await step(partial(sync_length, "quantum"))(), int)
@@ -235,7 +235,7 @@ def step_refuses() -> None:
 def steps_are_covariant_in_their_output_and_callables_contravariant_in_their_input(
     narrow: Step[[str], bool], wide: Step[[object], bool], race: Fork[str, bool]
 ) -> None:
-    """Type checkers know no variance of a step's parameters. A callable does as well."""
+    """Type checkers know no variance for a step's parameters, so use a callable type."""
     steps: list[Step[[str], int]] = [narrow, race]
     call: Callable[[str], Awaitable[float]] = wide
     no_input: Callable[[], Awaitable[float]] = without_input

@@ -1,6 +1,6 @@
-"""What people write, and what it gives: the same to mypy and to pyright. Checked by both, never run.
+"""What people write, and its types: the same to mypy and to pyright. Checked by both, never run.
 
-Nothing here may be Any or object. What mypy can't see is said where it says so itself, with an ignore.
+Nothing here may be Any or object. Where mypy reports that it can't infer a type, there is an ignore.
 """
 
 from __future__ import annotations
@@ -336,7 +336,7 @@ def sync_a(topic: str) -> int:
 
 
 async def mypy_wants_the_type_of_a_list_of_functions_and_steps() -> None:
-    """It looks for what they have in common before it looks at what they are given to. It says so itself."""
+    """It joins the types of the items before it looks at the parameter, and reports that."""
     await gather([num, sn])  # type: ignore[list-item]
     await gather({"number": num, "orders": s})  # type: ignore[dict-item]
     paths: dict[str, Callable[[], Awaitable[int | list[int]]]] = {"number": num, "orders": s}
@@ -457,7 +457,7 @@ def a_fork_of_a_list_is_typed_by_its_element() -> None:
 
 
 async def forks_of_partials_are_called_with_nothing_too() -> None:
-    """To mypy they take anything, to pyright what the partials do."""
+    """To mypy they take anything, to pyright what the partials take."""
     both = fork("f", mode="all", paths=(p_user, s))
     assert_type(await both(), tuple[User, list[int]])
     either = fork("f", mode="race", paths=(p_user, s))

@@ -255,7 +255,7 @@ def test_cycle_through_a_set_comes_back() -> None:
 def test_exception_that_is_part_of_itself_is_an_error() -> None:
     error = ValueError()
     error.itself = error
-    with pytest.raises(CheckpointError, match=r"^step 's', key 'k': something is part of itself"):
+    with pytest.raises(CheckpointError, match=r"^step 's', key 'k': a value is part of itself"):
         encode(error, step="s", key="k")
 
 

@@ -1,4 +1,4 @@
-"""Somebody breaks out of an async generator that owns a connection, and leaves the closing to the collector."""
+"""A loop breaks out of an async generator that owns a connection, and leaves closing it to the garbage collector."""
 
 from __future__ import annotations
 

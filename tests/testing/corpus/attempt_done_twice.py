@@ -1,4 +1,4 @@
-"""An attempt that has had its effect is taken for failed when its timeout fires late, and is made again."""
+"""An attempt has had its effect when its timeout fires late, so it counts as failed and is made again."""
 
 from __future__ import annotations
 

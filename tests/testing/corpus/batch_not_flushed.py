@@ -1,4 +1,4 @@
-"""Lines are collected and written in batches; the last batch is written only if nothing happens."""
+"""Lines are collected and written in batches. The last batch is lost if the task is cancelled."""
 
 from __future__ import annotations
 

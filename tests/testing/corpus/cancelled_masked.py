@@ -1,4 +1,4 @@
-"""A library turns whatever happens into its own error; a cancellation from outside too."""
+"""A library turns every exception into its own error, even a cancellation from outside."""
 
 from __future__ import annotations
 

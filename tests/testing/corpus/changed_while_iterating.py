@@ -1,4 +1,4 @@
-"""All listeners are told, one after the other, and one of them leaves meanwhile."""
+"""All listeners are notified, one after the other, and one of them leaves meanwhile."""
 
 from __future__ import annotations
 

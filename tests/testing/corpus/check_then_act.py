@@ -1,4 +1,4 @@
-"""Two tasks look into a cache at once, both connect, and the second connection takes the place of the first."""
+"""Two tasks look into a cache at once, both connect, and the second connection replaces the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clean-up says goodbye with a timeout of its own, and closes inside of that: when it fires, nothing is closed."""
+"""Clean-up says goodbye under a timeout, and closes inside it. When the timeout fires, nothing is closed."""
 
 from __future__ import annotations
 

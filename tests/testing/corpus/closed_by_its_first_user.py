@@ -1,4 +1,4 @@
-"""A connection is shared by those who come while it is open; the first to come closes it when its own time is over."""
+"""Tasks share a connection while it is open, and the first of them closes it when its own timeout fires."""
 
 from __future__ import annotations
 

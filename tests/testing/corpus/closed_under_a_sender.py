@@ -1,4 +1,4 @@
-"""Two producers share one end of a channel, and the first to be done closes it."""
+"""Two producers share one end of a channel, and the first to finish closes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wrapper turns every `Cancelled` inside of it into its own timeout error, also one that is not its own."""
+"""A wrapper turns every `Cancelled` inside it into a timeout error, even one from another scope."""
 
 from __future__ import annotations
 

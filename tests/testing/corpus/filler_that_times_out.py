@@ -1,4 +1,4 @@
-"""The first to ask fills the cache, the others wait for that; if its timeout fires, they wait for ever."""
+"""The first task to ask fills the cache, and the others wait for it. If its timeout fires, they wait forever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A `finally` says goodbye before it closes; in a cancelled task the goodbye raises, and the close is skipped."""
+"""A `finally` says goodbye before it closes. In a cancelled task the goodbye raises, and the close is skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two tasks take two locks, in different order."""
+"""Two tasks take two locks in opposite order."""
 
 from __future__ import annotations
 

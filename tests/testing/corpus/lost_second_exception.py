@@ -1,4 +1,4 @@
-"""The first error cancels the rest and is kept; one that comes in the same tick is thrown away."""
+"""The first error cancels the rest and is kept. A second error in the same tick is thrown away."""
 
 from __future__ import annotations
 

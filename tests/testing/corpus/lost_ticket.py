@@ -1,4 +1,4 @@
-"""Tasks take tickets and are served in their order; one whose timeout fires takes its ticket along."""
+"""Tasks take tickets and are served in their order. If a task times out, its ticket stays in the line, and all wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A counter is read, then there is a checkpoint, then it is written."""
+"""A counter is read before a checkpoint and written after it."""
 
 from __future__ import annotations
 

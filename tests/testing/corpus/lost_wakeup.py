@@ -1,4 +1,4 @@
-"""A consumer looks, then waits for news; news that comes in between is never seen."""
+"""A consumer checks, then waits for news. News that comes in between is never seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The path for the unlikely order of events forgets an `await`."""
+"""The code for the unlikely order of events lacks an `await`."""
 
 from __future__ import annotations
 

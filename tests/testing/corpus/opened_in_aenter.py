@@ -1,4 +1,4 @@
-"""``__aenter__`` opens a connection, then waits for the handshake; ``__aexit__`` is not called if that is cancelled."""
+"""``__aenter__`` opens a connection, then waits for a handshake. If that is cancelled, ``__aexit__`` is not called."""
 
 from __future__ import annotations
 

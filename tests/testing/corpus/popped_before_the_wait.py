@@ -1,4 +1,4 @@
-"""A getter takes the item out of the queue and then waits; a timeout that fires there takes the item along."""
+"""A getter takes the item out of the queue and then waits. If a timeout fires there, the item is lost."""
 
 from __future__ import annotations
 

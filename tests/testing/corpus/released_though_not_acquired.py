@@ -1,4 +1,4 @@
-"""A lock is released in a ``finally`` that also runs when the timeout fires before the lock was got."""
+"""A lock is released in a ``finally`` that also runs when a timeout fires before the lock was acquired."""
 
 from __future__ import annotations
 

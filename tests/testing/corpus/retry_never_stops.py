@@ -1,4 +1,4 @@
-"""A retry loop takes a cancellation for one more failure."""
+"""A retry loop treats a cancellation as one more failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A ``finally`` that returns ends whatever was on its way, a ``Cancelled`` too."""
+"""A ``finally`` that returns drops any exception that was propagating, even a ``Cancelled``."""
 
 from __future__ import annotations
 

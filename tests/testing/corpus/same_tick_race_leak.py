@@ -1,4 +1,4 @@
-"""Two connections are raced; when both are made before the loser is cancelled, nobody closes the second."""
+"""Two connections are raced. If both are made before the loser is cancelled, the second is never closed."""
 
 from __future__ import annotations
 

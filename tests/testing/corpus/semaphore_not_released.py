@@ -1,4 +1,4 @@
-"""A semaphore is given back at the end of the work, but not when the work is cancelled."""
+"""A semaphore is released at the end of the work, but not if the work is cancelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A shielded clean-up waits for a worker that is not shielded, and has gone."""
+"""A shielded clean-up waits for a worker that is not shielded, and has been cancelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A slot is taken and given back inside of a timeout, which may fire between the two."""
+"""A slot is taken and given back inside a timeout, which may fire in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pool hands a free slot to who waits first; if that one's timeout fires in the same tick, nobody has the slot."""
+"""A pool gives a free slot to the first waiter. If that task's timeout fires in the same tick, the slot is lost."""
 
 from __future__ import annotations
 

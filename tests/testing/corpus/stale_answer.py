@@ -1,4 +1,4 @@
-"""A request that timed out leaves its answer in the connection, where the next request takes it for its own."""
+"""A request that timed out leaves its answer in the connection, and the next request reads it as its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server calls `started()` only once its first client is there, and the client comes only once it has started."""
+"""A server calls `started()` only after its first client has come, and the client comes only after that call."""
 
 from __future__ import annotations
 

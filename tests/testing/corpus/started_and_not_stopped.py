@@ -1,4 +1,4 @@
-"""A helper is counted when it starts, and not uncounted when it is cancelled while it starts."""
+"""A helper is counted when it starts, but the count is not reduced if it is cancelled while it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker that must not fail catches everything; a cancellation too."""
+"""A worker that must not fail catches everything, even a cancellation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Money is taken from one account, then there is a wait, then it is put into the other."""
+"""Money is taken from one account before a wait, and put into the other after it."""
 
 from __future__ import annotations
 

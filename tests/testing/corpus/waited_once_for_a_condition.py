@@ -1,4 +1,4 @@
-"""A task that is woken takes it that there is an item, though another may have been quicker."""
+"""A task that is woken assumes that there is an item, but another task may have been quicker."""
 
 from __future__ import annotations
 

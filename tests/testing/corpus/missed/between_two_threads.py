@@ -1,4 +1,4 @@
-"""Two threads count without a lock: threads are not at a gate, and run as the machine has it."""
+"""Two threads count without a lock. Not found: threads have no gates, and run as the operating system decides."""
 
 from __future__ import annotations
 

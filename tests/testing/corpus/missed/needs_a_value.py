@@ -1,4 +1,4 @@
-"""It goes wrong for one value of a million: the program is run with the value that it is given."""
+"""It fails for one value in a million. Not found: the program always runs with the value that it is given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two requests that both run out of time use up all retries; one lone timeout does not."""
+"""If two requests both time out, all retries are used up. Not found: only one timeout fires in a run."""
 
 from __future__ import annotations
 

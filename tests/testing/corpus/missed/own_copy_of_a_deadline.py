@@ -1,4 +1,4 @@
-"""It asks the clock, not the scope, whether it is late: when the scope expires alone, the clock says that it isn't."""
+"""It asks the clock, not the scope, whether it is late. Not found: a scope that expires alone leaves the clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two tasks are cancelled, and one of them goes on as if nothing had happened."""
+"""Two tasks are cancelled, and one of them continues as if nothing had happened."""
 
 from __future__ import annotations
 
