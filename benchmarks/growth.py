@@ -181,7 +181,7 @@ def builds(steps: int) -> Contender:
 
 
 def building_rows(settings: Settings) -> Iterator[Row]:
-    steps = settings.size(STEPS)
+    steps = settings.size(STEPS, STEPS // 4)
     target = Target(
         key="P19", what=f"building a pipeline of {2 * steps:,} steps", of=f"{2 * steps:,} steps",
         against=f"{steps:,} steps", limit=1.3, unit="step",

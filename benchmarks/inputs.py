@@ -64,7 +64,7 @@ def run_row(settings: Settings) -> Iterator[Row]:
 
 # P13
 
-BYTES = 2**20
+BYTES = 2**18
 """About how many bytes of pickles a sample writes: small values are copied many times."""
 
 SHAPES: dict[str, Any] = {
