@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 from contextlib import closing
 
 import pytest
 
-from trio_steps._cli.common import CLAIMED, DONE, FAILED, USAGE
+from trio_steps._cli.common import CLAIMED, DONE, FAILED, SIGNALLED, USAGE
 from trio_steps._durable.sqlite import Database
 
 # Durable runs
@@ -41,7 +42,7 @@ def test_run_id_without_a_store_is_misuse(run) -> None:
 def test_store_that_is_no_file_is_misuse(run) -> None:
     status, _, err = run("run", "shop:empty", "--store", ":memory:")
     assert status == USAGE
-    assert "give the name of a file, which is still there after a crash" in err
+    assert "give the name of a file, which survives a crash" in err
 
 
 def test_run_that_is_running_already_has_a_status_of_its_own(run, shop) -> None:
@@ -141,3 +142,20 @@ def test_step_that_exits_is_an_error_and_the_run_can_be_resumed(run, shop, name)
     assert (first, last) == ("stopped, as a step called sys.exit: SystemExit: 3", "in the run 's'")
     [record, _] = json.loads(run("runs", "--store", "runs.db", "--json")[1])
     assert (record["run_id"], record["status"]) == ("s", "failed")
+
+
+INTERRUPTED = """
+from trio_steps import Pipeline
+
+def group():
+    raise BaseExceptionGroup("of a nursery", [SystemExit(3), KeyboardInterrupt()])
+
+both = Pipeline("both").step(group)
+"""
+
+
+def test_interruption_beside_an_exit_is_an_interruption(run, shop) -> None:
+    (shop / "interrupted.py").write_text(INTERRUPTED, encoding="utf-8")
+    status, _, err = run("run", "interrupted:both", "--quiet")
+    assert status == SIGNALLED + signal.SIGINT
+    assert err.splitlines()[0] == "interrupted again: the clean-up is cut short"

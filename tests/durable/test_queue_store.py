@@ -253,3 +253,12 @@ async def test_answer_by_the_new_name_of_a_step_is_kept_before_a_worker_knows_th
         assert [*(await store.look("r")).waiting] == ["items/2/sign-off"]
         result = await new.run(store=store, run_id="r", answers={"ok": True})
     assert [each["ok"] for each in result["out"]] == [False, True]
+
+
+async def test_answer_to_a_question_that_only_the_new_pipeline_asks_is_kept_under_its_name():
+    store = MemoryQueue()
+    old = Pipeline("p").wait_for("first", provides="a")
+    new = Pipeline("p").wait_for("first", provides="a").wait_for("second", provides="b")
+    await old.submit({}, store=store, run_id="r")
+    async with worker(store, new):
+        assert await new.run(store=store, run_id="r", answers={"first": 1, "second": 2}) == {"a": 1, "b": 2}
