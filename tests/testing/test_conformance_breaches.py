@@ -78,28 +78,34 @@ async def never_lost(self: Any) -> None:
 
 RUN: Any = Pipeline.run
 BREACHES: dict[str, tuple[str, Any]] = {
-    "to delete a run that is not there has to raise KeyError": ("delete", forgiving("delete", KeyError)),
-    "to delete a run that is running has to raise RunClaimedError": ("delete", delete_anyway),
-    "to cancel a run that is not there has to raise KeyError": ("cancel", forgiving("cancel", KeyError, gives=False)),
-    "to submit a run that someone has has to raise RunClaimedError": (
+    "deleting a run that does not exist has to raise KeyError": ("delete", forgiving("delete", KeyError)),
+    "deleting a run that is running has to raise RunClaimedError": ("delete", delete_anyway),
+    "cancelling a run that does not exist has to raise KeyError": (
+        "cancel",
+        forgiving("cancel", KeyError, gives=False),
+    ),
+    "submitting a run that is claimed has to raise RunClaimedError": (
         "submit",
         forgiving("submit", RunClaimedError, gives=True),
     ),
-    "to prune without a rule has to raise ConfigError": ("prune", forgiving("prune", Exception, gives=())),
-    "a page after a run that is not there has to raise KeyError": ("runs", forgiving("runs", KeyError, gives=())),
-    "an answer to a run that is not there has to raise KeyError": ("answer", forgiving("answer", KeyError)),
+    "pruning without a rule has to raise ConfigError": ("prune", forgiving("prune", Exception, gives=())),
+    "a page after a run that does not exist has to raise KeyError": ("runs", forgiving("runs", KeyError, gives=())),
+    "an answer to a run that does not exist has to raise KeyError": ("answer", forgiving("answer", KeyError)),
     "an answer to a run that was just deleted has to raise KeyError": (
         "write_answers",
         forgiving("write_answers", KeyError),
     ),
-    "an answer that no one asks for has to raise AnswerError": ("answer", forgiving("answer", AnswerError)),
+    "an answer to a question that is not asked has to raise AnswerError": ("answer", forgiving("answer", AnswerError)),
     "another answer than before has to raise AnswerConflictError": (
         "answer",
         forgiving("answer", AnswerConflictError),
     ),
-    "another answer that comes with a change has to raise AnswerConflictError": ("keep", keep_other_answers),
+    "another answer together with a change has to raise AnswerConflictError": ("keep", keep_other_answers),
     "a write of a lost claim has to raise RunClaimedError": ("keep", keep_for_anyone),
-    "a write of a lost claim, when no one has the run has to raise RunClaimedError": ("keep", keep_if_no_one_has_it),
+    "a write of a lost claim, when the run is not claimed has to raise RunClaimedError": (
+        "keep",
+        keep_if_no_one_has_it,
+    ),
 }
 
 
