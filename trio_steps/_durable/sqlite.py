@@ -23,7 +23,7 @@ import attrs
 
 from .file import File
 from .owner import Owner
-from .protocol import Question, RunClaimedError, RunRecord, StoredRun, added_answers
+from .protocol import Question, RunClaimedError, RunRecord, StoredRun, StoreError, added_answers
 
 if TYPE_CHECKING:
     import sqlite3
@@ -356,22 +356,28 @@ class Database:
             if status == "running" and (token is None or not self._is_alive_once(alive, token, owner)):
                 status = "cancelled" if cancelled else "interrupted"  # if its owner died before it noticed
                 deaths += token is not None  # which no one has counted yet
-            record = RunRecord(
-                run_id=run_id,
-                pipeline=pipeline,
-                version=version,
-                status=status,
-                started=_moment(started),
-                updated=_moment(updated),
-                step=step,
-                error=error,
-                # also while it does not wait: the time goes on
-                waiting={
-                    name: None if until is None else _moment(until) for *_, name, until in rows if name is not None
-                },
-                deaths=deaths,
-            )
-            yield id, record, tuple(_questions(json.loads(questions)))
+            try:
+                record = RunRecord(
+                    run_id=run_id,
+                    pipeline=pipeline,
+                    version=version,
+                    status=status,
+                    started=_moment(started),
+                    updated=_moment(updated),
+                    step=step,
+                    error=error,
+                    # also while it does not wait: the time goes on
+                    waiting={
+                        name: None if until is None else _moment(until) for *_, name, until in rows if name is not None
+                    },
+                    deaths=deaths,
+                )
+                asked = tuple(_questions(json.loads(questions)))
+            except (TypeError, ValueError, OverflowError, OSError) as problem:
+                raise StoreError(
+                    f"what {str(self.path)!r} has of the run {run_id!r} is damaged: {problem}"
+                ) from problem
+            yield id, record, asked
 
     def _is_alive_once(self, alive: dict[str, bool], token: str, owner: str) -> bool:
         if owner == self._owner.name:

@@ -40,7 +40,7 @@ from trio_steps._pipeline.definition import questions_of
 from trio_steps._values.equality import equal
 from trio_steps._values.scalars import is_plain
 
-from .head import HEAD, head_of
+from .head import HEAD, INPUTS, head_of
 from .inputs import inputs_entry
 from .keeping import Answers
 from .loop import execute
@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     from .stored import RunStore
     from .typed import AnyCodec
 
-_INPUTS: Final = 1
 _LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MOST_ERRORS: Final = 20  # of a group, in words
 
@@ -125,7 +124,7 @@ async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> 
         pipeline=program.name,
         version=program.version,
         status="submitted",
-        parts={HEAD: head, _INPUTS: part_of(entry, codec_of(program))},
+        parts={HEAD: head, INPUTS: part_of(entry, codec_of(program))},
         questions=tuple(questions_of(program.nodes)),
     )
     while not await store.submit(run_id, change):
@@ -133,7 +132,7 @@ async def submit(store: RunStore, run_id: str, program: Program, *args: Any) -> 
         if stored is not None:  # otherwise, it was deleted meanwhile
             checkpoint = checkpoint_of(stored.parts, codec_of(program))
             _check_name(program, checkpoint.pipeline)
-            _check_inputs(entry, stored.parts[_INPUTS], checkpoint.entries[0], codec_of(program))
+            _check_inputs(entry, stored.parts[INPUTS], checkpoint.entries[0], codec_of(program))
             return False
     return True
 
@@ -190,7 +189,7 @@ async def run_claimed(
             _check_name(program, checkpoint.pipeline)
             _check_version(program, stored.record.version)
             if given is not None:
-                _check_inputs(given, stored.parts[_INPUTS], checkpoint.entries[0], codec_of(program))
+                _check_inputs(given, stored.parts[INPUTS], checkpoint.entries[0], codec_of(program))
             if stored.record.status == "finished":
                 return program.result(dict(checkpoint.entries[-1].changes))
             _check_lost(run_id, checkpoint)

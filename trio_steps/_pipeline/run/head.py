@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 HEAD: Final = 0
 """The number of the head among the parts."""
 
+INPUTS: Final = 1
+"""That of the input of the run."""
+
 BRANCH: Final = "branch"
 EACH: Final = "each"
 RACE: Final = "race"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trio_steps._core.errors import CheckpointError
 
 from .checkpoint import Checkpoint, read
+from .head import HEAD, INPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,10 +21,14 @@ def checkpoint_of(parts: Mapping[int, str], codec: AnyCodec | None) -> Checkpoin
     """Return the checkpoint that consists of `parts`.
 
     Raises:
-      CheckpointError: one of them is damaged, or was written with another codec.
+      CheckpointError: one of them is damaged or missing, or was written with another codec.
     """
+    if not {HEAD, INPUTS} <= parts.keys():
+        raise CheckpointError("the stored run is damaged: its head or its input is missing")
     head, *rest = read((parts[number] for number in sorted(parts)), codec)
     entries = [entry for part in rest for entry in part.entries]
+    if head.entries or any(len(part.entries) != 1 for part in rest) or entries[0].kind != "inputs":
+        raise CheckpointError("the stored run is damaged: one of its parts is in the place of another")
     return Checkpoint(head.pipeline, head.steps, entries, len(entries), codec)
 
 
