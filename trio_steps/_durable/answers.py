@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from trio_steps._core.errors import CheckpointError, listed
@@ -19,8 +20,6 @@ from trio_steps._values.equality import equal
 from .protocol import AnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .protocol import Question, StoredRun
 
 _OVER = ("finished",)
@@ -42,6 +41,8 @@ def answer_texts(stored: StoredRun, answers: Mapping[str, object]) -> dict[str, 
       AnswerError: no step asks for one, or not for such a value; or the run is over.
     """
     texts: dict[str, str] = {}
+    if not isinstance(answers, Mapping) or not all(isinstance(given, str) for given in answers):
+        raise AnswerError(f'answers={described(answers)}: give a mapping of names, such as {{"approved": True}}')
     for given, value in answers.items():
         name, question = _asked(stored, given)
         text = answer_text(question, name, value)

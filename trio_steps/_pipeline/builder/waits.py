@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.policy.policies import Policies
 from trio_steps._durable.answers import type_name
 from trio_steps._pipeline.contract.annotations import UNKNOWN
+from trio_steps._pipeline.contract.records import is_typed_dict
 from trio_steps._pipeline.contract.shape import Key, Shape, Source
 from trio_steps._pipeline.definition import Wait
 
@@ -47,13 +48,22 @@ def _types(step: str, of: object) -> tuple[str, ...]:
     if of is None:
         return ()
     kinds = get_args(of) if get_origin(of) in (Union, UnionType) else (of,)
+    if Any in kinds or object in kinds:
+        return ()
     for kind in kinds:
         if kind is not None and not isinstance(kind, type):
             raise ConfigError(
                 f"wait_for {step!r}: of={of!r}: give a class, such as bool, or several, such as str | None; "
                 "an answer is checked by its exact type"
             )
-    return tuple(type_name(cast("type", NoneType if kind is None else kind)) for kind in kinds)
+    return tuple(type_name(_exactly(kind)) for kind in kinds)
+
+
+def _exactly(kind: Any) -> type:
+    """Return the exact type of the values that are declared as `kind`."""
+    if kind is None:
+        return NoneType
+    return dict if is_typed_dict(kind) else cast("type", kind)
 
 
 def refuse_waits(nodes: Nodes, where: str) -> None:

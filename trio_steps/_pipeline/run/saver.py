@@ -128,7 +128,7 @@ class Saver:
             return Answer(answer_of(self.answers[name]))
         now = self._claim.now()
         if name not in self._deadlines:
-            self._deadlines[name] = None if seconds is None else now + timedelta(seconds=seconds)
+            self._deadlines[name] = None if seconds is None else _later(now, seconds)
         until = self._deadlines[name]
         if until is not None and until <= now:
             assert seconds is not None
@@ -292,6 +292,14 @@ class Saver:
             if not forgotten:
                 parts = {number: self._written(entry)[1] for entry, number in added.items() if entry not in self._lost}
         return parts
+
+
+def _later(now: datetime, seconds: float) -> datetime | None:
+    """Return when so many seconds are over; None if no calendar goes so far."""
+    try:
+        return now + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
 
 
 def _plain(error: CheckpointError) -> CheckpointError:
