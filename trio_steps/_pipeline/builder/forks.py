@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import functools
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import attrs
 
 from trio_steps._core.describe import describe
+from trio_steps._core.errors import ConfigError
+from trio_steps._core.function import FunctionStep, Guarded
 from trio_steps._core.scope import current_scope
 from trio_steps._fork.fork import Fork, ForkEntry, plan_of
 from trio_steps._fork.paths import Known
 from trio_steps._pipeline.call import Function
 from trio_steps._pipeline.context import Context
+from trio_steps._pipeline.definition import Wait
 from trio_steps._pipeline.entry import program_of
 from trio_steps._pipeline.signature import needs_of, signature_of
 
@@ -30,6 +33,16 @@ if TYPE_CHECKING:
     from trio_steps._fork.plan import Plan
     from trio_steps._pipeline.call import Bind
     from trio_steps._pipeline.contract.flow import Need
+    from trio_steps._pipeline.definition import Nodes
+
+A_MEMBER_OF_A_RACE: Final = (
+    "a member of a race",
+    "a race is resumed from before it, so that the answer would be lost; wait before the race, or after it",
+)
+_AS_ONE: Final = (
+    "a path of a fork, or a step of its own",
+    "what is inside is not kept until all of it is done; make the pipeline itself a step or a member of one",
+)
 
 
 def function_of(fn: object, name: str, share: AbstractSet[str]) -> Function:
@@ -59,9 +72,36 @@ def needs_of_paths(fn: object, step: str) -> tuple[Need, ...]:
             inner = plan_of(call)
             if inner is not None:
                 pending.append((name, inner))
-            elif program_of(call) is None:
+                continue
+            check_waits(call, name)
+            if program_of(call) is None:
                 needs += needs_of(signature_of(call, name), name)
     return tuple(needs)
+
+
+def check_waits(fn: object, name: str) -> None:
+    """Refuse a pipeline that waits as a path of a fork, or with policies of its own: as such it is one function."""
+    while isinstance(fn, (FunctionStep, Guarded, functools.partial)):
+        if isinstance(fn, functools.partial):
+            fn = cast("object", fn.func)
+        else:
+            fn = fn.fn if isinstance(fn, FunctionStep) else fn.call
+    program = program_of(fn)
+    if program is not None:
+        refuse_waits(program.nodes, name, *_AS_ONE)
+
+
+def refuse_waits(nodes: Nodes, where: str, what: str, why: str) -> None:
+    """Refuse a step that waits anywhere in `nodes`, which are `what`, such as a member of a race.
+
+    Raises:
+      ConfigError: a step waits.
+    """
+    for node in nodes:
+        if isinstance(node.body, Wait):
+            raise ConfigError(f"{where!r} is {what}, and its step {node.id!r} waits for an answer: {why}")
+        for _, row in node.inner():
+            refuse_waits(row, where, what, why)
 
 
 def _given(fn: object) -> Plan | None:

@@ -13,10 +13,10 @@ from trio_steps._pipeline.definition import Group
 from trio_steps._pipeline.run.parallel import WholeRace, member_path
 
 from .flows import edges_of
+from .forks import A_MEMBER_OF_A_RACE, refuse_waits
 from .options import numbered, own_name, split_name
 from .renames import check_renamed, was_of
 from .steps import NewStep, part_of
-from .waits import refuse_waits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +79,7 @@ def _parallel(
         for id, part in zip(ids, parts, strict=True):
             new.require(part.needs)
             if mode == "race" and isinstance(part.member, tuple):
-                refuse_waits(part.member, f"{new.full}/{id}")
+                refuse_waits(part.member, f"{new.full}/{id}", *A_MEMBER_OF_A_RACE)
         fork = new.fork(WholeRace if mode == "race" else mode, concurrency)
         known = Known(ids, [member_path(index) for index in range(len(ids))])
     body = Group(

@@ -23,7 +23,7 @@ from trio_steps._pipeline.definition import Node, sharing, takes
 from trio_steps._pipeline.entry import program_of
 from trio_steps._pipeline.signature import needs_of, provided_by
 
-from .forks import function_of, needs_of_paths
+from .forks import check_waits, function_of, needs_of_paths
 from .options import check_policy, name_for, settings, split_name
 from .renames import renamed_with, was_of
 
@@ -238,6 +238,7 @@ def part_of(
         return Part(nodes, needs, inner.flow.output.within(name))
     if provides is not None:
         check_provides(provides, f"step {name!r}: ")
+    check_waits(fn, name)
     function = function_of(fn, name, share)
     signature = function.signature
     if provides is not None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from trio_steps._pipeline.context import MergePolicy
-    from trio_steps._pipeline.definition import Nodes, Program
+    from trio_steps._pipeline.definition import Program
 
     from .options import NodeOptions
 
@@ -64,22 +64,6 @@ def _exactly(kind: Any) -> type:
     if kind is None:
         return NoneType
     return dict if is_typed_dict(kind) else cast("type", kind)
-
-
-def refuse_waits(nodes: Nodes, where: str) -> None:
-    """Refuse a step that waits anywhere in `nodes`, which are a member of a race.
-
-    Raises:
-      ConfigError: a step waits.
-    """
-    for node in nodes:
-        if isinstance(node.body, Wait):
-            raise ConfigError(
-                f"{where!r} is a member of a race, and its step {node.id!r} waits for an answer: a race is resumed "
-                "from before it, so that the answer would be lost; wait before the race, or after it"
-            )
-        for _, row in node.inner():
-            refuse_waits(row, where)
 
 
 def check_version(version: object) -> str | None:
