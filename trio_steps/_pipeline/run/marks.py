@@ -13,6 +13,7 @@ What has happened inside the step is forgotten then, as if the run had done it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, final
 
 import attrs
@@ -28,7 +29,7 @@ from .journal import Entry
 from .texts import checkpoint_of, part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from trio_steps._durable.protocol import StoredRun
 
@@ -43,9 +44,12 @@ def marked(
     stored: StoredRun, step: str, given: Mapping[str, object] | None, taken: Mapping[str, str], codec: AnyCodec | None
 ) -> RunChange:
     """Return the change that marks `step` as done, with the output `given`; see `RunStore.mark_done`."""
-    output = dict(given or {})
-    if not all(isinstance(key, str) for key in output):
+    given = {} if given is None else given
+    if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
         raise ConfigError(f"mark_done(…, {described(given)}): give a mapping of keys and their values")
+    output = dict(given)
+    if not isinstance(taken, Mapping):
+        raise ConfigError(f"mark_done(…, taken={taken!r}): give a mapping of branches and their cases")
     record = stored.record
     if record.status == "finished":
         raise ConfigError(f"mark_done({record.run_id!r}, {step!r}): the run is finished")
@@ -115,7 +119,9 @@ def _place(step: str, checkpoint: Checkpoint, kinds: Mapping[str, str]) -> _Plac
     name = pattern = ""
     kind: str | None = None
     around: list[tuple[str, str | None, str]] = []
-    for id in step.split("/"):
+    for id in str(step).split("/"):
+        if not id:  # which no step is called
+            break
         if name:
             around.append((name, kind, id))
         if kind in (EACH, REPEAT) and not re.fullmatch("[1-9][0-9]*", id):
@@ -132,7 +138,7 @@ def _place(step: str, checkpoint: Checkpoint, kinds: Mapping[str, str]) -> _Plac
         last, kind = kind, kinds.get(pattern) if kind != REPEAT else None
         if name == step and (last == REPEAT or inside_of_element):
             raise ConfigError(f"mark_done(…, {step!r}): mark the steps in it, '{name}/…'")
-    if pattern not in checkpoint.steps and not (around and around[-1][1] == EACH):
+    if name != step or (pattern not in checkpoint.steps and not (around and around[-1][1] == EACH)):
         raise KeyError(f"the pipeline {checkpoint.pipeline!r} has no step {step!r}; it has {listed(checkpoint.steps)}")
     return _Place(step, pattern, kind, around)
 

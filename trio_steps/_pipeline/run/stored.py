@@ -6,7 +6,7 @@ and are the same for every store: a class that derives from `RunStore` inherits 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 import attrs
@@ -23,7 +23,6 @@ from .texts import attempts_of, checkpoint_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from contextlib import AbstractAsyncContextManager
-    from datetime import timedelta
 
     from trio_steps._durable.protocol import RunChange, RunClaim, RunRecord, RunStatus, StoredRun
     from trio_steps._values.codec import Codec, TypedCodec
@@ -264,8 +263,10 @@ def check_prune(older_than: timedelta | None, keep: int | None, status: Collecti
     """Refuse arguments that are not valid for `RunStore.prune`."""
     if older_than is None and keep is None:
         raise ConfigError("prune(): say what to delete, prune(older_than=timedelta(days=30)) or prune(keep=100)")
-    if keep is not None and keep < 0:
-        raise ConfigError(f"prune(keep={keep}): keep 0 or more")
+    if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 0):
+        raise ConfigError(f"prune(keep={keep!r}): keep 0 or more")
+    if older_than is not None and (not isinstance(older_than, timedelta) or older_than < timedelta(0)):
+        raise ConfigError(f"prune(older_than={older_than!r}): give a duration, older_than=timedelta(days=30)")
     if isinstance(status, str):
         raise ConfigError(f"prune(status={status!r}): give a tuple, status=({status!r},)")
 

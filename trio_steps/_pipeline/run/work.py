@@ -6,6 +6,7 @@ interrupted, and the next worker continues it. Only a run that was cancelled in 
 
 from __future__ import annotations
 
+import inspect
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -54,8 +55,8 @@ async def work(
       concurrency: the most runs at the same time.
       max_deaths: a run whose process has died this many times becomes failed.
       observers: called with every event of every run.
-      on_end: called with the id of each run that has ended here, and its error or None. Without `on_end` and
-        `observers`, a failure is logged.
+      on_end: a sync or async function that is called with the id of each run that has ended here, and its error or
+        None. Without `on_end` and `observers`, a failure is logged.
 
     Raises:
       ConfigError: two pipelines have, or had, the same name; or an argument is not valid.
@@ -73,6 +74,12 @@ async def work(
             wanted[name] = program.goes_on_with
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise ConfigError(f"work(concurrency={concurrency!r}): give the number of runs at the same time, 1 or more")
+    if isinstance(max_deaths, bool) or not isinstance(max_deaths, int) or max_deaths < 1:
+        raise ConfigError(
+            f"work(max_deaths={max_deaths!r}): give the number of deaths after which a run fails, 1 or more"
+        )
+    if on_end is not None and not callable(on_end):
+        raise ConfigError(f"work(on_end={on_end!r}): give a function of the id of a run and its error")
     if not by_name:
         raise ConfigError("work(): give the pipelines to run")
     observers = tuple(observers)
@@ -106,7 +113,9 @@ async def work(
             if not held.is_over:  # it no longer fits its pipeline, say: no worker should take it again
                 await held.fail(stored, failure)
         if on_end is not None:
-            on_end(claim.run_id, error)
+            told = on_end(claim.run_id, error)
+            if inspect.isawaitable(told):
+                await told
 
     async with trio.open_nursery() as nursery:
         for _ in range(concurrency):
