@@ -141,8 +141,8 @@ def test_the_limit_says_what_to_do() -> None:
     error = LoopLimitError("refine", 3)
     assert (error.step, error.at_most) == ("refine", 3)
     assert str(error) == (
-        "'refine' ran 3 rounds, which is at_most=3, and until=… does not hold yet: allow more, or say "
-        'on_limit="continue" to continue with what the rounds have changed'
+        "'refine' ran 3 rounds, which is at_most=3, and until=… does not hold yet: allow more, or give "
+        'on_limit="continue" to keep what the rounds have changed'
     )
     assert "ran 1 round," in str(LoopLimitError("refine", 1))
 

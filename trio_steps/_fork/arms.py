@@ -1,8 +1,8 @@
-"""What type checkers are told of paths, of tuples of paths, and of options. Nothing here exists at run time.
+"""The types of paths, of tuples of paths, and of options, for type checkers. Nothing here exists at run time.
 
-A path of a `fork` takes the input or nothing. One that is given to `race`, `gather`, `settle` or `stream` is *ready*:
-nothing can give it an argument any more. A type variable stands for what each *arm* gives, which is a path with a type
-of its own.
+A path of a `fork` takes the input or nothing. A path that is given to `race`, `gather`, `settle` or `stream` is
+*ready*: nothing can pass it an argument later. An *arm* is a path in a tuple with its own type, and a type variable
+stands for what it returns.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ if TYPE_CHECKING:
         def __call__(self, input: X_contra, /) -> Awaitable[Y_co]: ...
 
     class Exact(Identified, Protocol):
-        """What a step has, unless it is one of a partial, which to mypy takes any arguments."""
+        """The attributes of a step, except for a step of a partial, which takes any arguments to mypy."""
 
         @property
         def _exact(self) -> Literal[True]: ...

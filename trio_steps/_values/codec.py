@@ -61,18 +61,18 @@ class Codec(Protocol):
 
 @public
 class TypedCodec(Protocol):
-    """A codec that is told the declared type of each value, for libraries that need it to read, such as msgspec.
+    """A codec that gets the declared type of each value, for libraries that need the type to read, such as msgspec.
 
-    It is the type that the step which provides the key declares to return; `typing.Any` if there is none. Where the
-    pipeline is not at hand, give its `Pipeline.codec`: ``Checkpoint.from_json(text, codec=pipeline.codec)``.
+    It is the return type of the step that provides the key, or `typing.Any` if that declares none. If the pipeline is
+    not at hand, give its `Pipeline.codec`: ``Checkpoint.from_json(text, codec=pipeline.codec)``.
     """
 
     def dumps_as(self, value: Any, declared: Any, /) -> str:
-        """Return `value` as text."""
+        """Write `value`, which is declared as `declared`, as text."""
         ...
 
     def loads_as(self, text: str, declared: Any, /) -> Any:
-        """Return the value that was written as `text`."""
+        """Read the value that was written as `text` and is declared as `declared`."""
         ...
 
 

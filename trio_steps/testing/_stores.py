@@ -122,7 +122,7 @@ class MemoryStore(RunStore):
             self._ended(claim)
 
     def lose(self, run_id: str) -> None:
-        """Take a run away from whoever has it, as if it was taken for dead; what it writes is refused from now on."""
+        """Take a run away from its owner, as if the owner had died. Its writes are refused from now on."""
         claim = self._claims.pop(run_id)
         claim.is_lost = True
         claim.wake.set()
