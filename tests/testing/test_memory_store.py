@@ -72,9 +72,9 @@ async def test_store_that_has_crashed_takes_no_call_until_it_is_restarted(call: 
     store = MemoryStore(crash_at=1)
     async with store.claim("r") as claim:
         await claim.write(CHANGE)
-        with pytest.raises(StoreCrashedError, match=r"^the process died at the save number 1$"):
+        with pytest.raises(StoreCrashedError, match=r"^the process died at save number 1$"):
             await claim.write(CHANGE)
-        with pytest.raises(StoreCrashedError, match=r"^the process has died; store.restart\(\) begins anew$"):
+        with pytest.raises(StoreCrashedError, match=r"^the process has died; store.restart\(\) restarts it$"):
             await claim.write(CHANGE)
         with pytest.raises(StoreCrashedError, match="has died"):
             await claim.read()
