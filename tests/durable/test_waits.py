@@ -1,5 +1,7 @@
 """Runs that wait for somebody, what is kept before anything follows from it, and the key of a step."""
 
+# pyright: basic
+
 from __future__ import annotations
 
 import pytest
@@ -71,30 +73,30 @@ async def test_answer_can_come_with_the_run_and_before_its_question(store, steps
         await p.run({}, store=store, run_id="r", answers={"approved": True})
 
 
-async def test_answer_that_comes_while_the_run_is_running_is_taken_at_once(store, steps) -> None:
+async def test_answer_that_comes_while_the_run_is_running_is_taken_at_once(memory_store, steps) -> None:
     async def slow():
         await trio.sleep(1)
-        await store.answer("r", approved=True)
+        await memory_store.answer("r", approved=True)
         await trio.sleep(1)
         return {"slow": 1}
 
     p = Pipeline("p").step("both", asking(steps), slow)
-    assert (await p.run({}, store=store, run_id="r"))["shipped"] is True
+    assert (await p.run({}, store=memory_store, run_id="r"))["shipped"] is True
     assert trio.current_time() == 2
     assert steps.ran == ["charge"]
 
 
-async def test_other_branches_are_finished_before_the_run_waits(store, steps) -> None:
+async def test_other_branches_are_finished_before_the_run_waits(memory_store, steps) -> None:
     async def slow():
         await trio.sleep(5)
         return {"slow": 1}
 
     p = Pipeline("p").step("both", asking(steps), slow).step("after", steps.gives("after"))
-    assert await p.run({}, store=store, run_id="r") == {"receipt": "R", "slow": 1}
+    assert await p.run({}, store=memory_store, run_id="r") == {"receipt": "R", "slow": 1}
     assert trio.current_time() == 5
-    assert (await store.load("r")).record.waiting == {"both/order/approval": None}
+    assert (await memory_store.load("r")).record.waiting == {"both/order/approval": None}
     assert steps.ran == ["charge"]
-    result = await p.run(store=store, run_id="r", answers={"approved": True})
+    result = await p.run(store=memory_store, run_id="r", answers={"approved": True})
     assert result == {"receipt": "R", "approved": True, "shipped": True, "slow": 1}
     assert steps.ran == ["charge", "after"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import NoneType, UnionType
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
 from trio_steps._core.errors import ConfigError
@@ -51,19 +51,13 @@ def _types(step: str, of: object) -> tuple[str, ...]:
     if Any in kinds or object in kinds:
         return ()
     for kind in kinds:
-        if kind is not None and not isinstance(kind, type):
+        if not isinstance(kind, type):
             raise ConfigError(
                 f"wait_for {step!r}: of={of!r}: give a class, such as bool, or several, such as str | None; "
                 "an answer is checked by its exact type"
             )
-    return tuple(type_name(_exactly(kind)) for kind in kinds)
-
-
-def _exactly(kind: Any) -> type:
-    """Return the exact type of the values that are declared as `kind`."""
-    if kind is None:
-        return NoneType
-    return dict if is_typed_dict(kind) else cast("type", kind)
+    # the exact types of values; those of a TypedDict are dicts
+    return tuple(type_name(dict if is_typed_dict(kind) else cast("type", kind)) for kind in kinds)
 
 
 def check_version(version: object) -> str | None:
