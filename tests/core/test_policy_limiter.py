@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from bodies import BoomError
 
-from trio_steps import Retry, StepTimeoutError, current_scope, fork, step
+from trio_steps import LimitWaited, Retry, StepTimeoutError, current_scope, fork, step
 
 # The policy limiter=
 
@@ -192,6 +192,27 @@ async def test_limiter_token_goes_back_on_interrupt(limiter) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         await work()
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_limiter_token_goes_back_on_an_interrupt_in_an_observer_of_the_wait(limiter, autojump_clock) -> None:
+    def interrupt(event):
+        if isinstance(event, LimitWaited):
+            raise KeyboardInterrupt
+
+    async def work():
+        pytest.fail("it began after the interrupt")
+
+    limiter.acquire_on_behalf_of_nowait("someone")
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def _():
+            await trio.sleep(1)
+            limiter.release_on_behalf_of("someone")
+
+        with pytest.raises(KeyboardInterrupt):
+            await step(work, limiter=limiter).run(observers=[interrupt])
     assert limiter.borrowed_tokens == 0
 
 

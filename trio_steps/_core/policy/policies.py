@@ -165,8 +165,8 @@ class _Call(Generic[T]):
                 raise QueueFullError(scope.name, seen.tasks_waiting)
         asked = trio.current_time()
         scope.lease = await hold(limiter, around)
-        self._tell_of_wait("limiter", asked)
         try:
+            self._tell_of_wait("limiter", asked)
             return await self._with_retries()
         finally:
             scope.lease.end()
