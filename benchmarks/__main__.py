@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.page is not None and options.only is not None:
         print("--page takes a run of everything: leave out --only", file=sys.stderr)
         return WRONG_USE
-    if options.page is not None:  # to be told now that it has no place, not at the end
+    if options.page is not None:  # to find out now that a table has no place, not at the end
         report.fill(options.page.read_text(encoding="utf-8"), {"width": "", "targets": "", "latency": ""})
     try:
         return run(options.only or KEYS, settings, options.out, options.page, study=options.only is None)
@@ -81,7 +81,7 @@ def run(keys: Sequence[str], settings: Settings, out: Path, page: Path | None, *
         for row in module.measure(keys, settings):
             rows.append(row)
             print(f"measured {row.key} {row.what}", file=sys.stderr)
-    rows.sort(key=lambda row: (row.key != "P11", int(row.key[1:])))  # first what everyone runs every day
+    rows.sort(key=lambda row: (row.key != "P11", int(row.key[1:])))  # the everyday targets first
     studies: list[latency.Study] = []
     if study:
         requests = latency.QUICK_REQUESTS if settings.quick and page is None else latency.REQUESTS

@@ -1,7 +1,7 @@
 """P15: what a durable step adds to a run, against a bare transaction that writes the same bytes.
 
-Both wait for the disk, so that time on the wall is counted here. The bare transaction is made from Trio as well, in a
-thread, as anything that blocks has to be.
+Both wait for the disk, so wall-clock time is counted here. The bare transaction is made from Trio as well, in a thread,
+like anything that blocks.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _write(connection: sqlite3.Connection, run: int, number: int, text: str) -> 
 
 
 def contenders(directory: Path, steps: int) -> list[Contender]:
-    """Return who takes part, with files in `directory`."""
+    """Return the contenders, with files in `directory`."""
     row, numbers = row_of(steps), count(1)
     store = SqliteStore(directory / "runs.db")
 
@@ -101,7 +101,7 @@ def contenders(directory: Path, steps: int) -> list[Contender]:
         return seconds / steps
 
     def check() -> None:
-        """Keep the text that a step is written as: a run that stops has it still."""
+        """Keep the text that a step is written as, which a stopped run still has."""
 
         async def stopped() -> None:
             await row.run({}, store=store, run_id="sample", on_step_complete=lambda event: event.stop())

@@ -1,9 +1,8 @@
 """P17: what it costs to run a program one step at a time, as `trio_steps.testing` does.
 
-A step of the program under test waits at a gate until it is its turn; that is compared with a step of plain Trio. A
-sweep runs the program once for each of its points, so its runs have points times points steps in all; a step of a long
-program may not take longer than one of a short one. And memory is what one exploration of a large program holds at its
-worst.
+A step of the program under test waits at a gate for its turn. That is compared with a step of plain Trio. A sweep runs
+the program once for each of its points, so its runs have points × points steps in all, and a step of a long program
+must not take longer than a step of a short one. Memory is the peak of one exploration of a large program.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ def plain(each: int) -> int:
 
 
 def swept(points: int) -> int:
-    """Cancel a program at every one of its points; return how many steps all of its runs took, about."""
+    """Cancel a program at every one of its points; return about how many steps all of its runs took."""
     each = points // TASKS - 1
     report = sweep_cancellation(functools.partial(tasks, count=TASKS, each=each), budget=points * 2)
     same("a sweep", "points that were not tried", report.untried, ())
@@ -108,7 +107,7 @@ def sweep_row(settings: Settings) -> Iterator[Row]:
 
 
 def explored(points: int, count: int, runs: int) -> float:
-    """Return the MiB that exploring a program of so many points and tasks holds at its worst."""
+    """Return the peak memory, in MiB, of exploring a program of so many points and tasks."""
     program: Any = functools.partial(tasks, count=count, each=points // count)
     tracemalloc.start()
     try:

@@ -31,7 +31,7 @@ FORKS = 50
 
 
 class _OddError(Exception):
-    """What paths fail with here."""
+    """The error of the paths here."""
 
 
 async def fails() -> None:

@@ -27,9 +27,9 @@ print(seconds, not there_before and {names!r} <= sys.modules.keys())
 
 
 def seconds_to_import(module: str, names: Collection[str], _settings: Settings | None = None) -> float:
-    """Import `module` in a new interpreter; afterwards all `names` have to be there that were not before."""
+    """Import `module` in a new interpreter. Afterwards all `names` must be imported that were not before."""
     program = _PROGRAM.format(module=module, names=set(names))
-    # as pip leaves it: compiled. Else a checkout would be compiled anew each time, and its peers would not.
+    # compiled, as pip leaves it; otherwise a checkout would be compiled each time, and its peers would not
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)  # noqa: S603
     seconds, fine = done.stdout.split()

@@ -1,4 +1,4 @@
-"""P12 and P13: what the size of an input costs a run, and what a copy costs of what a step names."""
+"""P12 and P13: how a run's cost grows with its input, and what it costs to copy the values that a step names."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ten_steps() -> Pipeline[Any, Any]:
 
 
 def runs_in(context: Context) -> Callable[[int], Callable[[], Awaitable[object]]]:
-    """Return what makes so many runs with the `context`."""
+    """Return a function that makes so many runs with the `context`."""
     pipeline = ten_steps()
 
     def make(count: int) -> Callable[[], Awaitable[object]]:

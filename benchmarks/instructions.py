@@ -1,12 +1,11 @@
-"""Instruction counts per path, which no neighbour can disturb: ``python -m benchmarks.instructions --check``.
+"""Instruction counts per path, which other processes can't disturb: ``python -m benchmarks.instructions --check``.
 
 `valgrind --tool=callgrind` counts the instructions that a fork executes, and those of what it is compared with. The
 counts of one build of Python are the same in every run, to half a per cent (the order in which Trio runs a batch of
-tasks is left to chance, as it is for users); and the ratio of the two moves little from build to build. So it is the
-ratio that ``baseline.json`` keeps for each version of Python, and that is compared: 5 % more than that is a
-regression.
+tasks is left to chance, as it is for users), and their ratio varies little from build to build. So ``baseline.json``
+keeps the ratio for each version of Python, and 5 % more than that is a regression.
 
-All work is done by one process under valgrind. It calls `os.getppid`, which nobody else does, before and after each
+All work is done by one process under valgrind. It calls `os.getppid`, which no one else does, before and after each
 piece, and valgrind dumps its counter there.
 """
 
@@ -48,7 +47,7 @@ Make: TypeAlias = "Callable[[int], Callable[[], Awaitable[object]]]"
 
 @attrs.frozen(kw_only=True)
 class Piece:
-    """A target whose instructions are counted: the work of ours, and what it is compared with.
+    """A target whose instructions are counted: our work, and what it is compared with.
 
     Attributes:
       units: how many paths or steps that is.
@@ -132,7 +131,7 @@ PIECES = (
 
 @attrs.frozen(kw_only=True)
 class Count:
-    """Instructions per path, or step: of ours, and of what it is compared with."""
+    """Instructions per path, or step: ours, and those of what it is compared with."""
 
     ours: float
     theirs: float
@@ -143,7 +142,7 @@ class Count:
 
 
 def version() -> str:
-    """Return the key of a baseline: what the ratio depends on."""
+    """Return the key of a baseline: the versions that the ratio depends on."""
     return (
         f"{platform.python_implementation()} {sys.version_info.major}.{sys.version_info.minor}, trio {trio.__version__}"
     )
@@ -153,7 +152,7 @@ def count(pieces: Sequence[Piece] = PIECES) -> dict[str, Count]:
     """Run `pieces` under valgrind, and return what they took.
 
     Raises:
-      FileNotFoundError: there is no valgrind.
+      FileNotFoundError: valgrind is not installed.
       RuntimeError: it failed.
     """
     valgrind = shutil.which("valgrind")
@@ -192,7 +191,7 @@ def run_child(names: Sequence[str], units: int | None = None) -> None:
 
 
 def run_between_marks(work: Callable[[], Awaitable[object]]) -> None:
-    """Do `work` with a mark before and after the time that counts."""
+    """Do `work`, with a mark before and after it."""
 
     async def once() -> None:
         os.getppid()
@@ -200,7 +199,7 @@ def run_between_marks(work: Callable[[], Awaitable[object]]) -> None:
         os.getppid()
 
     async def warm_up() -> None:
-        await work()  # Python specialises what runs often
+        await work()  # Python specialises code that runs often
 
     for main in (warm_up, once):
         gc.collect()
@@ -218,7 +217,7 @@ def table(counts: dict[str, Count], baseline: dict[str, float]) -> str:
 
 
 def regressions(counts: dict[str, Count], baseline: dict[str, float]) -> list[str]:
-    """Return the names of what takes more than the baseline allows."""
+    """Return the names of the targets that take more than the baseline allows."""
     return [name for name, one in counts.items() if name in baseline and one.ratio > baseline[name] * (1 + ALLOWED)]
 
 

@@ -4,14 +4,13 @@ Absolute times on shared machines mean nothing, so every figure is a ratio of tw
 take turns (A B C, A B C, …) in one process. A ratio is taken round by round, so that a slow phase of the machine hits
 both of its sides; the figure is the median of these ratios, the spread its quartiles.
 
-What is counted is CPU time of the process (``--clock wall`` for the other): none of the work waits for anything, so
-both are the same on an idle machine, and on a busy one a neighbour that takes the core away does not count.
+What is counted is the CPU time of the process (or wall-clock time, with ``--clock wall``). None of the work waits for
+anything, so both are the same on an idle machine, and on a busy one the time that other processes take does not count.
 
-The garbage collector: a full collection comes before each sample, outside of what is timed, so that no contender
-pays for the garbage of another. During a sample it runs as it does in a user's program (``--gc off`` to see the
-difference).
+The garbage collector: a full collection comes before each sample, and is not timed, so that no contender pays for the
+garbage of another. During a sample it runs as it does in a user's program (``--gc off`` shows the difference).
 
-Context variables: a sample runs in a context that has none. See `docs/performance.md` for what one costs.
+Context variables: a sample runs in a context without any. `docs/performance.md` says what one costs.
 """
 
 from __future__ import annotations
@@ -40,13 +39,13 @@ PEERS = {
     "anyio": "anyio",
     "asyncio": "asyncio",
 }
-"""Who is compared with, and the module that it takes."""
+"""The peers, and the module that each of them needs."""
 
 Loop = Literal["trio", "asyncio"]
 
 
 class DifferentResultError(Exception):
-    """A contender did not compute what the others did: its time means nothing."""
+    """A contender did not compute what the others did, so its time means nothing."""
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +59,7 @@ class Settings:
     clock: Callable[[], float] = time.process_time
 
     def size(self, full: int, quick: int | None = None) -> int:
-        """Return how many paths to run where a target says `full`, and a quick look can do with `quick`."""
+        """Return how many paths to run: `full`, as the target says, or `quick` for a quick look."""
         paths = quick if quick is not None and self.quick else full
         return max(20, round(paths * self.scale))
 
@@ -70,10 +69,10 @@ class Contender:
     """One way to do the work of a heat.
 
     Attributes:
-      name: who it is; for a peer, its key in `PEERS`.
-      how: what of it is used.
-      sample: does the work once, and returns the seconds that one unit of it took.
-      check: does it at a tiny size.
+      name: its name; for a peer, its key in `PEERS`.
+      how: what is used of it.
+      sample: does the work once, and returns the seconds per unit.
+      check: does the work at a tiny size.
 
     Raises:
       DifferentResultError: (from `check` and `sample`) the result is wrong.
@@ -90,7 +89,7 @@ class Target:
     """`of` may cost at most `limit` times what `against` costs, both contenders of the same heat.
 
     Attributes:
-      unit: what the seconds of both are for.
+      unit: the unit of work that the seconds are for.
       beside: other contenders of ours, shown with the peers.
     """
 
@@ -120,11 +119,11 @@ class Figure:
 
 @attrs.frozen(kw_only=True)
 class PeerRow:
-    """What a peer took for the work of a target, as a multiple of what the target is measured against.
+    """The cost of a target's work with a peer, as a multiple of what the target is measured against.
 
     Attributes:
       figure: None if it can't do the work, and `how` says why.
-      seconds: the median that one unit took, where time was measured.
+      seconds: the median per unit, where time was measured.
     """
 
     name: str
@@ -163,7 +162,7 @@ def take_turns(contenders: Sequence[Contender], settings: Settings) -> dict[str,
     """Check every contender, then sample all of them in turn; return what each took, round by round."""
     for contender in contenders:
         contender.check()
-        contender.sample(settings)  # warms up what is looked up and specialised on first use
+        contender.sample(settings)  # warms up caches and the specialised code
     taken: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for _ in range(settings.rounds):
         for contender in contenders:
@@ -180,11 +179,11 @@ def judge(
     """Return a row for each of `targets`, with every peer in it.
 
     Args:
-      targets: what to judge by.
-      contenders: who took part.
-      taken: what `take_turns` gave for them.
-      cannot: why a peer did not take part, if it is not just that it isn't installed; None: no peer has a place in
-        it, for trio_steps is measured against itself.
+      targets: the targets to judge.
+      contenders: the contenders that took part.
+      taken: the result of `take_turns` for them.
+      cannot: why a peer did not take part, if not just because it isn't installed; None if no peer has a place,
+        because trio_steps is measured against itself.
     """
     how = {contender.name: contender.how for contender in contenders}
 
@@ -221,7 +220,7 @@ def judge(
 
 
 def run_in(loop: Loop, main: Callable[[], Awaitable[Any]]) -> Any:
-    """Run `main` in an event loop of its own, in a context without variables: what measures has some (decimal's)."""
+    """Run `main` in its own event loop, in a context without variables. The measuring code has some (of decimal)."""
     context = Context()
     if loop == "trio":
         return context.run(trio.run, main)
@@ -246,7 +245,7 @@ def timed(loop: Loop, work: Callable[[], Awaitable[Any]], settings: Settings) ->
 
 
 class Collected:
-    """Collect all garbage now, and leave the collector inside as `settings` want it."""
+    """Collect all garbage now, and switch the collector inside the block as `settings` say."""
 
     def __init__(self, settings: Settings) -> None:
         self._enabled = settings.gc

@@ -1,6 +1,6 @@
-"""P5, the peak of a million-path fork; and the soak: nothing grows, however many forks there have been.
+"""P5, the peak of a million-path fork; and the soak, which checks that nothing grows, however many forks have run.
 
-The peak is what `tracemalloc` saw, without what the result holds: exact, and the same on a busy machine.
+The peak is what `tracemalloc` saw, without the result: exact, and the same on a busy machine.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ KEYS = ("P5",)
 
 
 async def million(count: int) -> Any:
-    """Run `count` paths that come from a generator; return the list that `merge` was given."""
+    """Run `count` paths that come from a generator; return the list that `merge` received."""
     numbers = itertools.count()
 
     async def path() -> int:
@@ -72,7 +72,7 @@ async def million(count: int) -> Any:
 def peak_of(
     loop: Loop, work: Callable[[], Awaitable[Any]], expected: Collection[Any], read: Callable[[Any], Any] = list
 ) -> float:
-    """Return the MiB that `work` held at its worst, over what its result holds; `read` makes `expected` of that."""
+    """Return the peak of `work` in MiB, over what its result holds; `read` turns the result into `expected`."""
     held: list[int] = []
 
     async def main() -> None:
@@ -126,13 +126,13 @@ def check_is_lazy() -> None:
     """Assert that a path is taken from the generator only when there is room for it.
 
     Raises:
-      DifferentResultError: it isn't so.
+      DifferentResultError: it is taken earlier.
     """
     taken = ended = most = 0
 
     async def path() -> None:
         nonlocal ended
-        for _ in range(2 * CONCURRENCY):  # long enough for all that there is room for to start
+        for _ in range(2 * CONCURRENCY):  # long enough for as many to start as there is room for
             await trio.lowlevel.checkpoint()
         ended += 1
 
@@ -187,15 +187,15 @@ def measure(keys: Collection[str], settings: Settings) -> Iterator[Row]:
 
 @attrs.frozen(kw_only=True)
 class Level:
-    """What is there at one moment, all garbage collected."""
+    """Objects and memory at one moment, after a garbage collection."""
 
     objects: int
-    rss: int | None  # bytes; None where nobody tells
+    rss: int | None  # bytes; None where it can't be read
 
 
 @attrs.frozen(kw_only=True)
 class Soak:
-    """What was there before and after many forks."""
+    """Objects and memory before and after many forks."""
 
     forks: int
     before: Level
@@ -203,7 +203,7 @@ class Soak:
 
     @property
     def steady(self) -> bool:
-        """Whether no object is left behind, and no memory: what 1,000 leaks of anything would take is too much."""
+        """Whether no object and no memory is left behind. The memory of 1,000 leaks of anything is too much."""
         grown = self.after.objects - self.before.objects
         if self.before.rss is None or self.after.rss is None:
             return grown < 100
@@ -238,7 +238,7 @@ _PIPELINE: Pipeline[Any, Any] = (
 
 
 async def _assorted_forks(limiter: trio.CapacityLimiter) -> int:
-    """Run forks that end in every way there is; return how many."""
+    """Run forks that end in every possible way; return how many."""
 
     async def fine() -> int:
         await trio.lowlevel.checkpoint()
@@ -266,7 +266,7 @@ async def _assorted_forks(limiter: trio.CapacityLimiter) -> int:
 
 
 def soak(seconds: float) -> Soak:
-    """Run forks for that many seconds, and compare what is there before and after."""
+    """Run forks for that many seconds, and compare objects and memory before and after."""
 
     async def main() -> Soak:
         limiter = trio.CapacityLimiter(2)

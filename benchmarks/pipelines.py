@@ -1,7 +1,7 @@
-"""P6 to P8: what a step of a pipeline costs, whatever the size of its context, and what a parallel step does.
+"""P6 to P8: what a step of a pipeline costs, whatever the size of its context, and what a parallel step costs.
 
-A run has costs of its own: above all, its input is copied. So the price of a step is taken from a long row of steps,
-which share them, and what a run of a single step takes is shown beside it.
+A run has its own costs: above all, its input is copied. So the cost of a step is taken from a long row of steps, which
+share these, and the cost of a run of one step is shown beside it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def serial(
     loop: Loop = "trio",
     runs: int = 1,
 ) -> Contender:
-    """Return a contender that runs so many steps one after the other, and all of that `runs` times a sample."""
+    """Return a contender that runs so many steps one after the other, `runs` times per sample."""
 
     async def work() -> object:
         for _ in range(runs - 1):
@@ -155,11 +155,11 @@ def step_rows(settings: Settings) -> list[Row]:
 def check_steps() -> None:
     """Assert what a row of steps promises.
 
-    No step changes what others see; others have a turn after each; a cancellation takes effect between any two; and a
-    step's own error comes out.
+    No step changes what others see; other tasks get a turn after each step; a cancellation takes effect between any
+    two; and a step's own error is raised.
 
     Raises:
-      DifferentResultError: one of that is not so.
+      DifferentResultError: a promise is broken.
     """
     run_in("trio", _check_copies_and_turns)
     run_in("trio", _check_cancellation)
@@ -262,7 +262,7 @@ PARALLEL = Way(name=OURS, how="", run=run_parallel, read=lambda context: list(co
 
 
 async def collect(way: Way, paths: Sequence[Path], limit: Any) -> Context:
-    """Run the paths in the `way` of a peer, and put the keys together that they add."""
+    """Run the paths in the `way` of a peer, and collect the keys that they add."""
     context: Context = {}
     for added in way.read(await way.run(paths, limit)):
         context.update(added)

@@ -53,7 +53,7 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def surroundings(settings: Settings, seconds: float) -> dict[str, Any]:
-    """Return what a reader has to know of the machine and of the run."""
+    """Return what a reader has to know about the machine and the run."""
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -82,7 +82,7 @@ def headline(about: dict[str, Any]) -> str:
 
 
 def fill(page: str, tables: Mapping[str, str]) -> str:
-    """Return the page with each table in the place that has its name, between two comments.
+    """Return the page with each table in the place of its name, between two comments.
 
     Raises:
       ValueError: a table has no place.

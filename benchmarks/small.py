@@ -1,4 +1,4 @@
-"""P11: small forks, the everyday case, against what a person writes by hand. And P14: results read as they come."""
+"""P11: small forks, the everyday case, against what a person writes by hand. And P14: results read as they arrive."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def read_in_path_order(results: Any) -> list[Any]:
 
 
 def check_two_at_once(way: Way) -> None:
-    """Assert that the limit is two: the rest is that of any other settle."""
+    """Assert that the limit is two. Everything else is as in any other settle."""
     check_settles(attrs.evolve(way, run=settle_within_limit))
 
 
@@ -124,7 +124,7 @@ def small_forks(settings: Settings) -> Iterator[Row]:
 
 
 def _no_check(way: Way) -> None:
-    """A nursery that fills a list has no limit: it does less than what it is compared with."""
+    """Check nothing: a nursery that fills a list has no limit, and does less than what it is compared with."""
     same(way.name, "how it is done", way.how, "nursery that fills a list")
 
 

@@ -1,6 +1,6 @@
 """The pictures, as SVG written by hand: a handful of lines and labels needs no library.
 
-Colours are fixed and the ground is white, so that a picture looks the same on a light page and on a dark one.
+Colours are fixed and the background is white, so that a picture looks the same on a light page and on a dark one.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def targets(rows: Sequence[Row]) -> str:
 
 
 def fanout(rows: Sequence[Row]) -> str:
-    """Draw what a path costs, in microseconds of one machine: bounded (P1) and unbounded (P3), the fastest first."""
+    """Draw the cost of a path, in microseconds on one machine: bounded (P1) and unbounded (P3), the fastest first."""
     parts: list[str] = []
     y = 10.0
     for key, title in (("P1", "2,000 paths, 10 at once: µs per path"), ("P3", "1,000 paths at once: µs per path")):
@@ -158,7 +158,7 @@ def _quantiles(studies: Sequence[Study], left: float, right: float) -> Iterable[
 
 
 def _bargain(studies: Sequence[Study], left: float, right: float) -> Iterable[str]:
-    """Draw the p99 against the extra requests of plain, hedges and race: all that need one answer."""
+    """Draw the p99 against the extra requests of the plans that need one answer: plain, hedges and race."""
     shown = [one for one in studies if one.name == "plain" or one.name.startswith(("hedge", "race"))]
     shown.sort(key=lambda one: one.extra)
 

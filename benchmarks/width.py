@@ -1,7 +1,7 @@
 """What a fork costs by its width, from 1 path to 1,000: ``python -m benchmarks.width``.
 
-Paths of one checkpoint each, all at once, whose values are wanted: with trio_steps, bare Trio, anyio and asyncio. They
-take turns, as everywhere here, and the figure is the median of each.
+Paths of one checkpoint each, all at once, whose values are collected: with trio_steps, bare Trio, anyio and asyncio.
+They take turns, as everywhere here, and the figure is the median of each.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 WIDTHS = (1, 2, 3, 5, 10, 30, 100, 300, 1_000)
 COLOURS = {OURS: "#0b7285", "bare Trio": "#495057", "anyio": "#e8590c", "asyncio": "#5f3dc4"}
 PATHS = 600
-"""How many paths a sample runs at least, in as many forks as that takes."""
+"""The least number of paths of a sample, in as many forks as that takes."""
 
 
 @attrs.frozen
 class Curve:
-    """What a fork takes in seconds, for each of `WIDTHS`."""
+    """The seconds that a fork takes, for each of `WIDTHS`."""
 
     name: str
     how: str

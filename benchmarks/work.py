@@ -1,8 +1,8 @@
 """The paths that are run, and the checks that all contenders of a heat did the same work, with the same semantics.
 
-A check runs at a tiny size with paths that watch: how many run at once, which context variables they see, and that
-every one of them has ended when the contender returns. The timed runs then use plain paths, one checkpoint each, and
-every single result is still compared with what it has to be.
+A check runs at a tiny size with paths that watch how many run at once, which context variables they see, and whether
+all of them have ended when the contender returns. The timed runs then use plain paths, one checkpoint each, and every
+result is still compared with the expected one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _mark: ContextVar[str] = ContextVar("mark")
 
 
 class ProbeError(Exception):
-    """What a probe raises; all that matters is that it is not lost."""
+    """The error of a probe, which must not be lost."""
 
 
 @attrs.frozen(kw_only=True)
@@ -41,7 +41,7 @@ class Way:
     """A way to run paths.
 
     Attributes:
-      run: gets the paths and a limit, and returns whatever it returns.
+      run: takes the paths and a limit, and returns anything.
       read: turns that into the values in path order, with errors in the places of failed paths; for a race, into the
         winner's value.
       limit: makes the limit for one run.
@@ -70,12 +70,12 @@ def brief_paths(count: int, loop: Loop) -> list[Path]:
 
 
 def paths_alike(count: int, loop: Loop) -> list[Path]:
-    """Return paths of one checkpoint each, which return the same: it doesn't matter which of them wins."""
+    """Return paths of one checkpoint each, which return the same value, so that any of them may win."""
     return brief_paths(1, loop) * count
 
 
 def paths_before_a_winner(count: int, loop: Loop) -> list[Path]:
-    """Return paths that never end, but for the last of them: all are under way when it wins."""
+    """Return paths that never end, except the last one. All are running when it wins."""
     *_, winner = brief_paths(count, loop)
     return [*[functools.partial(_never, loop)] * (count - 1), winner]
 
@@ -87,7 +87,7 @@ async def _never(loop: Loop) -> None:
 
 
 class Probes:
-    """Paths that watch what is done with them."""
+    """Paths that watch how they are run."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop: Loop = loop
@@ -148,7 +148,7 @@ def contender(
       expected: gives the result that `size` paths must have.
       make_paths: makes them.
       forks: how often a sample does it.
-      per_fork: the seconds are those of a fork, not of a path.
+      per_fork: whether the seconds are for a fork, not for a path.
     """
 
     def sample(settings: Settings) -> float:
@@ -168,10 +168,10 @@ def contender(
 
 
 def same(name: str, what: str, got: object, expected: object) -> None:
-    """Assert that `got`, which contender `name` came to, is what it has to be.
+    """Assert that `got`, the result of contender `name`, is as expected.
 
     Raises:
-      DifferentResultError: it isn't.
+      DifferentResultError: it is not.
     """
     if got != expected:
         raise DifferentResultError(f"{name}: its {what} is {got!r:.200}, but should be {expected!r:.200}")
@@ -189,13 +189,13 @@ def check_settles(way: Way) -> None:
     same(way.name, "number of paths at once", probes.peak, LIMIT)
     _check_ended(way, probes)
     if not isinstance(limit, int):
-        private = isinstance(limit, asyncio.Semaphore)  # which has no public way to tell
+        private = isinstance(limit, asyncio.Semaphore)  # it has no public way to tell
         free = limit._value if private else limit.available_tokens  # noqa: SLF001
         same(way.name, "number of tokens that are free again", free, LIMIT)
 
 
 def check_needs_all(way: Way) -> None:
-    """Assert that values arrive in path order, and that an error stops the rest and comes out."""
+    """Assert that values arrive in path order, and that an error stops the rest and is raised."""
     probes = Probes(way.loop)
     count = 3 * LIMIT
     values = way.read(_run(way, [probes.ends(index) for index in range(count)], way.limit()))
@@ -209,7 +209,7 @@ def check_needs_all(way: Way) -> None:
 
 
 def check_races(way: Way) -> None:
-    """Assert that the winner's value arrives, that the losers have ended, and that a failure comes out."""
+    """Assert that the winner's value arrives, that the losers have ended, and that a failure is raised."""
     probes = Probes(way.loop)
     paths = [probes.ends(index) if index == 7 else probes.never_ends(index) for index in range(3 * LIMIT)]
     same(way.name, "winner", way.read(_run(way, paths, way.limit())), 7)

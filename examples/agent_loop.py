@@ -6,7 +6,7 @@
 The run is kept in a store. The first command dies in the third round, when the agent has thought but not yet acted. The
 second command continues: rounds one and two are not run again, and neither is the thought of the third.
 
-It prints what the agent does, a line each, and then its answer.
+It prints each action of the agent on a line, and then the answer.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class History(TypedDict):
 
 
 class Answer(TypedDict):
-    """What it comes to."""
+    """The agent's answer."""
 
     answer: str
 
@@ -51,7 +51,7 @@ def agent_that(die_in: int | None) -> Pipeline[Question, Answer]:
     """Return the agent; `die_in` is the round in which its process dies, if it does."""
 
     async def think(question: str, history: tuple[str, ...] = ()) -> Thought:
-        await trio.sleep(0.01)  # here a model is asked
+        await trio.sleep(0.01)  # a real agent asks a model here
         thought = PLAN[len(history)]
         print(f"round {len(history) + 1}, think about {question!r}: {thought}", flush=True)
         return {"thought": thought}
@@ -79,7 +79,7 @@ def agent_that(die_in: int | None) -> Pipeline[Question, Answer]:
 
 
 async def main() -> None:
-    """Run the agent, or go on with its run."""
+    """Run the agent, or continue its run."""
     parser = argparse.ArgumentParser(description="An agent that goes on where its process died.")
     parser.add_argument("store", help="the file of the store")
     parser.add_argument("--die-in", type=int, metavar="ROUND", help="the round in which the process dies")

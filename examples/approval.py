@@ -10,7 +10,7 @@ In another one, submit an order, look at it, and approve it:
     trio-steps show order-42 --store runs.db
     trio-steps answer order-42 --set approved=true --store runs.db
 
-The card company is a file here, ``charges``. Whoever asks it twice with the same key is charged once.
+The card company is a file here, ``charges``. Two requests with the same key charge once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Order(TypedDict):
 
 
 async def charge(order: int) -> str:
-    """Charge the card once for each key. A step that died before it was saved asks again with the same key."""
+    """Charge the card once for each key. A step whose process died before its save asks again with the same key."""
     key = current_scope().key
     (CHARGES / key.replace("/", "-")).write_text(f"{order}\n", encoding="utf-8")
     return f"R-{order}"

@@ -2,8 +2,8 @@
 
     python examples/crawler.py
 
-It serves a small site on the loopback and crawls it, politely: so many requests at once, and so many a second. It
-prints each page with its status, and what the site has seen of its visitor.
+It serves a small site on the loopback interface and crawls it politely, with a limit on requests at a time and per
+second. It prints each page with its status, and what the site has seen of its visitor.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Site:
     """Pages that link to each other, and a dead link.
 
     Attributes:
-      requests: how many there were.
-      most: how many there were at once, at most.
+      requests: the number of requests.
+      most: the most requests at one time.
     """
 
     requests: int = 0
@@ -88,7 +88,7 @@ PAGES = {
 
 
 async def main() -> None:
-    """Serve the site, crawl it, and say what was found."""
+    """Serve the site, crawl it, and print what was found."""
     site = Site()
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, site.serve, 0, host="127.0.0.1"))

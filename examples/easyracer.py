@@ -3,10 +3,10 @@
     python examples/easyracer.py HOST PORT
 
 The course is https://github.com/jamesward/easyracer. Its server judges from the other end of the socket: who
-connected, who hung up, and when. Each scenario below is its sentence in the course's README, said with
-trio_steps; what they share is the last third of this file, a small HTTP client on h11.
+connected, who hung up, and when. The docstring of each scenario below is its sentence in the course's README. The last
+third of this file, a small HTTP client on h11, is shared by all of them.
 
-It prints ``scenario N: right``, or ``scenario N: wrong: …``, a line each, and exits with 1 if one was not right.
+It prints ``scenario N: right`` or ``scenario N: wrong: …`` for each, and exits with 1 if one was not right.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ async def scenario_10(course: Course) -> str:
     id = uuid.uuid4().hex
 
     async def connection() -> None:
-        with suppress(ConnectionError):  # how it closes does not matter
+        with suppress(ConnectionError):  # it does not matter how the connection closes
             await course.ask(f"/10?{id}")
 
     async def compute() -> None:
@@ -135,7 +135,7 @@ async def scenario_10(course: Course) -> str:
         while True:
             reply = await course.ask(f"/10?{id}={await load.next():.3f}")
             if reply.status not in ANY_30X:
-                return reply.body_if(ANY_20X) or "right"  # here it is the status that says so
+                return reply.body_if(ANY_20X) or "right"  # here the status is the answer
 
     _, answer = await gather(compute_while_connected, report)
     return answer
@@ -190,9 +190,9 @@ async def run(host: str, port: int) -> bool:
 
 @asynccontextmanager
 async def resource(course: Course) -> AsyncGenerator[str, None]:
-    """Obtain a resource, and release it at the end of the block, however that comes.
+    """Obtain a resource, and release it at the end of the block, however the block ends.
 
-    Both requests are shielded: a racer who loses in between still learns the id, and still gives it back.
+    Both requests are shielded: a racer that loses in between still learns the id, and still releases it.
     """
     with trio.fail_after(5, shield=True):
         id = await course.get("/8?open", accept=ANY_20X)
@@ -208,7 +208,7 @@ def hash_until_cancelled() -> NoReturn:
     sha = hashlib.sha512()
     block = bytes(1 << 18)
     while True:
-        sha.update(block)  # lets the other threads run: it holds no lock while it works on a block of this size
+        sha.update(block)  # releases the GIL for a block of this size, so other threads can run
         trio.from_thread.check_cancelled()
 
 
@@ -221,7 +221,7 @@ class ProcessLoad:
         self._wall, self._busy = time.perf_counter(), busy_seconds()
 
     async def next(self) -> float:
-        """Wait for the next full second, and return what part of the last one this process was busy: 0 to 1.
+        """Wait for the next full second, and return for what part of the last one, 0 to 1, this process was busy.
 
         Seconds are counted from the start, so that slow answers don't add up: the judge counts the readings.
         """
@@ -233,10 +233,10 @@ class ProcessLoad:
 
 
 def busy_seconds() -> float:
-    """Return the CPU time of this process so far, and the time that it stood in line for a CPU.
+    """Return the CPU time of this process so far, plus the time for which it waited for a CPU.
 
-    To stand in line counts as load, as it does for ``uptime``: a machine that is busy with other things must not
-    make us look idle. Only Linux tells; elsewhere it is the CPU time alone.
+    Waiting counts as load, as it does for ``uptime``: a machine that is busy with other things must not make us look
+    idle. Only Linux reports it; elsewhere this is the CPU time alone.
     """
     waited = 0
     for thread in Path("/proc/self/task").glob("*/schedstat"):
@@ -246,7 +246,7 @@ def busy_seconds() -> float:
 
 
 def allow_open_files(number: int) -> None:
-    """See to it that this process may have `number` connections open, and a few files besides.
+    """Raise the limit of open files to `number` connections and a few files.
 
     Raises:
       OSError: the system does not allow it.
@@ -280,7 +280,7 @@ def in_short(error: BaseException) -> str:
 
 
 class StatusError(Exception):
-    """The response has a status that is no success here."""
+    """The response has a status that does not count as success here."""
 
 
 class Reply(NamedTuple):
@@ -325,7 +325,7 @@ class Course:
         """
         infos = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         courses = [cls(host, port, family, address) for family, _, _, _, address in infos]
-        with suppress(ForkPartialError):  # nobody accepts: then each scenario will say so
+        with suppress(ForkPartialError):  # no one accepts: then each scenario will say so
             if len(courses) > 1:
                 return await race((course.reached for course in courses), stagger=0.25)
         return courses[0]
@@ -348,8 +348,8 @@ class Course:
     async def ask(self, target: str) -> Reply:
         """GET `target` and return the response, whatever its status.
 
-        A racer who is cancelled hangs up, and ends when the server has hung up too (or takes too long over it),
-        so that the next scenario can't overtake the news.
+        A cancelled racer hangs up, and ends when the server has hung up too, or takes too long, so that the server
+        knows before the next scenario begins.
 
         Raises:
           ConnectionError: there was no response, or not all of it.
@@ -371,10 +371,9 @@ class Course:
     async def _dial(self) -> trio.SocketStream:
         """Connect, straight to the one address.
 
-        A server whose backlog is full answers nothing, or a refusal. The kernel would ask again after a second,
-        and then less and less often; with 10,000 connections to make that is too seldom. Asking anew soon, but
-        by no more than a few racers at once, makes the most of every free place. Every eighth time we wait
-        longer, for the sake of a server that is far away.
+        A server whose backlog is full does not answer, or refuses. The kernel would try again after a second, and then
+        less and less often, which is too slow for 10,000 connections. So a few racers at a time try again soon, to use
+        every free place. Every eighth time we wait longer, in case the server is far away.
         """
         refusals = 0
         patience = cycle((0.05,) * 7 + (1.6,))
@@ -425,9 +424,9 @@ def main() -> int:
     parser.add_argument("host", metavar="HOST", help="name or address of the course's server")
     parser.add_argument("port", metavar="PORT", type=port_number, help="its port")
     arguments = parser.parse_args()
-    # a loser that fails while it is being cancelled is all in a day's work here, and no news
+    # a loser that fails while it is cancelled is expected here, and need not be logged
     logging.getLogger("trio_steps").setLevel(logging.ERROR)
-    # to look for garbage among 10,000 racers, again and again, would take as long as their race
+    # looking for garbage among 10,000 racers again and again would take as long as their race
     gc.set_threshold(50_000, 50, 50)
     try:
         all_right = trio.run(run, arguments.host, arguments.port)
@@ -438,10 +437,10 @@ def main() -> int:
 
 
 def port_number(text: str) -> int:
-    """Return the port that `text` says.
+    """Return `text` as a port.
 
     Raises:
-      ValueError: it says none.
+      ValueError: it is not a port.
     """
     port = int(text)
     if not 0 < port < 1 << 16:

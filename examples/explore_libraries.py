@@ -1,11 +1,11 @@
-"""Other people's code, explored: small programs around parts of nine libraries for Trio, and what is found in them.
+"""Explore other people's code: small programs around parts of nine libraries for Trio, and what is found in them.
 
     python -m pip install aiometer==1.0.0 aioresult==1.3 anyio==4.16.0 httpcore==1.0.9 httpx==0.28.1 tenacity==9.2.1
     python -m pip install tricycle==0.4.1 trio-util==0.8.0 trio-websocket==0.12.2
     python examples/explore_libraries.py [RUNS]
 
-Every program is an async function of a `Probe`, runs by itself, and knows nothing of the exploration. A library is not
-looked into: what is checked is what every Trio program should keep to, and what the program says must hold.
+Every program is an async function of a `Probe`, which also runs without the exploration. It looks at no library's
+internals: it checks what should hold for every Trio program, and what it states itself.
 """
 # pyright: reportMissingTypeStubs=false
 
@@ -161,7 +161,7 @@ async def send_results_to_a_channel(_probe: Probe) -> list[int]:
 
 
 async def read_and_write(probe: Probe) -> None:
-    """Two readers and two writers: nobody reads or writes while somebody writes."""
+    """Two readers and two writers: no one reads or writes while somebody writes."""
     lock = RWLock(read_biased=False)
     inside: list[str] = []
 
@@ -242,7 +242,7 @@ async def serve_a_client(probe: Probe) -> str:
 
 
 class MemoryStream(httpcore.AsyncNetworkStream):
-    """A connection in memory, as httpcore wants to have it."""
+    """A connection in memory, with the interface that httpcore needs."""
 
     def __init__(self, stream: trio.abc.Stream, probe: Probe) -> None:
         self._stream = stream
@@ -266,7 +266,7 @@ class MemoryStream(httpcore.AsyncNetworkStream):
         await self._stream.aclose()
 
     def get_extra_info(self, info: str) -> Any:
-        """Tell nothing."""
+        """Return nothing."""
         del info
 
 
@@ -285,7 +285,7 @@ class MemoryNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the server, wherever it is said to be."""
+        """Connect to the server, whatever its address."""
         del host, port, timeout, local_address, socket_options
         await trio.lowlevel.checkpoint()
         client, server = memory_stream_pair()

@@ -1,7 +1,7 @@
 """Six forks over real sockets: ask small services about a topic, and see who ran when, who won, and why.
 
-Run it with ``python examples/research.py``; it takes two seconds and needs nothing but this machine. The first half
-is what you would write. The second half is what you would have already: services, and a way to talk to them.
+Run it with ``python examples/research.py``; it takes two seconds and needs nothing but this machine. The first half is
+what you would write. The second half is what you would already have: services, and a way to talk to them.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ async def request(name: str, topic: str) -> str:
 
 
 async def read_all(stream: trio.SocketStream) -> str:
-    """Read until the other end has no more to say."""
+    """Read until the other end closes."""
     return b"".join([chunk async for chunk in stream]).decode()
 
 

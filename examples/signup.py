@@ -5,9 +5,8 @@
     python examples/signup.py --resume half.json
     python examples/signup.py --mermaid
 
-It takes a second and needs nothing but this machine. The first half is what you would write: the steps, the
-pipeline, and a program around it. The second half is what you would have already: the services, and a way to talk to
-them.
+It takes a second and needs nothing but this machine. The first half is what you would write: the steps, the pipeline,
+and a program around it. The second half is what you would already have: the services, and a way to talk to them.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class Signup(TypedDict):
 
 
 class Welcome(TypedDict):
-    """What it comes to."""
+    """The result of a sign-up."""
 
     account: str
     greeting: str
@@ -115,7 +114,7 @@ def is_risky(risk: int = 100) -> bool:
 
 
 async def review(email: str, risk: int = 100) -> str:
-    """Return what a colleague says about it."""
+    """Return the colleague's verdict."""
     return await ask("reviewers", f"{email} {risk}")
 
 
@@ -235,7 +234,7 @@ signup = (
 )
 
 
-# ---- The program: run the pipeline, stop it at a step, go on from there ----
+# ---- The program: run the pipeline, stop it at a step, continue from there ----
 
 
 def tell(event: Event) -> None:
@@ -265,7 +264,7 @@ async def main(options: argparse.Namespace) -> int:
     def stop_there(event: StepCompletion) -> None:
         nonlocal stopped
         stopped = stopped or event.name == options.stop_after
-        if stopped:  # what runs side by side with that step still comes to its end, and into the file
+        if stopped:  # members beside that step still end, and are in the file
             options.checkpoint.write_text(event.checkpoint.to_json(), encoding="utf-8")
             event.stop()
 
@@ -308,7 +307,7 @@ async def cancel_on_ctrl_c(scope: trio.CancelScope, task_status: trio.TaskStatus
 
 
 def read_input(path: str) -> Signup:
-    """Return what is in the file, if that is a sign-up."""
+    """Return the contents of the file, if that is a sign-up."""
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -333,7 +332,7 @@ def read_checkpoint(path: str) -> Checkpoint:
 
 
 def command_line() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description="Run a sign-up, in steps.")
     begin = parser.add_mutually_exclusive_group()
     begin.add_argument("input", nargs="?", type=read_input, help="a JSON file, such as examples/signup.json")
@@ -349,7 +348,7 @@ def command_line() -> argparse.ArgumentParser:
 
 
 class HungUpError(Exception):
-    """The other end has gone in the middle of a message."""
+    """The other end hung up in the middle of a message."""
 
 
 async def ask(service: str, question: str) -> str:
@@ -392,7 +391,7 @@ class Service:
 
     async def __call__(self, stream: trio.SocketStream) -> None:
         """Serve one connection."""
-        with contextlib.suppress(trio.BrokenResourceError, HungUpError):  # as a step does that is cancelled
+        with contextlib.suppress(trio.BrokenResourceError, HungUpError):  # a step that is cancelled hangs up
             _, question = await read_message(stream)
             reply = self.replies.popleft() if len(self.replies) > 1 else self.replies[0]
             await trio.sleep(self.delay)

@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT / "docs" / "extensions"), str(ROOT / "tests" / "browser
 from conftest import Browser, Page  # noqa: E402 - they are found where the line above says
 from diagrams import PICTURES, diagrams_in, picture_of  # noqa: E402
 
-COLORS = {  # what Mermaid is told, and what the page shows
+COLORS = {  # the colours for Mermaid, and those of the page
     "#123456": "var(--color-foreground-primary)",
     "#345678": "var(--color-foreground-muted)",
     "#dcba98": "var(--color-background-secondary)",
@@ -39,7 +39,7 @@ THEME = {
 
 
 def main() -> None:
-    """Draw what is missing, and delete what is on no page any more."""
+    """Draw missing pictures, and delete those that are on no page any more."""
     texts = [text for page in (ROOT / "docs").glob("**/*.md") for text in diagrams_in(page)]
     wanted = {picture_of(text): text for text in texts}
     for picture in set(PICTURES.glob("diagram-*.svg")) - set(wanted):

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 COLUMNS, ROWS = 84, 24
 INTERVAL = 0.4  # seconds of the run between two frames
-PACE = 0.6  # seconds of the picture for one of the run
-PAUSE = 3.0  # seconds for which the summary stands
+PACE = 0.6  # seconds of the picture for one second of the run
+PAUSE = 3.0  # seconds for which the summary is shown
 WIDTH, HEIGHT = 8.4, 19.0  # pixels of a character
 COLORS = {"red": DARK["failed"], "cyan": DARK["running"], "green": DARK["succeeded"], "yellow": DARK["cancelled"]}
 
@@ -80,7 +80,7 @@ report = (
 
 
 def frames() -> list[tuple[float, list[str]]]:
-    """Return the pictures of the run: how many seconds each stands, and its lines."""
+    """Return the frames of the run: for how many seconds each is shown, and its lines."""
     shots: list[tuple[float, list[str]]] = []
     console = Console(width=COLUMNS, height=ROWS, file=io.StringIO(), force_terminal=True, color_system="standard")
 
@@ -94,7 +94,7 @@ def frames() -> list[tuple[float, list[str]]]:
             shots.append((PAUSE, drawn(tree.summary())))
 
     async def shoot(tree: LiveTree) -> None:
-        await trio.sleep(0.013)  # no frame is of a moment in which something happens
+        await trio.sleep(0.013)  # no frame shows a moment in which something happens
         while True:
             await trio.sleep(INTERVAL)
             shots.append((INTERVAL * PACE, drawn(tree._picture(trio.current_time()))))  # noqa: SLF001 - its picture
@@ -107,7 +107,7 @@ def frames() -> list[tuple[float, list[str]]]:
 
 
 def line_of(line: list[Segment]) -> str:
-    """Return a line as SVG: its parts, each where its first character is."""
+    """Return a line as SVG: its parts, each at the place of its first character."""
     column, parts = 0, []
     for segment in line:
         text = segment.text.rstrip() if segment is line[-1] else segment.text

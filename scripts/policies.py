@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from trio_steps import Event
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 920, 250, 20, 62, 40
-ROWS = (  # from the outside in, with what each is for
+ROWS = (  # from the outside in, with the purpose of each
     ("total_timeout=15", "the whole call"),
     ("limiter=CapacityLimiter(20)", "a token, held to the end"),
     ("retry=Retry(3, delay=1)", "attempts, and waits between them"),

@@ -85,7 +85,7 @@ class AbsurdStore(QueueStore):
         return f"AbsurdStore({self._connections.name!r})"
 
     def now(self) -> datetime:
-        """Return the time by the clock of the database, in UTC, as far as it is known."""
+        """Return the time by the clock of the database, in UTC, as far as that is known."""
         return self._claims.now()
 
     @asynccontextmanager

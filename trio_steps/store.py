@@ -104,7 +104,7 @@ class SqliteStore(RunStore):
         """Claim a run until the context ends. ``run(store=…)`` does that.
 
         Raises:
-          RunClaimedError: it is running already, in this process or another one.
+          RunClaimedError: it is already running, in this process or another one.
           StoreError: the file is not a store.
           sqlite3.Error: the file can't be used.
         """

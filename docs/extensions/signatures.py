@@ -1,6 +1,6 @@
 """The signatures of the reference, with the types that the source has.
 
-Problem: autodoc shows either no types or all overloads. `fork` has dozens of those: type checkers need them, and nobody
+Problem: autodoc shows either no types or all overloads. `fork` has dozens of those: type checkers need them, and no one
 reads them. The signature under the overloads is short, but says ``Any`` where they say more. And annotations use
 aliases that are private to a module.
 

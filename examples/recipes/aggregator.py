@@ -1,4 +1,4 @@
-"""An httpx aggregator: limits, hedging, a breaker and a rate, each in one word."""
+"""An httpx aggregator: limits, hedging, a breaker and a rate, one option each."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import trio
 from trio_steps import CircuitBreaker, ForkPartialError, RateLimit, Retry, race, settle, step
 
 AT_ONCE = trio.CapacityLimiter(4)
-"""So many requests at once, whoever makes them."""
+"""The limit on requests at one time, for all services together."""
 
 
 class Service:
-    """What is asked of one service: one breaker and one rate for all its requests."""
+    """The requests to one service, which share a breaker and a rate."""
 
     def __init__(self, client: httpx.AsyncClient, name: str, mirrors: tuple[str, ...]) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""The model whose first token comes first is streamed on; the others are hung up, and what they used is kept."""
+"""The model with the fastest first token goes on streaming; the others are hung up, and their usage is kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trio_steps import Retry, fork, step
 
 @attrs.define
 class Usage:
-    """What a model has cost: what it was asked, and the tokens that came before it was hung up."""
+    """What a model has cost: the tokens that arrived before it was hung up, and whether that was the whole answer."""
 
     model: str
     tokens: int = 0
@@ -26,7 +26,7 @@ class Usage:
 
 @attrs.define
 class Answer:
-    """An answer whose first token has come."""
+    """An answer whose first token has arrived."""
 
     first: str
     rest: AsyncIterator[str]
@@ -88,13 +88,13 @@ class Models:
 
 @asynccontextmanager
 async def first_token(models: Models, prompt: str) -> AsyncIterator[AsyncIterator[str]]:
-    """Ask all models, and give the tokens of the one that is first."""
+    """Ask all models, and yield the tokens of the fastest one."""
     again = Retry(2, delay=0.05, on=(openai.APIStatusError, anthropic.APIStatusError))
 
     def path(model: str, ask: Callable[[str, str], Awaitable[Answer]]) -> Callable[[str], Awaitable[Answer]]:
         return step(partial(ask, model), id=model, timeout=5, retry=again)
 
-    async def hang_up(late: Answer) -> None:  # it came in the same moment as the winner
+    async def hang_up(late: Answer) -> None:  # it arrived at the same moment as the winner
         await late.close()
 
     fastest = fork(

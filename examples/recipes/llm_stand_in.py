@@ -1,6 +1,6 @@
 """A stand-in for the servers of OpenAI and Anthropic, so that the recipes need no key: it streams a few words.
 
-The model's name says how long the first word takes, ``gpt-fast`` or ``claude-slow``. `hung_up` has the models whose
+The model's name says how long the first word takes, ``gpt-fast`` or ``claude-slow``. `hung_up` lists the models whose
 client left before the end.
 """
 
@@ -26,7 +26,7 @@ hung_up: list[str] = []
 
 
 async def words(model: str) -> AsyncIterator[str]:
-    """Give the words, at the pace of the model."""
+    """Yield the words, at the pace of the model."""
     try:
         await trio.sleep(FIRST_WORD[model.rpartition("-")[2]])
         for word in WORDS:
@@ -101,7 +101,7 @@ app = Starlette(
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[str]:
-    """Serve on a free port of the loopback, and give the address."""
+    """Serve on a free port of the loopback interface, and yield the address."""
     config = Config()
     config.bind = ["127.0.0.1:0"]
     config.errorlog = None

@@ -23,7 +23,7 @@ from trio_steps import (
 
 
 def report(event: Event) -> None:
-    """Tell Sentry what nobody raises."""
+    """Tell Sentry about errors that are not raised."""
     match event:
         case StepRetrying(name=name, error=error, attempt=attempt):
             sentry_sdk.add_breadcrumb(

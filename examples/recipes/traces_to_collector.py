@@ -1,4 +1,4 @@
-"""Spans to an OpenTelemetry collector over OTLP; a stand-in on the loopback shows what it would get."""
+"""Spans to an OpenTelemetry collector over OTLP. A local stand-in shows what a collector would get."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def main(endpoint: str) -> None:
     trace.set_tracer_provider(provider)
     with observing(Tracing()):
         print(await race(near, far))
-    await trio.to_thread.run_sync(provider.shutdown)  # it sends what is left, in a thread: Trio runs on meanwhile
+    await trio.to_thread.run_sync(provider.shutdown)  # it sends the rest, in a thread, so that Trio is not blocked
 
 
 if __name__ == "__main__":

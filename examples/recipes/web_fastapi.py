@@ -28,7 +28,7 @@ async def ask(name: str, seconds: float) -> str:
 
 
 async def while_connected(request: Request, path: Callable[[], Awaitable[T]]) -> T | None:
-    """Run `path`, but cancel it when the client leaves. An error of `path` is raised: it must not wait for that."""
+    """Run `path`, but cancel it when the client leaves. If `path` fails, its error is raised at once."""
 
     async def answer() -> SettleResult[T]:
         (result,) = await settle(path)

@@ -1,4 +1,4 @@
-"""A websocket from the server that answers first: the race is over once it is open, and it stays open in the block."""
+"""A websocket from the server that answers first. The race ends once it is open, and it stays open in the block."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def first_open(*urls: str) -> AsyncIterator[WebSocketConnection]:
             finally:
                 scope.cancel()
         except Exception as raised:
-            error = raised  # raised below, outside of the nursery, so that no group is put around it
+            error = raised  # raised below, outside the nursery, which would wrap it in a group
     if error is not None:
         raise error
 

@@ -4,8 +4,8 @@ What happens: a sender waits in ``send()`` on a stream without a buffer. Its sco
 runs again, a receiver calls ``receive_nowait()``. The receiver gets the item. The sender is told that it was cancelled.
 
 What is right: either the receiver gets the item and ``send()`` returns, or ``send()`` is cancelled and the receiver
-finds nothing. Trio's own channel does the latter, for it takes the offer back when the sender is cancelled, and not
-when the sender runs the next time.
+finds nothing. Trio's own channel does the latter, because it takes the offer back when the sender is cancelled, not
+when the sender next runs.
 
 Why: ``MemoryObjectSendStream.send`` takes its offer out of ``waiting_senders`` in an ``except`` clause, which runs when
 the task does.

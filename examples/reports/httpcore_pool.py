@@ -7,7 +7,7 @@ that was assigned stays in the pool, never connected, never idle. From then on, 
 
 What is right: the third request is answered. A request that is cancelled gives back what was assigned to it.
 
-Here, the timeout fires at the very moment when it can happen, which the ``trace`` extension of httpcore tells.
+Here, httpcore's ``trace`` extension is used to make the timeout fire at the very moment when it can happen.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def answer(stream: trio.abc.Stream) -> None:
 
 
 async def fire(event: str, _info: object) -> None:
-    """Have the timeout of the second request fire in the tick in which the first is done."""
+    """Make the timeout of the second request fire in the tick in which the first is done."""
     if event == "http11.response_closed.complete":
         HASTY.cancel()
 
@@ -94,7 +94,7 @@ async def main() -> str:
 
 
 async def run() -> str:
-    """Run it, and the servers no longer than it."""
+    """Run it, and stop the servers when it ends."""
     with trio.move_on_after(1000):
         return await main()
     return "it does not end"

@@ -1,7 +1,7 @@
 """tricycle 0.4.1: an `RWLock` does not wake the readers behind a writer that gives up.
 
 What happens: a reader holds the lock, a writer waits for it, a second reader waits behind the writer. The writer is
-cancelled. Nobody wakes the second reader, although only a reader holds the lock. If the first reader waits for the
+cancelled. No one wakes the second reader, although only a reader holds the lock. If the first reader waits for the
 second, both wait for ever.
 
 What is right: when a writer that waits is cancelled, the readers behind it, up to the next writer, get the lock.

@@ -1,8 +1,8 @@
 """trio-util 0.8.0: `azip` loses items when it is cancelled, and what it zips is out of step from then on.
 
 What happens: two channels are zipped, and there is a time limit for a pair. The quick channel brings its first item,
-the slow one does not, and the time is over. The item of the quick channel has been taken from it, and nobody gets it.
-Whoever zips the two channels again pairs the second item of the one with the first item of the other.
+the slow one does not, and the time is over. The item of the quick channel has been taken from it, and no one gets it.
+Zipping the two channels again pairs the second item of the one with the first item of the other.
 
 What is right: "quick 0" comes together with "slow 0". Trio's own ``receive()`` loses nothing when it is cancelled, and
 the same library has ``iter_move_on_after``, which cancels what it iterates over.

@@ -1,10 +1,10 @@
-"""trio-util 0.8.0: closing ``RepeatedEvent.events()`` does not close the generator inside of it.
+"""trio-util 0.8.0: closing ``RepeatedEvent.events()`` does not close the generator inside it.
 
-What happens: a task goes through ``events()`` inside of ``aclosing``, as one should, and leaves the loop. ``events()``
-is closed. The ``eventual_values()`` that it goes through is not, and has clean-up to do: it holds references to what it
+What happens: a task iterates over ``events()`` inside ``aclosing``, as it should, and leaves the loop. ``events()`` is
+closed. The ``eventual_values()`` that it iterates over is not, and has clean-up to do: it holds references to what it
 waits for. It is left to the garbage collector, and Trio warns of that, though the caller has done nothing wrong.
 
-What is right: whoever closes ``events()`` has closed everything, and there is no warning.
+What is right: closing ``events()`` closes everything, and nothing is warned of.
 
 Why: ``async for _ in self._event.eventual_values(…): yield`` does not close what it iterates over. It takes
 ``async with aclosing(self._event.eventual_values(…)) as values:`` around it.

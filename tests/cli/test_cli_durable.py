@@ -20,7 +20,7 @@ def test_run_with_a_store_gives_the_run_a_name_and_goes_on_by_it(run) -> None:
     status, _, err = run("run", "shop:failing", "--store", "runs.db", "-q")
     assert status == FAILED
     first, *_, last = err.splitlines()
-    name = first.removeprefix("the run is called ")
+    name = first.removeprefix("the id of the run is ")
     assert name.startswith("failing-")
     assert last == f"go on with: trio-steps resume shop:failing --store runs.db --run-id {name}"
     assert run("resume", "shop:failing", "--store", "runs.db", "--run-id", name, "-q")[0] == FAILED
@@ -54,7 +54,7 @@ def test_run_that_is_running_already_has_a_status_of_its_own(run, shop) -> None:
         database.release(claimed)
     assert (status, out) == (CLAIMED, "")
     where = f"in the process {os.getpid()}"
-    assert err == f"trio-steps: the run 'one' is running already, {where}; wait for it, or use another run_id\n"
+    assert err == f"trio-steps: the run 'one' is already running, {where}; wait for it, or use another run_id\n"
 
 
 def test_resume_of_a_run_that_is_not_there_is_misuse(run, shop) -> None:

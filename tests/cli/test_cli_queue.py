@@ -68,7 +68,7 @@ def test_timeline_of_a_run_that_a_worker_runs_is_refused(run, shop, store):
     status, _, err = run("run", "shop:empty", "--store", URL, "--run-id", "r", "--timeline", "out.html")
     assert (status, err) == (
         USAGE,
-        "trio-steps: --timeline out.html: a worker runs the run, and what happens is seen there\n",
+        "trio-steps: --timeline out.html: a worker runs the run, so it can't be recorded here\n",
     )
 
 

@@ -60,7 +60,7 @@ def test_submit_gives_a_run_a_name_and_changes_none_that_is_there(orders) -> Non
     assert orders("submit", "orders:order", "--input", '{"order": 1}', "--run-id", "one") == (
         DONE,
         "one\n",
-        "the run 'one' is there already\n",
+        "the run 'one' already exists\n",
     )
 
 
@@ -103,7 +103,7 @@ def test_runs_can_be_filtered_and_come_in_pages(orders) -> None:
 def test_cancel_and_delete_say_what_they_could_not_do(orders) -> None:
     submitted(orders, "a")
     assert orders("cancel", "a") == (DONE, "", "")
-    assert orders("cancel", "a") == (FAILED, "", "the run 'a' is over already\n")
+    assert orders("cancel", "a") == (FAILED, "", "the run 'a' is already over\n")
     assert orders("delete", "a") == (DONE, "", "")
     status, _, err = orders("delete", "a")
     assert (status, "there is no run 'a' in the store" in err) == (USAGE, True)

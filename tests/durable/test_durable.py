@@ -441,11 +441,11 @@ def test_run_id_without_store_is_an_error() -> None:
 
 async def test_run_that_is_running_is_an_error(store) -> None:
     p = Pipeline("p").step("again", lambda: p.run({}, store=store, run_id="r"))
-    with pytest.raises(RunClaimedError, match=r"^the run 'r' is running already; wait for it, or use another run_id"):
+    with pytest.raises(RunClaimedError, match=r"^the run 'r' is already running; wait for it, or use another run_id"):
         await p.run({}, store=store, run_id="r")
     assert store.claimed == {}
     assert str(RunClaimedError("r", 42)) == (
-        "the run 'r' is running already, in the process 42; wait for it, or use another run_id"
+        "the run 'r' is already running, in the process 42; wait for it, or use another run_id"
     )
 
 

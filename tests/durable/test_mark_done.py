@@ -183,7 +183,7 @@ async def test_step_inside_a_step_is_marked_by_its_full_name(store: MemoryStore)
 
 async def test_step_that_is_done_is_refused(store: MemoryStore) -> None:
     await failed(charged.step("ship", fails), store)
-    await refused(store, ConfigError, "mark_done('r', 'charge'): the step is done already", "charge")
+    await refused(store, ConfigError, "mark_done('r', 'charge'): the step is already done", "charge")
 
 
 async def test_step_that_is_not_there_is_refused(store: MemoryStore) -> None:

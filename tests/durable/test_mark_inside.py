@@ -65,7 +65,7 @@ async def test_element_of_a_function_is_marked_with_its_result(store: MemoryStor
         await p.run({"ns": [2, 0, 4]}, store=store, run_id="r")
     await refused(store, "'out' has to be float, not 'none'", "all/2", {"out": "none"})
     await refused(store, "the output has to have 'out'", "all/2", {})
-    await refused(store, "mark_done('r', 'all/1'): the step is done already", "all/1", {"out": 0.5})
+    await refused(store, "mark_done('r', 'all/1'): the step is already done", "all/1", {"out": 0.5})
     await store.mark_done("r", "all/2", {"out": 0.0})
     assert await p.run(store=store, run_id="r") == {"ns": [2, 0, 4], "out": [0.5, 0.0, 0.25]}
     assert ran == [2, 0, 4]
@@ -77,11 +77,11 @@ async def test_step_of_an_element_is_marked_by_its_number(store: MemoryStore) ->
     await refused(store, "say of which element of 'all', such as 'all/1/…'", "all/*/two", {"two": 1})
     await refused(store, "say of which element of 'all'", "all/two", {"two": 1})
     await refused(store, "mark the steps in it, 'all/1/…'", "all/1", {"out": 1})
-    await refused(store, "mark_done('r', 'all/1/one'): the step is done already", "all/1/one", {"one": 1})
+    await refused(store, "mark_done('r', 'all/1/one'): the step is already done", "all/1/one", {"one": 1})
     await store.mark_done("r", "all/1/two", {"two": 1})
     with suppress(ForkPartialError):
         await p.run(store=store, run_id="r")
-    await refused(store, "mark_done('r', 'all/1/two'): 'all/1' is done already", "all/1/two", {"two": 2})
+    await refused(store, "mark_done('r', 'all/1/two'): 'all/1' is already done", "all/1/two", {"two": 2})
     await store.mark_done("r", "all/2/two", {"two": 2})
     result = await p.run(store=store, run_id="r")
     assert result["out"] == [{"ns": [5, 6], "n": n, "one": n, "two": two} for n, two in ((5, 1), (6, 2))]
@@ -208,7 +208,7 @@ async def test_step_inside_something_that_is_done_is_refused(store: MemoryStore,
     )
     await failed(p, store, {"ns": [1]})
     around = inside.split("/")[0]
-    await refused(store, f"mark_done('r', {inside!r}): {around!r} is done already", inside, {"a": 2, "o": 2})
+    await refused(store, f"mark_done('r', {inside!r}): {around!r} is already done", inside, {"a": 2, "o": 2})
 
 
 async def test_step_that_holds_others_is_done_whatever_they_wait_for(store: MemoryStore) -> None:

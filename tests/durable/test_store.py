@@ -122,7 +122,7 @@ async def test_claim_is_refused_to_a_second_task_of_the_process_and_free_afterwa
 
 async def test_claim_of_a_run_that_is_not_written_yet_is_refused_too(store) -> None:
     async with store.claim("r"):
-        with pytest.raises(RunClaimedError, match="the run 'r' is running already, in the process "):
+        with pytest.raises(RunClaimedError, match="the run 'r' is already running, in the process "):
             await ok.run({}, store=store, run_id="r")
 
 

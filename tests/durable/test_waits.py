@@ -69,7 +69,7 @@ async def test_answer_can_come_with_the_run_and_before_its_question(store, steps
     result = {"receipt": "R", "approved": False, "shipped": False}
     assert await p.run({}, store=store, run_id="r", answers={"approved": False}) == result
     assert await p.run({}, store=store, run_id="r", answers={"approval": False}) == result  # an equal one is no change
-    with pytest.raises(AnswerConflictError, match="the run 'r' has another answer to 'approval' already"):
+    with pytest.raises(AnswerConflictError, match="the run 'r' already has another answer to 'approval'"):
         await p.run({}, store=store, run_id="r", answers={"approved": True})
 
 

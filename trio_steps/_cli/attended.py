@@ -1,7 +1,7 @@
-"""A run with a person in front of it: progress on standard error, Ctrl-C, and what was unfinished.
+"""A run that a person watches: progress on standard error, Ctrl-C, and a list of unfinished steps.
 
 The first Ctrl-C, SIGTERM or SIGHUP cancels the run, which then has all the time that it needs to clean up. A second
-Ctrl-C cuts that short: it is Trio's own `KeyboardInterrupt`.
+Ctrl-C cuts that short, with Trio's own `KeyboardInterrupt`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Runner: TypeAlias = "Callable[[list[Observer]], Coroutine[Any, Any, Any]]"
 
 _SIGNALS: Final = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-_MOST_LINES: Final = 20  # of what is inside of one step: no one reads those of a million paths
+_MOST_LINES: Final = 20  # lines for the inside of one step: no one reads a million
 
 
 @final
@@ -36,10 +36,10 @@ class Lines:
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._counts: dict[Scope | None, int] = {}  # of the lines, by the scope around
+        self._counts: dict[Scope | None, int] = {}  # the number of lines, by the scope around
 
     def __call__(self, event: Event) -> None:
-        """Write what has happened, if a person would want to know."""
+        """Write a line if the event matters to a person."""
         text = None if event.quiet else _line(event)
         if text is None:
             return
@@ -84,7 +84,7 @@ class Unfinished:
         self._names: dict[Scope, str] = {}
 
     def begin(self) -> None:
-        """Note from now on."""
+        """Start to take notes."""
         self._notes = True
 
     def __call__(self, event: Event) -> None:
@@ -104,9 +104,9 @@ class End:
     """How a run ended.
 
     Attributes:
-      result: what it returned, if there is neither an error nor a signal.
-      error: what it raised, perhaps while it was cleaning up.
-      signal: what ended it, if a signal did.
+      result: its result, if it ended without an error or signal.
+      error: the error that it raised, perhaps while it cleaned up.
+      signal: the signal that ended it, if one did.
       unfinished: the full names of the steps that were running then.
     """
 
@@ -129,7 +129,7 @@ def attended(run: Runner, observers: list[Observer], file: TextIO, *, quiet: boo
 
     Args:
       run: called with the observers.
-      observers: those that are there already.
+      observers: other observers.
       file: standard error.
       quiet: show no progress.
     """
@@ -173,7 +173,7 @@ async def _watched(run: Runner, observers: list[Observer], unfinished: Unfinishe
 def stopped_by_signal(
     scope: trio.CancelScope, file: TextIO, then: Callable[[], object] = lambda: None
 ) -> Generator[list[int]]:
-    """At the first signal to stop, put it into the list, say so on `file`, call `then`, and cancel `scope`."""
+    """On the first signal to stop, add it to the list, say so on `file`, call `then`, and cancel `scope`."""
     taken: list[int] = []
 
     def take(number: int) -> None:
@@ -187,7 +187,7 @@ def stopped_by_signal(
 
 
 def _say(file: TextIO, line: str) -> None:
-    with suppress(OSError):  # no one listens any more
+    with suppress(OSError):  # no one reads it any more
         file.write(f"{line}\n")
         file.flush()
 

@@ -53,8 +53,8 @@ exit status:
   0    done
   1    the run failed, or the check found a mistake
   2    the command line is wrong
-  3    the run is running already, here or in another process
-  130  interrupted by Ctrl-C (143: by SIGTERM), after clean-up
+  3    the run is already running, here or in another process
+  130  interrupted by Ctrl-C (143: by SIGTERM, 129: by SIGHUP), after clean-up
 
 examples:
   trio-steps run shop:checkout --input '{"order": 42}'
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`, by default that of the process, and return the exit status."""
     try:
         args = _parser().parse_args(argv)
-    except SystemExit as error:  # argparse has said what there is to say
+    except SystemExit as error:  # argparse has already printed the message
         return cast("int", error.code)
     open_streams()
     if str(Path.cwd()) not in sys.path:
@@ -122,13 +122,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("pipeline", metavar="PIPELINE")
     run.add_argument("--input", metavar="JSON|@FILE|-", help="the input, a JSON object; - is standard input")
     run.add_argument("--store", metavar="STORE", help="keep each step there, so that the run can be resumed")
-    run.add_argument("--run-id", metavar="ID", help="the id of the run; a run that is there already continues")
+    run.add_argument("--run-id", metavar="ID", help="the id of the run; an existing run continues")
     add_running(run)
 
     resume = command("resume", _resume, "continue a run where it was, and print its result as JSON")
     resume.add_argument("pipeline", metavar="PIPELINE")
     resume.add_argument("--store", metavar="STORE", required=True, help="where the run is kept")
-    resume.add_argument("--run-id", metavar="ID", help="what the run is called")
+    resume.add_argument("--run-id", metavar="ID", help="the id of the run")
     resume.add_argument("--all", action="store_true", help="all runs that failed, were interrupted or stopped")
     add_running(resume)
 
@@ -143,9 +143,11 @@ def _parser() -> argparse.ArgumentParser:
     graph = command("graph", _graph, "print a pipeline as a diagram")
     graph.add_argument("pipeline", metavar="PIPELINE")
     graph.add_argument("--format", choices=("mermaid", "dot"), default="mermaid", help="which language (mermaid)")
-    graph.add_argument("--direction", choices=("down", "right"), default="down", help="where it leads (down)")
+    graph.add_argument(
+        "--direction", choices=("down", "right"), default="down", help="the direction of the diagram (down)"
+    )
 
-    check = command("check", _check, "import modules, and tell what each pipeline in them takes, does and gives")
+    check = command("check", _check, "import modules, and show what each pipeline in them takes, does and gives")
     check.add_argument("modules", metavar="MODULE", nargs="+")
     return parser
 
@@ -163,7 +165,7 @@ def _run(args: argparse.Namespace) -> int:
         run_id = args.run_id
         if run_id is None:
             run_id = f"{pipeline.id}-{uuid4().hex[:8]}"
-            say(f"the run is called {run_id}")
+            say(f"the id of the run is {run_id}")
         options = {"store": store_at(args.store), "run_id": run_id}
     if inputs or args.store is None or trio.run(options["store"].read, options["run_id"]) is None:
         _check_input(pipeline, inputs)
@@ -199,7 +201,7 @@ def _submit(args: argparse.Namespace) -> int:
     run_id = args.run_id or f"{pipeline.id}-{uuid4().hex[:8]}"
     submit = functools.partial(pipeline.submit, *inputs, store=store_at(args.store), run_id=run_id)
     if not trio.run(submit):
-        say(f"the run {run_id!r} is there already")
+        say(f"the run {run_id!r} already exists")
     show(run_id)
     return DONE
 
@@ -210,7 +212,7 @@ def _input(text: str) -> dict[str, object]:
             text = sys.stdin.read()
         elif text.startswith("@"):
             text = Path(text[1:]).read_text(encoding="utf-8")
-        text = text.removeprefix("\ufeff")  # some editors begin a file with a mark of its encoding
+        text = text.removeprefix("\ufeff")  # some editors begin a file with a byte order mark
         value: object = json.loads(text)
     except RecursionError as error:
         raise UsageError("--input: it is nested too deep") from error
@@ -238,7 +240,7 @@ def _execute(pipeline: AnyPipeline, inputs: list[Any], options: Mapping[str, Any
     recorder = Recorder()
     elsewhere = isinstance(options.get("store"), QueueStore)
     if elsewhere and args.timeline is not None:
-        raise UsageError(f"--timeline {args.timeline}: a worker runs the run, and what happens is seen there")
+        raise UsageError(f"--timeline {args.timeline}: a worker runs the run, so it can't be recorded here")
     end = attended(
         lambda observers: pipeline.run(*inputs, observers=() if elsewhere else observers, **options),
         [] if args.timeline is None else [recorder],

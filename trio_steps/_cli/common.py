@@ -1,4 +1,4 @@
-"""What all commands share: exit statuses, what is written where, and the store."""
+"""What all commands share: exit statuses, output, and the store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DONE: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 CLAIMED: Final = 3
-SIGNALLED: Final = 128  # and the number of the signal, as shells have it: 130 for Ctrl-C, 143 for SIGTERM
+SIGNALLED: Final = 128  # plus the number of the signal, as in shells: 130 for Ctrl-C, 143 for SIGTERM
 
 
 class UsageError(Exception):
@@ -24,18 +24,18 @@ class UsageError(Exception):
 
 def say(text: object) -> None:
     """Write a line for a person, to standard error."""
-    with suppress(OSError):  # no one listens any more
+    with suppress(OSError):  # no one reads it any more
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
 def show(text: str) -> None:
-    """Write what was asked for, to standard output."""
+    """Write a result, to standard output."""
     sys.stdout.write(f"{text}\n")
 
 
 def store_at(place: str) -> RunStore:
-    """Return the store in a file, which need not be there yet, or in a database of PostgreSQL."""
+    """Return the store in a file, which need not exist yet, or in a PostgreSQL database."""
     if not place.startswith(("postgresql://", "postgres://")):
         return SqliteStore(place)
     try:
@@ -46,7 +46,7 @@ def store_at(place: str) -> RunStore:
 
 
 def existing_store(place: str) -> RunStore:
-    """Return the store that is there."""
+    """Return a store that exists."""
     store = store_at(place)
     if isinstance(store, SqliteStore) and not store.path.is_file():
         raise UsageError(f"there is no store {place!r}")

@@ -34,12 +34,12 @@ def imported(name: str) -> ModuleType:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise UsageError(f"there is no module {error.name!r}, here or installed") from error
         raise ModuleError(_located(name, error)) from error
-    except (Exception, SystemExit) as error:  # its status would mean something else here
+    except (Exception, SystemExit) as error:  # its exit status would mean something else here
         raise ModuleError(_located(name, error)) from error
 
 
 def _located(name: str, error: Exception | SystemExit) -> str:
-    """Describe `error`, which was raised by importing the module `name`, with the line that is to blame."""
+    """Describe `error`, which importing the module `name` raised, with the line that is to blame."""
     where = "" if isinstance(error, ConfigError) else f"{type(error).__qualname__}: "
     text = f"the module {name!r} can't be imported: {where}{error}"
     frames = traceback.extract_tb(error.__traceback__)

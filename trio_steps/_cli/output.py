@@ -1,4 +1,4 @@
-"""Results as JSON, for people and programs to read. Values that JSON does not have become text.
+"""Results as JSON, for people and programs to read. Values that JSON can't express become text.
 
 This is not a codec: the output can't be read back. It never fails, and shows a result as well as it can.
 """
@@ -27,19 +27,19 @@ from .streams import lacks
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_BITS: Final = 2_000  # of an int that Python surely writes in decimal, whatever its limit is set to
-_LEVELS: Final = 100  # of nesting in a result
+_BITS: Final = 2_000  # digits of an int that Python always writes in decimal, whatever its limit
+_LEVELS: Final = 100  # levels of nesting in a result
 
 
 def as_json(value: object) -> str:
-    """Return `value` as JSON, such as standard output can take it."""
+    """Return `value` as JSON that standard output can encode."""
     plain_value = _plain(value)
     text = json.dumps(plain_value, indent=2, ensure_ascii=False)
     return json.dumps(plain_value, indent=2) if lacks(text) else text
 
 
 def _plain(value: Any, level: int = 0) -> Any:
-    """Return `value` as JSON. Text stands for what JSON does not have, and for what is nested too deep or in itself."""
+    """Return `value` as JSON. Text replaces what JSON can't express, and what is nested too deep or in itself."""
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, float) and not isfinite(value):

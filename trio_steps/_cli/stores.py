@@ -1,4 +1,4 @@
-"""The commands for stores: what is in one, and what becomes of it."""
+"""The commands for stores, which show and change what is in one."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ _OPEN: Final[tuple[RunStatus, ...]] = ("submitted", "interrupted", "failed", "st
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the commands that this module has."""
+    """Add the commands of this module."""
 
     def add(name: str, run: Callable[[argparse.Namespace], int], help: str, *, one: bool) -> argparse.ArgumentParser:
         added = command(name, run, help)
         if one:
-            added.add_argument("run_id", metavar="RUN", help="what the run is called")
+            added.add_argument("run_id", metavar="RUN", help="the id of the run")
         added.add_argument("--store", metavar="STORE", required=True, help="where the runs are kept")
         return added
 
-    runs = add("runs", _runs, "list the runs in a store, the last one first", one=False)
-    runs.add_argument("--status", type=_statuses, help="only those of which this became; several with commas")
-    runs.add_argument("--pipeline", help="only those of the pipeline of that name")
-    runs.add_argument("--limit", type=int, metavar="N", help="so many at most")
-    runs.add_argument("--after", metavar="RUN", help="those that come after that one, for the next page")
+    runs = add("runs", _runs, "list the runs in a store, the latest first", one=False)
+    runs.add_argument("--status", type=_statuses, help="only runs with this status, or several, separated by commas")
+    runs.add_argument("--pipeline", help="only runs of this pipeline")
+    runs.add_argument("--limit", type=int, metavar="N", help="at most this many")
+    runs.add_argument("--after", metavar="RUN", help="only runs after this one, for the next page")
     runs.add_argument("--json", action="store_true", help="print them as JSON")
 
-    shown = add("show", _show, "tell all that is known of a run", one=True)
+    shown = add("show", _show, "show everything about a run", one=True)
     shown.add_argument("--json", action="store_true", help="print it as JSON")
 
-    answer = add("answer", _answer, "give a run what it waits for", one=True)
+    answer = add("answer", _answer, "give a run an answer that it waits for", one=True)
     answer.add_argument(
         "--set", metavar="KEY=JSON", action="append", required=True, help="an answer, such as approved=true"
     )
@@ -61,17 +61,17 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     add("delete", _delete, "delete a run", one=True)
 
     moved = add("move", _move, "move a run to another store, where a worker continues it", one=True)
-    moved.add_argument("--to", metavar="STORE", required=True, help="the store that it is moved to")
+    moved.add_argument("--to", metavar="STORE", required=True, help="the store to move it to")
 
     prune = add("prune", _prune, "delete runs that are no longer needed", one=False)
-    prune.add_argument("--older-than", type=_duration, metavar="TIME", help="those updated longer ago, such as 30d")
-    prune.add_argument("--keep", type=int, metavar="N", help="all but so many, those that were updated last")
-    prune.add_argument("--status", type=_statuses, default=("finished",), help="those of which this became (finished)")
+    prune.add_argument("--older-than", type=_duration, metavar="TIME", help="runs last updated longer ago, such as 30d")
+    prune.add_argument("--keep", type=int, metavar="N", help="all but this many, the last updated")
+    prune.add_argument("--status", type=_statuses, default=("finished",), help="runs with this status (finished)")
 
     worker = command("work", _work, "run the runs that are ready to continue, until it is stopped")
     worker.add_argument("pipelines", metavar="PIPELINE", nargs="+")
     worker.add_argument("--store", metavar="STORE", required=True, help="where the runs are kept")
-    worker.add_argument("--concurrency", type=int, default=1, metavar="N", help="so many at the same time (1)")
+    worker.add_argument("--concurrency", type=int, default=1, metavar="N", help="the number of runs at a time (1)")
     worker.add_argument("-q", "--quiet", action="store_true", help="show no progress")
 
 
@@ -168,7 +168,7 @@ def _answer(args: argparse.Namespace) -> int:
 
 def _cancel(args: argparse.Namespace) -> int:
     if not _call(existing_store(args.store).cancel, args.run_id):
-        say(f"the run {args.run_id!r} is over already")
+        say(f"the run {args.run_id!r} is already over")
         return FAILED
     return DONE
 
@@ -209,7 +209,7 @@ def _work(args: argparse.Namespace) -> int:
 
     try:
         number = trio.run(main)
-    except BaseExceptionGroup as group:  # of the workers, which all have the same trouble with the store
+    except BaseExceptionGroup as group:  # one of the workers, which all have the same trouble with the store
         errors = list(leaves(group))
         if exits(group):
             leaving = next(error for error in errors if isinstance(error, SystemExit))

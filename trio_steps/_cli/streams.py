@@ -1,7 +1,7 @@
-"""The standard streams, such as they are: closed perhaps, or with an encoding that lacks what we write.
+"""The standard streams, which may be closed, or have an encoding that lacks some characters.
 
-What an encoding lacks is spelled: what we write ourselves in ASCII as a person would, anything else as an escape.
-Programs read JSON and diagrams, and have escapes of their own.
+Missing characters are replaced: our own by ASCII, as a person would type them, all others by escapes. JSON and diagrams
+are read by programs, and have their own escapes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _HANDLER: Final = "trio_steps.spelled"
 
 
 def open_streams() -> None:
-    """Let the standard streams take whatever is written to them, and give what is meant.
+    """Make the standard streams accept any text, and read UTF-8.
 
-    One that was closed when the process began takes, or gives, nothing. Input is JSON, and that is UTF-8 everywhere.
+    A stream that was closed when the process began accepts, or returns, nothing. Input is JSON, which is always UTF-8.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -49,7 +49,7 @@ codecs.register_error(_HANDLER, _spelled)
 
 
 def lacks(text: str) -> bool:
-    """Tell whether standard output can't take `text` as it is."""
+    """Tell whether standard output can't encode `text`."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
@@ -58,7 +58,7 @@ def lacks(text: str) -> bool:
 
 
 def with_entities(text: str, prefix: str) -> str:
-    """Return a diagram that standard output can take: with an entity for each character that is not ASCII, if need be.
+    """Return a diagram that standard output can encode. If need be, non-ASCII characters become entities.
 
     Args:
       text: the diagram.

@@ -26,7 +26,7 @@ _OVER = ("finished",)
 
 
 def type_name(kind: type) -> str:
-    """Return the name of a type that an answer may have."""
+    """Return the name of a type for answers."""
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
@@ -35,10 +35,10 @@ def answer_texts(stored: StoredRun, answers: Mapping[str, object]) -> dict[str, 
 
     Args:
       stored: the run.
-      answers: by the full name of a step, or by the key that it provides if just one step asks for that.
+      answers: by the full name of a step, or by the key that it provides if only one step asks for that.
 
     Raises:
-      AnswerError: no step asks for one, or not for such a value; or the run is over.
+      AnswerError: no step asks for one of them, or for a value of its type; or the run is over.
     """
     texts: dict[str, str] = {}
     if not isinstance(answers, Mapping) or not all(isinstance(given, str) for given in answers):
@@ -92,7 +92,7 @@ def _says(text: str, value: object) -> bool:
     """Tell whether `text` is an answer that equals `value`: equal dicts and sets may be written in another order."""
     try:
         return equal(answer_of(text), value)
-    except CheckpointError:  # its class is not imported here, say
+    except CheckpointError:  # for example, its class is not imported here
         return False
 
 

@@ -1,12 +1,12 @@
 """The calls of a `Database` from Trio, in worker threads.
 
 A call is not abandoned when its task is cancelled: it happens whole, or not at all. While another process holds the
-database, a call waits for a tenth of a second and is then made again. In between it can be cancelled, so it holds
-nothing up. The calls at the end of a cancelled run, which save and release it, can't be given up like that. If others
-are in the way, a thread of its own makes them.
+database, a call is repeated every tenth of a second. In between it can be cancelled, so it never holds up a
+cancellation. The calls at the end of a cancelled run, which save and release it, must not be dropped like that. If
+another process is in the way, a separate thread makes them.
 
-Any number of Trio runs, each in a thread of its own, can use one store. What belongs to one of them is kept separately,
-because a limiter of one can't be used in another.
+Any number of Trio runs, each in its own thread, can use one store. State that belongs to one of them is kept
+separately, because a limiter of one can't be used in another.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PATIENCE: Final = 10.0  # seconds that others may hold the database
+_PATIENCE: Final = 10.0  # seconds for which others may hold the database
 _LOOK: Final = 0.5  # seconds between two looks at whether a run is to be cancelled
 
 
@@ -43,7 +43,7 @@ class _Here:
 
     Attributes:
       limiter: allows one thread at a time, because SQLite can't use more.
-      looked: when it was looked last, in seconds of the real clock.
+      looked: the time of the last look, in seconds of the real clock.
       seen: the tokens that were lost then, and those that were cancelled.
     """
 
@@ -59,7 +59,7 @@ class Calls:
 
     def __init__(self, database: Database) -> None:
         self.database: Database = database
-        self._busy_since = float("-inf")  # when others were in the way last
+        self._busy_since = float("-inf")  # the last time that others were in the way
         self._here: trio.lowlevel.RunVar[_Here] = trio.lowlevel.RunVar(f"store {str(database.path)!r}")
 
     def _in_this_trio(self) -> _Here:
@@ -71,7 +71,7 @@ class Calls:
             return here
 
     async def make(self, call: Callable[..., T], *args: Any) -> T:
-        """Make a call, and repeat it while others are in the way."""
+        """Make a call, and repeat it while another process is in the way."""
         limiter = self._in_this_trio().limiter
         began = time.monotonic()
         while True:
@@ -86,7 +86,7 @@ class Calls:
                 raise
 
     async def make_now(self, call: Callable[..., object], *args: Any) -> bool:
-        """Make a call at once. Return False if others are in the way, or were just now. It can't be cancelled."""
+        """Make a call at once. Return False if others are, or just were, in the way. It can't be cancelled."""
         made: list[bool] = []
         with trio.CancelScope(shield=True):
             limiter = self._in_this_trio().limiter
@@ -95,7 +95,7 @@ class Calls:
 
     def _made_now(self, call: Callable[..., object], args: tuple[Any, ...]) -> bool:
         if time.monotonic() - self._busy_since < _LOOK:
-            return False  # a hundred runs that are cancelled don't wait in turn
+            return False  # so that a hundred cancelled runs don't wait one after the other
         try:
             call(*args)
         except sqlite3.Error as error:
@@ -110,7 +110,7 @@ class Calls:
 
         Args:
           claimed: the run.
-          last: a change that could not be written yet, as others were in the way.
+          last: a change that could not be written yet, because others were in the way.
         """
         try:
             done = last is None and await self.make_now(self.database.release, claimed)
@@ -139,7 +139,7 @@ class Calls:
         self.database.give_up(claimed)
 
     async def look(self) -> tuple[set[str], set[str]]:
-        """Return the tokens of claims that are lost, and those of runs that are cancelled; one look serves many."""
+        """Return the tokens of claims that are lost, and those of runs that are cancelled. All runs share one look."""
         here = self._in_this_trio()
         if time.monotonic() - here.looked > _LOOK / 2:
             here.looked = time.monotonic()
@@ -164,7 +164,7 @@ class Claim:
         return datetime.now(UTC)
 
     def check(self) -> None:
-        """It is a lock, which can't run out."""
+        """Do nothing: the claim is a lock, which can't expire."""
 
     async def read(self) -> StoredRun | None:
         return await self._calls.make(self._calls.database.read, self.run_id)

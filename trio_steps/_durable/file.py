@@ -1,13 +1,13 @@
 """The file of an SQLite store: its schema, one connection at a time, and what can go wrong with it.
 
-While the process has any runs, one connection is kept open for all of them. Otherwise each transaction opens one, so
-that there is nothing to close. A child that was forked leaves the connection of its parent alone.
+While the process has any runs, one connection is kept open for all of them. Otherwise each transaction opens its own,
+so that a store has nothing to close. A forked child leaves the connection of its parent alone.
 
-No transaction waits long for another process: SQLite's own wait is short, and the caller tries again. So a cancellation
-is not held up.
+No transaction waits long for another process: SQLite's own wait is short, and the caller tries again. So nothing holds
+up a cancellation.
 
-A file that is deleted while it is open accepts everything that is written, and keeps nothing. So after each transaction
-of a connection that was kept open, the name must still lead to the same file.
+A file that is deleted while it is open accepts every write, and keeps nothing. So after each transaction on a
+connection that was kept open, the path must still lead to the same file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-_APPLICATION: Final = 0x73746570  # "step", in the header of the file
+_APPLICATION: Final = 0x73746570  # "step" in ASCII, in the header of the file
 _VERSION: Final = 3
 _SCHEMA: Final = (
     """
@@ -43,7 +43,7 @@ _SCHEMA: Final = (
     )
     """,
     "CREATE INDEX runs_in_order ON runs (started DESC, id DESC)",
-    # of nothing that a save changes, or each save would write one page more
+    # on nothing that a save changes; otherwise each save would write one more page
     "CREATE INDEX runs_that_can_go_on ON runs (id) WHERE status IN ('submitted', 'running', 'waiting')",
     """
     CREATE TABLE parts (
@@ -81,11 +81,11 @@ _SCHEMA: Final = (
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_VERSION}",
 )
-_TURN: Final = 0.1  # seconds that one call waits for others to end a transaction, which takes them milliseconds
+_TURN: Final = 0.1  # seconds that one call waits for others to end a transaction, which takes milliseconds
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Tell whether another process, or another thread, was in the way, so that the same call may work later."""
+    """Tell whether another process or thread was in the way, so that the same call may work later."""
     return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -107,7 +107,7 @@ class File:
         self.keeps = False
         self._synchronous = synchronous
         self._connection: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None  # of the file that it is to
+        self._identity: tuple[int, int] | None = None  # the identity of the file that it is open to
 
     def forget(self) -> None:
         """Leave the connection to the parent process after a fork. It must not even be closed."""
@@ -116,7 +116,7 @@ class File:
 
     @contextmanager
     def transaction(self, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Generator[sqlite3.Connection]:
-        """Open a transaction, commit it at the end, or undo it after an error. There is one at a time."""
+        """Open a transaction, commit it at the end, or roll it back after an error. Only one is open at a time."""
         connection, self._connection = self._connection, None
         if connection is None:
             connection = self._open()
@@ -147,12 +147,12 @@ class File:
         return now.st_dev, now.st_ino
 
     def _open(self) -> sqlite3.Connection:
-        # calls come from more than one thread, but one at a time
+        # calls come from several threads, but one at a time
         connection = sqlite3.connect(self.path, timeout=_TURN, isolation_level=None, check_same_thread=False)
         try:
             if not self._is_store(connection):
                 with _in_transaction(connection, "EXCLUSIVE"):
-                    if not self._is_store(connection):  # someone else may have been quicker
+                    if not self._is_store(connection):  # another process may have been quicker
                         for statement in _SCHEMA:
                             connection.execute(statement)
             connection.execute("PRAGMA journal_mode = WAL")

@@ -1,4 +1,4 @@
-"""Which runs are asked for."""
+"""Which runs to return."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""Which processes are alive: a process holds a lock on a file of its own for as long as it has any runs.
+"""Which processes are alive: a process holds a lock on its own file for as long as it has any runs.
 
 Problem: a run whose process died has to be free at once, and a run that is running must not run twice.
 
 Naive answer: a row that says until when a process has the run. It blocks the run for a while after the process has
-died, and is wrong if the process is merely slow. Or a POSIX lock on the database itself: any close of that file in the
-same process releases it, such as that of a backup.
+died, and is wrong if the process is merely slow. Or a POSIX lock on the database itself: closing that file anywhere in
+the same process releases it, for example after a backup.
 
-What is done instead. A lock that belongs to the open file, and not to the process (``flock``; on Windows, a locked
-byte). It is gone as soon as the process is, and no other close can release it. There is one file for all runs that a
-process has in a store, so a thousand runs need one file.
+What is done instead. A lock that belongs to the open file, not to the process (``flock``; on Windows, a locked byte).
+It is gone as soon as the process is, and closing another file can't release it. A process has one file for all its runs
+in a store, so a thousand runs need one file.
 
-A child that is forked shares the open file, and would keep the lock alive when its parent has died. So it closes its
-copy at once.
+A forked child shares the open file, and would keep the lock alive after its parent has died. So it closes its copy at
+once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @final
 class Owner:
-    """This process as an owner of runs. It has a file and a lock between `begin` and `end`.
+    """This process as an owner of runs. Between `begin` and `end`, it has a file and a lock.
 
     Attributes:
       name: its name in the database; None while it has no runs.
@@ -57,17 +57,17 @@ class Owner:
         _owners.add(self)
 
     def begin(self) -> str:
-        """Own something, and return the name of the owner. Call it in a transaction."""
+        """Become an owner, and return the owner's name. Call it in a transaction."""
         while self.name is None:
             for path in self._database.parent.glob(f"{self._database.name}-lock-*"):
-                self.is_alive(path.name.rpartition("-")[2])  # one may have died between its lock and its first claim
+                self.is_alive(path.name.rpartition("-")[2])  # one may have died before its first claim
             name = uuid4().hex
             self._descriptor = os.open(self._path(name), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             self.name = name
             try:
                 _lock(self._descriptor)
             except BlockingIOError:
-                self.end()  # someone looks at it who may only read the database, and so is in no transaction like this
+                self.end()  # a process that can only read the database looks at it, outside such a transaction
             except OSError as error:
                 self.end()
                 where = str(self._database.parent)
@@ -75,7 +75,7 @@ class Owner:
         return self.name
 
     def end(self) -> None:
-        """Stop owning anything. Only removing the file can fail; it is cleared away later."""
+        """Stop owning anything. If the file can't be removed, it is cleared away later."""
         name = self.name
         if name is not None:
             self.forget()
@@ -83,17 +83,17 @@ class Owner:
                 self._path(name).unlink()
 
     def forget(self) -> None:
-        """Close the file, whose lock is then that of others who have it open."""
+        """Close the file. The lock stays with the parent, which has it open too."""
         descriptor, self._descriptor, self.name = self._descriptor, None, None
         if descriptor is not None:
             with suppress(OSError):
                 os.close(descriptor)
 
     def is_alive(self, name: str) -> bool:
-        """Tell whether the owner of that name, which is not this one, is alive. Call it in a transaction.
+        """Tell whether another owner, of that name, is alive. Call it in a transaction.
 
-        What one that has died has left behind is cleared away, unless the database can only be read here: then nothing
-        keeps others from beginning meanwhile.
+        The file of a dead owner is cleared away, unless the database can only be read here: then nothing keeps other
+        owners from beginning meanwhile.
         """
         path = self._path(name)
         try:

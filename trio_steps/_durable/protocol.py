@@ -1,10 +1,10 @@
-"""What a store of durable runs is: the protocol that a driver needs, and the words that both sides of it use.
+"""What a store of durable runs is: the protocol that a driver needs, and the types that both sides use.
 
 A store knows nothing about pipelines. For each run it keeps numbered texts and a summary, such as the status, and gives
-the run to one process at a time. What the texts mean is up to the code that writes them.
+the run to one process at a time. Only the code that writes the texts knows what they mean.
 
-Two parts of a run are not written by the process that runs it: the request to cancel it, and the answers to its
-questions. Both can come at any time, and neither needs a claim.
+Other processes than the one that runs a run write two parts of it: the request to cancel it, and the answers to its
+questions. Both can arrive at any time, and neither needs a claim.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ RunStatus: TypeAlias = Literal[
 ]
 """The status of a run.
 
-``interrupted``: its process died; a store finds that out, and it is never written. ``waiting``: for an answer.
+``interrupted``: its process died; a store derives this status, it is never written. ``waiting``: for an answer.
 ``stopped``: by a hook's ``event.stop()``.
 """
 
 
 @public_in("trio_steps.store")
 class RunClaimedError(Exception):
-    """A run can't continue here: another process or task has it, or has taken it over.
+    """A run can't continue here, because another process or task has it, or has taken it over.
 
     Attributes:
       run_id: the id of the run.
@@ -46,7 +46,7 @@ class RunClaimedError(Exception):
 
     def __str__(self) -> str:
         where = "" if self.pid is None else f", in the process {self.pid}"
-        return f"the run {self.run_id!r} is running already{where}; wait for it, or use another run_id"
+        return f"the run {self.run_id!r} is already running{where}; wait for it, or use another run_id"
 
 
 @public_in("trio_steps.store")
@@ -72,7 +72,7 @@ class RunFailedError(Exception):
 
     Attributes:
       run_id: the id of the run.
-      error: what it failed with, in words.
+      error: its error, in words.
     """
 
     def __init__(self, run_id: str, error: str) -> None:
@@ -97,7 +97,7 @@ class AnswerError(ValueError):
 @public_in("trio_steps.store")
 @final
 class AnswerConflictError(AnswerError):
-    """There is another answer already, and answers can't be changed.
+    """The run already has another answer, and answers can't be changed.
 
     Attributes:
       run_id: the id of the run.
@@ -110,7 +110,7 @@ class AnswerConflictError(AnswerError):
         self.name = name
 
     def __str__(self) -> str:
-        return f"the run {self.run_id!r} has another answer to {self.name!r} already; an answer can't be changed"
+        return f"the run {self.run_id!r} already has another answer to {self.name!r}; an answer can't be changed"
 
 
 @public_in("trio_steps.store")
@@ -121,8 +121,8 @@ class Question:
 
     Attributes:
       name: the full name of the step; ``*`` stands for the id of an element.
-      provides: the key that the answer is put under.
-      of: the names of the types that an answer may have, such as ``builtins:bool``; empty: any.
+      provides: the key under which the answer is stored.
+      of: the names of the types that an answer may have, such as ``builtins:bool``; if empty, any type.
     """
 
     name: str
@@ -143,11 +143,11 @@ class RunRecord:
       status: its status.
       started: when it started, in UTC, by the wall clock.
       updated: when it was last written to, likewise.
-      step: the full name of the last step that was done; None if there was none.
-      error: what it failed with, in words.
-      waiting: the full names of the steps that wait for an answer, or did when the run was stopped, and until when;
-        None: for as long as it takes.
-      deaths: how often a process died that was running it.
+      step: the full name of the last step that was done; None if no step was.
+      error: the error that it failed with, in words.
+      waiting: the full names of the steps that wait for an answer, or did when the run was stopped, with the time
+        until which they wait; None if they wait without limit.
+      deaths: how often a process died while running it.
     """
 
     run_id: str
@@ -185,21 +185,21 @@ class StoredRun:
 @final
 @attrs.frozen(kw_only=True)
 class RunChange:
-    """What is to be written of a run, all of it or nothing.
+    """A change of a run, which is written as a whole or not at all.
 
     Attributes:
       pipeline: the name of the pipeline.
       version: its version, if it has one.
-      status: what is to be known of the run from now on.
-      step: the full name of the step that was done last; None: the same as before.
-      error: what the run failed with, in words.
-      parts: texts to be added, or to take the place of those with the same numbers.
-      dropped: the numbers of texts to be deleted.
-      waiting: what the run waits for from now on, and until when.
-      questions: the steps that may ask for an answer; None: the same as before.
-      answers: answers that are given with it, as text. An equal one that is there already stays.
-      urgent: the run was cancelled, and someone waits for it to end. So do not wait for others. What can't be written
-        at once is written when the claim has ended, or not at all.
+      status: the status from now on.
+      step: the full name of the step that was done last; None if it is the same as before.
+      error: the error that the run failed with, in words.
+      parts: texts to add, or to put in place of those with the same numbers.
+      dropped: the numbers of texts to delete.
+      waiting: the steps that wait from now on, and until when.
+      questions: the steps that may ask for an answer; None if they are the same as before.
+      answers: answers that are given with it, as text. An equal answer that is already there stays.
+      urgent: whether the run was cancelled, so that its caller waits for it to end. Then do not wait for others: what
+        can't be written at once is written when the claim has ended, or not at all.
     """
 
     pipeline: str
@@ -215,12 +215,12 @@ class RunChange:
     urgent: bool = False
 
     def applied_to(self, stored: StoredRun | None, run_id: str, now: datetime) -> StoredRun:
-        """Return what a store has of the run `run_id` after this change, that had `stored` before.
+        """Return the run `run_id`, which was `stored` before, as it is after this change.
 
-        It is what any store has to do with a change. One that keeps whole runs can call it.
+        This is what any store has to do with a change. A store that keeps whole runs can call it.
 
         Raises:
-          AnswerConflictError: there is another answer already.
+          AnswerConflictError: there is already another answer.
         """
         before = None if stored is None else stored.record
         parts = {} if stored is None else dict(stored.parts)
@@ -247,10 +247,10 @@ class RunChange:
 
 
 def added_answers(run_id: str, before: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
-    """Return the answers to the run `run_id` that there are after some were given.
+    """Return all answers to the run `run_id` after `new` ones were given.
 
     Raises:
-      AnswerConflictError: there is another one already.
+      AnswerConflictError: there is already another answer.
     """
     for name, text in added.items():
         if before.get(name, text) != text:
@@ -260,44 +260,44 @@ def added_answers(run_id: str, before: Mapping[str, str], added: Mapping[str, st
 
 @public_in("trio_steps.store")
 class RunClaim(Protocol):
-    """A run that no one else can have.
+    """A run that no other process or task can have meanwhile.
 
     Attributes:
-      run_id: which run.
+      run_id: the id of the run.
     """
 
     @property
     def run_id(self) -> str: ...
 
     def now(self) -> datetime:
-        """Return the time by the clock that the store goes by, in UTC."""
+        """Return the time by the store's clock, in UTC."""
         ...
 
     def check(self) -> None:
-        """Return if the run can't have been taken over by another process, as far as is known; called before each step.
+        """Return if, as far as is known, no other process can have taken the run over. Called before each step.
 
         Raises:
-          RunClaimedError: it may have been: the claim has run out.
+          RunClaimedError: the claim has expired, so another process may have the run.
         """
         ...
 
     async def read(self) -> StoredRun | None:
-        """Return what there is of the run; None if it has never been written."""
+        """Return everything about the run; None if it has never been written."""
         ...
 
     async def write(self, change: RunChange, /) -> None:
-        """Write `change`, whole or not at all; when this returns, it is there to stay.
+        """Write `change`, whole or not at all. Once this returns, the change is permanent.
 
-        If it is cancelled and has written all the same, it returns.
+        If a cancellation comes too late to prevent the write, this returns normally.
 
         Raises:
           RunClaimedError: another process has taken the run over; nothing is written.
-          AnswerConflictError: there is another answer already; nothing is written.
+          AnswerConflictError: there is already another answer; nothing is written.
         """
         ...
 
     async def wait_cancelled(self) -> None:
-        """Return when the run is to be cancelled; it may take a second to notice.
+        """Return once the run is to be cancelled. Noticing that may take a second.
 
         Raises:
           RunClaimedError: another process has taken the run over.
@@ -307,12 +307,12 @@ class RunClaim(Protocol):
 
 @public_in("trio_steps.store")
 class RunClaims(Protocol):
-    """Gives runs to one at a time; that is all that ``run(store=…)`` needs of a store."""
+    """Gives each run to one process or task at a time, which is all that ``run(store=…)`` needs of a store."""
 
     def claim(self, run_id: str, /) -> AbstractAsyncContextManager[RunClaim]:
-        """Have a run for oneself until the context ends, or the process dies in whatever way.
+        """Claim a run until the context ends, or the process dies.
 
         Raises:
-          RunClaimedError: someone has it; raised when the context is entered.
+          RunClaimedError: it is already claimed; raised when the context is entered.
         """
         ...

@@ -1,10 +1,9 @@
 """Runs in an SQLite database: the tables, and which process has a run. Synchronous; `store` calls it in worker threads.
 
-Every claim has a token, which is in the database. Each write carries the token, and only has an effect where it is
-still there. That is one statement, so there is no moment in between. A process that has lost a run can write nothing to
-it.
+Every claim has a token in the database. Each write carries the token, and only has an effect where the token still
+stands. That is one statement, so nothing can happen in between. A process that has lost a run can write nothing to it.
 
-A child that was forked has none of the runs of its parent.
+A forked child has none of the runs of its parent.
 """
 
 from __future__ import annotations
@@ -50,18 +49,18 @@ _SAVE: Final = """
     )
     RETURNING id
 """
-"""What most saves are: of a run that goes on as it did."""
+"""Most saves are like this: the run stays ``running``."""
 _RUNS: Final = """
     SELECT runs.id, runs.run_id, pipeline, version, status, started, updated, step, error, deaths, questions,
         claims.token, claims.owner, claims.cancelled, waits.name, waits.until
     FROM runs LEFT JOIN claims USING (run_id) LEFT JOIN waits ON waits.run = runs.id
 """
-"""Runs, who has each, and what it waits for: a row for each of that."""
+"""Runs with their owners, and a row for each step that waits."""
 _CANCELLED: Final = """
     SELECT 1 FROM claims JOIN runs USING (run_id)
     WHERE token = ? AND cancelled AND status NOT IN ('finished', 'failed', 'cancelled')
 """
-"""A run that was to be cancelled, but its owner has not noticed."""
+"""A run that was cancelled, but whose owner has not noticed."""
 _READY: Final = f"""
     {_RUNS} WHERE status IN ('submitted', 'running', 'waiting') AND (
         status <> 'waiting' OR EXISTS (
@@ -75,7 +74,7 @@ _READY: Final = f"""
 @final
 @attrs.frozen
 class Claimed:
-    """A run that no one else can have, and what proves that."""
+    """A run that no one else can have, with the proof of that."""
 
     run_id: str
     token: str
@@ -87,16 +86,16 @@ class Database:
 
     def __init__(self, path: Path, synchronous: Literal["full", "normal"]) -> None:
         self.path = path
-        self._lock = threading.Lock()  # whoever has it, has what follows
+        self._lock = threading.Lock()  # held for every access to the attributes below
         self._file = File(path, synchronous)
         self._pid = os.getpid()
         self._owner = Owner(path)
-        self._tokens: set[str] = set()  # of the runs that this process has
+        self._tokens: set[str] = set()  # the claims of this process
 
     @contextmanager
     def _transaction(self, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Generator[sqlite3.Connection]:
         if self._pid != os.getpid():
-            self._lock = threading.Lock()  # another thread of the parent may have had it
+            self._lock = threading.Lock()  # another thread of the parent may have held it
             self._file.forget()
             self._owner.forget()
             self._tokens = set()
@@ -117,13 +116,13 @@ class Database:
     # Claims
 
     def claim(self, run_id: str) -> Claimed:
-        """Have a run, until it is released or this process dies."""
+        """Claim a run, until it is released or this process dies."""
         with self._transaction() as connection:
             self._take(connection, run_id)
             return self._claimed(connection, run_id)
 
     def _take(self, connection: sqlite3.Connection, run_id: str) -> None:
-        """See to it that no one has a run."""
+        """Clear away the claim of a dead owner, or raise an error if a run is claimed."""
         row = connection.execute("SELECT token, owner, pid FROM claims WHERE run_id = ?", (run_id,)).fetchone()
         if row is not None:
             token, owner, pid = row
@@ -151,11 +150,11 @@ class Database:
         return row is None or not self._is_alive(*row)
 
     def take(self, pipelines: Mapping[str, Collection[str | None]], max_deaths: int) -> Claimed | None:
-        """Have the run that has been ready to go on for longest, if there is one.
+        """Claim the run that has been ready to continue for longest, if there is one.
 
         Args:
-          pipelines: the names of the pipelines, and the versions of each that will do.
-          max_deaths: a run that this many processes have died of is failed.
+          pipelines: the names of the pipelines, and the acceptable versions of each.
+          max_deaths: a run whose process has died this many times becomes failed.
         """
         with self._transaction() as connection:
             for record in self._records(connection, _READY, time.time()):
@@ -171,12 +170,12 @@ class Database:
                 try:
                     self._take(connection, record.run_id)
                 except RunClaimedError:
-                    continue  # someone has it who has not written anything of it yet
+                    continue  # its owner has not written anything yet
                 return self._claimed(connection, record.run_id)
         return None
 
     def lost_and_cancelled(self) -> tuple[set[str], set[str]]:
-        """Return the tokens of this process that are gone, and those of runs that were cancelled."""
+        """Return the tokens of this process that are gone, and the tokens of runs that were cancelled."""
         with self._transaction("DEFERRED") as connection:
             rows = dict(
                 connection.execute(
@@ -188,21 +187,21 @@ class Database:
     def release(self, claimed: Claimed) -> None:
         """Let others have a run."""
         with self._transaction() as connection:
-            if claimed.token in self._tokens:  # else it was the parent that had it
+            if claimed.token in self._tokens:  # otherwise, the parent process had it
                 if connection.execute(_CANCELLED, (claimed.token,)).fetchone() is not None:
                     self._end_cancelled(connection, claimed.run_id)
                 connection.execute("DELETE FROM claims WHERE token = ?", (claimed.token,))
                 self._tokens.remove(claimed.token)
 
     def give_up(self, claimed: Claimed) -> None:
-        """Let others in this process have a run that could not be released; those in other ones wait for its end."""
+        """Let this process claim a run that could not be released. Other processes wait until this one ends."""
         with self._lock:
             self._tokens.discard(claimed.token)
 
     # One run
 
     def read(self, run_id: str) -> StoredRun | None:
-        """Return what there is of a run, as it is at one moment."""
+        """Return everything about a run at one moment."""
         with self._transaction() as connection:
             for id, record, questions in self._rows(
                 connection, f"{_RUNS} WHERE run_id = ? ORDER BY waits.rowid", run_id
@@ -250,7 +249,7 @@ class Database:
             self._add_answers(connection, run_id, id, change.answers)
 
     def submit(self, run_id: str, change: RunChange) -> bool:
-        """Write a run for a worker to take; return False if there is one of that name already."""
+        """Write a run for a worker to take. Return False if that id exists."""
         with self._transaction() as connection:
             now = time.time()
             values = (run_id, change.pipeline, change.version, change.status, change.step, now, now, os.getpid())
@@ -259,7 +258,7 @@ class Database:
             rows = connection.execute(insert, values).fetchall()
             if not rows:
                 return False
-            self._take(connection, run_id)  # someone may have it who has not written anything of it yet
+            self._take(connection, run_id)  # its owner may not have written anything yet
             self._write_rest(connection, run_id, rows[0][0], change)
             return True
 
@@ -277,7 +276,7 @@ class Database:
         connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", rows)
 
     def cancel(self, run_id: str) -> bool:
-        """Have a run cancelled; return False if it is over already."""
+        """Cancel a run. Return False if it is already over."""
         with self._transaction() as connection:
             row = connection.execute(
                 "SELECT status, token, owner, cancelled FROM runs LEFT JOIN claims USING (run_id) WHERE run_id = ?",
@@ -296,14 +295,14 @@ class Database:
             return True
 
     def _end_cancelled(self, connection: sqlite3.Connection, run_id: str) -> None:
-        """Have a run cancelled that no one runs."""
+        """Cancel a run that is not running."""
         connection.execute("UPDATE runs SET status = 'cancelled', updated = ? WHERE run_id = ?", (time.time(), run_id))
         connection.execute("DELETE FROM waits WHERE run = (SELECT id FROM runs WHERE run_id = ?)", (run_id,))
 
     # Many runs
 
     def runs(self, which: Filter, limit: int | None, after: str | None) -> tuple[RunRecord, ...]:
-        """Return the records of runs, the one that started last first, of those that come after the run `after`."""
+        """Return the records of the runs after the run `after`, the latest first."""
         with self._transaction() as connection:
             condition, values = "", []
             if after is not None:
@@ -323,7 +322,7 @@ class Database:
             connection.execute("DELETE FROM claims WHERE run_id = ?", (run_id,))
 
     def prune(self, which: Filter, keep: int | None) -> tuple[str, ...]:
-        """Delete the runs that `which` is about, without the `keep` that were updated last; return their ids."""
+        """Delete the runs that match `which`, except the `keep` that were updated last. Return their ids."""
         with self._transaction() as connection:
             query = f"{_RUNS} ORDER BY updated DESC, runs.id DESC, waits.rowid"
             everything = attrs.evolve(which, before=None)
@@ -348,7 +347,7 @@ class Database:
     def _rows(
         self, connection: sqlite3.Connection, query: str, *values: object
     ) -> Iterator[tuple[int, RunRecord, tuple[Question, ...]]]:
-        alive: dict[str, bool] = {}  # by owner, each of which is asked about once
+        alive: dict[str, bool] = {}  # by owner, so that each is checked once
         for _, group in groupby(connection.execute(query, values), lambda row: row[0]):
             first, *_ = rows = list(group)
             id, run_id, pipeline, version, status, started, updated, step, error, deaths, questions, *claim = first

@@ -547,7 +547,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
           ConfigError: `store` was given without `run_id`, or the other way round; or a step waits for an answer, and
               neither an answer nor a store was given.
           AnswerError: no step waits for one of the answers, or for a value of its type.
-          AnswerConflictError: the stored run has another answer already.
+          AnswerConflictError: the stored run already has another answer.
           RunClaimedError: the run is already running, or another process took it over.
           RunCancelledError: the run was cancelled in its store.
           RunFailedError: the store leaves runs to workers, and the run failed there.

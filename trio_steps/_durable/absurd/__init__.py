@@ -1,4 +1,4 @@
-"""Runs in PostgreSQL, kept by Absurd's functions. Synchronous, but for `connections` and `leases`.
+"""Runs in PostgreSQL, kept by Absurd's functions. Synchronous, except for `connections` and `leases`.
 
-May use: `_core`, and psycopg. Begin with `engine`, what becomes of a run; `rows` says what is where.
+May use: `_core`, and psycopg. Begin with `engine`, which reads and changes runs. `rows` describes the tables.
 """

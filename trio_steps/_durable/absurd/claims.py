@@ -1,17 +1,17 @@
-"""Runs in Absurd, for whoever runs them: to take, write and release one, so that no one writes who has lost it.
+"""Runs in Absurd, for workers: they take, write and release a run, and a worker that has lost it can't write.
 
-Problem: Absurd gives a run to a worker for a while. To know the run is enough to write to it, and after a suspension
-the next worker gets the very same run. So one that was stopped for too long could write over what another has done.
+Problem: Absurd gives a run to a worker for a while. Its id is enough to write to it, and after a suspension the next
+worker gets the very same run. So a worker that was stopped for too long could overwrite what another has done.
 
-What is done instead. Whoever claims a run gives a name that is used only once, the token, and all that is written is a
-statement or transaction that begins with a lock on the run, where the token still stands and the run is still running.
-Whoever takes the run away has to wait for that lock, or has had it before.
+What is done instead. A worker claims a run under a token, a name that is used only once. Every write is a statement or
+transaction that first locks the run, on condition that the token still stands and the run is still running. Taking the
+run away needs the same lock, so it happens either before or after a write.
 
-Death and failure are different. A task has one attempt, so that Absurd tries nothing again by itself. A run that ended
-because its worker did not come back is retried by whoever looks for work, so many times at most.
+Death and failure are different. A task has one attempt, so Absurd itself retries nothing. If a run ended because its
+worker did not come back, the next worker that looks for work retries it, up to a limit.
 
-A run that waits is suspended on an event of Absurd's, of which there is one for each suspension, and whoever answers
-emits it. Answers are checkpoints: events are cleaned up by their age, whether anybody has read them or not.
+A run that waits is suspended on an Absurd event. Each suspension has its own event, which an answer emits. The answers
+themselves are checkpoints, because events are cleaned up by age, whether they have been read or not.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ if TYPE_CHECKING:
     from .connections import Session
     from .engine import Engine
 
-_GIVEN_BACK: Final = (1.0, 3.0)  # seconds that a run is left alone after someone had it whom it is not for
-_LOOK: Final = 5.0  # seconds between two looks for runs whose workers others found dead
+_GIVEN_BACK: Final = (1.0, 3.0)  # seconds for which a run is left alone after a worker took it that can't run it
+_LOOK: Final = 5.0  # seconds between two looks for runs whose workers have died
 
 
 class RefusedError(Exception):
-    """A claim is not what it was.
+    """A claim no longer stands.
 
     Attributes:
-      is_cancelled: the run was cancelled; else someone else has taken it over, or may.
+      is_cancelled: whether the run was cancelled; otherwise another worker has taken it over, or may.
     """
 
     def __init__(self, *, is_cancelled: bool) -> None:
@@ -69,22 +69,22 @@ class RefusedError(Exception):
 @final
 @attrs.define(kw_only=True, eq=False)
 class Claimed:
-    """A run that someone has, and what proves that.
+    """A run that this worker has, with the proof of that.
 
     Attributes:
-      run_id: what it is called.
-      queue: where it is.
+      run_id: its id.
+      queue: its queue.
       task: the id of its task.
       attempt: the id of the task's last run.
       token: the name under which it was claimed, which is used only once.
-      known: what was written of it last, which no one else writes.
-      stored: what there was of it when it was claimed.
-      first: what was known when it was claimed.
-      row: what the checkpoint of that says; None: there is none, and it is what it was submitted with.
+      known: what this worker wrote last; no one else writes it.
+      stored: the run as it was when it was claimed.
+      first: the summary when it was claimed.
+      row: the checkpoint ``run``; None if it was not written, so that the run is as it was submitted.
       submitted: the numbers of the texts that it was submitted with.
-      until: when others may take its worker for dead, by the monotonic clock.
-      changes: how many were written since.
-      is_over: it has ended, so that there is nothing to release.
+      until: when other workers may consider this one dead, by the monotonic clock.
+      changes: the number of changes written since.
+      is_over: whether it has ended, so that it need not be released.
     """
 
     run_id: str
@@ -102,13 +102,13 @@ class Claimed:
     is_over: bool = False
 
     def has(self, number: int, text: str) -> bool:
-        """Tell whether a text is there already, as far as that is known."""
+        """Tell whether a text is already stored, as far as that is known."""
         return self.changes == 0 and self.stored.parts.get(number) == text
 
     def tells(self, known: Known) -> bool:
-        """Tell whether `known` follows from what is there, so that a step or an end is a row less.
+        """Tell whether `known` follows from what is stored, so that a step or an end takes one row less.
 
-        The last step follows from the parts; and that it runs, or has finished, from what Absurd says.
+        The last step follows from the parts. Whether the run is running or finished follows from Absurd's state.
         """
         before = self.row or self.first
         like = attrs.evolve(known, step=before.step, after=before.after, written=before.written)
@@ -124,23 +124,23 @@ class Claims:
     """Gives runs to workers.
 
     Attributes:
-      lease: for how many seconds, unless that is extended.
+      lease: the length of a claim that is not extended, in seconds.
       engine: all runs.
-      offset: how far the clock of the database is ahead of that of this machine.
+      offset: how far the clock of the database is ahead of the clock of this machine.
     """
 
     def __init__(self, engine: Engine, lease: int) -> None:
         self.lease = lease
         self.offset: timedelta = timedelta()
         self.engine = engine
-        self._looked: dict[str, float] = {}  # for runs of the dead, by queue
-        self._plenty: set[str] = set()  # the queues that had a run for us when it was looked last
+        self._looked: dict[str, float] = {}  # the last look for runs of dead workers, by queue
+        self._plenty: set[str] = set()  # the queues that had a run for us at the last look
 
     def now(self) -> datetime:
         """Return the time by the clock of the database."""
         return datetime.now(UTC) + self.offset
 
-    # To take one
+    # Taking a run
 
     def take(
         self,
@@ -149,13 +149,13 @@ class Claims:
         max_deaths: int,
         token: str,
     ) -> Claimed | None:
-        """Have a run that is ready to go on, if there is one.
+        """Claim a run that is ready to continue, if there is one.
 
         Args:
-          session: with the database.
-          pipelines: the names of the pipelines, and the versions of each that will do.
-          max_deaths: a run that so many workers have died of is failed.
-          token: what it is claimed by.
+          session: a session with the database.
+          pipelines: the names of the pipelines, and the acceptable versions of each.
+          max_deaths: a run whose worker has died this many times becomes failed.
+          token: the name to claim it under.
         """
         wanted = {queue_name(pipeline): versions for pipeline, versions in pipelines.items()}
         names = self.engine.existing(session, wanted.keys())
@@ -172,7 +172,7 @@ class Claims:
         return None
 
     def _had(self, session: Session, queue: Queue, token: str) -> Claimed | None:
-        """Return what was claimed by a call that was made before."""
+        """Return the run that an earlier try of this call has claimed."""
         mine = queue.sql("select run_id from {r} where claimed_by = %s and state = 'running'")
         for (attempt,) in session.execute(mine, (token,)).fetchall():
             return self._claimed(session, queue, attempt, token, time.monotonic())
@@ -220,11 +220,11 @@ class Claims:
                 later = "select absurd.schedule_run(%s, %s, absurd.current_time() + make_interval(secs => %s))"
                 session.execute(later, (queue.name, attempt, random.uniform(*_GIVEN_BACK)))  # noqa: S311
             self._plenty.discard(queue.name)
-            if is_any_dead or is_sure:  # Absurd looks for some of them when it is asked for a run
+            if is_any_dead or is_sure:  # Absurd itself looks for some of them when it is asked for a run
                 self._revive(session, queue, max_deaths)
 
     def _revive(self, session: Session, queue: Queue, max_deaths: int) -> bool:
-        """Have runs taken again whose workers did not come back; fail those of which too many did not."""
+        """Make runs available again whose workers did not come back. A run whose workers have died too often fails."""
         dead = queue.records(
             """
             and t.state = 'failed' and r.state = 'failed' and r.failure_reason->>'name' = '$ClaimTimeout'
@@ -240,7 +240,7 @@ class Claims:
     def _claimed(self, session: Session, queue: Queue, attempt: object, token: str, began: float) -> Claimed:
         [columns] = session.execute(queue.records("and r.run_id = %s"), (attempt,)).fetchall()
         row = Row.of(queue, columns)
-        # what had become of it before it was taken, which makes a difference for how it goes on
+        # its status before it was taken, which decides how it continues
         row = attrs.evolve(row, record=attrs.evolve(row.record, status=row.known.status))
         return Claimed(
             run_id=row.record.run_id,
@@ -256,14 +256,14 @@ class Claims:
             until=began + self.lease,
         )
 
-    # To write it
+    # Writing it
 
     def write(self, session: Session, claimed: Claimed, change: RunChange) -> None:
         """Write a change, whole or not at all.
 
         Raises:
-          RefusedError: the claim is not what it was.
-          AnswerConflictError: there is another answer already.
+          RefusedError: the claim no longer stands.
+          AnswerConflictError: there is already another answer.
         """
         written = f"{claimed.token} {claimed.changes}"
         known = known_after(claimed.known, change, written)
@@ -288,7 +288,7 @@ class Claims:
         elif states or dropped or done or not change.parts:
             is_written = self._save(session, claimed, states, dropped, done)
         else:
-            is_written = True  # all of it is there
+            is_written = True  # all of it is stored
         if not is_written and not (session.is_again and self._is_written(session, claimed, written)):
             raise self._refused(session, claimed)
         claimed.known = known
@@ -305,18 +305,18 @@ class Claims:
         dropped: Sequence[str],
         result: object,
     ) -> bool:
-        """Write checkpoints, all in one statement; return False if the run is not ours.
+        """Write checkpoints, all in one statement. Return False if this worker has lost the run.
 
         Args:
-          session: with the database.
+          session: a session with the database.
           claimed: the run.
           states: the checkpoints, by their names.
-          dropped: the names of those that are deleted.
-          result: what Absurd is told that the run has come to, if it is finished.
+          dropped: the names of checkpoints to delete.
+          result: the result for Absurd, if the run is finished.
         """
         sql, queue, attempt = claimed.queue.sql, claimed.queue.name, claimed.attempt
         names, texts = list(states), [packed(state) for state in states.values()]
-        if len(names) == 1 and not dropped and result is None:  # arrays take longer
+        if len(names) == 1 and not dropped and result is None:  # arrays are slower
             save = sql(
                 """
                 with mine as materialized (
@@ -350,7 +350,7 @@ class Claims:
         return session.execute(lock, (claimed.attempt, claimed.token)).fetchone() is not None
 
     def _is_written(self, session: Session, claimed: Claimed, written: str) -> bool:
-        """Tell whether a change that has ended the run was made by a call before."""
+        """Tell whether an earlier try of this call has made the change, which ended the run."""
         query = claimed.queue.sql(
             """
             select r.state, own.state->>'written' from {r} r
@@ -367,7 +367,7 @@ class Claims:
         return RefusedError(is_cancelled=states == [("cancelled",)])
 
     def _end(self, session: Session, claimed: Claimed, change: RunChange) -> None:
-        """Tell Absurd that a run has ended before its time, if it has."""
+        """Tell Absurd if a run has failed, or was stopped or cancelled."""
         queue = claimed.queue.name
         match change.status:
             case "cancelled":
@@ -378,23 +378,23 @@ class Claims:
                 fail = "select absurd.fail_run(%s, %s, %s::jsonb)"
                 session.execute(fail, (queue, claimed.attempt, packed(reason)))
             case _:
-                pass  # it goes on, or is suspended when it is released; that it is finished was told with its result
+                pass  # it continues, or is suspended when it is released; a finished run was saved with its result
 
-    # To let others have it
+    # Releasing it
 
     def release(self, session: Session, claimed: Claimed) -> None:
-        """Let others have a run; one that waits, once it is answered."""
+        """Let other workers have a run. A run that waits is suspended until it is answered."""
         with session.transaction():
             if not self._lock(session, claimed):
-                return  # others have it, or it was this very call that has given it back
-            if claimed.known.status == "running" and claimed.row is None:  # it has begun, which follows no more
+                return  # another worker has it, or an earlier try of this very call has given it back
+            if claimed.known.status == "running" and claimed.row is None:  # its state will not tell that
                 self._save(session, claimed, {RUN: attrs.asdict(claimed.known)}, (), None)
             if claimed.known.status != "waiting" or not self._suspended(session, claimed):
                 give_back = "select absurd.schedule_run(%s, %s, absurd.current_time())"
                 session.execute(give_back, (claimed.queue.name, claimed.attempt))
 
     def _suspended(self, session: Session, claimed: Claimed) -> bool:
-        """Suspend a run that waits, unless it can go on already."""
+        """Suspend a run that waits, unless it can already continue."""
         waiting = waiting_of(claimed.known)
         answers = answers_to(session, claimed.queue, claimed.task)
         times = [until for until in waiting.values() if until is not None]
@@ -407,14 +407,14 @@ class Claims:
         values = (claimed.queue.name, claimed.task, claimed.attempt, step, event, seconds)
         return session.execute(suspend, values).fetchall() == [(True,)]
 
-    # To keep it
+    # Keeping it
 
     def extend(
         self,
         session: Session,
         runs: Sequence[Claimed],
     ) -> None:
-        """Have runs for longer; of those that are not ours any more, nothing is changed."""
+        """Extend the claims of runs. Runs that this worker has lost are not changed."""
         began = time.monotonic()
         statement = """
             with mine as materialized (
@@ -435,9 +435,9 @@ class Claims:
         session: Session,
         runs: Sequence[Claimed],
     ) -> list[tuple[Claimed, bool]]:
-        """Return those of `runs` that were taken from us, and whether they were cancelled."""
+        """Return those of `runs` that this worker has lost, and whether they were cancelled."""
         found: list[tuple[Claimed, bool]] = []
-        # whoever ends a run leaves the token there, and so does Absurd if it was taken for dead
+        # a worker that ends a run leaves the token there, and so does Absurd if it considered the worker dead
         statement = """
             select run_id from {r} where run_id = any(%s) and claimed_by = any(%s)
                 and coalesce(failure_reason->>'name', '') <> '$ClaimTimeout'

@@ -1,20 +1,21 @@
-"""Calls of PostgreSQL from Trio, in worker threads, each with a connection of its own for as long as it takes.
+"""Calls of PostgreSQL from Trio, in worker threads. Each call has a connection to itself.
 
-Problem: no wait for a database may hold up a cancellation, whatever it waits for: a lock, a server, a network. But a
-cancelled call must not leave it open whether it happened, or happen later when someone else has gone on.
+Problem: no wait for a database may hold up a cancellation, whether it waits for a lock, a server or a network. But it
+must be clear whether a cancelled call happened, and it must not happen later, when others have moved on.
 
-Naive answer: a driver that is async. There is none for Trio: psycopg's is made for asyncio. Or to abandon the thread.
-Then the call may happen at any time, and the next one is made on top of it.
+Naive answer: an async driver. None is made for Trio; psycopg's is for asyncio. Or an abandoned thread. Then the call
+may happen at any time, even after the next one.
 
-What is done instead. A call that is cancelled is told so by PostgreSQL's own means: another connection asks the server
-to end the statement. The transaction is then undone, and the call has not happened; or it was faster, and its result
-is returned as if nothing had been. A server that does not even answer that is left alone after a few seconds.
+What is done instead. PostgreSQL itself cancels the call: another connection asks the server to end the statement.
+Either the transaction is rolled back, and the call has not happened; or the call was faster, and its result is returned
+normally. If the server does not answer even that, the thread is abandoned after a few seconds.
 
-A connection that is lost is made anew, and the call is made again, which is told that it is not the first. It has to
-find out whether the first one has happened; every call here can. A server that is away is waited for, for a while.
+If a connection is lost, a new one is made and the call is repeated. It is told that it is not the first, and has to
+find out whether the first one happened. Every call here can do that. A server that is unreachable is tried again for a
+while.
 
-What is deliberately not done: no pool with a thread of its own. There are as many connections as calls at the same
-time, which the limiter keeps few.
+What is deliberately not done: no pool with its own thread. There are as many connections as concurrent calls, and the
+limiter keeps these few.
 """
 
 from __future__ import annotations
@@ -45,29 +46,29 @@ P = ParamSpec("P")
 Row: TypeAlias = "tuple[Any, ...]"
 Connection: TypeAlias = "psycopg.Connection[Row]"
 
-_PATIENCE: Final = 10.0  # seconds that a server which is away is waited for
+_PATIENCE: Final = 10.0  # seconds for which an unreachable server is tried again
 _PAUSE: Final = 0.1  # seconds between two tries to connect, and to end a statement
-_FAREWELL: Final = 3.0  # seconds that a statement has to end when it is told to
-_AT_ONCE: Final = 8  # calls of one Trio
+_FAREWELL: Final = 3.0  # seconds that a cancelled statement has to end
+_AT_ONCE: Final = 8  # concurrent calls of one Trio run
 _DEFAULTS: Final = {"connect_timeout": "10", "application_name": "trio_steps"}
-_OLDEST: Final = (0, 4)  # the first release of Absurd whose functions do what is asked of them here
+_OLDEST: Final = (0, 4)  # the first release of Absurd whose functions do what is needed here
 
 
 def without_password(url: str) -> str:
-    """Return what `url` says, without its secrets.
+    """Return `url` without its secrets.
 
     Raises:
-      psycopg.ProgrammingError: it is no connection string.
+      psycopg.ProgrammingError: it is not a connection string.
     """
     parts = conninfo_to_dict(url)
     return make_conninfo("", **{name: value for name, value in parts.items() if "password" not in name})
 
 
-_inherited: Final[list[Connection]] = []  # of a parent that has been forked; not even to close them is allowed
+_inherited: Final[list[Connection]] = []  # connections of the parent of a forked child, which may not even close them
 
 
 class _LostError(Exception):
-    """The connection is lost, or there is none."""
+    """The connection is lost, or could not be made."""
 
 
 @final
@@ -76,8 +77,8 @@ class Session:
     """A connection, for one call.
 
     Attributes:
-      connection: whatever it does outside of a transaction is one of its own.
-      is_again: the call was made before, and the connection was lost: so it may have happened.
+      connection: outside a transaction, each statement is its own transaction.
+      is_again: whether the call was made before and lost its connection, so that it may have happened.
     """
 
     connection: Connection
@@ -88,7 +89,7 @@ class Session:
         return self.connection.execute(statement, values)
 
     def transaction(self) -> AbstractContextManager[object]:
-        """Open a transaction, and commit it in the end; if that ends in an error, undo it."""
+        """Open a transaction, and commit it at the end, or roll it back after an error."""
         return self.connection.transaction()
 
 
@@ -97,11 +98,11 @@ class _Job:
     """A call that is made in a thread.
 
     Attributes:
-      lock: whoever has it, may look at the connection, and use it to end the call.
-      has_begun: a thread is at it.
-      is_over: no one waits for it any more.
-      connection: the one that it is made with.
-      ended: it is.
+      lock: hold it to look at the connection, or to end the call through it.
+      has_begun: whether a thread works on it.
+      is_over: whether no one waits for it any more.
+      connection: its connection.
+      ended: set at the end of the call.
       results: what it returned.
     """
 
@@ -119,7 +120,7 @@ class Connections:
     """Connections to one database, and calls that are made with them.
 
     Attributes:
-      name: what is said of the database in errors.
+      name: the name of the database in errors.
     """
 
     def __init__(self, url: str) -> None:
@@ -135,7 +136,7 @@ class Connections:
     async def call(self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **options: P.kwargs) -> T:
         """Return ``function(session, *args)``, which is called again if the connection is lost.
 
-        If it is cancelled and has happened all the same, it returns.
+        If a cancellation comes too late to prevent the call, this returns normally.
 
         Raises:
           StoreError: the database can't be used.
@@ -168,7 +169,7 @@ class Connections:
             raise
 
     def call_here(self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **options: P.kwargs) -> T:
-        """Do the same as `call` in this very thread."""
+        """Do the same as `call`, in the calling thread."""
         return self._work(_Job(), lambda session: function(session, *args, **options))
 
     def _work(self, job: _Job, function: Callable[[Session], T]) -> T:
@@ -184,7 +185,7 @@ class Connections:
                     time.sleep(_PAUSE)
                     continue
             except (errors.DeadlockDetected, errors.SerializationFailure):
-                continue  # all is undone, and it is no one's fault
+                continue  # it was rolled back, and nothing is wrong
             except psycopg.Error as failure:
                 error = failure
             raise StoreError(f"{self.name!r}: {_words(error)}") from error
@@ -200,13 +201,13 @@ class Connections:
             return function(Session(connection, again))
         except psycopg.OperationalError as error:
             if connection.closed:
-                self._forget()  # then the others are lost, too
+                self._forget()  # then the other connections are lost, too
                 raise _LostError from error
             raise
         finally:
             with job.lock:
                 job.connection = None
-                # what was told to end may hear of it a moment too late, when it does something else
+                # a request to end may arrive a moment too late, during the next statement
                 keep = not (job.is_over or connection.closed)
             if keep:
                 with self._lock:
@@ -242,7 +243,7 @@ class Connections:
             connection.close()
 
     def _check(self, connection: Connection) -> None:
-        """See that Absurd is there, in a release that will do."""
+        """Check that the database has Absurd, in a release that is recent enough."""
         try:
             [(version,)] = connection.execute("select absurd.get_schema_version()").fetchall()
         except (errors.InvalidSchemaName, errors.UndefinedFunction) as error:
@@ -258,7 +259,7 @@ class Connections:
 
 
 def _end(job: _Job) -> None:
-    """See to it that a call comes to its end, in whatever way."""
+    """Make a call end, one way or another."""
     with job.lock:
         job.is_over = True
         if not job.has_begun:

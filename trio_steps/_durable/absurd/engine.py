@@ -1,11 +1,11 @@
-"""Runs in Absurd, for whoever does not run them: to submit, look at, answer, cancel, resume, amend and delete one.
+"""Runs in Absurd, for everything but running them: submit, look, answer, cancel, resume, amend and delete.
 
-Absurd has functions for most of that. What it has none for is done in its tables, under a lock of the run that keeps
-others from claiming it, and in the same order of locks as Absurd's own: runs before tasks.
+Absurd has functions for most of that. The rest is done in its tables, under a lock of the run that keeps others from
+claiming it, and in the same order of locks as Absurd's own: runs before tasks.
 
-A call may be made again, since the connection was lost when it had perhaps happened. It comes to the same.
+If a connection is lost when a call has perhaps happened, the call is made again. The result is the same.
 
-What is deliberately not done: no table of our own, and no function.
+What is deliberately not done: no tables and no functions besides Absurd's.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .connections import Session
 
 _PAGE: Final = 200  # runs that are read at a time
-_MOST_BYTES: Final = 2000  # of a run id, which has to be in an index
+_MOST_BYTES: Final = 2000  # of a run id, which has to fit into an index
 
 
 @final
@@ -51,7 +51,7 @@ class Engine:
     """All runs of one database.
 
     Attributes:
-      name: what is said of the database in errors.
+      name: the name of the database in errors.
     """
 
     def __init__(self, name: str) -> None:
@@ -62,7 +62,7 @@ class Engine:
     # Where runs are
 
     def queue(self, name: str) -> Queue:
-        """Return the queue of that name, which need not be there."""
+        """Return the queue of that name, which need not exist."""
         return self._queues.setdefault(name, Queue(name))
 
     def names(self, session: Session) -> list[str]:
@@ -81,7 +81,7 @@ class Engine:
         self._there_are -= {name}
 
     def _find(self, session: Session, run_id: str) -> Row | None:
-        """Return a run, in whichever queue it is."""
+        """Find a run in any queue."""
         for name in self.names(session):
             row = self._row(session, self.queue(name), run_id)
             if row is not None:
@@ -100,19 +100,19 @@ class Engine:
 
     @contextmanager
     def _locked(self, session: Session, run_id: str) -> Generator[Row]:
-        """Open a transaction in which no one else claims, ends or changes a run."""
+        """Open a transaction during which no one else can claim, end or change a run."""
         with session.transaction():
             row = self._there(session, run_id)
             while True:
                 session.execute(row.queue.sql("select 1 from {r} where run_id = %s for update"), (row.attempt,))
                 before = row
                 row = self._there(session, run_id)
-                if row.attempt == before.attempt:  # else someone was faster
+                if row.attempt == before.attempt:  # otherwise, another process was faster
                     break
             yield row
 
     def _put(self, session: Session, row: Row, states: Mapping[str, object]) -> None:
-        """Write checkpoints of a run that is locked. Absurd's function does not do that for one that has failed."""
+        """Write checkpoints of a run that is locked. Absurd's function can't do that for a failed run."""
         texts = [packed(state) for state in states.values()]
         statement = row.queue.sql(
             """
@@ -128,18 +128,18 @@ class Engine:
     # One run
 
     def read(self, session: Session, run_id: str) -> StoredRun | None:
-        """Return what there is of a run, as it is at one moment."""
+        """Return everything about a run at one moment."""
         with session.transaction():
             session.execute("set transaction isolation level repeatable read, read only")
             row = self._find(session, run_id)
             return None if row is None else row.stored(checkpoints(session, row.queue, row.task))
 
     def look(self, session: Session, run_id: str) -> RunRecord:
-        """Return what is known of a run at a glance."""
+        """Return the summary of a run."""
         return self._there(session, run_id).record
 
     def submit(self, session: Session, run_id: str, change: RunChange, submitter: str) -> bool:
-        """Write a run for a worker to take; return False if there is one of that name already."""
+        """Write a run for a worker to take. Return False if that id exists."""
         if len(run_id.encode()) > _MOST_BYTES:
             raise StoreError(f"the run id {run_id[:40]!r}… has more than {_MOST_BYTES} bytes; use a shorter one")
         queue = self.queue(queue_name(change.pipeline))
@@ -163,7 +163,7 @@ class Engine:
             }
             spawn = "select absurd.spawn_task(%s, %s, %s::jsonb, %s::jsonb)"
             session.execute(spawn, (queue.name, change.pipeline, packed(params), packed(options)))
-            if change.answers or change.waiting or change.step:  # it comes from elsewhere
+            if change.answers or change.waiting or change.step:  # it was moved from another store
                 row = self._there(session, run_id)
                 known = attrs.asdict(known_after(row.known, change))
                 self._put(session, row, {**states_of(attrs.evolve(change, parts={}), ()), RUN: known})
@@ -184,7 +184,7 @@ class Engine:
             session.execute("select absurd.emit_event(%s, %s, 'null'::jsonb)", (row.queue.name, row.wake_event))
 
     def amend(self, session: Session, before: RunRecord, change: RunChange) -> bool:
-        """Write a change of a run that no one runs; return False if it is not as it was `before`."""
+        """Write a change of a run that is not running. Return False if it is no longer as `before`."""
         with self._locked(session, before.run_id) as row:
             if row.is_held:
                 raise RunClaimedError(before.run_id)
@@ -203,11 +203,11 @@ class Engine:
         session.execute(delete, (row.task, names))
 
     def cancel(self, session: Session, run_id: str) -> bool:
-        """Cancel a run, for good; return False if it is over already."""
+        """Cancel a run for good. Return False if it is already over."""
         with self._locked(session, run_id) as row:
             if row.state in ("completed", "cancelled"):
                 return session.is_again and row.state == "cancelled"
-            self._retry(session, row)  # for Absurd, one that has failed is over
+            self._retry(session, row)  # for Absurd, a failed task is over
             session.execute("select absurd.cancel_task(%s, %s)", (row.queue.name, row.task))
         return True
 
@@ -216,15 +216,15 @@ class Engine:
             session.execute("select absurd.retry_task(%s, %s)", (row.queue.name, row.task))
 
     def resume(self, session: Session, run_id: str) -> None:
-        """Have a run taken again that has failed or was stopped; leave others as they are."""
+        """Make a run that failed or was stopped available again; leave any other run unchanged."""
         with self._locked(session, run_id) as row:
             self._retry(session, row)
 
     def revive(self, session: Session, dead: Row, max_deaths: int) -> bool:
-        """Have a run taken again whose worker did not come back, or fail it if too many did not."""
+        """Make a run whose worker did not come back available again; fail it if that has happened too often."""
         with self._locked(session, dead.record.run_id) as row:
             if row.record.status != "interrupted" or row.state != "failed":
-                return False  # someone was faster
+                return False  # another process was faster
             if row.record.deaths >= max_deaths:
                 error = f"the workers that ran it have died, {row.record.deaths} of them"
                 self._put(session, row, {RUN: attrs.asdict(attrs.evolve(row.known, status="failed", error=error))})
@@ -259,7 +259,7 @@ class Engine:
         limit: int | None,
         after: str | None,
     ) -> tuple[RunRecord, ...]:
-        """Return the records of runs, the last one first, of those that come after the run `after`."""
+        """Return the records of the runs after the run `after`, the latest first."""
         last = None if after is None else _place(self._there(session, after))
         names = self.names(session)
         if which.pipeline is not None:

@@ -1,14 +1,14 @@
 """Claims that are kept while a run runs: extended from a thread, and watched.
 
-Problem: a claim runs out after a while, so that the runs of a machine that is gone are not gone with it. A run that
-goes on for longer has to have its claim extended, and one that has lost it must do nothing more.
+Problem: a claim expires after a while, so that the runs of a lost machine are not lost with it. The claim of a longer
+run has to be extended, and a run that has lost its claim must do nothing more.
 
-Naive answer: a task that extends it. A step that blocks the event loop blocks that, too.
+Naive answer: a task that extends it. A step that blocks the event loop blocks that task, too.
 
-What is done instead. One thread extends the claims of all runs of a store, three times in each lease, and looks every
-half a second whether they still are what they were. A run that was cancelled, or taken over, is told. A machine that
-was suspended, or cut off, tells from its own monotonic clock: once the last extension has run out, no step is begun any
-more, whatever the database says.
+What is done instead. One thread extends the claims of all runs of a store, three times in each lease, and checks every
+half a second whether they still stand. A run that was cancelled or taken over is told. A machine that was suspended or
+cut off knows from its own monotonic clock: once the last extension has expired, it begins no more steps, whatever the
+database says.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .connections import Connections
 
 _LOOK: Final = 0.5  # seconds between two looks at whether a run is to be cancelled
-_EXTENSIONS: Final = 3  # in each lease
+_EXTENSIONS: Final = 3  # extensions in each lease
 _AT_LAST: Final = 2.0  # seconds that the last change of a cancelled run may take, and its release
 
 
@@ -48,12 +48,12 @@ class Leases:
         self._claims = claims
         self._lock = threading.Lock()
         self._held: dict[str, Claim] = {}  # by token
-        self._is_awake = False  # there is a thread
+        self._is_awake = False  # whether the thread runs
         self._pid = os.getpid()
 
     def add(self, claim: Claim) -> None:
         """Keep a claim."""
-        if self._pid != os.getpid():  # a child that was forked has none of the claims of its parent, and no thread
+        if self._pid != os.getpid():  # a forked child has none of its parent's claims, and no thread
             self._lock = threading.Lock()
             self._held = {}
             self._is_awake = False
@@ -65,7 +65,7 @@ class Leases:
                 threading.Thread(target=self._keep, name="leases of trio_steps", daemon=True).start()
 
     def remove(self, claim: Claim) -> None:
-        """Keep a claim no longer."""
+        """Stop keeping a claim."""
         with self._lock:
             del self._held[claim.token]
 
@@ -96,7 +96,7 @@ class Leases:
 
 @final
 class Claim:
-    """What a `RunClaim` is, in worker threads.
+    """A `RunClaim` whose calls run in worker threads.
 
     Attributes:
       claimed: the run.
@@ -132,7 +132,7 @@ class Claim:
             raise RunClaimedError(self.run_id)
 
     async def read(self) -> StoredRun | None:
-        if self._first is not None:  # no one else writes, and an answer that comes now is seen when it is asked for
+        if self._first is not None:  # no one else writes, and an answer that arrives now is seen when it is asked for
             await trio.lowlevel.checkpoint()
             return self._first
         return await self._connections.call(self._claims.engine.read, self.run_id)
@@ -155,10 +155,10 @@ class Claim:
             self.claimed.is_over = True
             self.end(is_cancelled=True)
             if change.urgent or change.status in ("failed", "cancelled"):
-                return  # it is cancelled for good, whatever else it has come to
+                return  # it is cancelled for good, however it has ended
             if not self._watchers:
                 raise RunCancelledError(self.run_id) from None
-            await trio.sleep_forever()  # whoever watches cancels it
+            await trio.sleep_forever()  # the watching task cancels it
 
     async def _write(self, change: RunChange) -> None:
         await self._connections.call(self._claims.write, self.claimed, change)
@@ -174,14 +174,14 @@ class Claim:
             self._watchers -= 1
 
     def end(self, *, is_cancelled: bool) -> None:
-        """Take the run away, from any thread."""
+        """Note that the run is lost; callable from any thread."""
         self._is_cancelled = is_cancelled
         self._is_lost = not is_cancelled
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._ended.set)
 
     async def release(self) -> None:
-        """Let others have the run; no one can wait for that, so it is not held up."""
+        """Let others have the run. Nothing can wait for that here, so it must not block."""
         self._leases.remove(self)
         if self.claimed.is_over or self._is_lost or self._is_cancelled:
             return

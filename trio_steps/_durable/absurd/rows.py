@@ -1,16 +1,15 @@
-"""What is kept where in Absurd's tables, and how it is read.
+"""How a run is laid out in Absurd's tables, and how it is read.
 
-A run is a task of the queue that is called like its pipeline. Its idempotency key is the run id, and its headers say
-that it is ours. What it was submitted with is in its parameters; all else are checkpoints of the task:
+A run is a task of the queue that is named after its pipeline. Its idempotency key is the run id, and its headers mark
+it as a run of trio_steps. Its submission is in the parameters. Everything else is in checkpoints of the task:
 
     part 000000002     a text under that number, and the step that was saved with it: ``{"step": …, "text": …}``
     answer approval    an answer that was given
-    run                the rest of what is known at a glance; not written when a step is merely done, so that a step is
-                       one row
-    wake 1             is Absurd's own, of an event that has woken the run
+    run                the rest of the summary; not written when a step is merely done, so that a step is one row
+    wake 1             Absurd's own, for an event that has woken the run
 
-A text is a JSON string, so that PostgreSQL changes no number in it. What it can't hold, a NUL or half a character, is
-escaped once more.
+A text is a JSON string, so that PostgreSQL changes no number in it. What PostgreSQL can't hold, a NUL or a lone
+surrogate, is escaped once more.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ if TYPE_CHECKING:
 RUN: Final = "run"
 PART: Final = "part "
 ANSWER: Final = "answer "
-DIED: Final = "$ClaimTimeout"  # what Absurd says a run has failed with whose worker did not come back
-MARK: Final = "trio_steps"  # the header of tasks that are ours, which tells who submitted it
-_MOST_BYTES: Final = 57  # of the name of a queue
+DIED: Final = "$ClaimTimeout"  # Absurd's reason for the failure of a run whose worker did not come back
+MARK: Final = "trio_steps"  # the header that marks our tasks; its value says who submitted the task
+_MOST_BYTES: Final = 57  # bytes of the name of a queue
 _ESCAPED: Final = "escaped"
-_LONGEST: Final = 200  # characters of a name that has to be in an index
+_LONGEST: Final = 200  # characters of a name that has to fit into an index
 
 _RECORD: Final = """
     select t.task_id, t.last_attempt_run, t.idempotency_key, t.task_name, t.enqueue_at, t.state, t.cancelled_at,
@@ -66,7 +65,7 @@ class Queue:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        name = name.replace("%", "%%")  # a sign of psycopg's in what it executes
+        name = name.replace("%", "%%")  # psycopg's placeholder sign
         self._tables = {letter: Identifier("absurd", f"{letter}_{name}") for letter in "trcewi"}
         self._made: dict[str, bytes] = {}
 
@@ -83,7 +82,7 @@ class Queue:
 
 
 def queue_name(pipeline: str) -> str:
-    """Return what the queue of a pipeline is called: like it, as far as PostgreSQL has room for that."""
+    """Return the name of a pipeline's queue: the pipeline's name, cut to what PostgreSQL has room for."""
     if len(pipeline.encode()) <= _MOST_BYTES:
         return pipeline
     digest = hashlib.sha256(pipeline.encode()).hexdigest()[:8]
@@ -123,7 +122,7 @@ def _escaped(tree: Any) -> Any:
 
 
 def unpacked(tree: Any) -> Any:
-    """Return what was packed."""
+    """Return the tree that was packed."""
     if isinstance(tree, dict):
         items = cast("dict[str, Any]", tree)
         if _ESCAPED in items:
@@ -135,14 +134,14 @@ def unpacked(tree: Any) -> Any:
 
 
 def answer_name(name: str) -> str:
-    """Return the name of the checkpoint in which the answer to the step `name` is."""
+    """Return the name of the checkpoint that holds the answer to the step `name`."""
     if len(name) > _LONGEST or not name.isprintable():
         name = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     return ANSWER + name
 
 
 def part_name(number: int) -> str:
-    """Return the name of the checkpoint in which the text of that number is."""
+    """Return the name of the checkpoint that holds the text of that number."""
     return f"{PART}{number:09}"
 
 
@@ -152,18 +151,18 @@ def part_name(number: int) -> str:
 @final
 @attrs.define(kw_only=True)
 class Known:
-    """What the checkpoint ``run`` says.
+    """The contents of the checkpoint ``run``.
 
     Attributes:
-      status: what was written last.
-      step: the step that was done last, unless a part after the one of that number says another.
+      status: the status that was written last.
+      step: the step that was done last, unless a part after number `after` names another.
       after: the number of the last part then.
-      error: what it failed with.
-      version: that of the pipeline.
-      waiting: what it waits for, and until when.
-      questions: what it may ask for; None: what it was submitted with.
+      error: the error that it failed with.
+      version: the version of the pipeline.
+      waiting: the steps that wait, and until when.
+      questions: the steps that may ask; None for those that it was submitted with.
       suspended: how often it was suspended.
-      written: which change that was, so that one that is made again is not made twice.
+      written: the id of the last change, so that a repeated change is not made twice.
     """
 
     status: RunStatus = "submitted"
@@ -183,19 +182,19 @@ class Row:
     """A run, as it is in the tables.
 
     Attributes:
-      queue: where it is.
+      queue: its queue.
       task: the id of its task.
       attempt: the id of the task's last run.
-      state: what Absurd says of it.
-      is_held: someone has it, who is not taken for dead.
-      wake_event: what it is suspended until.
-      died: its last worker did not come back.
-      is_new: it has no checkpoints.
-      has_own: it has one that says what is known.
-      known: what its checkpoint says.
-      submitted: what it was submitted with.
-      submitter: by whom.
-      record: what is known of it at a glance.
+      state: its state in Absurd.
+      is_held: whether a worker has it that is not considered dead.
+      wake_event: the event until which it is suspended.
+      died: whether its last worker did not come back.
+      is_new: whether it has no checkpoints.
+      has_own: whether it has a checkpoint ``run``.
+      known: its checkpoint ``run``.
+      submitted: its submission.
+      submitter: who submitted it.
+      record: its summary.
     """
 
     queue: Queue
@@ -221,7 +220,7 @@ class Row:
         completed, failed, reason, own, last_name, last_step, saved, deaths = columns[12:]
         submitted: dict[str, Any] = unpacked(params)
         if own is None:
-            status: RunStatus = "running" if deaths else "submitted"  # though it was not worth a checkpoint
+            status: RunStatus = "running" if deaths else "submitted"  # no checkpoint is written for that
             known = Known(status=status, version=headers.get("version"), questions=submitted["questions"])
         else:
             known = Known(**unpacked(own))
@@ -231,7 +230,7 @@ class Row:
             step = last_step
         status = _status(state, known.status, is_expired=bool(is_expired), died=died)
         error = None if status in ("submitted", "running") else known.error
-        if status == "failed" and error is None:  # someone else has failed it
+        if status == "failed" and error is None:  # failed by something else, outside the library
             error = json.dumps(reason)
         moments = [enqueued, saved, completed, failed, cancelled_at]
         record = RunRecord(
@@ -263,7 +262,7 @@ class Row:
         )
 
     def stored(self, checkpoints: Iterable[tuple[str, Any]]) -> StoredRun:
-        """Return all there is of it.
+        """Return everything about it.
 
         Args:
           checkpoints: their names and states.
@@ -286,7 +285,7 @@ class Row:
 
 
 def _status(state: str, known: RunStatus, *, is_expired: bool, died: bool) -> RunStatus:
-    """Return what became of a run: what Absurd says of it, in the words of stores."""
+    """Return the status of a run, translated from Absurd's state."""
     match state:
         case "completed":
             return "finished"
@@ -300,14 +299,14 @@ def _status(state: str, known: RunStatus, *, is_expired: bool, died: bool) -> Ru
             return "interrupted"
         case "failed":
             return known if known == "stopped" else "failed"
-        case _:  # it is to be run, now or later
+        case _:  # it will run, now or later
             if known == "running":
                 return "interrupted"
             return known if known == "waiting" else "submitted"
 
 
 def waiting_of(known: Known) -> dict[str, datetime | None]:
-    """Return what a run waits for, and until when."""
+    """Return the steps that wait for an answer, and until when."""
     return {str(name): None if until is None else datetime.fromisoformat(until) for name, until in known.waiting}
 
 
@@ -327,7 +326,7 @@ def answers_to(session: Session, queue: Queue, task: object) -> dict[str, str]:
 
 
 def known_after(known: Known, change: RunChange, written: str = "") -> Known:
-    """Return what is known of a run after a change, which is called `written`."""
+    """Return the checkpoint ``run`` after a change with the id `written`."""
     questions = known.questions
     if change.questions is not None:
         questions = [[each.name, each.provides, *each.of] for each in change.questions]
@@ -345,11 +344,11 @@ def known_after(known: Known, change: RunChange, written: str = "") -> Known:
 
 
 def states_of(change: RunChange, submitted: Collection[str]) -> dict[str, object]:
-    """Return the checkpoints in which a change is written, but for what is known of the run.
+    """Return the checkpoints in which a change is written, except ``run``.
 
     Args:
       change: the change.
-      submitted: the numbers of the texts that the run was submitted with; that one of them is dropped is written down.
+      submitted: the numbers of the texts that the run was submitted with; dropping one of them has to be recorded.
     """
     newest = max(change.parts, default=None)
     states: dict[str, object] = {

@@ -1,13 +1,13 @@
 """Steps that were done by hand are marked as done: `RunStore.mark_done`.
 
-Problem: who marks a step has neither the pipeline nor the run, only what is stored. A mark that the run would not look
-at, or could not continue from, has to be refused: no one can take it back.
+Problem: the code that marks a step has neither the pipeline nor the run, only what is stored. A mark that the run would
+ignore, or could not continue from, has to be refused, because no one can take it back.
 
-What is done. The head of the run tells what kinds of steps there are. So a name is followed from the outside in, to the
-id of an element, the number of a round, the case of a branch. Nothing around the step may be done. It has to be in the
-cases that were taken and the round that is next, and in no race, because that is run again as a whole.
+What is done. The head of the run says of which kind each step is. So a name is followed from the outside in, to the id
+of an element, the number of a round, the case of a branch. Nothing around the step may be done. The step has to be in
+the cases that were taken and in the next round, and not in a race, which is run again as a whole.
 
-What has happened inside the step is forgotten then, as if the run had done it.
+Then what has happened inside the step is forgotten, as if the run had done the step.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .typed import AnyCodec
 
 _OVER: Final = ("done", "rejected", "skipped", "transform")
-"""What has happened to a step that is done, or that the run continues without."""
+"""The kinds of entries of a step that is done, or that the run continues without."""
 
 
 def marked(
@@ -58,7 +58,7 @@ def marked(
     _check_ahead(record.run_id, place, checkpoint)
     for question in stored.questions:
         if is_asked_by(step, question):
-            answer_text(question, step, output.get(question.provides))  # which checks it
+            answer_text(question, step, output.get(question.provides))  # this also checks it
     check_output(stored.parts, step, place.pattern, output)
     added = [*_taken(place, checkpoint, taken), place.done(output)]
     status = record.status
@@ -66,7 +66,7 @@ def marked(
     if status == "interrupted":
         status = "running"
     elif status == "waiting" and len(waiting) < len(record.waiting):
-        status = "submitted"  # nobody will answer that question, so a worker may take the run at once
+        status = "submitted"  # no one will answer that question, so a worker may take the run at once
     number = max(stored.parts) + 1
     numbers = zip(checkpoint.entries, sorted(stored.parts)[1:], strict=True)
     return RunChange(
@@ -87,9 +87,9 @@ class _Place:
 
     Attributes:
       step: its full name in the run.
-      pattern: that name as the pipeline has it, which knows no ids of elements and no numbers of rounds.
+      pattern: that name in the pipeline: without ids of elements and numbers of rounds.
       kind: the kind of the step.
-      around: what it is in, from the outside in: the full name in the run, the kind, and the id in it.
+      around: the containers around it, from the outside in: the full name in the run, the kind, and the id in it.
     """
 
     step: str
@@ -98,7 +98,7 @@ class _Place:
     around: Sequence[tuple[str, str | None, str]]
 
     def has(self, name: str) -> bool:
-        """Tell whether `name` is that of the step, or of something inside."""
+        """Tell whether `name` is the name of the step, or of something inside it."""
         return name == self.step or name.startswith(f"{self.step}/")
 
     def done(self, output: Mapping[str, object]) -> Entry:
@@ -113,7 +113,7 @@ def _place(step: str, checkpoint: Checkpoint, kinds: Mapping[str, str]) -> _Plac
     """Find the step with the full name `step`.
 
     Raises:
-      KeyError: there is none.
+      KeyError: there is no such step.
       ConfigError: it is an element, a round, or in a race.
     """
     name = pattern = ""
@@ -144,21 +144,21 @@ def _place(step: str, checkpoint: Checkpoint, kinds: Mapping[str, str]) -> _Plac
 
 
 def _check_ahead(run_id: str, place: _Place, checkpoint: Checkpoint) -> None:
-    """Refuse a step that is done, or is inside something that is; and one of a round that is not the next."""
+    """Refuse a step that is done, is inside something that is done, or is in a round that is not the next one."""
     rounds = {entry.step: int(entry.case) for entry in checkpoint.entries if entry.kind == "round" and entry.case}
     over = {entry.name for entry in checkpoint.entries if entry.kind in _OVER}
     names = [*(name for name, *_ in place.around), place.step]
     for name in names:
         if name in over:
             what = "the step" if name == place.step else f"{name!r}"
-            raise ConfigError(f"mark_done({run_id!r}, {place.step!r}): {what} is done already")
+            raise ConfigError(f"mark_done({run_id!r}, {place.step!r}): {what} is already done")
     for name, kind, id in place.around:
         if kind == REPEAT and int(id) != rounds.get(name, 0) + 1:
             raise ConfigError(f"mark_done(…, {place.step!r}): {name!r} is in its round {rounds.get(name, 0) + 1}")
 
 
 def _taken(place: _Place, checkpoint: Checkpoint, taken: Mapping[str, str]) -> list[Entry]:
-    """Return entries for the cases that are to be taken; refuse a step in a case that was not taken.
+    """Return entries for the cases to take. Refuse a step in a case that was not taken.
 
     Raises:
       ConfigError: a case is not one that leads to the step, or another one was taken.
