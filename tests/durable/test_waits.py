@@ -1,7 +1,5 @@
 """Runs that wait for somebody, what is kept before anything follows from it, and the key of a step."""
 
-# pyright: basic
-
 from __future__ import annotations
 
 import pytest
