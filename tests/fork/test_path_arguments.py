@@ -141,6 +141,18 @@ def test_error_says_which_path_and_which_argument_and_shows_the_right_form(path,
     assert str(caught.value) == told
 
 
+def test_error_shows_no_name_where_a_parameter_has_none() -> None:
+    async def placed(url, /, seconds):
+        return url, seconds
+
+    with pytest.raises(ConfigError) as caught:
+        race(placed)
+    assert str(caught.value) == (
+        "path 'placed' requires 'url' and 'seconds', and is called without arguments: give it what it needs, "
+        "partial(placed, …, seconds=…) or lambda: placed(…, seconds=…)"
+    )
+
+
 def test_error_names_the_path_and_not_just_its_function() -> None:
     paths = [functools.partial(two, 1, 2), functools.partial(two, 1), functools.partial(two, 1, 2)]
     with pytest.raises(ConfigError, match="path 'two#2' requires 'second'"):

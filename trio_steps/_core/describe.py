@@ -183,12 +183,19 @@ def check_arguments(call: Callable[..., Any], id: str, *, has_input: bool | None
     by_name = names[positional : positional + code.co_kwonlyargcount]
     rest += [name for name in by_name if name not in keywords and name not in defaults]
     if rest:
-        raise requires_more(id, describe(call)[0], rest, slot, has_input=has_input)
+        unnamed = names[: code.co_posonlyargcount]
+        raise requires_more(id, describe(call)[0], rest, slot, unnamed, has_input=has_input)
     return bool(required)
 
 
 def requires_more(
-    id: str, name: str, rest: Sequence[str], slot: Sequence[str], *, has_input: bool | None
+    id: str,
+    name: str,
+    rest: Sequence[str],
+    slot: Sequence[str],
+    unnamed: Sequence[str] = (),
+    *,
+    has_input: bool | None,
 ) -> ConfigError:
     """Return the error for a path that requires more than its fork gives.
 
@@ -197,10 +204,11 @@ def requires_more(
       name: the name of its function.
       rest: the parameters that nothing is given for.
       slot: the parameter that the input is for, if there is one.
+      unnamed: the parameters that can't be given by name.
       has_input: the fork was called with an input; None if it can't have one.
     """
     shown = name if name.isidentifier() else "fn"
-    values = ", ".join(f"{parameter}=…" for parameter in rest)
+    values = ", ".join("…" if parameter in unnamed else f"{parameter}=…" for parameter in rest)
     listed = " and ".join(map(repr, rest))
     if has_input:
         besides = f" besides {slot[0]!r}, which is its input" if slot else ""
