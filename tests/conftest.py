@@ -11,13 +11,13 @@ import pytest
 import trio
 import trio.testing
 
-# How long an example takes says something of the machine, and nothing of the library.
+# How long an example takes depends on the machine, not on the library.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-# Some runners start their jobs with SIGINT ignored; tests of Ctrl-C would wait for ever.
+# Some runners start their jobs with SIGINT ignored; tests of Ctrl-C would hang.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-for name in ("SIGHUP", "SIGTERM"):  # the same goes for nohup, and Windows has no SIGHUP
+for name in ("SIGHUP", "SIGTERM"):  # nohup ignores SIGHUP, which Windows lacks
     if hasattr(signal, name):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
 

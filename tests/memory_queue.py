@@ -1,4 +1,4 @@
-"""A store in memory whose runs only workers run."""
+"""A store in memory whose runs are executed by workers only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class MemoryQueue(QueueStore):
         self.write_answers = self.memory.write_answers
         self.submit = self.memory.submit
         self.take = self.memory.take
-        self.changed: list[str] = []  # runs that somebody changes before they are amended
+        self.changed: list[str] = []  # answers that arrive just before an `amend`
 
     def __repr__(self) -> str:
         return "MemoryQueue()"

@@ -1,18 +1,17 @@
-"""Mutation testing: which changes of the code do the tests of its package notice? ``python tests/mutate.py --seed 1``.
+"""Mutation testing: which changes to the code do the tests of its package notice? ``python tests/mutate.py --seed 1``.
 
-The mutations are those of Cosmic Ray, and one of our own, which leaves out a statement. Its command line is not used.
-It tries every mutation there is, one after another and in place; there are thousands, and each takes seconds. Here,
-a sample is drawn, the same one for the same seed. Each worker has a copy of the sources, in which it changes one thing,
-runs tests until the first one fails, and changes it back.
+The mutations are those of Cosmic Ray, plus one of our own, which leaves out a statement. Cosmic Ray's command line is
+not used: it tries every mutation in place, one after another, and there are thousands, each of which takes seconds.
+Here a sample is drawn, the same one for the same seed. Each worker has its own copy of the sources, in which it changes
+one thing, runs tests until the first one fails, and changes it back.
 
-Which tests? Those of the package run once with coverage, which tells the tests that come to each line. The tests that
-come to the changed line run first, the fastest before all others. Only if they pass, all tests of the package run.
+Which tests? Those of the package run once with coverage, which records which tests reach each line. The tests that
+reach the changed line run first, fastest first. Only if they pass do all tests of the package run.
 
-What is mutated is what runs here: annotations, what is for type checkers or another Python only, and the texts of
-messages are left alone.
-A test that takes far longer than before has noticed too. What was not noticed is printed as a diff, unless
-`tests/unnoticed.toml` says why it changes nothing. The exit status is 1 if there is such a diff, or if more than
-``--allowed`` of the sample changes nothing.
+Only code that runs here is mutated: annotations, code for type checkers or for another Python, and the texts of
+messages are left alone. A test that takes far longer than before has noticed the mutation too. A mutation that was not
+noticed is printed as a diff, unless `tests/unnoticed.toml` says why it changes nothing. The exit status is 1 if there
+is such a diff, or if more than ``--allowed`` of the sample changes nothing.
 
 It needs the extras `test` and `mutation`.
 """
@@ -65,17 +64,17 @@ PACKAGES = {
     "observers": ("_observers", ["observers", PUBLIC]),
     "testing": ("testing", ["testing", PUBLIC]),
 }
-"""Each package that can be mutated, and where its tests are: those of durable runs and of drawings are among them.
+"""Each package that can be mutated, and where its tests are, including those of durable runs and of drawings.
 
-`absurd` is the part of `_durable` that only tests with PostgreSQL come to. It is left out where PGHOST names no server.
+`absurd` is the part of `_durable` that only tests with PostgreSQL reach. It is left out where PGHOST names no server.
 """
 
 _LEFT_OUT = re.compile(r"Variable|_Is_Eq|_IsNot_NotEq")
-"""Operators that ask which variable; and ``==`` for ``is``, which is the same of classes, members and None."""
+"""Operators that need a variable's name, and ``==`` for ``is``: the same for classes, enum members and None."""
 
 
 class LeaveOut(Operator):
-    """Leave out an assignment to an attribute or an item, or a call whose value nobody takes."""
+    """Leave out an assignment to an attribute or an item, or a call whose value is not used."""
 
     def mutation_positions(self, node: Any) -> Iterator[Any]:
         if node.parent is not None and node.parent.type == "simple_stmt" and node.parent.children[0] is node:
@@ -114,15 +113,15 @@ def operator_of(name: str) -> Operator:
 
 
 def left_alone(code: str) -> set[int]:
-    """Return the lines that nothing runs, or that only say something: they are no place for a mutation."""
+    """Return the lines that are not worth mutating: those that never run here, and those that only hold a message."""
     lines: set[int] = set()
     for node in ast.walk(ast.parse(code)):
         parts: list[ast.AST | None] = []
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            lines.update(range(node.lineno, node.body[0].lineno))  # the signature: its defaults are few
+            lines.update(range(node.lineno, node.body[0].lineno))  # the signature: it has few defaults
             if any(isinstance(one, ast.Name) and one.id == "overload" for one in node.decorator_list):
                 parts = [node, *node.decorator_list]
-            if isinstance(node.body[-1], ast.Expr) and ast.unparse(node.body[-1]) == "...":  # of a protocol
+            if isinstance(node.body[-1], ast.Expr) and ast.unparse(node.body[-1]) == "...":  # a method of a protocol
                 parts = [node, *node.decorator_list]
         elif isinstance(node, ast.ClassDef):
             parts = [one for one in node.decorator_list if ast.unparse(one).endswith(("final", "(kw_only=True)"))]
@@ -144,10 +143,10 @@ def left_alone(code: str) -> set[int]:
 
 
 def is_python(mutation: Mutation) -> bool:
-    """Tell whether a mutation makes something that is a program at all."""
+    """Tell whether the mutated file still compiles."""
     try:
         code = mutation.apply((ROOT / mutation.file).read_text(encoding="utf-8"))
-    except AttributeError:  # Cosmic Ray offers to replace a.b in except (a.b, c), and can't
+    except AttributeError:  # Cosmic Ray offers to replace a.b in except (a.b, c), but fails to
         return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -177,7 +176,7 @@ def mutations(package: str) -> Iterator[Mutation]:
 
 @attrs.frozen
 class Tests:
-    """The tests of a package: how long each takes, and which of them come to a line of the code."""
+    """The tests of a package: how long each takes, and which of them reach each line of the code."""
 
     package: str
     seconds: dict[str, float]
@@ -185,7 +184,7 @@ class Tests:
 
     @classmethod
     def measure(cls, copy: Path, package: str) -> Tests | None:
-        """Run them all, with coverage; return None if one of them fails."""
+        """Run them all with coverage. Return None if one of them fails."""
         with tempfile.TemporaryDirectory() as folder:
             times, data = Path(folder) / "times.xml", Path(folder) / "coverage"
             settings = Path(folder) / "coveragerc"
@@ -210,12 +209,12 @@ class Tests:
         return cls(package, seconds, lines)
 
     def that_come_to(self, file: Path, line: int) -> list[str]:
-        """Return those that come to the statement that is at a line, the fastest first."""
+        """Return the tests that reach the statement at a line, fastest first."""
         first = last = line
         for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
             if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno):
                 body: list[ast.stmt] = getattr(node, "body", [])
-                if not body or line < body[0].lineno:  # not in the block of a compound statement: in its own lines
+                if not body or line < body[0].lineno:  # in the header of a compound statement, not in its block
                     first, last = node.lineno, body[0].lineno - 1 if body else node.end_lineno or line
         lines = self.lines.get(file.as_posix(), {})
         found = {test for one in range(first, max(first, last) + 1) for test in lines.get(one, ())}
@@ -231,7 +230,7 @@ def only(package: str, *tests: str) -> list[str]:
 
 
 def run_tests(copy: Path, arguments: list[str], **environment: object) -> bool:
-    """Run tests in a copy of the sources until the first one fails; tell whether none did."""
+    """Run tests in a copy of the sources until the first one fails. Tell whether all passed."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--steps-budget=5", *arguments]
     variables = {
         "PYTHONPATH": os.pathsep.join([str(copy), str(copy / "tests")]),
@@ -250,7 +249,7 @@ def run_tests(copy: Path, arguments: list[str], **environment: object) -> bool:
 
 
 def write(file: Path, code: str) -> None:
-    """Write a file with a time of its own: bytecode is that of a file of this size and, to the second, this time."""
+    """Write a file with a new mtime: cached bytecode is reused if size and mtime, in whole seconds, are the same."""
     file.write_text(code, encoding="utf-8")
     moment = next(_moments)
     os.utime(file, (moment, moment))
@@ -260,7 +259,7 @@ _moments = itertools.count(1_000_000_000)
 
 
 def try_out(mutation: Mutation, copy: Path, tests: Tests) -> str:
-    """Return what the tests of the package say of a mutation: "passed", "failed", or "too long"."""
+    """Return the verdict of the package's tests on a mutation: "passed", "failed", or "too long"."""
     file = copy / mutation.file
     code = file.read_text(encoding="utf-8")
     seconds, too_long, names = copy / "seconds.json", copy / "too_long.txt", copy / "chosen.txt"
@@ -286,20 +285,20 @@ def diff(mutation: Mutation, context: int) -> list[str]:
 
 
 def key_of(mutation: Mutation) -> tuple[str, str, str]:
-    """Return what `tests/unnoticed.toml` says of a mutation: its file, and the lines before and after it."""
+    """Return how `tests/unnoticed.toml` identifies a mutation: its file, and the lines before and after it."""
     lines = diff(mutation, 0)
     before, after = ("\n".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
     return mutation.file.as_posix(), before, after
 
 
 def reasons() -> dict[tuple[str, str, str], str]:
-    """Return why each mutation of `tests/unnoticed.toml` changes nothing."""
+    """Return, for each mutation in `tests/unnoticed.toml`, why it changes nothing."""
     entries = tomllib.loads(UNNOTICED.read_text(encoding="utf-8"))["unnoticed"]
     return {(entry["file"], entry["before"].strip(), entry["after"].strip()): entry["why"] for entry in entries}
 
 
 def read(results: Path | None) -> dict[tuple[str, str, str, int], str]:
-    """Return what is said of each mutation that was tried: of its file, the lines before and after it, and its line."""
+    """Return the verdict on each mutation that was tried, by file, lines before and after, and line number."""
     if results is None or not results.exists():
         return {}
     lines = map(json.loads, results.read_text(encoding="utf-8").splitlines())
@@ -315,7 +314,7 @@ def sample_of(package: str, seed: int, count: int) -> list[Mutation]:
 
 
 def those_of(package: str, keys: set[tuple[str, str, str]]) -> list[Mutation]:
-    """Find mutations by their keys. Lines may have moved since, and several operators may make the same one."""
+    """Find mutations by their keys. Lines may have moved since, and several operators may make the same change."""
     found: dict[tuple[str, str, str], Mutation] = {}
     for mutation in mutations(package):
         line = (ROOT / mutation.file).read_text(encoding="utf-8").splitlines()[mutation.line - 1].strip()
@@ -388,7 +387,7 @@ def main() -> int:
                 return 2
             sample = sample_of(package, options.seed, options.count) + those_of(package, unnoticed)
             samples += [(mutation, tests) for mutation in sample]
-        random.Random(options.seed).shuffle(samples)  # so that a run that is cut short has some of each package
+        random.Random(options.seed).shuffle(samples)  # so that a run that is cut short has covered every package
         with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
             for result in [pool.submit(judge, *sample) for sample in samples]:
                 result.result()

@@ -1,8 +1,8 @@
-"""A plugin of pytest for `mutate.py`: it ends a run that takes far longer than it does without a mutation.
+"""A pytest plugin for `mutate.py`: it ends a run that takes far longer than it does without a mutation.
 
-A mutation can make a loop endless that never gets to Trio. So a thread in C looks at the time, and ends the process.
-MUTATE_SECONDS is a file that says how long each test took before. MUTATE_TOO_LONG is one for the traceback of what was
-ended; if nothing was, it stays empty.
+A mutation can make a loop endless that never yields to Trio. So a thread in C watches the time, and ends the process.
+MUTATE_SECONDS names a file that says how long each test took before. MUTATE_TOO_LONG names one for the traceback of the
+test that was ended; it stays empty if none was.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _begin(seconds: float) -> None:
     faulthandler.dump_traceback_later(30 + 20 * seconds, exit=True, file=_too_long)
 
 
-_begin(2)  # importing all tests
+_begin(2)  # for the import of all tests
 
 
 @pytest.hookimpl(wrapper=True)

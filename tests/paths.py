@@ -1,4 +1,4 @@
-"""Scripted paths for tests: what they do is said by delays on the virtual clock."""
+"""Scripted paths for tests, timed by delays on the virtual clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trio_steps import ForkPartialError, step
 from trio_steps._core.scope import scope_of
 
 ANY_SCOPE = scope_of("a", None, None, None, None)
-"""For events that are compared or drawn: their scope counts for neither."""
+"""For events that are compared or drawn, neither of which looks at the scope."""
 
 
 def returns(delay: float, value: Any, *, id: str | None = None) -> Any:
@@ -34,10 +34,10 @@ def raises(delay: float, error: BaseException, *, id: str = "bad") -> Any:
 
 
 def on(event: trio.Event, value: Any, *, id: str | None = None) -> Any:
-    """A path that returns `value` (raises it, if it is an error) in the tick in which `event` is set.
+    """A path that returns `value` (raises it, if it is an error) in the tick that sets `event`.
 
-    Paths that wait for one event end in one tick, whatever is cancelled in it. Sleeping till the same moment is
-    no such tie: a cancellation by the first would still reach the second.
+    Paths that wait for one event end in one tick, whatever is cancelled in it. Paths that sleep until the same moment
+    do not tie like that: a cancellation by the first would still reach the second.
     """
 
     async def path() -> Any:

@@ -1,4 +1,4 @@
-"""Where the project's files are that tests read."""
+"""Where to find the project's files that tests read."""
 
 from __future__ import annotations
 

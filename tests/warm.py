@@ -1,9 +1,9 @@
-"""Run programs in a process of their own each, and start Python only once for all of them.
+"""Run each program in its own process, and start Python only once for all of them.
 
-A short program spends its time on the start of the interpreter and the import of Trio, and the docs have dozens of
-programs. So one process does both once, and forks for each program. The program finds what it would find in a new
-interpreter: its own ``__main__``, its arguments, and no module that it would have to import by name. Where there is no
-fork, every program gets an interpreter of its own.
+A short program spends its time on starting the interpreter and importing Trio, and the docs have dozens of programs. So
+one process does both once, and forks for each program. The program finds what it would find in a new interpreter: its
+own ``__main__``, its arguments, and no module that it would have to import by name. Where ``os.fork`` does not exist,
+every program gets its own interpreter.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Self
 
 SECONDS = 60
-"""How long a program may take."""
+"""How many seconds a program may take."""
 
 
 class Interpreter:
@@ -48,7 +48,7 @@ class Interpreter:
         self._folder.cleanup()
 
     def run(self, script: Path, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run `script` like ``python script arguments``, and return its exit status and all that it wrote."""
+        """Run `script` like ``python script arguments``, and return its exit status and everything it wrote."""
         told = [str(argument) for argument in (script, *arguments)]
         cwd = cwd or Path.cwd()
         written = [Path(self._folder.name, name) for name in ("stdout", "stderr")]
