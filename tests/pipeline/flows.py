@@ -1,4 +1,4 @@
-"""Steps with and without types, and pipelines of them, a line each."""
+"""Steps with and without types, and pipelines of them, one line each."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Row(Mapping):
     def __len__(self): ...
 
 
-# Steps: what they need stands in their parameters, what they provide behind the arrow.
+# Steps: their parameters say what they need, their return annotations what they provide.
 
 
 def fetch_user(user_id: str) -> UserOut: ...
@@ -121,7 +121,7 @@ def later(user_id: str) -> Awaitable[UserOut]: ...
 def done(total: int) -> Literal["done"]: ...
 
 
-# A pipeline is built by a chain of these, each of which is one line of the builder.
+# A pipeline is built by a chain of these, each of which makes one call of the builder.
 
 
 def run(
@@ -135,7 +135,7 @@ def run(
     breaker=False,
     transform=False,
 ):
-    """Return what adds a step of one function."""
+    """Return a function that adds a step of one function."""
     options = {
         "condition": condition,
         "on_error": on_error,
@@ -147,7 +147,7 @@ def run(
 
 
 def nest(name, inner, *, policy="override", condition=None):
-    """Return what adds a pipeline that was built apart."""
+    """Return a function that adds a pipeline that was built separately."""
     return lambda p: p.step(name, inner, merge_policy=policy, condition=condition)
 
 

@@ -1,6 +1,6 @@
-"""Ordinary code for Python 3.14, to be compiled by test_annotations_lazy: annotations name what only checkers see.
+"""Ordinary code for Python 3.14, to be compiled by test_annotations_lazy: annotations use names only checkers see.
 
-On an older Python these names would raise NameError here. So the test has them kept as text there, as
+On an older Python these names would raise NameError here. So the test keeps them as text there, as
 ``from __future__ import annotations`` would; this file must not have that line.
 """
 

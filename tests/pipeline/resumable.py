@@ -1,4 +1,4 @@
-"""Steps that give or fail after a while, and the checkpoints of a run."""
+"""Steps that return or fail after a delay, and the checkpoints of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What annotations say, resolved one at a time."""
+"""Annotations are resolved one at a time."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ annotated.__annotations__["d"] = "not valid ="
 
 
 def test_each_annotation_is_resolved_by_itself() -> None:
-    """What can't be resolved is unknown, and the others are not."""
+    """One that can't be resolved is unknown; the others are not affected."""
     assert signature_of(annotated, "load").types == {
         "a": int,
         "b": UNKNOWN,
@@ -124,7 +124,7 @@ def test_each_annotation_is_resolved_by_itself() -> None:
 
 
 def test_locally_defined_types_are_found() -> None:
-    """The function around a step is mostly running when the pipeline is built."""
+    """The function around a step is usually still running when the pipeline is built."""
 
     class Local(TypedDict):
         mine: Other
@@ -143,7 +143,7 @@ def test_locally_defined_types_are_found() -> None:
 
 
 def test_a_local_type_hides_a_global_one_of_the_same_name() -> None:
-    """Names mean what they mean where the annotation stands."""
+    """Names are looked up from where the annotation is written."""
 
     class User:
         pass
@@ -167,13 +167,13 @@ def make_closure():
 
 
 def test_types_of_a_function_that_has_returned_are_found_where_they_are_closed_over() -> None:
-    """What a function does not use itself is gone then, and unknown."""
+    """A type that the function uses only in an annotation is gone by then, and unknown."""
     load, local = make_closure()
     assert signature_of(load, "load").types == {"local": local, "unused": UNKNOWN}
 
 
 def test_a_variable_that_is_not_bound_yet_is_unknown() -> None:
-    """A closure can be there before what it closes over."""
+    """A closure can exist before the variables that it closes over have values."""
 
     def load(late: Late):
         return Late
@@ -207,19 +207,19 @@ def test_a_variable_that_is_not_bound_yet_is_unknown() -> None:
     ],
 )
 def test_fields_of(record, fields) -> None:
-    """Records have fields, with ``NotRequired`` read from strings too."""
+    """Records have fields, and ``NotRequired`` is read from strings too."""
     assert fields_of(record) == fields
 
 
 def test_fields_of_a_typed_dict_whose_annotations_are_no_strings() -> None:
-    """Without ``from __future__ import annotations`` the same holds."""
+    """The same holds without ``from __future__ import annotations``."""
     for base in (TypedDict, typing_extensions.TypedDict):
         record = base("record", {"id": Required[int], "name": NotRequired[str], "age": int})
         assert fields_of(record) == {"id": Field(int), "name": Field(str, False), "age": Field(int)}
 
 
 def test_unqualified_tells_what_was_said_about_the_key() -> None:
-    """None: nothing was."""
+    """None means that nothing was said."""
     assert unqualified(Annotated[int, "note"]) == (int, None)
     assert unqualified(Annotated[Required[int], "note"]) == (int, True)
     assert unqualified(NotRequired[Annotated[int, "note"]]) == (int, False)
@@ -238,7 +238,7 @@ def test_unqualified_tells_what_was_said_about_the_key() -> None:
     ],
 )
 def test_awaited(returns, result) -> None:
-    """What can be awaited is awaited once."""
+    """An awaitable is unwrapped once."""
     assert awaited(returns) == result
 
 
@@ -278,7 +278,7 @@ def test_union(kinds, result) -> None:
     ],
 )
 def test_type_name(kind, name) -> None:
-    """Types are called what one would write."""
+    """Types are named as one would write them."""
     assert type_name(kind) == name
 
 
@@ -295,7 +295,7 @@ def test_type_name(kind, name) -> None:
     ],
 )
 def test_members(kind, outer, inner) -> None:
-    """Unions are taken apart, aliases opened, new types on demand."""
+    """Unions are split and aliases resolved; a ``NewType`` is resolved on demand."""
     assert members(kind, into_new_types=False) == outer
     assert members(kind) == inner
 

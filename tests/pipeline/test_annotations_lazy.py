@@ -1,4 +1,4 @@
-"""Annotations of Python 3.14 and later, which are evaluated when somebody asks: names that only checkers see."""
+"""Annotations of Python 3.14 and later, which are evaluated on demand: names that only type checkers see."""
 
 import __future__
 
@@ -18,7 +18,7 @@ from trio_steps._pipeline.signature import signature_of
 
 
 def compiled():
-    """Return the module; before 3.14, annotations that name nothing can only be text."""
+    """Return the module. Before 3.14, annotations with names that don't exist can only be text."""
     path = Path(__file__).with_name("lazily_annotated.py")
     flags = 0 if sys.version_info >= (3, 14) else __future__.annotations.compiler_flag
     names = {"__name__": __name__}

@@ -1,4 +1,4 @@
-"""What a flow is built of: who waits for whom, and what is refused because that can't be known."""
+"""How a flow is built: which members wait for which, and what is refused because that can't be known."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_what_is_provided_is_merged_as_of_any_parallel_step() -> None:
     ids=["two", "unknown", "rest", "whole", "maybe", "type", "circle", "circle that others wait for"],
 )
 def test_what_can_not_work_is_refused_where_it_is_built(members, message) -> None:
-    start = Pipeline("p").step("before", a)  # that the context has a key is no help
+    start = Pipeline("p").step("before", a)  # it does not help that the context has the key
     with pytest.raises(ConfigError) as caught:
         flow(*members, start=start)
     assert message in str(caught.value)

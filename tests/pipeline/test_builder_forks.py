@@ -1,4 +1,4 @@
-"""A fork as a step of a pipeline, whose paths come from a function or a lazy source: they name keys like all others."""
+"""A fork as a step of a pipeline, with paths from a function or a lazy source: they name keys as other paths do."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from trio_steps._pipeline.builder import forks as fork_steps
 
 
 async def run(paths, inputs=MappingProxyType({"a": 1, "b": 2}), **options):
-    """Run a pipeline whose one step is a fork of `paths`, and return what that gives."""
+    """Run a pipeline whose only step is a fork of `paths`, and return the output of the fork."""
     views = fork("views", mode="all", paths=paths, **options)
     return (await Pipeline().step(views, provides="views").run(inputs))["views"]
 
 
 class Lazy:
-    """A source that can be gone through many times, and says when it is closed."""
+    """A source that can be iterated many times, and records when it is closed."""
 
     def __init__(self, *paths):
         self.paths = paths
@@ -233,4 +233,4 @@ async def test_functions_that_are_called_alike_are_looked_at_once(monkeypatch) -
         return n + a
 
     assert await run(lambda ctx: (functools.partial(give, n) for n in range(100))) == tuple(range(1, 101))
-    assert seen == ["views", "give"]  # the step itself, and one of its paths
+    assert seen == ["views", "give"]  # the step itself, and only one of its paths

@@ -1,4 +1,4 @@
-"""Options that say more to the contract: strict=, provides= with several keys, and share= of a step."""
+"""Options that add to the contract: strict=, provides= with several keys, and share= of a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a repeat is built of, and what is refused where it is built."""
+"""How a repeat is built, and what is refused where it is built."""
 
 from __future__ import annotations
 

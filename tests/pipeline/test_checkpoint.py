@@ -178,7 +178,7 @@ def test_checkpoint_says_what_is_wrong_with_the_text(text, words) -> None:
 
 
 def forged(**changes):
-    """Return a text with changes whose checksum is right."""
+    """Return a changed text with a valid checksum."""
     import zlib
 
     body = json.loads(checkpoint().to_json())
@@ -218,11 +218,11 @@ def test_damaged_value_is_an_error_that_names_step_and_key() -> None:
         Checkpoint.from_json(forged(journal=[entry]))
 
 
-# A codec of one's own
+# A user's own codec
 
 
 class Pickled:
-    """Holds anything; fit for text that one trusts."""
+    """Holds anything, but only for text that is trusted."""
 
     def dumps(self, value, /):
         return pickle.dumps(value).hex()

@@ -116,7 +116,7 @@ class Bush(TypedDict):
     [
         (int, int),
         (Any, int),
-        (abc.Generator[int, str, None], abc.Generator[str]),  # the others have defaults, which nobody looks up
+        (abc.Generator[int, str, None], abc.Generator[str]),  # the others have defaults, which are not looked up
         (abc.Generator[int], abc.Generator[str, int, None]),
         (int, Any),
         (object, int),
@@ -199,7 +199,7 @@ class Bush(TypedDict):
     ],
 )
 def test_types_that_can_fit(have, want) -> None:
-    """What may work is let through, and so is what is not understood."""
+    """Types that may fit are accepted, and so are types that are not understood."""
     assert fits(have, want)
 
 
@@ -254,7 +254,7 @@ def test_types_that_can_fit(have, want) -> None:
     ],
 )
 def test_types_that_can_not_fit(have, want) -> None:
-    """What can't work is refused."""
+    """Types that can't fit are refused."""
     assert not fits(have, want)
 
 
@@ -272,7 +272,7 @@ def test_arguments_of_unrelated_families_are_not_compared() -> None:
 
 
 def test_a_class_that_inherits_from_any_fits_everything() -> None:
-    """Nobody knows what it is."""
+    """It could be anything."""
 
     class Unknowable(typing.Any):
         pass

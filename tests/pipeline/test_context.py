@@ -1,4 +1,4 @@
-"""The context and merging. All of it is synchronous, so nothing here needs an event loop."""
+"""The context and merging. All of it is synchronous, so no test here needs an event loop."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_store_enters_changes_of_one_source() -> None:
     del snapshot
     own = store.readable()
     store.enter({"a": 4}, "y")
-    assert own["a"] == 4  # nobody looks on, so nothing was copied
+    assert own["a"] == 4  # no snapshot is left, so nothing was copied
     store.enter({"a": 5}, "z")
     assert own["a"] == 5
 
@@ -200,7 +200,7 @@ def test_context_copies_each_value_on_first_access_and_only_then() -> None:
     assert context["orders"] == [1]
     assert context["orders"] is not orders
     assert context["orders"] is context["orders"]
-    user["id"] = 3  # it was not copied yet
+    user["id"] = 3  # it has not been copied yet
     assert context["user"] == {"id": 3}
 
 
@@ -338,7 +338,7 @@ def test_merge_changes_nothing_by_itself(policy) -> None:
 
 
 class CountingStore:
-    """Counts how often a merge asks the context."""
+    """Counts how often a merge looks into the context."""
 
     def __init__(self):
         self.asked = 0
@@ -357,7 +357,7 @@ def test_merge_asks_the_context_once_for_each_key_of_the_outputs() -> None:
     assert store.asked == 1000
 
 
-@settings(deadline=None)  # how long an example takes is the machine's business
+@settings(deadline=None)  # how long an example takes depends on the machine
 @given(
     st.dictionaries(st.sampled_from("abc"), st.integers(0, 2)),
     st.lists(st.builds(Output, st.text("xyz"), st.dictionaries(st.sampled_from("abcd"), st.integers(0, 2)))),

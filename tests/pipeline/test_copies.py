@@ -12,7 +12,7 @@ from trio_steps._pipeline import copies
 
 @pytest.fixture
 def slow(monkeypatch):
-    """Let each copy take the seconds that the list says."""
+    """Make each copy take as many seconds as the list says."""
     seconds, now = [0.0], [0.0]
 
     def copy(value):

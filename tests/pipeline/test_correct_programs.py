@@ -258,7 +258,7 @@ def annotated(**annotations):
 
 
 def gives(kind, value):
-    """Return a pipeline whose first step returns `value`, as `kind`, under a key, and a step that takes it as that."""
+    """Return a pipeline with a step that returns `value` under a key, as `kind`, and a step that takes it as that."""
 
     def first():
         return value
@@ -272,7 +272,7 @@ def gives(kind, value):
 
 
 def takes(want, have, value):
-    """Return a pipeline with a step that provides `value` as `have`, and another one that takes it as `want`."""
+    """Return a pipeline with a step that provides `value` as `have`, and one that takes it as `want`."""
 
     def first():
         return value
@@ -453,7 +453,7 @@ CORRECT = {
     "outputs that converts": lambda: user(upper).outputs(Converted),
     "outputs of a model": lambda: user(upper).outputs(Model),
     "outputs of a struct": lambda: user(upper).outputs(Struct),
-    # what it is built of
+    # how it is built
     "branch": lambda: user(upper).branch_on(
         when(lambda user: user == "A", lambda p: p.step(upper)), otherwise(lambda p: p.step(wrapped(upper)))
     ),
@@ -474,7 +474,7 @@ def test_there_are_a_hundred_of_them() -> None:
     assert len(CORRECT) >= 100
 
 
-# What can't work
+# Programs that can't work
 
 
 def asyncgen_annotated(user: str) -> AsyncIterator[int]: ...

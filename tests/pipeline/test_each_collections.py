@@ -1,4 +1,4 @@
-"""`for_each` goes over whatever has a length and an order, or is a mapping."""
+"""`for_each` accepts any collection that has a length and an order, or is a mapping."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
 
@@ -48,7 +48,7 @@ async def test_collection_that_can_not_be_stored_is_gone_over_as_well(xs: Any) -
 
 
 class Table:
-    """Has the length of its rows, and is iterated by its columns."""
+    """Its length is its number of rows, but iterating yields its columns."""
 
     def __len__(self) -> int:
         return 3
@@ -110,7 +110,7 @@ def test_declared_collection_without_an_order_is_an_error_when_it_is_built(gives
 
 def test_results_of_an_ordered_collection_are_a_list() -> None:
     def total(ys: dict[str, int]) -> None:
-        """Take what is none."""
+        """Take a mapping, which the results are not."""
 
     q = Pipeline("q").step("gives", gives_range, provides="xs")
     q = q.for_each("each", lambda x: x, over="xs", each="x", into="ys")

@@ -1,4 +1,4 @@
-"""A checkpoint and a run that the first edition has written, whose private modules the text names, are resumed."""
+"""A checkpoint and a run written by the first edition, whose private modules the text names, are resumed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def done(*_):
 
 
 def order(**hooks):
-    """Return the pipeline that was run: it was stopped after ``both``, or in ``tidy``."""
+    """Return the pipeline that was run, and stopped after ``both`` or in ``tidy``."""
 
     async def never():
         await trio.lowlevel.checkpoint()

@@ -1,4 +1,4 @@
-"""Pipelines that fit together and pipelines that do not: each is refused with the words that help."""
+"""Pipelines that fit together, and pipelines that do not: each of those is refused with a message that helps."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def parallel(name, *fns, mode="all", policy="override"):
 
 
 def branch(name, otherwise_too=True, **cases):
-    """Return what adds a branch whose cases are built in place; the last is ``otherwise``."""
+    """Return a function that adds a branch whose cases are built in place; the last is ``otherwise``."""
 
     def add(p):
         made = [when(lambda: True, functools.partial(adding, steps=steps), name=case) for case, steps in cases.items()]
@@ -125,7 +125,7 @@ def converting(fn):
 
 
 def asking_for_number(fn):
-    @functools.wraps(fn, assigned=("__name__",))  # so the annotations are its own
+    @functools.wraps(fn, assigned=("__name__",))  # so it keeps its own annotations
     def wrapper(user_id: int):
         return fn(str(user_id))
 
@@ -245,7 +245,7 @@ ACCEPTED = {
 
 @pytest.mark.parametrize("steps", ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_accepted(steps) -> None:
-    """What may work is built."""
+    """A pipeline that may work is built."""
     make(*steps)
 
 
@@ -485,7 +485,7 @@ REJECTED = {
 
 @pytest.mark.parametrize(("steps", "words"), REJECTED.values(), ids=REJECTED.keys())
 def test_rejected(steps, words) -> None:
-    """What can't work is refused by the last of the steps, with words that tell what to do."""
+    """A pipeline that can't work is refused at its last step, with a message that says what to do."""
     p = make(*steps[:-1])
     with pytest.raises(ConfigError) as info:
         steps[-1](p)
@@ -494,7 +494,7 @@ def test_rejected(steps, words) -> None:
 
 
 def test_type_that_is_defined_where_the_pipeline_is_built_is_known() -> None:
-    """Although its name is a string, which no module knows."""
+    """Although the annotation is a string, with a name that is in no module."""
 
     class Local:
         pass

@@ -77,7 +77,7 @@ def test_inputs_are_folded_with_what_may_be_missing() -> None:
 
 @pytest.mark.parametrize("inputs", [None, Any, object, dict, Mapping[str, int], dict[str, object]])
 def test_inputs_that_tell_no_keys_may_have_any(inputs) -> None:
-    """Then what is needed has to come from there."""
+    """Then the keys that are needed have to come from there."""
     flow = build(run("use", no_output), run("again", no_output), inputs=inputs)
     assert flow.context == Shape(outside=True)
     assert flow.needs == (Need("user", "use", User), Need("user", "again", User))
@@ -86,13 +86,13 @@ def test_inputs_that_tell_no_keys_may_have_any(inputs) -> None:
 
 @pytest.mark.parametrize("inputs", [int, "In", list[str]])
 def test_inputs_that_are_no_mapping_are_refused(inputs) -> None:
-    """The message says what to give."""
+    """The message says what to give instead."""
     with pytest.raises(ConfigError, match=r"inputs=.*: give a TypedDict, an attrs class, a dataclass"):
         start(inputs)
 
 
 def test_inputs_can_be_attrs_classes_and_dataclasses() -> None:
-    """All their fields are there."""
+    """All their fields are known."""
     assert start(Totals).context == Shape({"total": key(int, (None,)), "currency": key(str, (None,))})
     assert start(Stats).needs == (Need("count", "", float),)
 
@@ -126,17 +126,17 @@ def test_inputs_can_be_attrs_classes_and_dataclasses() -> None:
     ],
 )
 def test_provided_by_what_a_function_returns(fn, provided) -> None:
-    """The return annotation tells; a class that is no record may have subclasses that are."""
+    """The return annotation decides. A class that is not a record may have subclasses that are."""
     assert provided_by(signature_of(fn, "s"), "s") == provided
 
 
 def test_provides_of_the_step_comes_before_that_of_its_function() -> None:
-    """The pipeline's line has the last word."""
+    """The step in the pipeline has the last word."""
     assert list(provided_by(signature_of(provider(one_user, "user"), "s"), "s", "other").keys) == ["other"]
 
 
 def test_a_transform_that_may_return_none_provides_its_keys_all_the_same() -> None:
-    """If it returns None it fails, and nothing comes after."""
+    """If it returns None it fails, and no step follows."""
     assert provided_by(signature_of(maybe_user, "s"), "s", transform=True) == Shape({"user": key(User, ("s",))})
 
 
@@ -171,46 +171,46 @@ def to_text(thing: int) -> str: ...
     ],
 )
 def test_for_each_collects_results(over, settle, result) -> None:
-    """A list for a list or a tuple, a mapping for a mapping; settled ones are wrapped."""
+    """A list for a list or a tuple, a mapping for a mapping; with `settle`, results are wrapped."""
     assert make_results(over, to_text, settle=settle) == result
 
 
 def test_for_each_of_a_key_that_is_not_known_collects_a_list_or_a_mapping() -> None:
-    """Nobody knows what an undeclared input holds."""
+    """An undeclared input may hold either."""
     flow = build(each("each", to_text, over="things", each="thing"), inputs=None)
     assert flow.context.keys["results"].type == list[str] | dict[Any, str]
     assert flow.needs == (Need("things", "each"),)
 
 
 def test_the_output_of_a_nested_pipeline_is_what_it_provides() -> None:
-    """What it was given is not among it."""
+    """The keys that it was given are not part of it."""
     assert list(build(USER, ORDERS).output.keys) == ["user", "orders", "alerts"]
     assert list(build(USER, ORDERS).result.keys) == ["user_id", "limit", "trial", "user", "orders", "alerts"]
 
 
 def test_the_output_with_skip_leaves_out_what_was_there() -> None:
-    """The first one wins, and that is the parent's."""
+    """The first value wins, which is the parent's."""
     flow = build(run("limit", one_text, provides="limit", policy="skip"))
     assert flow.output == NOTHING
     assert flow.result.types["limit"] is int
 
 
 def test_the_output_with_skip_has_an_unknown_type_where_the_key_may_have_been_there() -> None:
-    """Of what the parent has nothing is known here."""
+    """Nothing is known here of the parent's value."""
     for inputs, name in ((None, "limit"), (In, "trial")):
         flow = build(run("s", one_text, provides=name, policy="skip"), inputs=inputs)
         assert flow.output.keys == {name: key(UNKNOWN, ("s",))}
 
 
 def test_the_output_with_skip_keeps_what_the_pipeline_itself_provided_first() -> None:
-    """Inside one pipeline the first one wins too."""
+    """The first value wins inside one pipeline too."""
     flow = build(USER, run("text", user_as_text, policy="skip"))
     assert flow.output == Shape({"user": key(User, ("user",))})
     assert build(run("user", fetch_user, policy="skip")).output == Shape({"user": key(User, ("user",))})
 
 
 def test_the_result_after_two_exits_names_both() -> None:
-    """Each ``skip-remaining`` may have ended the pipeline."""
+    """Either ``skip-remaining`` may have ended the pipeline."""
     flow = build(
         run("one", one_text, provides="a", on_error="skip-remaining"),
         run("two", one_text, provides="b", on_error="skip-remaining"),
@@ -223,7 +223,7 @@ def test_the_result_after_two_exits_names_both() -> None:
 
 
 def test_a_transform_after_skip_remaining_leaves_the_earlier_keys_maybe() -> None:
-    """The pipeline may have ended before."""
+    """The pipeline may have ended before it."""
     flow = build(run("one", one_text, provides="a", on_error="skip-remaining"), run("t", user_as_text, transform=True))
     assert str(flow.context) == "{user: str}"
     assert str(flow.result) == "{user?: str, user_id?: str, limit?: int, trial?: bool}"

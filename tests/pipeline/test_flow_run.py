@@ -1,4 +1,4 @@
-"""How a flow runs: each member as soon as the siblings have ended that it takes keys from."""
+"""How a flow runs: each member starts as soon as the siblings that it takes keys from have ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from trio_steps.testing import RecordingObserver
 
 
 class Work:
-    """Functions that take a time, and when they began."""
+    """Functions that take time, and when each began."""
 
     def __init__(self):
         self.starts: dict[str, float] = {}
@@ -83,7 +83,7 @@ async def test_duration_of_a_member_counts_from_its_start() -> None:
 
 
 async def test_member_that_waits_holds_no_slot() -> None:
-    """There are two slots: with one held by the member that waits, the other two would run one after the other."""
+    """There are two slots: if the waiting member held one, the other two would run one after the other."""
     work = Work()
     members = work.member("last", 1, ["one", "two"]), work.member("one", 2), work.member("two", 3)
     await Pipeline("p").step("all", *members, mode="flow", concurrency=2).run({})

@@ -1,4 +1,4 @@
-"""Hooks and observers of pipelines that run inside others, and failures that nobody is told of."""
+"""Hooks and observers of nested pipelines, and failures that no hook or observer is told of."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def bad() -> None:
     raise ValueError("bad")
 
 
-# Hooks of pipelines inside
+# Hooks of nested pipelines
 
 
 def inside(kind, inner):
@@ -134,7 +134,7 @@ async def test_hook_inside_stops_the_run_and_its_checkpoint_is_of_the_whole_run(
     )
     assert await outer.run({}) == {"n": 0, "a": 1}
     assert [entry.step for entry in saved[0].entries] == ["", "first", "i/a"]
-    assert await outer.resume(saved[0]) == {"n": 0, "a": 1, "b": 2}  # its hook stops that one too
+    assert await outer.resume(saved[0]) == {"n": 0, "a": 1, "b": 2}  # the hook of `inner` stops the resumed run too
     assert await outer.resume(saved[1]) == {"n": 0, "a": 1, "b": 2, "last": 2}
 
 

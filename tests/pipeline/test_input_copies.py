@@ -1,4 +1,4 @@
-"""When the values of an input are copied: as soon as a step names them, and not before."""
+"""When the values of an input are copied: when a step names them, and not before."""
 
 from __future__ import annotations
 

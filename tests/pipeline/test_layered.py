@@ -22,7 +22,7 @@ def test_layered_is_like_a_dict_that_is_copied(changes) -> None:
             layered, plain = layered.each(abs), {key: abs(value) for key, value in plain.items()}
         else:
             layered, plain = layered.plus(change), {**plain, **change}
-    for one, other in (*before, (layered, plain)):  # what was there before is as it was
+    for one, other in (*before, (layered, plain)):  # the older versions have not changed
         assert dict(one) == other
         assert list(one) == list(other)
         assert len(one) == len(other)
@@ -47,7 +47,7 @@ def test_layers_are_few_and_what_changes_nothing_is_free() -> None:
 
 
 def changes_of(build, count, monkeypatch):
-    """Return how many keys `build` changes, or copies from one layer to another."""
+    """Return how many keys `build` changes or copies from one layer to another."""
     work = [0]
     laid, untyped = Layered._of, shape._untyped
 

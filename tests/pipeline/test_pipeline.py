@@ -176,7 +176,7 @@ def test_option_that_there_is_not_is_told_with_a_close_match_if_there_is_one() -
 
 @pytest.mark.parametrize("kind", [dict, attrs.make_class("Page", ["page"])])
 async def test_coroutine_that_is_returned_under_a_key_is_refused(kind) -> None:
-    """Nobody would await it, for functions that are given it have no reason to; it is closed, not reported again."""
+    """Nothing would await it: functions that are given it have no reason to. It is closed, and not reported again."""
 
     async def fetch():
         return "page"

@@ -1,4 +1,4 @@
-"""What a pipeline and its steps are called, what is refused when it is built, and what is known of it then."""
+"""The names of a pipeline and its steps, what is refused when it is built, and what is known of it then."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_after_skip_remaining_later_steps_may_rely_on_the_key_but_not_the_result
         m: int
 
     def use(m) -> None:
-        """Need it."""
+        """Need the key."""
 
     p = Pipeline(inputs=Given).step("m", lambda: 1, provides="m", on_error="skip-remaining").step("u", use)
     with pytest.raises(ConfigError, match="may have no 'm'"):

@@ -1,4 +1,4 @@
-"""for_each over a pipeline: each element has a context of its own, and its result is what a run of that gives."""
+"""for_each over a pipeline: each element has its own context, and its result is that of a run."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ async def test_cancellation_is_never_an_error() -> None:
 
 
 async def test_group_that_mixes_a_cancellation_with_an_error_is_not_forgiven() -> None:
-    """Trio takes the cancellation out at its scope; the error goes on."""
+    """Trio removes the cancellation at its scope; the error propagates."""
 
     async def mixed():
         async with trio.open_nursery() as nursery:

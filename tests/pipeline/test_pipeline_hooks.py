@@ -1,4 +1,4 @@
-"""Hooks, stop(), observers, and what a cancelled run tells."""
+"""Hooks, stop(), observers, and what a cancelled run reports."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fails(seconds, error):
 
 
 def stops_at(name, log):
-    """A hook that notes every step and stops the run at one of them."""
+    """A hook that records every step and stops the run at one of them."""
 
     def hook(event):
         log.append(event.name)

@@ -1,4 +1,4 @@
-"""No step changes what another sees, whatever it does with what it was given or returned."""
+"""No step changes what another sees, whatever it does with the values that it was given or returned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every kind of step takes: a condition, on_error, and the policies, which are around all of it."""
+"""What every kind of step takes: a condition, on_error, and the policies, which apply around the whole step."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def give():
 
 
 def fails(times):
-    """A step that fails so many times, each after a second."""
+    """A step that fails the given number of times, each after a second."""
     left = [OSError(number) for number in range(times)]
 
     async def fail():
@@ -56,7 +56,7 @@ def fails(times):
 
 
 def cause(error):
-    """Return the error of the step, whether a fork was around it or not."""
+    """Return the error of the step, with or without a fork around it."""
     return error.exceptions[0] if isinstance(error, ForkPartialError) else error
 
 

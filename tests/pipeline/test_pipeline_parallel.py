@@ -556,7 +556,7 @@ def test_members_are_named_like_paths_of_a_fork_or_by_their_position() -> None:
     )
     assert [name.removeprefix("g/") for name in p.step_names[1:] if not name.endswith("/s")] == [
         "look",
-        "look#3",  # another one is called look#2 by hand
+        "look#3",  # another step was named look#2 by hand
         "3",
         "three",
         "look#4",

@@ -1,4 +1,4 @@
-"""Promises of the pipeline's contract that no other file of tests is about."""
+"""Promises of the pipeline's contract that no other test file covers."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def test_pipeline_of_the_contract_page_works_as_it_is_written(user_id, cas
     assert failed == [("fetch-data/fetch_alerts", "StepTimeoutError"), ("forecast", "ConnectionError")]
 
 
-# The price
+# What it costs
 
 
 async def test_only_what_a_function_names_and_returns_is_copied(monkeypatch) -> None:
@@ -128,7 +128,7 @@ async def test_only_what_a_function_names_and_returns_is_copied(monkeypatch) -> 
 
 
 def calls_while(build):
-    """Return how many calls `build` makes, and what it goes over in generators."""
+    """Return how many calls `build` makes, including each resumption of a generator."""
     calls = [0]
 
     def count(frame, event, arg):
@@ -168,7 +168,7 @@ async def test_element_costs_the_same_however_many_there_are_with_a_journal_too(
     looked_at = [0]
 
     class Name(str):
-        """Counts how often the journal looks at it."""
+        """A name that counts how often the journal looks at it."""
 
         __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""A run that goes on from a checkpoint: what runs again, what does not, and with which overrides."""
+"""A run that is resumed from a checkpoint: what runs again, what does not, and with which overrides."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def test_resume_does_not_ask_conditions_again_nor_try_again_what_was_forgi
 
 
 def once(log, name, seconds, answer):
-    """A condition that takes `seconds` to say `answer`, and notes that it was asked."""
+    """A condition that takes `seconds` to return `answer`, and records that it was asked."""
 
     async def ask():
         log.append(name)
@@ -304,7 +304,7 @@ async def test_entries_of_failed_attempts_are_forgotten_but_not_by_older_checkpo
     assert [event.name for event in events] == ["nest/one", "nest/one", "nest/flaky", "nest/two", "nest"]
     assert names == [
         ["", "nest/one"],
-        ["", "nest", "nest/one"],  # how many attempts have failed
+        ["", "nest", "nest/one"],  # the entry of "nest" counts the failed attempts
         ["", "nest", "nest/one", "nest/flaky"],
         ["", "nest", "nest/one", "nest/flaky", "nest/two"],
         ["", "nest", "nest"],
@@ -468,7 +468,7 @@ async def test_what_is_no_checkpoint_is_refused() -> None:
 
 
 async def test_what_a_failed_container_did_stays_in_the_checkpoints_of_others_while_its_failure_is_told() -> None:
-    """Hooks were told of it; and if the process ends before the failure has, the run goes on from there."""
+    """Hooks were told of it; if the process ends before `on_error` returns, the run continues from there."""
     events: dict[str, StepCompletion] = {}
 
     async def tell_slowly(name: str, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Any pipeline, resumed from any of its checkpoints, gives the result of the run."""
+"""Any pipeline, resumed from any of its checkpoints, returns the result of the original run."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from trio_steps import (
 # Resume equals run
 
 answered: list[tuple[str, str]] = []
-"""The conditions that have an answer: which one it is, and the full name of its step."""
+"""The conditions that have been answered: which condition, and the full name of its step."""
 asked: list[tuple[str, str]] = []
 
 
 def asks(which, answer, seconds):
-    """A condition that takes its time to answer."""
+    """A condition that takes `seconds` to answer."""
 
     async def ask():
         condition = (which, current_scope().name)
@@ -39,7 +39,7 @@ def asks(which, answer, seconds):
 
 
 def fails_once(**keys):
-    """A step that succeeds at the second attempt of the pipeline that it is in, of which everything is done again."""
+    """A step that succeeds at the second attempt of its pipeline, which runs all its steps again."""
     failed = set()
 
     def attempt():
@@ -73,9 +73,9 @@ async def gives_twice(n):
 
 @st.composite
 def pipelines(draw, depth=0, in_race=False, tie_breaker=0.0):
-    """A random pipeline that ends at another time than its siblings do, by `tie_breaker` seconds.
+    """A random pipeline, delayed by `tie_breaker` seconds so that it does not end at the same time as its siblings.
 
-    In a race everything has to take as long when it is resumed; what fails once does not.
+    In a race every step has to take as long when it is resumed, so none of the steps that fail once is in one.
     """
     p = Pipeline("root" if depth == 0 else f"p{draw(st.integers(0, 10**6))}")
     if tie_breaker:
@@ -128,7 +128,7 @@ def pipelines(draw, depth=0, in_race=False, tie_breaker=0.0):
             ]
             p = p.branch_on(name, *cases, otherwise(draw(some), name="o"), **merging)
         elif kind == "race":
-            # each digit after the point belongs to the races of one depth: no two members end at the same time
+            # each decimal place belongs to the races of one depth, so no two members end at the same time
             digit = 10.0 ** -(depth + 1)
             members = [
                 draw(pipelines(depth + 1, in_race=True, tie_breaker=digit)),
@@ -150,7 +150,7 @@ IN_PROGRESS = ("begun", "passed", "taken")
 
 
 def plain(value):
-    """Return `value` in a form in which what came back from a checkpoint equals what went in, errors too."""
+    """Return `value` in a form that is equal before and after a trip through a checkpoint, errors included."""
     if isinstance(value, dict):
         return {key: plain(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -163,7 +163,7 @@ def plain(value):
 @given(pipelines())
 @settings(deadline=None, max_examples=100)
 def test_resume_from_every_checkpoint_gives_the_result_of_the_run(p) -> None:
-    """After a trip through JSON; and what was done, or answered, before is neither done nor asked again."""
+    """After a trip through JSON. Steps that were done and conditions that were answered are not run again."""
 
     async def main():
         events = []

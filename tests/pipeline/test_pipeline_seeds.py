@@ -1,6 +1,6 @@
-"""The examples of stepkit's pages on context and on parallel steps, said in Python, with the results they give.
+"""The examples of stepkit's pages on context and on parallel steps, in Python, with their results.
 
-Where its code breaks its own page, the page's promise holds here.
+Where stepkit's code breaks the promise of its page, the promise holds here.
 """
 
 from __future__ import annotations

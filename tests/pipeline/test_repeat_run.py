@@ -1,4 +1,4 @@
-"""How a repeat runs: rounds that see what those before them have changed, until a condition holds."""
+"""How a repeat runs: in rounds, each of which sees the changes of those before it, until a condition holds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trio_steps.testing import RecordingObserver
 
 
 def counting(log=None, **options):
-    """Return a pipeline that counts to three, a round each."""
+    """Return a pipeline that counts to three, one per round."""
 
     def count(n):
         if log is not None:
@@ -101,7 +101,7 @@ async def test_transform_in_a_round_replaces_what_that_sees_only() -> None:
 
 
 async def test_all_rounds_are_one_patch() -> None:
-    """What comes back to what it was is no change; what is new is one change, however many rounds made it."""
+    """A value that returns to what it was is not a change. A new one is one change, however many rounds made it."""
     p = Pipeline("p").repeat(
         "loop",
         lambda p: p.step("turn", lambda side, turns=0: {"side": -side, "turns": turns + 1}),

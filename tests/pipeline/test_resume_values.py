@@ -1,7 +1,7 @@
-"""A run that is resumed comes to what the run came to, whatever the values are.
+"""A resumed run returns what the original run returned, whatever the values are.
 
-A value may be passed on as it is, made anew so that it looks the same, or replaced. What of these is a change is
-decided when the step has run; after that the values have been written and read, and may be other objects.
+A value may be passed on as it is, made anew so that it looks the same, or replaced. Which of these is a change is
+decided when the step has run; after that the values are written and read, and may be other objects.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ MAKERS = {
 
 
 def maker(kind, place):
-    """Return what makes values; things are marked by where that is, for what is written alike is read as one."""
+    """Return a function that makes values. Things include `place`, as those that are written alike are read as one."""
     if kind == "error":
         return lambda n: ValueError(n, place)
     if kind == "thing":
@@ -93,12 +93,12 @@ def maker(kind, place):
 
 
 def look(value):
-    """Return text that tells a value from others as far as a user can."""
+    """Return a text that differs for values that a user can tell apart."""
     return repr(value)
 
 
 def step_of(kind, way, number, place):
-    """Return a step that replaces the value, makes one that looks the same, or passes on the one that it has got."""
+    """Return a step that replaces the value, makes one that looks the same, or passes it on."""
     make = maker(kind, place)
     if way == "pass":
         return lambda v: {"v": v}
@@ -161,7 +161,7 @@ def test_resumed_run_is_the_run_for_every_value_behind_a_codec(kind, plan, same)
 
 @pytest.mark.parametrize("kind", ["error", *sorted(MAKERS)])
 async def test_value_that_is_made_anew_and_looks_the_same_is_a_change_only_if_it_is_a_thing(kind) -> None:
-    """Whether a step could tell it from the old one."""
+    """Only then could a step tell it from the old one."""
     make = maker(kind, "")
     inner = Pipeline("i").step("again", lambda: {"v": make(0)}).step("z", lambda: {"z": 1})
     outer = Pipeline("o").step("i", inner, merge_policy="error")
@@ -189,7 +189,7 @@ async def test_durable_run_that_died_comes_to_what_the_run_comes_to(tmp_path) ->
 
 
 class Rounding:
-    """A codec that loses something: what has been written and read may be equal to what it was not equal to before."""
+    """A lossy codec: two values that were not equal may be equal once they have been written and read."""
 
     def dumps(self, value):
         return json.dumps(value, default=round)

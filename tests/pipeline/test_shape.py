@@ -1,4 +1,4 @@
-"""What is known about a context: merging, alternatives, and how it reads."""
+"""What is known about a context: merging, alternatives, and how it is printed."""
 
 import attrs
 import pytest
@@ -118,12 +118,12 @@ def test_alternatives(shapes, expected) -> None:
 
 
 def test_a_shape_tells_the_types_of_its_keys() -> None:
-    """That is what is known at one place, for those who want to see it."""
+    """Users can see what is known at one point of a pipeline."""
     assert shape(k=A, j=MAYBE_B).types == {"k": int, "j": str}
 
 
 def test_a_shape_reads_like_a_record() -> None:
-    """Keys that may be missing have a question mark, what is unknown is an ellipsis."""
+    """Keys that may be missing have a question mark, and an ellipsis stands for what is unknown."""
     assert str(NOTHING) == "{}"
     assert str(shape(k=A, j=MAYBE_B)) == "{k: int, j?: str}"
     assert str(shape(k=A, open=True)) == "{k: int, …}"
@@ -131,33 +131,33 @@ def test_a_shape_reads_like_a_record() -> None:
 
 
 def test_a_long_shape_shows_twenty_keys() -> None:
-    """A message has to be read."""
+    """A message has to stay readable."""
     text = str(Shape({f"k{number}": A for number in range(30)}))
     assert "k19: int, 10 more}" in text
     assert "k20" not in text
 
 
 def test_a_source_tells_who_provides_a_key_and_when() -> None:
-    """All reasons have to hold."""
+    """All its reasons have to hold."""
     assert str(Source()) == "the input provides it"
     assert str(Source("a")) == "step 'a' provides it"
     assert str(Source("a", ("x", "y"))) == "step 'a' provides it only if x and y"
 
 
 def test_only_if_adds_a_reason() -> None:
-    """What was maybe needs both."""
+    """A key that already had a condition needs both."""
     assert shape(k=A).only_if("x") == shape(k=MAYBE_A)
     assert shape(k=MAYBE_A).only_if("z").keys["k"].sources == (Source("a", ("x", "z")),)
 
 
 def test_within_gives_the_steps_their_full_names() -> None:
-    """The input is nobody's step."""
+    """The input is not a step."""
     inner = Shape({"k": A, "j": Key()})
     assert inner.within("route").keys == {"k": key(step="route/a"), "j": Key()}
 
 
 def test_a_shape_can_not_be_changed() -> None:
-    """Pipelines share prefixes, and with them what is known."""
+    """Pipelines share prefixes, and with them the shapes."""
     known = shape(k=A)
     with pytest.raises(TypeError):
         known.keys["k"] = B

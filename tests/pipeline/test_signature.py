@@ -239,7 +239,7 @@ explicit_object.__signature__ = explicit.__signature__
     ],
 )
 def test_signature_of(fn, expected) -> None:
-    """Each kind of callable tells which keys it takes."""
+    """Which keys each kind of callable takes."""
     assert read(fn) == expected
 
 
@@ -257,7 +257,7 @@ def test_signature_of(fn, expected) -> None:
     ],
 )
 def test_signature_of_what_does_not_tell_is_refused(fn) -> None:
-    """What takes just anything is refused, with the step's name and the remedy."""
+    """A callable that takes anything is refused, with the step's name and the remedy."""
     with pytest.raises(ConfigError, match=r"^step 'load': .* does not say which keys .*lambda key: .*functools.wraps"):
         signature_of(fn, "load")
 
@@ -279,7 +279,7 @@ def test_signature_of_what_does_not_tell_is_refused(fn) -> None:
     ],
 )
 def test_signature_of_what_can_not_be_called_is_refused(fn, message) -> None:
-    """What no context can call is refused, and the message says why."""
+    """A callable that can't be called with a context is refused, and the message says why."""
     with pytest.raises(ConfigError, match=message):
         signature_of(fn, "load")
 
@@ -309,7 +309,7 @@ def test_signature_knows_which_keys_would_collide_with_bound_arguments(fn, bound
 
 
 def test_signature_of_a_decorated_function_names_what_came_through_the_decorator() -> None:
-    """So that an error can say that a decorator may have passed it."""
+    """An error can then say that a decorator may have passed the key."""
     assert signature_of(passing_on(plain), "load").wrapped == {"user_id", "limit", "deep"}
     assert signature_of(plain, "load").wrapped == set()
 
@@ -367,12 +367,12 @@ class Tasks(Awaitable[Any]):
     ],
 )
 def test_signature_returns_what_comes_out_when_it_is_awaited(fn, returns) -> None:
-    """An awaitable is awaited once; a class returns an instance, whatever its ``__init__`` is annotated with."""
+    """An awaitable is unwrapped once. A class returns an instance, whatever its ``__init__`` is annotated with."""
     assert signature_of(fn, "load").returns == returns
 
 
 def test_signature_has_the_types_of_the_keys() -> None:
-    """Types belong to keys; what is bound has none."""
+    """Types belong to keys; a bound argument has none."""
     assert signature_of(typed, "load").types == {"user_id": str, "limit": int}
     assert signature_of(functools.partial(typed, limit=1), "load").types == {"user_id": str}
     assert signature_of(plain, "load").types == {"user_id": UNKNOWN, "limit": UNKNOWN, "deep": UNKNOWN}
@@ -396,7 +396,7 @@ def provider(fn, provides):
     ],
 )
 def test_signature_knows_what_a_step_provides(fn, provides) -> None:
-    """The outermost step that says so counts."""
+    """The outermost step with ``provides=`` counts."""
     assert signature_of(fn, "load").provides == provides
 
 
@@ -408,7 +408,7 @@ def test_signature_takes_named_keys_and_with_rest_all_but_the_bound() -> None:
 
 
 def test_signature_without_a_key_never_passes_it() -> None:
-    """A key that the caller passes itself is neither asked for nor in the rest."""
+    """A key that the caller passes itself is neither required nor in the rest."""
     signature = signature_of(lambda image, size=1, **rest: None, "load").without("image").without("size")
     assert (signature.required, signature.optional) == ((), ())
     assert bind(signature, {"image": 1, "size": 2, "other": 3}) == ((), {"other": ["copy", 3]})
@@ -452,13 +452,13 @@ CONTEXT = {"user_id": 1, "limit": 2, "more": 3, "not an identifier": 4}
     ],
 )
 def test_binder_passes_copies_of_what_is_named(fn, share, expected) -> None:
-    """Arguments are copies, but of shared keys; nothing else is passed."""
+    """Arguments are copies, except those of shared keys. Nothing else is passed."""
     assert bind(signature_of(fn, "load"), CONTEXT, share) == expected
 
 
 @pytest.mark.parametrize("fn", [lambda absent: None, lambda absent, limit=0: None])
 def test_binder_raises_for_a_required_key_that_is_missing(fn) -> None:
-    """The error has the step's full name, the key, and what there is."""
+    """The error has the step's full name, the key, and the keys that exist."""
     with pytest.raises(StepInputError) as info:
         bind(signature_of(fn, "load"), CONTEXT)
     assert (info.value.step, info.value.key, info.value.available) == ("route/load", "absent", tuple(CONTEXT))
@@ -466,7 +466,7 @@ def test_binder_raises_for_a_required_key_that_is_missing(fn) -> None:
 
 
 def test_binder_lets_a_key_error_of_the_copying_through() -> None:
-    """Only a key that is not there is a `StepInputError`."""
+    """Only a missing key is a `StepInputError`."""
 
     def copy(value, key, step):
         raise KeyError(value)
@@ -476,7 +476,7 @@ def test_binder_lets_a_key_error_of_the_copying_through() -> None:
 
 
 def test_what_is_bound_calls_the_function() -> None:
-    """What `binder` makes of a signature fits the function that it was read from."""
+    """The arguments from `binder` fit the function that the signature was read from."""
     for fn in (plain, functools.partial(plain, limit=5), passing_on(plain), Service().decorated, with_args):
         args, kwargs = binder(signature_of(fn, "load"), lambda value, *_: value, dict)(CONTEXT, "load")
         assert fn(*args, **kwargs)
