@@ -1,4 +1,4 @@
-"""Pipelines that workers in processes of their own run; they note what they do in a file."""
+"""Pipelines that are run by workers in separate processes, and record what they do in a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trio_steps import Pipeline, current_scope
 
 
 def note(what: str) -> None:
-    """Add a line, whole: several processes write to the file."""
+    """Add a line in one write: several processes write to the file."""
     scope = current_scope()
     line = f"{what} {scope.run_id} {os.getpid()} {time.monotonic()}\n"
     with Path(os.environ["NOTES"]).open("ab", buffering=0) as file:

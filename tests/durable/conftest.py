@@ -1,4 +1,4 @@
-"""What the tests with PostgreSQL need: those files can't even be read where psycopg is not installed."""
+"""Fixtures for the tests with PostgreSQL, whose files can't even be imported where psycopg is not installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ collect_ignore_glob = [] if find_spec("psycopg") else ["test_absurd*.py"]
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Any]:
-    """The server of PostgreSQL that libpq finds by its environment."""
+    """The PostgreSQL server that libpq finds by its environment."""
     from postgresql_server import Server
 
     with Server() as server:

@@ -1,4 +1,4 @@
-"""A store whose process dies between any two calls: for tests of what is left then."""
+"""A store whose process can die between any two calls: for tests of what is left."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 class DiedError(Exception):
-    """The process is dead; nothing that it does reaches the store."""
+    """The process is dead: nothing that it does reaches the store."""
 
 
 class Process(RunStore):
-    """A process with a store, which dies when it has made so many calls.
+    """A process with a store, which dies at a given call.
 
     Attributes:
-      inside: the store.
-      name: what the store is called.
-      dies_at: the number of the call, from 0, that it dies at; None: it does not.
-      after: it dies when the call is made, and nobody is told; otherwise instead of it.
-      is_dead: it is.
-      written: the last status that was written of each run, by any process.
-      idle: called when there is nothing to take.
+      inside: the real store.
+      name: the name of the store.
+      dies_at: the number of the call, from 0, at which it dies; None if it does not die.
+      after: whether it dies after the call, whose result is lost, or instead of it.
+      is_dead: whether it has died.
+      written: the last status that any process wrote, for each run.
+      idle: called when there is no run to take.
     """
 
     def __init__(self, inside: RunStore, name: str, written: dict[str, str]) -> None:
@@ -41,7 +41,7 @@ class Process(RunStore):
         self.written = written
         self.idle: Callable[[], object] = lambda: None
         self._calls = 0
-        self._left: list[object] = []  # claims that nobody has ended
+        self._left: list[object] = []  # claims that were not ended
 
     def __repr__(self) -> str:
         return f"<the store {self.name}>"
@@ -69,7 +69,7 @@ class Process(RunStore):
         raise DiedError
 
     def die(self) -> None:
-        """Be dead, like a process that was killed."""
+        """Die, like a process that is killed."""
         self.is_dead = True
         if isinstance(self.inside, SqliteStore):
             database = self.inside._database  # pyright: ignore[reportPrivateUsage]

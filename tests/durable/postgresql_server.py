@@ -39,7 +39,7 @@ class Database:
         return done.stdout + done.stderr
 
     def cut_off(self) -> int:
-        """End all connections but one's own; return how many there were."""
+        """End all connections but this one. Return how many there were."""
         rows = self.sql(
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and pid <> pg_backend_pid()",
             self.name,
@@ -75,7 +75,7 @@ class Server:
 
 
 def run(main: Any, *args: Any, seconds: float = 60) -> Any:
-    """Run `main` on the real clock: a server knows no other one."""
+    """Run `main` on the real clock, which is the server's."""
 
     async def in_time() -> Any:
         with trio.fail_after(seconds):

@@ -1,8 +1,8 @@
-"""Random pipelines whose functions answer otherwise each time, and a naive reference of what a run of one comes to.
+"""Random pipelines whose functions answer differently each time, and a naive reference for the result of a run.
 
-Each node of a row is called ``n0``, ``n1``, … and gives keys of its own. A `World` outlives the crashes of a run: it
-notes what is asked and run, and the last that each function said, by its full name. What is saved is never asked or run
-again; so a run comes to what the reference makes of the last answers.
+The nodes of a row are called ``n0``, ``n1``, …, and each provides its own keys. A `World` outlives the crashes of a
+run: it records what is asked and run, and the last answer of each function, by its full name. A step or condition that
+was saved is never run or asked again, so the result of a run is what the reference computes from the last answers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FAILED = "failed"
 
 @attrs.frozen(eq=False)
 class Node:
-    """A node; `rows` are the rows inside of it."""
+    """A node; `rows` are the rows inside it."""
 
     kind: str
     rows: tuple[tuple[Node, ...], ...] = ()
@@ -56,7 +56,7 @@ def _random_node(draw: random.Random, depth: int, waits: bool) -> Node:
         kind = draw.choice(("step", "step", "forgiven", "tries"))
     if kind == "wait" and not waits:
         kind = "step"
-    still = waits and kind not in ("each-pipeline", "repeat")  # whose names are not known before
+    still = waits and kind not in ("each-pipeline", "repeat")  # there, names are not known in advance
     rows = {"all": 2, "settle": 2, "in": 1, "branch": 3, "each-pipeline": 1, "repeat": 1}.get(kind, 0)
     return Node(
         kind=kind,
@@ -148,7 +148,7 @@ class World:
     # The reference
 
     def expected(self) -> dict[str, Any]:
-        """Return what a run comes to whose functions said what they said last."""
+        """Return the result of a run whose functions give their last answers."""
         return self._after(self.row, {"elements": [1, 2, 3]}, "", "k")
 
     def _after(self, row: tuple[Node, ...], context: dict[str, Any], path: str, key: str) -> dict[str, Any]:
@@ -197,11 +197,11 @@ class World:
     # What must not happen
 
     def check_log(self) -> None:
-        """Refuse a log in which something was done again though it was told, or something had followed from it."""
+        """Check that no step ran again after hooks were told, and no condition was asked again once a step followed."""
         told: set[str] = set()
         for index, (what, name) in enumerate(self.log):
             if name.endswith("/racer"):
-                continue  # a race is run again as a whole
+                continue  # a race runs again as a whole
             if what == "told":
                 told.add(name)
             elif what == "ran":
@@ -217,12 +217,12 @@ class World:
 
 
 def _follows(ran: str, condition: str) -> bool:
-    """Tell whether the step `ran` can only be run once the condition of the node `condition` was answered."""
+    """Tell whether the step `ran` can only run once the condition of the node `condition` has been answered."""
     around, _, node = condition.rpartition("/")
     prefix = f"{around}/" if around else ""
     if not ran.startswith(prefix):
         return False
-    if not node.startswith("n"):  # the number of a round: a later one follows
+    if not node.startswith("n"):  # the number of a round: only later rounds follow
         later = ran.removeprefix(prefix).partition("/")[0]
         return later.isdecimal() and int(later) > int(node)
     own = ran.removeprefix(prefix).partition("/")[0]

@@ -1,4 +1,4 @@
-"""The pipeline that `test_machine` runs, before and after everything in it was renamed; and a model of its runs."""
+"""The pipeline that `test_machine` runs, before and after a renaming of everything in it; and a model of its runs."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
 
@@ -20,7 +20,7 @@ MAX_DEATHS = 3
 
 
 class FailedError(Exception):
-    """What a step of the test fails with."""
+    """The failure of a step."""
 
 
 @attrs.define
@@ -31,10 +31,10 @@ class Model:
       place: which store has it.
       status: its status.
       done: the steps that are saved as done, by their oldest names.
-      values: what each step gave last.
-      taken: the case that was taken.
-      ok: the answer.
-      deaths: how many processes have died of it.
+      values: the last value of each step.
+      taken: the case that the branch took.
+      ok: the answer to ``ask``.
+      deaths: how many processes have died in it.
     """
 
     place: int
@@ -56,12 +56,12 @@ class Acts(Protocol):
     is_x: bool
 
     async def act(self, full: str) -> int:
-        """Do the step with the oldest full name `full`."""
+        """Run the step with the oldest full name `full`."""
         ...
 
 
 class World:
-    """What the steps of the pipeline are in: whichever machine runs."""
+    """Holds the machine that is running, for the steps of the pipeline."""
 
     machine: Acts
 

@@ -1,4 +1,4 @@
-"""Runs in PostgreSQL: what every store does, and what is Absurd's own."""
+"""Runs in PostgreSQL: the behaviour of every store, and what is specific to Absurd."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_absurd_store_conforms(server: Server) -> None:
             " where state = 'running'"
         )
 
-    # Absurd gives a run to whoever is free, and a run that it has cancelled stays so
+    # Absurd gives a run to any free worker, and a run that it has cancelled stays cancelled
     run(partial(check_store, make_store, lose=lose, without=["claims", "goes_on_after_cancel"]))
 
 
@@ -217,7 +217,7 @@ def test_write_to_a_cancelled_run_that_nobody_watches(database: Database, status
             assert claim is not None
             await store.cancel("r")
             if status == "failed":
-                await claim.write(change(status))  # what it has come to makes no difference any more
+                await claim.write(change(status))  # the outcome makes no difference any more
             else:
                 with pytest.raises(RunCancelledError):
                     await claim.write(change(status))
@@ -289,7 +289,7 @@ def test_step_is_marked_as_done_while_nobody_runs_the_run(database: Database) ->
         before = await store.read("r")
         assert before is not None
         await store.mark_done("r", "charge", {"receipt": "by hand"})
-        assert not await store.amend(before.record, change())  # it is not as it was
+        assert not await store.amend(before.record, change())  # the run has changed since
         async with worker(store, p()):
             assert await p().run(store=store, run_id="r") == {"order": 7, "receipt": "by hand"}
             await store.mark_done("r", "approval", {"approved": False})
@@ -389,7 +389,7 @@ def test_runs_of_other_versions_are_left_alone(database: Database) -> None:
 def test_run_that_somebody_else_was_given_is_left_alone_for_a_while(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not for us, but Absurd gives whichever is the first."""
+    """It is not ours, but Absurd hands out the first task of the queue."""
     monkeypatch.setattr(claims, "_GIVEN_BACK", (0.1, 0.1))
     store = database.store()
     one, two = p(version="1"), p(version="2")

@@ -1,4 +1,4 @@
-"""Calls of PostgreSQL: nobody is held up by one, and none is lost or made twice when the connection is."""
+"""Calls to PostgreSQL: none holds up another task, and none is lost or made twice when the connection is lost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def change(status: Any = "submitted", **rest: Any) -> RunChange:
 
 @contextmanager
 def locked(database: Database, table: str) -> Iterator[psycopg.Connection[Any]]:
-    """Somebody else holds a table."""
+    """Hold a lock on a table, as another client would."""
     with psycopg.connect(database.url) as connection:
         connection.execute(f"lock table absurd.{table}")  # type: ignore[call-overload]
         yield connection
@@ -53,7 +53,7 @@ def store(database: Database) -> AbsurdStore:
 
 @pytest.fixture
 def reply_lost(monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """The reply of so many calls gets lost, when they have been made."""
+    """Each item makes the reply to one call get lost after the call is made."""
     lost: list[None] = []
     real = connections.Connections._try
 
@@ -154,7 +154,7 @@ def test_call_is_made_again_if_the_connection_is_lost(store: AbsurdStore) -> Non
             session.execute("select pg_terminate_backend(pg_backend_pid())")
         return "done"
 
-    # another idle one, which is lost as well
+    # another idle connection, which is lost as well
     with store._connections._lock:
         store._connections._free.append(psycopg.connect(store._connections._conninfo, autocommit=True))
     assert store._connections.call_here(cut_off) == "done"
@@ -195,7 +195,7 @@ def test_what_is_nobodys_fault_is_done_again(store: AbsurdStore, kind: Any) -> N
 
 def test_child_that_was_forked_leaves_connections_and_claims_to_its_parent(store: AbsurdStore) -> None:
     async def main() -> None:
-        store._connections._pid = store._leases._pid = -1  # as if this was another process now
+        store._connections._pid = store._leases._pid = -1  # as if this were another process now
         before = list(store._connections._free)
         async with store.take({"p": (None,)}) as claim:
             assert claim is not None
@@ -412,7 +412,7 @@ def test_run_whose_worker_others_have_found_dead_is_taken(database: Database, st
             await claim.write(change("running"))
         row = store._connections.call_here(store._engine._find, "r")
         assert row is not None
-        assert not store._connections.call_here(store._engine.revive, row, 5)  # somebody was faster
+        assert not store._connections.call_here(store._engine.revive, row, 5)  # another worker was faster
 
     run(main)
 

@@ -1,4 +1,4 @@
-"""What it takes to have a run in PostgreSQL: how many round trips, and what need not be written."""
+"""The cost of holding a run in PostgreSQL: how many round trips it takes, and what need not be written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def change(status: Any = "submitted", **rest: Any) -> RunChange:
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is executed in the database, but for the thread that keeps claims: when that looks is no one's choice."""
+    """The statements executed in the database, except by the thread that keeps claims, whose timing is arbitrary."""
     monkeypatch.setattr(claims, "_LOOK", 1e9)
     executed: list[str] = []
     execute = Session.execute
@@ -46,7 +46,7 @@ def open_files() -> int:
 
 
 async def until(count: int, store: Any, *pipelines: Any, **options: Any) -> None:
-    """Work until so many runs have ended or wait."""
+    """Work until `count` runs have ended or wait."""
     left = count
 
     def on_end(run_id: str, error: Exception | None) -> None:
@@ -67,7 +67,7 @@ def test_run_of_three_steps_is_six_statements(database: Database, statements: li
     async def main() -> None:
         for number in range(3):
             await pipeline.submit({"n": number}, store=store, run_id=str(number))
-        await until(1, store, pipeline)  # which looks first whether there is any
+        await until(1, store, pipeline)  # the first take checks whether there is any run
         statements.clear()
         await until(2, store, pipeline)
         made = statements.copy()

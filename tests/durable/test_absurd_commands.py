@@ -111,5 +111,5 @@ def test_every_command_that_takes_a_store_takes_a_database(
     assert command("submit", *args, store="runs.db") == (0, "order-4\n")
     assert command("move", "order-4", "--to", database.url, store="runs.db") == (0, "")
     assert of("order-4")["status"] == "submitted"
-    assert command("move", "order-4", "--to", str(tmp_path / "runs.db"))[0] == 1  # Absurd gives no run by its id
+    assert command("move", "order-4", "--to", str(tmp_path / "runs.db"))[0] == 1  # Absurd can't claim by id
     assert of("order-4")["status"] == "submitted"

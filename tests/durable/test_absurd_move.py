@@ -1,4 +1,4 @@
-"""A run that began in SQLite goes on in Absurd."""
+"""A run that began in SQLite continues in Absurd."""
 
 from __future__ import annotations
 

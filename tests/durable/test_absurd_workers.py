@@ -1,4 +1,4 @@
-"""Workers in processes of their own: they are killed, stopped and cut off, and no step that was done is done again."""
+"""Workers in separate processes are killed, stopped and cut off, and no step that was done is done again."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ trio.run(lambda: work(store, pipelines, concurrency=int(concurrency), max_deaths
 
 
 class Workers:
-    """Processes that work for one database.
+    """Worker processes on one database.
 
     Attributes:
-      processes: those that were started.
+      processes: the processes that were started.
     """
 
     def __init__(self, database: Database, folder: Path, stack: ExitStack) -> None:
@@ -124,7 +124,7 @@ def test_run_of_a_worker_that_was_killed_goes_on_elsewhere(workers: Workers) -> 
         await absurd_pipelines.patient.submit(store=store, run_id="r")
         await workers.noted("slow")
         killed.kill()
-        assert (await store.look("r")).status == "running"  # nobody can know it yet
+        assert (await store.look("r")).status == "running"  # nothing can tell yet that it is dead
         workers.start("patient")
         record = await finished(store)
         assert record.deaths == 1
@@ -151,11 +151,11 @@ def test_worker_that_was_stopped_past_its_claim_is_fenced_when_it_wakes(workers:
         record = await finished(store)
         assert record.deaths == 1
         assert workers.log(0) == "r ended RunClaimedError\n"
-        assert stopped.poll() is None  # it works for others
+        assert stopped.poll() is None  # it still works on other runs
 
     run(main)
     stopped, other = (process.pid for process in workers.processes)
-    # it may see the end of its step, for it does not know yet that it has slept; but it begins none
+    # it may finish its step, since it does not know yet that it was stopped; but it begins no other
     did = [what for what, _, pid, _ in workers.notes() if pid == stopped]
     assert did in (["first", "slow"], ["first", "slow", "slow-done"])
     assert [what for what, _, pid, _ in workers.notes() if pid == other] == ["slow", "slow-done", "last"]
@@ -246,7 +246,7 @@ def test_four_workers_do_each_step_of_a_thousand_runs_once_but_for_those_that_on
     assert len(done) == 3 * runs
     assert {run_id for (run_id, _), times in done.items() if times > 1} <= died
     assert max(done.values()) <= 2
-    # all of it is seen by whoever knows Absurd
+    # Absurd's own tools show all of it
     listed = workers.database.ctl("list-tasks", "--queue", "three", "--status", "completed", "--limit", "2000")
     assert listed.rstrip().endswith(f"Total: {runs} task(s)")
     assert len(re.findall(r"attempts=1/1", listed)) == runs - len(died)

@@ -1,4 +1,4 @@
-"""An answer comes while the run is running: it continues at once, and its steps are called what they always are."""
+"""An answer arrives while the run is running: it continues at once, and its steps have their usual names."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
 

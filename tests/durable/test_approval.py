@@ -1,4 +1,4 @@
-"""The example of an approval, as two processes of which one is killed again and again: it ends with one charge."""
+"""The approval example, as two processes, one of which is killed again and again: it ends with one charge."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_order_that_is_killed_at_random_is_charged_once(
         return str(json.loads(steps("show", "order-42", "--json"))["status"])
 
     def work(seconds: float | None) -> str:
-        """Work for so long, then be killed; or until there is nothing left to do."""
+        """Work until killed after this time, or until there is nothing left to do."""
         command = [*base, "work", "approval:order", "--store", "runs.db", "-q"]
         with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as worker:
             if seconds is None:

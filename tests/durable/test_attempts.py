@@ -1,4 +1,4 @@
-"""The number of failed attempts is kept: a run that goes on after a crash does not count them anew."""
+"""The number of failed attempts is stored: a run that continues after a crash does not start counting again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRIES = Retry(3, delay=1)
 
 
 class Busy:
-    """A step that fails each time but the one with number `good`, and knows which attempts were made."""
+    """A step that fails in every attempt except number `good`, and records the attempts."""
 
     def __init__(self, good: int = 99) -> None:
         self.attempts: list[int] = []
@@ -53,7 +53,7 @@ def as_element(busy: Busy) -> Pipeline:
 
 def as_pipeline(busy: Busy) -> Pipeline:
     inner = Pipeline("in").step("before", lambda: {"before": 1}).step("charge", busy)
-    # the attempts are those of the step around
+    # the attempts are those of the outer step
     return Pipeline("p").step("in", inner.step("after", lambda: {"after": 1}), retry=TRIES)
 
 
@@ -61,7 +61,7 @@ WAYS = [as_step, as_step_with_a_retry_of_its_own, as_member, as_element]
 
 
 async def run(pipeline: Pipeline, store: MemoryStore) -> str:
-    """Run it, and return what became of it."""
+    """Run the pipeline, and return the status of the run."""
     with suppress(OSError, ExceptionGroup, StoreCrashedError):
         await pipeline.run({}, store=store, run_id="r")
     if store.saves == store.crash_at:
@@ -83,7 +83,7 @@ async def test_attempts_that_failed_before_a_crash_count(make) -> None:
         before = list(busy.attempts)
         if ended == "interrupted":
             assert await run(make(busy), store) == "failed"
-            # the last one is made again if it did not get so far as to be kept
+            # the last attempt is made again if the crash came before its failure was stored
             assert busy.attempts in ([*before, *range(len(before) + 1, 4)], [*before, *range(len(before), 4)])
     assert busy.attempts == [1, 2, 3]
 
@@ -96,7 +96,7 @@ async def test_attempt_that_the_process_dies_in_does_not_count(make) -> None:
         def __call__(self) -> dict[str, int]:
             if current_scope().attempt == 2 and len(self.attempts) == 1:
                 self.attempts.append(2)
-                scope.cancel()  # as if
+                scope.cancel()  # as if the process died here
             return super().__call__()
 
     busy = Dies(good=3)
@@ -159,7 +159,7 @@ async def test_what_a_failed_attempt_did_is_done_again_also_after_a_crash() -> N
 
     inner = Pipeline("in").step("before", note("before")).step("charge", charge)
     p = Pipeline("p").step("in", inner, retry=TRIES)
-    store = MemoryStore(crash_at=3)  # the first step of the second attempt
+    store = MemoryStore(crash_at=3)  # at the first step of the second attempt
     assert await run(p, store) == "interrupted"
     assert ran == ["before", "charge", "before"]
     assert (await store.load("r")).attempts == {"in": 1}
@@ -170,7 +170,7 @@ async def test_what_a_failed_attempt_did_is_done_again_also_after_a_crash() -> N
 async def test_inner_retry_of_a_step_counts_anew_in_each_attempt_of_the_outer_one() -> None:
     busy, store = Busy(), MemoryStore(crash_at=2)
     p = Pipeline("p").step("charge", step(busy, retry=Retry(2), id="inner"), retry=Retry(2))
-    assert await run(p, store) == "interrupted"  # when the last attempt had failed
+    assert await run(p, store) == "interrupted"  # after the last attempt had failed
     assert (busy.attempts, (await store.load("r")).attempts) == ([1, 2, 1, 2], {"charge": 1})
     assert await run(p, store) == "failed"
     assert busy.attempts == [1, 2, 1, 2, 1, 2]

@@ -27,11 +27,11 @@ T = TypeVar("T")
 
 
 class Client:
-    """What can't be stored."""
+    """Can't be stored."""
 
 
 class Base:
-    """What can't be stored, but a class that derives from it can."""
+    """Can't be stored itself, but a class that derives from it can."""
 
 
 @dataclasses.dataclass
@@ -100,11 +100,11 @@ class AbstractThing(collections.abc.Sized):
 
 
 class OfClasses(type):
-    """The class of some classes."""
+    """The metaclass of some classes."""
 
 
 class OfTheirClasses(type, metaclass=OfClasses):
-    """A class of classes that has a class of its own."""
+    """A metaclass that has a metaclass."""
 
 
 def local() -> type:
@@ -218,7 +218,7 @@ async def test_declared_type_that_can_not_be_stored_is_an_error_before_the_first
 
 
 def charge_too() -> None:
-    """A sibling."""
+    """A sibling of `charge`."""
 
 
 async def test_declared_type_is_no_matter_without_a_store_or_with_a_codec() -> None:
@@ -238,7 +238,7 @@ async def test_declared_type_is_no_matter_without_a_store_or_with_a_codec() -> N
     assert isinstance((await p.run({}, store=MemoryStore(), run_id="r"))["client"], Client)
 
 
-# What is marked as done
+# Outputs marked by hand
 
 
 class Receipt(TypedDict):
@@ -273,7 +273,7 @@ GOOD = {"number": 1, "ratio": 0.5, "parts": ["a"]}
 
 async def test_marked_output_is_checked_by_what_the_step_says() -> None:
     assert await marked(fails, GOOD) == GOOD
-    assert await marked(fails, GOOD | {"ratio": 1})  # as type checkers have it
+    assert await marked(fails, GOOD | {"ratio": 1})  # int for float, as type checkers allow
     for wrong, problem in (
         (GOOD | {"number": "1"}, "'number' has to be int, not '1' (of type str)"),
         (GOOD | {"parts": ("a",)}, "'parts' has to be list, not ('a',) (of type tuple)"),

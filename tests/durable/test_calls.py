@@ -1,4 +1,4 @@
-"""How often a store in a file is asked, and how long, on a clock that the test sets."""
+"""How often a call to a store in a file is tried, and for how long, on a clock that the test sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that was cancelled is cancelled, also if it comes to an end, or its process does, before it has noticed."""
+"""A cancelled run ends as cancelled even if it or its process ends before it has noticed."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def test_run_whose_process_dies_before_it_has_noticed_is_cancelled_and_can
     assert (record.status, record.deaths) == ("cancelled", 1)
     assert await take(store) is None
     assert not await store.cancel("r")
-    async with store.claim("r") as claim:  # who runs it all the same, runs it
+    async with store.claim("r") as claim:  # a worker that claims it anyway can run it
         await claim.write(RunChange(pipeline="p", status="running"))
         with trio.move_on_after(1) as scope:
             await claim.wait_cancelled()

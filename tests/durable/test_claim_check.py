@@ -1,4 +1,4 @@
-"""No step begins once the claim of its run may have run out, and whoever has the run then is left alone."""
+"""No step begins once the claim of its run may have expired, and a worker that has the run then is left alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trio_steps.testing import MemoryStore, _stores
 
 
 class Claims:
-    """All claims that there are; they can run out."""
+    """Every claim, all of which can be made to expire."""
 
     def __init__(self, monkeypatch):
         self.are_over = False

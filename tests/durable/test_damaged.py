@@ -1,4 +1,4 @@
-"""What a store has of a run is damaged in any way: that is told, and nothing of the run is run."""
+"""The stored data of a run is damaged in any way: that is reported, and no step of the run is executed."""
 
 from __future__ import annotations
 

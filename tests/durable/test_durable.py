@@ -1,4 +1,4 @@
-"""Runs that are kept in a store: what is written when, and how they go on; with a store in memory."""
+"""Runs that are kept in a store: what is written when, and how they continue; with a store in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trio_steps.testing import MemoryStore, sweep_cancellation
 
 
 class WatchedStore:
-    """A store in memory that notes each change that it was told to write.
+    """A store in memory that records each change that it was told to write.
 
     `before_write` is called with each change; it may raise, or wait.
     """
@@ -69,7 +69,7 @@ class WatchedClaim:
 
 
 class Steps:
-    """Steps that note that they were run."""
+    """Steps that record that they were run."""
 
     def __init__(self):
         self.ran = []
@@ -145,7 +145,7 @@ async def test_save_drops_what_a_retry_does_again(store, steps) -> None:
     assert steps.ran == ["a", "b", "a", "b"]
     assert [(change.step, sorted(change.parts), list(change.dropped)) for change in store.changes[1:6]] == [
         ("in/a", [2], []),
-        ("in/a", [3], [2]),  # that the first attempt has failed, in the place of what it did
+        ("in/a", [3], [2]),  # the failure of the first attempt replaces its steps
         ("in/a", [4], []),
         ("in/b", [5], []),
         ("in", [6], [4, 5]),
@@ -171,7 +171,7 @@ async def test_saves_of_parallel_steps_take_turns_and_write_the_newest_journal(s
     store.before_write = before_write
     p = Pipeline("p").step("g", lambda: {"a": 1}, later, last)
     assert await p.run({}, store=store, run_id="r") == {"a": 1, "b": 2, "c": 3}
-    # that of g/later waits for that of g/1, and is as new as g/last then
+    # the save of g/later waits for that of g/1, and by then is as new as that of g/last
     assert [(change.step, sorted(change.parts)) for change in store.changes[1:4]] == [
         ("g/1", [2]),
         ("g/last", [3, 4]),
@@ -202,7 +202,7 @@ async def test_stopped_run_says_so_and_goes_on(store, steps) -> None:
     assert steps.ran == ["a", "b"]
 
 
-# What it goes on from
+# Where it continues
 
 
 async def test_failed_run_goes_on_after_what_was_done(store, steps) -> None:
@@ -555,7 +555,7 @@ async def test_failure_to_save_a_step_fails_the_run(store, steps) -> None:
         await p.run({}, store=store, run_id="r")
     assert steps.ran == ["a"]
     assert store.runs["r"].record.status == "failed"
-    assert store.numbers() == [0, 1, 2]  # what was done is saved with the end, if that works
+    assert store.numbers() == [0, 1, 2]  # the step is saved with the end of the run, if that can be written
 
 
 def test_run_that_is_cancelled_anywhere_goes_on_and_does_not_do_again_what_was_told() -> None:
@@ -565,7 +565,7 @@ def test_run_that_is_cancelled_anywhere_goes_on_and_does_not_do_again_what_was_t
         told = set()
 
         async def before_write(change):
-            await trio.lowlevel.checkpoint()  # as for a worker thread, which then goes on though it is cancelled
+            await trio.lowlevel.checkpoint()  # like a worker thread, which then finishes even if cancelled
             await trio.lowlevel.cancel_shielded_checkpoint()
 
         def step(name, **keys):

@@ -1,4 +1,4 @@
-"""An answer that equals the one that is there changes nothing, however it is written; another one is a conflict."""
+"""An answer equal to the stored one changes nothing, however it is written; a different one is a conflict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runs are asked for."""
+"""Which runs `runs` returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random pipelines are killed at random moments, go on, and come to what a naive reference says they come to."""
+"""Random pipelines are killed at random moments, continue, and give the result of a naive reference."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CRASHES = 25
 
 
 async def survive(seed: int) -> tuple[int, dict[str, object]]:
-    """Run a random pipeline to its end, through crashes and cancellations; return how many there were, and the end."""
+    """Run a random pipeline through crashes and cancellations. Return how many there were, and the result."""
     world = World(seed)
     store = MemoryStore()
     crashes = 0

@@ -1,4 +1,4 @@
-"""Two processes do anything with the runs of a store, in any order, and die; a naive model says what is to be there."""
+"""Two processes do anything with the runs of a store, in any order, and die; a naive model says what must be stored."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
 
@@ -67,7 +67,7 @@ class Machine(RuleBasedStateMachine):
     def start(self) -> None:
         World.machine = self
         self.stores = [self.make_store(0), self.make_store(1)]
-        # two processes with the first store, and one with the other
+        # two processes with the first store, and one with the second
         self.processes = [self.process(number) for number in range(3)]
 
     def teardown(self) -> None:
@@ -99,7 +99,7 @@ class Machine(RuleBasedStateMachine):
         self.model.setdefault(run_id, Model(self.place, "running")).values[full] = self.value
         return self.value
 
-    # Going on
+    # Running, and continuing after a death
 
     @property
     def pipeline(self) -> Order:
@@ -108,7 +108,7 @@ class Machine(RuleBasedStateMachine):
     def run(
         self, main: Callable[[Process], Awaitable[Any]], number: int, dies_at: int | None = None, *, after: bool = False
     ) -> Any:
-        """Have a process do something; if it dies, go on with a new one."""
+        """Run `main` in a process. If the process dies, replace it by a new one."""
         process = self.processes[number]
         self.place = number // 2
         process.will_die(dies_at, after=after)
@@ -137,7 +137,7 @@ class Machine(RuleBasedStateMachine):
         return result
 
     def stored(self, place: int) -> dict[str, Any]:
-        """Return what a store has, as somebody reads it who is alive."""
+        """Return the contents of a store, as a living process reads them."""
 
         async def main(process: Process) -> Any:
             return {record.run_id: await process.load(record.run_id) for record in await process.runs()}
@@ -148,7 +148,7 @@ class Machine(RuleBasedStateMachine):
         return found
 
     def sync(self, run_id: str) -> None:
-        """Take over what is saved as done, which has all that hooks were told of and nothing that never ran."""
+        """Copy what is saved as done. It must contain every step that hooks were told of, and none that never ran."""
         model = self.model[run_id]
         saved = self.stored(model.place)[run_id]
         if saved.checkpoint is None:
@@ -177,7 +177,7 @@ class Machine(RuleBasedStateMachine):
         return way
 
     def comes_to(self, model: Model) -> str:
-        """Return the status that the run comes to now."""
+        """Return the status with which the run would end now."""
         case = model.taken or ("x" if self.is_x else "y")
         row = ["a", f"route/{case}/{case}", "both/m"]
         if model.ok is not None:
@@ -187,7 +187,7 @@ class Machine(RuleBasedStateMachine):
         return "waiting" if model.ok is None else "finished"
 
     def came_to(self, run_id: str, result: object, *, by_worker: bool = False) -> None:
-        """Check what a run has come to that nothing has disturbed."""
+        """Check the outcome of a run that was not disturbed."""
         model = self.model[run_id]
         model.status = self.comes_to(model)
         self.check(run_id)
@@ -203,7 +203,7 @@ class Machine(RuleBasedStateMachine):
             assert isinstance(result, BaseException) == (model.status == "failed"), result
 
     def died(self, run_id: str) -> None:
-        """Take over what is left of a run whose process has died."""
+        """Update the model of a run whose process has died."""
         for place in (0, 1):
             if run_id not in self.written[place] or (run_id in self.model and self.model[run_id].place != place):
                 continue
@@ -288,7 +288,7 @@ class Machine(RuleBasedStateMachine):
             model.status, model.deaths = "cancelled", found.deaths
             self.check(run_id)
         elif found.status == before and before != "interrupted" and found.deaths == model.deaths:
-            self.check(run_id)  # it died before it had written anything
+            self.check(run_id)  # the process died before it had written anything
         elif before == "interrupted" and found.deaths == model.deaths:
             assert found.status in ("interrupted", self.written[model.place][run_id])
             model.status = found.status
@@ -313,7 +313,7 @@ class Machine(RuleBasedStateMachine):
     cancelled = False
 
     def other(self, number: int, what: str, model: Model) -> None:
-        """Have another process do something while a step of the run is running."""
+        """Let another process do something while a step of the run is running."""
         self.cancelled = False
         if not what:
             return
@@ -384,7 +384,7 @@ class Machine(RuleBasedStateMachine):
                 raise AssertionError(f"{run_id} was not taken")
 
     def settle(self, run_id: str, before: str, deaths: int) -> None:
-        """Take over what is left of a run that a worker may have had when it died."""
+        """Update the model of a run that a worker may have held when it died."""
         model = self.model[run_id]
         found = self.stored(model.place)[run_id]
         comes_to = self.comes_to(model)
@@ -501,7 +501,7 @@ class Machine(RuleBasedStateMachine):
             return
         if isinstance(result, DiedError):
             result = self.run(lambda process: move(run_id, process, target), 0)
-            assert result is None or isinstance(result, KeyError), result  # it was all done
+            assert result is None or isinstance(result, KeyError), result  # the move was already complete
         else:
             assert result is None, result
         model.place, model.status, model.deaths = 1, "submitted", 0

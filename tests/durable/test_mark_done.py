@@ -1,4 +1,4 @@
-"""`RunStore.mark_done`: what may be marked, what follows from it, and what is refused without anything being kept."""
+"""`RunStore.mark_done`: what may be marked, what follows from it, and what is refused without a change to the run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def routed(route: Callable[[], Any] = fails, card: Callable[[], Any] = never) ->
 
 
 async def failed(pipeline: Order, store: RunStore) -> None:
-    """Run it, to where its first step that fails does."""
+    """Run the pipeline until a step fails."""
     with suppress(OSError, ForkPartialError):
         await pipeline.run({}, store=store, run_id="r")
     record = (await store.load("r")).record
@@ -62,7 +62,7 @@ async def failed(pipeline: Order, store: RunStore) -> None:
 
 
 async def refused(store: RunStore, error: type[Exception], message: str, *args: Any, **options: Any) -> None:
-    """Say how `mark_done` is refused, which leaves what is stored as it is."""
+    """Check that `mark_done` is refused with this message, and does not change what is stored."""
     before = await store.read("r")
     with pytest.raises(error, match=re.escape(message)):
         await store.mark_done("r", *args, **options)
@@ -86,11 +86,11 @@ async def test_step_that_gives_nothing_is_marked_without_output(store: MemorySto
 async def test_run_that_waits_in_the_step_goes_on_and_to_where_it_waits_next(store: MemoryStore) -> None:
     p = charged.wait_for("approval", provides="approved").wait_for("colour", provides="colour")
     await p.run({}, store=store, run_id="r")
-    step = "approval?".rstrip("?")  # equal to the string that is stored, and another one
+    step = "approval?".rstrip("?")  # equal to the stored string, but another object
     await store.mark_done("r", step, {"approved": True})
     assert (await store.load("r")).record.waiting == {}
     async with store.take({"order": (None,)}) as claim:
-        assert claim is not None  # that is what `work` does
+        assert claim is not None  # as `work` does
     assert await p.run(store=store, run_id="r") == {"receipt": "R", "approved": True}
     assert (await store.load("r")).record.waiting == {"colour": None}
 

@@ -1,4 +1,4 @@
-"""`RunStore.mark_done` of steps that are inside something: elements, rounds, branches; and of what holds others."""
+"""`RunStore.mark_done` of steps inside others (elements, rounds, branches), and of steps that contain others."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
 
@@ -101,11 +101,11 @@ async def test_element_that_there_is_not_is_an_error_when_the_run_goes_on(store:
         await each(lambda n: 1).run(store=store, run_id="r")
 
 
-# What was lost
+# Lost outputs
 
 
 class Odd:
-    """What can't be stored."""
+    """Can't be stored."""
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ async def test_what_can_not_be_stored_is_named_and_marked_where_it_is_or_around(
     assert await p.run(store=store, run_id="r") == result
 
 
-# Rounds, races, transforms, and what is done
+# Rounds, races, transforms, and steps that are done
 
 
 async def test_step_of_a_round_is_marked_in_the_round_that_is_next(store: MemoryStore) -> None:

@@ -1,4 +1,4 @@
-"""Runs that are moved from one store to another, and go on there."""
+"""Runs that are moved from one store to another, and continue there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trio_steps.testing import MemoryStore, StoreCrashedError
 
 
 class Order:
-    """A pipeline that notes what it does."""
+    """A pipeline that records what it does."""
 
     def __init__(self) -> None:
         self.ran: list[str] = []
@@ -151,7 +151,7 @@ async def test_move_that_was_cut_short_goes_on_and_nobody_runs_the_run_twice(mon
         with pytest.raises(StoreCrashedError):
             await move("r", old, new)
     old.restart()
-    if fatal != "mark":  # neither a worker nor a careless one takes it
+    if fatal != "mark":  # neither a worker nor a plain run() takes it
         what = "it was moved to <MemoryStore" if fatal == "delete" else "it is being moved to <MemoryStore"
         assert (await old.load("r")).record.error.startswith(what)
         assert await order.work(old) == "cancelled"

@@ -1,4 +1,4 @@
-"""Questions and answers that are odd: types that say nothing, times beyond any calendar, names that are none."""
+"""Odd questions and answers: types that say nothing, times beyond any calendar, invalid names."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
 

@@ -1,4 +1,4 @@
-"""Calls of stores and of workers with arguments that are none: each is an error that says what to give."""
+"""Calls of stores and workers with invalid arguments: each is an error that says what to give."""
 
 from __future__ import annotations
 

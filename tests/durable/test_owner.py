@@ -1,4 +1,4 @@
-"""Who has a run: what a child that was forked is left with, and the locks of Windows."""
+"""Which process owns a run: what a forked child is left with, and locks on Windows."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def path(tmp_path: Path) -> Path:
 def test_child_that_was_forked_has_none_of_the_runs_and_leaves_them_alone(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This process becomes the child: its parent is a copy of the open file, which is what it has after a fork.
+    """This process plays the child. The parent is a duplicate of the open file, which is what a fork shares.
 
-    A fork in a process of its own, with a parent that goes on or dies, is in test_store_together.py.
+    A real fork, with a parent that goes on or dies, is in test_store_together.py.
     """
     inherited: list[object] = []
     monkeypatch.setattr(file, "_inherited", inherited)
@@ -51,7 +51,7 @@ def test_child_that_was_forked_has_none_of_the_runs_and_leaves_them_alone(
     assert isinstance(connection, file.sqlite3.Connection)
     assert connection.execute("SELECT run_id FROM claims").fetchall() == [("r",)]  # it was not closed
     connection.close()
-    os.close(parent)  # it dies
+    os.close(parent)  # the parent dies
     database.release(database.claim("r"))
     assert not lock.exists()
 
@@ -59,7 +59,7 @@ def test_child_that_was_forked_has_none_of_the_runs_and_leaves_them_alone(
 def test_lock_of_windows_is_that_of_one_byte(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def locking(descriptor: int, mode: int, size: int) -> None:
         assert (mode, size) == (msvcrt.LK_NBLCK, 1)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it fails with OSError too
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it raises OSError too
 
     msvcrt = types.SimpleNamespace(locking=locking, LK_NBLCK=2)
     monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
@@ -78,11 +78,11 @@ def test_lock_of_windows_is_that_of_one_byte(path: Path, monkeypatch: pytest.Mon
     assert list(path.parent.iterdir()) == []
 
 
-# Those who may only read
+# Processes with read-only access
 
 
 def test_look_of_somebody_who_may_only_read_removes_no_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may have been made just now, and be locked in a moment."""
+    """The lock file may have just been created, and be locked a moment later."""
     path.touch()
     reader = owner.Owner(path)
     lock = path.with_name("runs.db-lock-new")

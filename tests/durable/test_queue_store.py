@@ -1,4 +1,4 @@
-"""A store whose runs only workers run: `run` submits, and waits until one has done it."""
+"""A store whose runs are executed by workers only: `run` submits, and waits until a worker has run it."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ async def test_run_can_not_be_claimed_by_its_id():
 async def test_step_is_marked_as_done_where_nobody_runs_the_run():
     store = MemoryQueue()
     await order.submit(store=store, run_id="r")
-    store.changed.append("approval")  # somebody answers at that very moment
+    store.changed.append("approval")  # an answer arrives at that very moment
     await store.mark_done("r", "charge", {"receipt": "by hand"})
     async with worker(store, order):
         done = await order.run(store=store, run_id="r")

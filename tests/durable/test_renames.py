@@ -1,4 +1,4 @@
-"""Steps that were renamed and say so: their runs go on, with the same keys; and changes that are no such thing."""
+"""Steps that were renamed and say so: their runs continue, with the same keys. And changes that are not renamings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def store() -> MemoryStore:
 
 
 class Steps:
-    """Makes steps that note that they ran, and with which key."""
+    """Makes steps that record that they ran, and with which key."""
 
     def __init__(self) -> None:
         self.ran: list[str] = []
@@ -53,7 +53,7 @@ def steps() -> Steps:
 
 
 def shop(steps: Steps, *, now: bool) -> Pipeline:
-    """The same pipeline, before and after everything in it was renamed."""
+    """The same pipeline, before or after a renaming of everything in it."""
 
     def name(old: str) -> str:
         return f"new-{old}" if now else old
@@ -98,7 +98,7 @@ async def test_run_goes_on_where_it_was_whatever_was_renamed(steps, crash_at) ->
         store.restart()
     done = list(steps.ran)
     assert await shop(steps, now=True).run(store=store, run_id="r", answers={"ok": True}) == expected
-    # at most those that were half-way are run again
+    # only steps that were half-way may run again
     assert set(steps.ran) == set(RAN)
     assert len(steps.ran) <= len(RAN) + (len(done) > 0) * 2
     assert set(steps.keys) == set(undisturbed.keys)
@@ -168,7 +168,7 @@ def test_old_name_that_is_in_use_or_claimed_twice_is_an_error(steps) -> None:
         one.step("b", steps.gives("b"), was="pay")
     with pytest.raises(ConfigError, match=r"step 'b': was='b', but there is a step of that name now"):
         one.step("b", steps.gives("b"), was="b")
-    same = str(b"return", "ascii")  # the text, and another object
+    same = str(b"return", "ascii")  # an equal string, but another object
     with pytest.raises(ConfigError, match=r"step 'return': was='return', but there is a step of that name now"):
         one.step("return", steps.gives("return"), was=same)
     with pytest.raises(ConfigError, match=r"step 'b': was='charge', but step 'pay' says that too"):
@@ -197,7 +197,7 @@ async def test_renamed_step_that_does_not_say_so_is_an_error_that_asks(store, st
         await changed.run({}, store=store, run_id="r")
 
 
-# Changes that are no renaming
+# Changes that are not renamings
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`SqliteStore`: claims, records, retention, and what is in the file. Runs themselves: see test_durable.py."""
+"""`SqliteStore`: claims, records, retention, and the contents of the file. For runs, see test_durable.py."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def store(path):
 
 @pytest.fixture
 def other_process(path):
-    """A process that runs the run "r", and waits in step 'b' for a line, or its death."""
+    """A process that runs the run "r", and waits in step 'b' for a line or to be killed."""
     with subprocess.Popen(
         [sys.executable, "-c", CODE, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -112,7 +112,7 @@ async def test_claim_is_refused_to_a_second_task_of_the_process_and_free_afterwa
         assert (caught.value.run_id, caught.value.pid) == ("r", os.getpid())
         async with store.claim("other"):
             pass
-        # that somebody has tried has not taken the lock from who has it, for other processes neither
+        # the failed attempt did not release the holder's lock: other processes still see it
         listed = subprocess.run([sys.executable, "-c", LIST, path], stdout=subprocess.PIPE)  # noqa: ASYNC221
         assert listed.stdout == b"['running']\n"
     async with store.claim("r"):
@@ -171,7 +171,7 @@ async def test_claim_is_released_though_the_file_of_its_lock_can_not_be_removed(
         await ok.run({}, store=store, run_id="s")
     assert len(files(path)) == 3
     async with store.claim("r"):
-        assert len([name for name in files(path) if "-lock-" in name]) == 1  # that of this claim
+        assert len([name for name in files(path) if "-lock-" in name]) == 1  # the lock of this claim
     assert files(path) == ["runs.db"]
 
 
@@ -405,7 +405,7 @@ async def test_store_that_has_only_the_rest_prunes_by_age_and_number() -> None:
     for name in "abcd":
         await ok.run({}, store=store, run_id=name)
         await trio.sleep(60)
-    async with store.claim("a"):  # nobody deletes it meanwhile
+    async with store.claim("a"):  # a claimed run is not pruned
         assert await store.prune(older_than=timedelta(minutes=4)) == ()
         assert await store.prune(older_than=timedelta(minutes=3)) == ()
         assert await store.prune(older_than=timedelta(minutes=2)) == ("b",)
@@ -510,7 +510,7 @@ async def test_claim_that_was_not_written_is_none(store, path) -> None:
     database = store._database
     async with store.claim("r") as claim:
         await claim.write(RunChange(pipeline="p", status="running"))
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:  # what is wrong shows at the commit
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:  # the trigger makes the commit fail
         connection.execute("CREATE TABLE late (run REFERENCES runs DEFERRABLE INITIALLY DEFERRED)")
         connection.execute("CREATE TRIGGER no AFTER UPDATE ON runs BEGIN INSERT INTO late VALUES (-1); END")
         with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
@@ -530,7 +530,7 @@ async def test_claim_that_was_not_written_is_none(store, path) -> None:
 def test_error_of_a_store_can_be_pickled(error) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
-    assert b"trio_steps.store" in pickle.dumps(error)  # as the name of its module, which outlives ours
+    assert b"trio_steps.store" in pickle.dumps(error)  # the public module, whose name is stable
 
 
 def test_records_are_made_with_keywords_so_that_fields_can_be_added() -> None:

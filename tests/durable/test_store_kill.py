@@ -1,9 +1,9 @@
-"""Runs in a SqliteStore survive SIGKILL: nothing that was told to be done is done again, and the result is right.
+"""Runs in a SqliteStore survive SIGKILL: no step that was reported as done is done again, and the result is right.
 
 The test starts this file as a program, which imports everything once and then forks a child for each attempt at a run.
-A child counts the moments it comes to: before and after each statement of SQLite and each step. At one of them, drawn
-by a seeded generator, it kills itself; or it asks its parent to, and goes on: then the kill hits it a little later,
-wherever it is, such as in the middle of a commit.
+A child counts the moments that it reaches: before and after each SQLite statement and each step. At one of them, drawn
+by a seeded generator, it kills itself. Or it asks its parent to and continues: then the kill hits it a little later,
+for example in the middle of a commit.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def test_killed_runs_go_on_and_do_nothing_twice(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     kills, runs, repeated = map(int, done.stdout.split())
     assert kills == KILLS
-    # it has been hit hard enough: runs have been killed several times each, also between a step and its save
+    # enough kills: several for each run, and some between a step and its save
     assert runs < KILLS / 2
     assert repeated > 0
 
@@ -58,7 +58,7 @@ def test_killed_runs_of_random_pipelines_come_to_what_their_last_answers_say(tmp
 
 
 class Attempt:
-    """What happens in a child, which is hit at its moment number `fatal`."""
+    """What happens in a child, which is killed at moment number `fatal`."""
 
     def __init__(self, directory: Path, run_id: str, fatal: int, kill: object) -> None:
         self.directory = directory
@@ -78,7 +78,7 @@ class Attempt:
         self.moment()
 
     def store(self) -> SqliteStore:
-        """Return the store, whose every statement has a moment before it and one after."""
+        """Return a store with a moment before and after every statement."""
         attempt = self
 
         class Watched(sqlite3.Connection):
@@ -128,7 +128,7 @@ class Attempt:
 
 
 class GeneratedAttempt(Attempt):
-    """An attempt at a run of a random pipeline, whose functions say something else each time."""
+    """An attempt at a run of a random pipeline, whose functions answer differently each time."""
 
     def __init__(self, directory: Path, run_id: str, fatal: int, kill: object) -> None:
         super().__init__(directory, run_id, fatal, kill)
@@ -158,11 +158,11 @@ class GeneratedAttempt(Attempt):
         async def main():
             await self.world.pipeline.run(elements, store=store, run_id=self.run_id, **hook)
 
-        trio.run(main, clock=MockClock(rate=1000))  # in the store's threads time is not virtual
+        trio.run(main, clock=MockClock(rate=1000))  # not autojump: the store's threads take real time
 
 
 def fork(directory: Path, run_id: str, fatal: int, by_parent: bool, kind=Attempt) -> int:
-    """Make an attempt at a run; return how it ended, as os.waitpid does."""
+    """Make an attempt at a run. Return how it ended, as os.waitpid does."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:

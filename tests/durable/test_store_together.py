@@ -1,4 +1,4 @@
-"""`SqliteStore` in a busy world: other processes, other threads, files that go away, and few of them to be had."""
+"""`SqliteStore` among others: other processes, other threads, files that disappear, and a low limit on open files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> SqliteStore:
 
 @contextmanager
 def held(store: SqliteStore) -> Iterator[sqlite3.Connection]:
-    """Hold the database, as another process in the middle of a transaction does."""
+    """Lock the database, as another process in the middle of a transaction does."""
     with closing(sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         try:
@@ -82,7 +82,7 @@ def test_call_waits_for_others_who_hold_the_database(store: SqliteStore) -> None
 
 
 def test_call_waits_for_others_no_longer_than_ten_seconds(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    moments = iter(range(1_000, 1_100, 4))  # of a clock that is looked at when a call begins, and twice when it fails
+    moments = iter(range(1_000, 1_100, 4))  # a clock that is read when a call begins, and twice per failure
     tried: list[int] = []
 
     def call() -> None:
@@ -132,7 +132,7 @@ async def cancelled_while_held(store: SqliteStore, connection: sqlite3.Connectio
 
 @pytest.fixture
 def busy(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the threads that found the database held by others, once for each time."""
+    """The names of the threads that found the database locked, one for each time."""
     threads: list[str] = []
     is_busy = calls.is_busy
 
@@ -164,7 +164,7 @@ def test_run_that_can_not_be_released_is_given_up_and_that_is_logged(
         f"the run 'r' could not be released in {str(store.path)!r}"
     ]
     pipeline = ok.step("b", lambda: {"b": 2})
-    assert trio.run(lambda: pipeline.run({}, store=store, run_id="r")) == {"a": 1, "b": 2}  # it can be had again
+    assert trio.run(lambda: pipeline.run({}, store=store, run_id="r")) == {"a": 1, "b": 2}  # it can be claimed again
 
 
 def test_hundred_cancelled_runs_do_not_wait_in_turn_for_others_who_hold_the_database(store: SqliteStore) -> None:
@@ -189,10 +189,10 @@ def test_hundred_cancelled_runs_do_not_wait_in_turn_for_others_who_hold_the_data
         connection.close()
         return trio.current_time() - began
 
-    assert trio.run(main) < 100 * 0.1  # the time of one turn each
+    assert trio.run(main) < 100 * 0.1  # less than one turn each
 
 
-# Several of Trio, threads and processes
+# Several event loops, threads and processes
 
 
 def test_one_store_serves_several_runs_of_trio_in_threads(store: SqliteStore) -> None:
@@ -274,7 +274,7 @@ def claimed_by_another_process(store: SqliteStore) -> str:
 
 async def test_lock_is_not_dropped_when_somebody_else_in_the_process_closes_its_file(store: SqliteStore) -> None:
     async with store.claim("r"):
-        for path in store.path.parent.iterdir():  # a backup, say
+        for path in store.path.parent.iterdir():  # as a backup might
             path.read_bytes()
         assert claimed_by_another_process(store) == "refused"
     assert claimed_by_another_process(store) == "claimed"
@@ -311,7 +311,7 @@ trio.run(main)
 
 @contextmanager
 def forked(store: SqliteStore, what: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a program that has a run, and forks a child, which tries to have it too and then does nothing more."""
+    """Run a program that claims a run and forks a child, which tries to claim it too and then does nothing more."""
     command = [sys.executable, "-c", FORKS, store.path, what]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -344,7 +344,7 @@ def test_child_that_was_forked_takes_no_run_from_its_parent(store: SqliteStore) 
         assert [record.status for record in trio.run(store.runs)] == ["finished"]
 
 
-# Files that go away
+# Files that disappear
 
 
 async def test_file_that_is_deleted_is_an_error_at_the_step_that_could_not_be_saved(store: SqliteStore) -> None:

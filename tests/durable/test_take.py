@@ -1,4 +1,4 @@
-"""Who has a run of a `SqliteStore`: who takes the one that has been ready for longest, and what the file says of it."""
+"""`take` of a `SqliteStore`: it takes the run that has been ready for longest, and the file says who has it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codecs: those that are told the declared types of values, and those that write or read nonsense."""
+"""Codecs that are given the declared types of values, and codecs that write or read nonsense."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Inputs(TypedDict):
 
 
 class Msgspec:
-    """Writes values by msgspec, which has to know their types to read them, and notes what it is told."""
+    """Writes values with msgspec, which needs their types to read them, and records the types that it is given."""
 
     def __init__(self) -> None:
         self.read: list[Any] = []
@@ -155,7 +155,7 @@ async def test_what_a_step_gave_that_is_gone_is_of_any_type() -> None:
 
 
 class Nonsense:
-    """Writes what it is told to, and reads so too."""
+    """Writes and reads whatever the test says."""
 
     def __init__(self) -> None:
         self.writes: Any = json.dumps

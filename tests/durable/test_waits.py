@@ -1,4 +1,4 @@
-"""Runs that wait for somebody, what is kept before anything follows from it, and the key of a step."""
+"""Runs that wait for an answer, what is saved before anything follows from it, and the key of a step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def store(request, tmp_path):
 
 @pytest.fixture
 def memory_store():
-    """A store on the clock of the test: a store in a file has threads, for which that does not wait."""
+    """A store on the clock of the test, which would not wait for the threads of a store in a file."""
     return MemoryStore()
 
 
@@ -66,7 +66,7 @@ async def test_answer_can_come_with_the_run_and_before_its_question(store, steps
     p = asking(steps)
     result = {"receipt": "R", "approved": False, "shipped": False}
     assert await p.run({}, store=store, run_id="r", answers={"approved": False}) == result
-    assert await p.run({}, store=store, run_id="r", answers={"approval": False}) == result  # an equal one is no change
+    assert await p.run({}, store=store, run_id="r", answers={"approval": False}) == result  # equal: no change
     with pytest.raises(AnswerConflictError, match="the run 'r' already has another answer to 'approval'"):
         await p.run({}, store=store, run_id="r", answers={"approved": True})
 
@@ -109,7 +109,7 @@ async def test_several_steps_wait_at_once_and_are_answered_by_full_name(store) -
     await store.answer("r", {"items/1/approval": True, "items/3/approval": False})
     await p.run(store=store, run_id="r")
     assert set((await store.load("r")).record.waiting) == {"items/2/approval"}
-    result = await p.run(store=store, run_id="r", answers={"ok": True})  # just one is left
+    result = await p.run(store=store, run_id="r", answers={"ok": True})  # only one question is left
     assert [element["ok"] for element in result["done"]] == [True, True, False]
 
 
@@ -170,7 +170,7 @@ async def test_wait_has_a_time_that_goes_on_while_nobody_runs_the_run(memory_sto
     for _ in range(2):
         with pytest.raises(StepTimeoutError, match="'ask' timed out after 60 s"):
             await p.run(store=memory_store, run_id="r")
-    assert (await p.run(store=memory_store, run_id="r", answers={"ok": 1}))["after"] == 1  # late, and still an answer
+    assert (await p.run(store=memory_store, run_id="r", answers={"ok": 1}))["after"] == 1  # late, but still accepted
 
 
 async def test_wait_whose_time_is_over_is_handled_by_on_error(memory_store) -> None:
@@ -216,7 +216,7 @@ async def test_submitted_run_that_waits_is_answered_before_it_has_begun(store, s
 
 
 def wraps(kind):
-    """Return a pipeline with a step that waits inside of something."""
+    """Return a pipeline with a wait inside another step."""
     ask = Pipeline("in").wait_for("ask", provides="ok")
     p = Pipeline("member").step("look", lambda: {"xs": [1]})
     if kind == "pipeline":
@@ -270,7 +270,7 @@ async def test_answer_may_be_of_several_types(store) -> None:
     assert await p.run({}, store=store, run_id="r", answers={"ok": None}) == {"ok": None}
 
 
-# What is kept before anything follows from it
+# What is saved before anything follows from it
 
 
 async def test_branch_that_was_taken_is_kept_before_its_steps_act() -> None:

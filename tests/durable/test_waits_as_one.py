@@ -1,4 +1,4 @@
-"""A pipeline that waits can't be part of what is run as one: that is an error where it is built."""
+"""A pipeline that waits can't be inside a fork or a step that runs as one unit: that is an error where it is built."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
 

@@ -1,4 +1,4 @@
-"""`work`: runs that were submitted are run, each once, by whoever is there."""
+"""`work`: submitted runs are run, each once, by any worker."""
 
 from __future__ import annotations
 
