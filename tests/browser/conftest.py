@@ -1,4 +1,4 @@
-"""A browser for tests: headless Chromium, spoken to in the DevTools protocol over a pair of pipes.
+"""A browser for tests: headless Chromium, driven by the DevTools protocol over a pair of pipes.
 
 It needs no driver and no library. ``CHROMIUM`` names the browser, if ``chromium`` on the path is not the one.
 """
@@ -30,7 +30,7 @@ os.execvp(command[0], command)
 
 
 class Browser:
-    """Chromium, and what it has told so far."""
+    """Chromium, and the events it has sent so far."""
 
     def __init__(self, profile: Path) -> None:
         for_commands, commands = os.pipe()
@@ -83,7 +83,7 @@ class Browser:
             self.events.append(answer)
 
     def wait(self, method: str, session: str) -> None:
-        """Wait until this event comes, if it has not."""
+        """Wait for this event, unless it has already come."""
         while not any(event["method"] == method and event.get("sessionId") == session for event in self.events):
             self.events.append(self._read())
 
@@ -110,17 +110,17 @@ class Page:
         return self._browser.send(method, session=self._session, **params)
 
     def resize(self, width: int, height: int) -> None:
-        """Give the page a window of so many pixels."""
+        """Set the size of the window, in pixels."""
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def open(self, file: Path) -> None:
-        """Show `file`, and wait till it is loaded. What the page before has told is forgotten."""
+        """Show `file`, and wait until it is loaded. Forget the events of the previous page."""
         self._browser.events = [event for event in self._browser.events if event.get("sessionId") != self._session]
         self.send("Page.navigate", url=file.as_uri())
         self._browser.wait("Page.loadEventFired", self._session)
 
     def run(self, script: str) -> Any:
-        """Return what a JavaScript expression comes to; a promise is awaited."""
+        """Return the value of a JavaScript expression; a promise is awaited."""
         result = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
@@ -135,7 +135,7 @@ class Page:
 
     def told(self, *methods: str) -> list[dict[str, Any]]:
         """Return the parameters of the events of these kinds, so far."""
-        self.run("new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)))")  # what it is about to tell
+        self.run("new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)))")  # events that are due
         return [
             event["params"]
             for event in self._browser.events
@@ -143,7 +143,7 @@ class Page:
         ]
 
     def complaints(self) -> list[dict[str, Any]]:
-        """Return all that would stand in its console."""
+        """Return everything that would be in its console."""
         return self.told("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
 
 

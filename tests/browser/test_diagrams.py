@@ -1,6 +1,6 @@
-"""Diagrams as Mermaid, in Chromium, and Graphviz draw them.
+"""Diagrams as drawn by Mermaid, in Chromium, and by Graphviz.
 
-``MERMAID_JS`` says where ``mermaid.min.js`` is, of the npm package ``mermaid``; ``dot`` is on the path.
+``MERMAID_JS`` says where ``mermaid.min.js`` of the npm package ``mermaid`` is; ``dot`` is on the path.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ NAMES = [
 
 
 def seen(name):
-    """What is to be seen of a name."""
+    """Return the visible form of a name."""
     return " ".join("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in name).split()) or "␣"
 
 
 def graph_of_names():
-    """A graph in which each name is a label, a note and a title, and stands at an edge."""
+    """A graph with each name as a label, a note, a title, and the label of an edge."""
     looks = itertools.cycle(itertools.product(("step", "start", "decision", "transform"), (False, True)))
     frames: list[Node] = []
     for name, (kind, many) in zip(NAMES, looks, strict=False):
@@ -85,7 +85,7 @@ def graph_of_names():
 
 
 async def a_run():
-    """A pipeline in which there is one of each, and the recorder of a run in which everything happened."""
+    """A pipeline with one step of each kind, and the recorder of a run with every kind of event."""
     flow = (
         Pipeline("flow")
         .step("load", returns(1, {"xs": [1, 2], "n": 0}, id="load"), retry=Retry(2), timeout=5)
@@ -110,13 +110,13 @@ async def a_run():
 
 
 def lines(text):
-    """The lines that are seen of a text."""
+    """Return the visible lines of a text."""
     return re.sub(r" ?\n ?", "\n", text.replace("\u200b", "").strip())
 
 
 @pytest.fixture
 def render(page, tmp_path):
-    """Lets Mermaid draw a text, and returns the texts in the picture: of nodes, titles and edges."""
+    """Return a function that draws a text with Mermaid and returns the texts of nodes, titles and edges."""
     file = tmp_path / "diagram.html"
     script = Path(os.environ["MERMAID_JS"]).resolve().as_uri()
     file.write_text(f'<!doctype html><meta charset="utf-8"><body><script src="{script}"></script>', encoding="utf-8")
@@ -169,7 +169,7 @@ async def test_mermaid_draws_a_run(render, direction):
 
 
 def svg(text):
-    """Let Graphviz draw a text, and return the lines of text in the picture."""
+    """Draw a text with Graphviz, and return the lines of text in the picture."""
     done = subprocess.run(["dot", "-Tsvg"], input=text.encode(), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     return [element.text for element in ET.fromstring(done.stdout).iter("{http://www.w3.org/2000/svg}text")]

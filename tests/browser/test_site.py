@@ -1,6 +1,6 @@
-"""The site, built with the extra docs, and looked at in Chromium: wide and narrow, light and dark.
+"""The site, built with the extra `docs`, and viewed in Chromium: wide and narrow, light and dark.
 
-Pictures of all pages are kept where ``SITE_PICTURES`` says, if it is set.
+If ``SITE_PICTURES`` is set, screenshots of all pages are kept there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAGES = sorted(
 WIDTHS = [1280, 390]
 THEMES = ["light", "dark"]
 
-# Text that stands out less from what is behind it than WCAG 2, 1.4.3 asks, and how much.
+# Text with less contrast than WCAG 2, 1.4.3 requires, and its contrast.
 TOO_FAINT = """
 (() => {
   const probe = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -61,7 +61,7 @@ TOO_FAINT = """
   return [...faint];
 })()
 """
-# What a copy button puts on the clipboard, by what stands beside it.
+# What each copy button puts on the clipboard.
 COPIED = """
 (async () => {
   const copied = [];
@@ -80,7 +80,7 @@ COPIED = """
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return where the site is: what CI has built, or one that is built as CI does."""
+    """Return where the site is: the one that CI has built, or a new one that is built as CI does."""
     if "SITE" in os.environ:
         return Path(os.environ["SITE"])
     directory = tmp_path_factory.mktemp("site")
@@ -105,7 +105,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def show(page, site):
-    """Opens a page of the site."""
+    """Return a function that opens a page of the site."""
 
     def show(name, width=1280, theme="light"):
         page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
@@ -117,14 +117,14 @@ def show(page, site):
 
 
 def take_picture(page):
-    """Take a picture of the whole page."""
+    """Take a screenshot of the whole page."""
     width, height = page.run("(e => [e.scrollWidth, e.scrollHeight])(document.documentElement)")
     clip = {"x": 0, "y": 0, "width": width, "height": min(height, 12_000), "scale": 1}
     return page.send("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"]
 
 
 def keep_picture(page, name):
-    """Keep a picture for people to look at, if somebody has said where."""
+    """Keep a screenshot to look at, if ``SITE_PICTURES`` is set."""
     if "SITE_PICTURES" in os.environ:
         file = Path(os.environ["SITE_PICTURES"], f"{name}.png")
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ def test_page_of_the_site_is_good_to_look_at(show, name, width, theme):
 
 
 def test_pages_differ_between_the_themes_and_widths(show):
-    """Else the tests above would look at one picture four times."""
+    """Otherwise the tests above would check one page four times."""
     pictures = {take_picture(show("index.html", width, theme)) for width in WIDTHS for theme in THEMES}
     assert len(pictures) == 4
 

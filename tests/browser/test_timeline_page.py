@@ -1,4 +1,4 @@
-"""The timeline page as Chromium shows it."""
+"""The timeline page in Chromium."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BARS = """
 
 @pytest.fixture
 def show(page, tmp_path):
-    """Opens the page of a recorder in the browser."""
+    """Return a function that opens the page of a recorder in the browser."""
 
     def show(recorder):
         file = tmp_path / "timeline.html"
@@ -178,7 +178,7 @@ async def test_ten_thousand_paths_are_a_page_that_can_be_used(show):
     await settle([returns(0.1, f"path-{number}") for number in range(10_000)], concurrency=100, observers=[recorder])
     page = show(recorder)
     seen = "[...document.querySelectorAll('.row')].filter(row => row.checkVisibility()).length"
-    assert page.run(seen) == 1 + 1 + 1 + 23 + 1  # rules, head, settle, paths, and the rest
+    assert page.run(seen) == 1 + 1 + 1 + 23 + 1  # rules, head, settle, paths, and one row for the others
     assert page.run("document.querySelector('section .crowd').getBoundingClientRect().width") > 100
     page.run("document.querySelector('.rest > summary').click()")
     assert page.run(seen) == 27 + 100
@@ -212,7 +212,7 @@ async def test_charts_of_one_page_stand_in_line(show):
 
 
 async def test_what_the_page_would_complain_about_is_seen(page, tmp_path):
-    """Else the tests above could not fail."""
+    """Otherwise the tests above could not fail."""
     file = tmp_path / "bad.html"
     file.write_text("<script>console.log('seen')</script><script>throw 1</script><img src='missing.png'>")
     page.open(file)

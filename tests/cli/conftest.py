@@ -1,4 +1,4 @@
-"""A module with pipelines of every kind, and a command line that is run in its directory."""
+"""A module with pipelines of every kind, and a command line that runs in its directory."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class group:
 
 @pytest.fixture(autouse=True)
 def shop(tmp_path, monkeypatch):
-    """A directory, which is the current one, with a module "shop" in it."""
+    """The current directory, with a module "shop" in it."""
     (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -134,7 +134,7 @@ def shop(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(capsys):
-    """Run a command line, and return its exit status, and what it wrote on standard output and error."""
+    """Run a command line, and return its exit status and what it wrote to standard output and standard error."""
 
     def run(*argv):
         status = main([str(arg) for arg in argv])

@@ -1,4 +1,4 @@
-"""Modules for the command line, written by a test."""
+"""Writes modules for the command line."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_error_of_a_module_is_told(run, shop, text, message) -> None:
     assert err.startswith(f"trio-steps: the module 'broken' can't be imported: {message}")
 
 
-# graph, check, and the rest
+# graph, check and others
 
 
 @pytest.mark.parametrize(("language", "start"), [("mermaid", "flowchart "), ("dot", "digraph ")])
@@ -156,7 +156,7 @@ def test_check_tells_every_module_that_has_a_mistake(run, shop) -> None:
 def test_module_that_exits_is_an_error_and_does_not_end_the_command(run, shop) -> None:
     write(shop / "leaves.py", "import sys\n\nsys.exit(3)\n")
     status, out, err = run("check", "leaves", "shop")
-    assert (status, out != "") == (FAILED, True)  # the other module is checked all the same
+    assert (status, out != "") == (FAILED, True)  # the other module is checked anyway
     assert err == f"the module 'leaves' can't be imported: SystemExit: 3\n  {shop / 'leaves.py'}:3\n    sys.exit(3)\n"
 
 

@@ -1,4 +1,4 @@
-"""A store on the command line whose runs only workers run: it is named by a URL."""
+"""The command line with a store whose runs are executed by workers only: it is named by a URL."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_failure_is_told_in_the_words_of_the_worker(run, shop, store, monkeypatc
     failing = Pipeline("failing").step("a", lambda: {"a": 1}).step("bad", lambda: 1 / 0)
 
     async def resume(self, run_id):
-        """Let it be, as if it had failed again."""
+        """Do nothing, as if the run had failed again."""
 
     monkeypatch.setattr(MemoryQueue, "resume", resume)
     worked(store, failing)

@@ -1,4 +1,4 @@
-"""The command line where little can be taken for granted: streams that can't take everything, files, users."""
+"""The command line under difficult conditions: limited encodings, missing permissions, no home."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAMES = """
 
 @pytest.fixture
 def command(shop):
-    """Run a command line in a process of its own, and return its exit status and what it wrote, as bytes."""
+    """Run a command line in a new process, and return its exit status and what it wrote, as bytes."""
     write(shop / "names.py", NAMES)
 
     def command(*arguments, program=("-m", "trio_steps"), input="", **environment):
@@ -120,7 +120,7 @@ def test_input_file_may_begin_with_a_mark_of_its_encoding(run, shop) -> None:
 
 
 def test_commands_need_no_home(command) -> None:
-    """None of these processes has one."""
+    """None of these processes has a HOME."""
     program = ("-c", "import os, sys; sys.exit('HOME' in os.environ)")
     assert command(program=program)[0] == 0
     run = ("run", "names:naive", "--input", '{"x": 1}', "--store", "runs.db", "--run-id", "1", "--timeline", "t.html")
@@ -153,7 +153,7 @@ finally:
 
 @pytest.fixture
 def site(shop):
-    """A copy of the package that nobody has compiled yet."""
+    """A copy of the package without bytecode."""
     package = Path(trio_steps.__file__).parent
     site = shop / "site-packages"
     shutil.copytree(package, site / "trio_steps", ignore=shutil.ignore_patterns("__pycache__"))
@@ -161,7 +161,7 @@ def site(shop):
 
 
 def test_commands_need_no_write_access_to_site_packages(command, site) -> None:
-    """No file of bytecode can be written there either."""
+    """Not even bytecode can be written there."""
     before = sorted(site.rglob("*"))
     run = ("run", "names:naive", "--input", '{"x": 1}', "--store", "runs.db", "--run-id", "1", "--timeline", "t.html")
     for arguments in (run, ("runs", "--store", "runs.db")):
@@ -189,7 +189,7 @@ def test_runs_of_a_database_that_can_only_be_read_are_listed(command, run, shop,
 
 @contextmanager
 def only_read(directory):
-    """Let nobody write there, root neither."""
+    """Make a directory read-only, even for root."""
     directory.chmod(0o555)
     user = os.geteuid()
     if user == 0:
@@ -203,7 +203,7 @@ def only_read(directory):
 
 def test_runs_in_a_directory_that_can_only_be_read_are_an_error_that_says_so(run, shop) -> None:
     assert run("run", "shop:empty", "--store", "runs.db", "--run-id", "one")[0] == 0
-    with TemporaryDirectory() as name:  # root shows nobody the other one
+    with TemporaryDirectory() as name:  # tmp_path of root is not readable for others
         store = Path(name).resolve() / "runs.db"
         shutil.copy("runs.db", store)
         assert run("runs", "--store", store)[0] == 0

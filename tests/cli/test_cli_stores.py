@@ -1,4 +1,4 @@
-"""Stores on the command line: what is in one, and what becomes of it."""
+"""Stores on the command line: showing and changing their contents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an encoding lacks is spelled."""
+"""Characters that an encoding lacks are escaped or replaced."""
 
 from __future__ import annotations
 

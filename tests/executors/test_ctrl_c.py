@@ -54,7 +54,7 @@ def start(folder: Path, method: str, when: str) -> subprocess.Popen[str]:
         [sys.executable, script, method, when, folder],
         start_new_session=True,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # the standard library's workers say what happened to them
+        stderr=subprocess.DEVNULL,  # workers of the standard library print their tracebacks
         text=True,
     )
     while not (folder / "began").exists():

@@ -1,6 +1,6 @@
-"""Paths on a real cluster of Dask: a scheduler and two workers, each a process of its own, on loopback.
+"""Paths on a real Dask cluster: a scheduler and two workers, each in its own process, on loopback.
 
-The functions are defined inside of the tests, so that they travel by value: no worker has to import this module.
+The functions are defined inside the tests, so that they are sent by value: no worker has to import this module.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def test_race_with_a_stagger_is_won_by_the_second_of_two_equal_calls(cluster: Cl
 
     assert trio.run(main) == "second"
     gate.touch()
-    until(tmp_path / "over")  # what a worker had begun goes on to its end, for nothing
+    until(tmp_path / "over")  # what a worker has begun runs to its end, although its result is lost
 
 
 def test_timeout_of_one_of_two_equal_calls_leaves_the_other_alone(cluster: Cluster, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Paths in an executor: real threads, in step with the test by events."""
+"""Paths in an executor: real threads, synchronized with the test by events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 class Blocker:
-    """A function that blocks its thread until it is let go."""
+    """A function that blocks its thread until it is released."""
 
     def __init__(self, result: Any = "done") -> None:
         self.result = result
@@ -48,7 +48,7 @@ class Blocker:
 
 
 class ByHand(Executor):
-    """An executor whose futures the test settles itself."""
+    """An executor whose futures are settled by the test."""
 
     def __init__(self) -> None:
         self.futures: list[Future[Any]] = []
@@ -79,7 +79,7 @@ async def test_error_is_raised_as_it_is_with_its_traceback(pool: ThreadPoolExecu
 
 
 async def test_calls_run_side_by_side(pool: ThreadPoolExecutor) -> None:
-    barrier = threading.Barrier(2, timeout=20)  # passed only by two at once
+    barrier = threading.Barrier(2, timeout=20)  # needs two calls at once
     assert await gather(*[on_executor(pool, barrier.wait)] * 2) in [(0, 1), (1, 0)]
 
 
@@ -134,7 +134,7 @@ async def test_call_that_runs_when_it_loses_a_race_is_waited_for_and_its_value_d
 
     async def lets_go() -> None:
         await won.wait()
-        await trio.testing.wait_all_tasks_blocked()  # the race is decided, and waits
+        await trio.testing.wait_all_tasks_blocked()  # the race is decided, and waits for the loser
         assert not ended
         blocker.gate.set()
 
@@ -217,7 +217,7 @@ async def test_future_that_somebody_else_cancels_in_the_tick_of_a_cancellation_i
             nursery.start_soon(both)
             await on_executor(executor, print)()
     assert scope.cancelled_caught
-    await trio.testing.wait_all_tasks_blocked()  # nobody is woken twice
+    await trio.testing.wait_all_tasks_blocked()  # no task is rescheduled twice
 
 
 async def test_future_that_is_done_at_once_is_awaited_too() -> None:
@@ -265,7 +265,7 @@ async def test_error_is_not_kept_alive_by_where_it_came_from() -> None:
                 await on_executor(pool, work)()
             except WorkError as error:
                 gone = weakref.ref(error)
-            await on_executor(pool, print)()  # then the thread has let go of it
+            await on_executor(pool, print)()  # by then the thread has dropped its reference
             assert gone() is None
     finally:
         gc.enable()
@@ -319,7 +319,7 @@ async def test_object_that_can_be_called_may_have_attributes_of_any_name(pool: T
 
 
 class Breaks(Executor):
-    """An executor that is broken as soon as it is told so, and then stays broken."""
+    """An executor that stays broken once `broken` is set."""
 
     def __init__(self) -> None:
         self.broken = False
@@ -334,7 +334,7 @@ class Breaks(Executor):
 
 
 class Factory:
-    """Makes executors, of which the first ones are broken."""
+    """Makes executors; the first `broken` of them are broken."""
 
     def __init__(self, broken: int = 0) -> None:
         self.made: list[Breaks] = []
@@ -359,7 +359,7 @@ async def test_retry_heals_a_broken_executor_that_a_factory_makes() -> None:
     healed = step(partial(on_executor(factory, abs), -1), retry=Retry(3, delay=1, on=BrokenExecutor), id="abs")
     assert await healed() == 1
     assert len(factory.made) == 3
-    assert trio.current_time() == 2  # it was tried again after 1 s each
+    assert trio.current_time() == 2  # two retries, each after 1 s
 
 
 async def test_executor_that_breaks_under_several_calls_is_replaced_once() -> None:
@@ -460,7 +460,7 @@ def abs_of_one() -> int:
 
 
 class OfDask(Executor):
-    """What the executors of Dask look like from here; tests with a cluster are in test_dask.py."""
+    """Looks like an executor of Dask. Tests with a cluster are in test_dask.py."""
 
     def __init__(self, **kwargs: Any) -> None:
         self._kwargs = kwargs

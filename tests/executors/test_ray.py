@@ -1,4 +1,4 @@
-"""The adapter to Ray that the page on executors shows; run where Ray is installed."""
+"""The Ray adapter of the page on executors. The test runs where Ray is installed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PAGE = docs_page("executors.md")
 def pool() -> Iterator[Any]:
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
-    names: dict[str, Any] = {"__name__": "__main__"}  # so that its function is sent whole, and not by its name
+    names: dict[str, Any] = {"__name__": "__main__"}  # so that its function is sent by value, not by name
     exec(RECIPE, names)
     yield names["RayExecutor"](force=True)
     ray.shutdown()
