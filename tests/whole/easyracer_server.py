@@ -1,12 +1,13 @@
-"""A stand-in for the Easy Racer server: it judges the eleven scenarios by the course's rules.
+"""A stand-in for the Easy Racer server, which judges the eleven scenarios by the course's rules.
 
     python tests/whole/easyracer_server.py [--backlog N] [--blocking SECONDS]
 
-It listens on a free port of the loopback, prints that port, and serves until it is killed. ``GET /story``
-tells, as JSON, what it has seen of each scenario: see `Story`.
+It listens on a free port on loopback, prints the port, and serves until it is killed. ``GET /story``
+returns, as JSON, what it has seen of each scenario: see `Story`.
 
-What a client must cope with, it does: it answers in chunks or with a length, by turns, writes its headers in
-capitals, never closes an answered connection first, and drops others with a reset or with a plain close.
+It does everything that a client must cope with: it alternates between chunked answers and answers with a length,
+writes its headers in capitals, never closes an answered connection first, and drops others with a reset or a plain
+close.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
 CROWD = 10_000
-"""How many racers scenario 3 wants."""
+"""How many racers scenario 3 needs."""
 
 T = TypeVar("T")
 Query = dict[str, str]
@@ -55,18 +56,18 @@ class Drop(Exception):
 
 @attrs.define
 class Story:
-    """What was seen of one scenario.
+    """What the server saw of one scenario.
 
     Attributes:
       came: how many requests.
       together: how many of them were open at once, at most.
       answered: how many were answered, by status.
       dropped: how many were dropped.
-      hung_up: after how many seconds a racer hung up without an answer, for each who did.
+      hung_up: for each racer that hung up without an answer, after how many seconds.
       gaps: seconds between one request and the next.
       opened: ids of resources that were handed out, in scenario 8.
       closed: ids of resources that were given back, in that order.
-      loads: what scenario 10 was told.
+      loads: the loads reported in scenario 10.
     """
 
     came: int = 0
@@ -83,7 +84,7 @@ class Story:
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """Take down a request; the block is all that becomes of it."""
+        """Record a request, which is handled in the block."""
         now = trio.current_time()
         if self.last_came is not None:
             self.gaps.append(now - self.last_came)
@@ -104,7 +105,7 @@ class Story:
 
 
 class Promise(Generic[T]):
-    """A value that somebody waits for; the first one given counts."""
+    """A value that tasks can wait for. The first one that is given counts."""
 
     def __init__(self) -> None:
         self._given = trio.Event()
@@ -121,7 +122,7 @@ class Promise(Generic[T]):
 
 
 class Crowd(Generic[T]):
-    """Those who are in a scenario right now, and the promise between them; when all have left, a new one starts."""
+    """The racers in a scenario right now, and the promise they share. When all have left, a new crowd starts."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -129,7 +130,7 @@ class Crowd(Generic[T]):
 
     @contextmanager
     def join(self) -> Iterator[tuple[int, Promise[T]]]:
-        """Be in the crowd, and get one's number and the promise."""
+        """Join the crowd, and get a number and the promise."""
         self.size += 1
         try:
             yield self.size, self.promise
@@ -141,7 +142,7 @@ class Crowd(Generic[T]):
 
 @attrs.define
 class Blocker:
-    """A request of scenario 10 that is held open for `seconds`, and the load reported while it was."""
+    """A request of scenario 10 that is held open for `seconds`, and the loads reported meanwhile."""
 
     start: float
     seconds: int
@@ -211,7 +212,7 @@ class Judge:
             raise Drop(reset=True)
 
     async def _scenario_3(self, query: Query) -> Answer:
-        """Only the last of a crowd is answered, when all are there."""
+        """Once the crowd is complete, only its last racer is answered."""
         with self._crowds[3].join() as (number, _):
             return RIGHT if number >= CROWD else await never()
 
@@ -294,7 +295,7 @@ class Judge:
             return 200, letter
 
     async def _scenario_10(self, query: Query) -> Answer:
-        """The load must be high while the blocker is held, known every second, and low soon after."""
+        """The load must be high while the blocker is held, reported every second, and low soon after."""
         if not query:
             return 400, "You need to specify a query parameter"
         id, text = next(iter(query.items()))
@@ -374,7 +375,7 @@ async def cancel_when_closed(stream: trio.SocketStream, scope: trio.CancelScope)
 
 
 def written(http: h11.Connection, status: int, body: bytes) -> bytes:
-    """Return a response as it goes over the wire: in chunks if it is a success, else with a length."""
+    """Return the bytes of a response: in chunks if it is a success, otherwise with a length."""
     headers = [("CONTENT-TYPE", "text/plain")]
     if status != 200:
         headers.append(("CONTENT-LENGTH", str(len(body))))
@@ -405,5 +406,5 @@ if __name__ == "__main__":
     if hard != resource.RLIM_INFINITY and hard < CROWD + 200:
         sys.exit(f"scenario 3 needs {CROWD + 200} open files, but the hard limit (ulimit -Hn) is {hard}")
     resource.setrlimit(resource.RLIMIT_NOFILE, (CROWD + 200, hard))
-    gc.disable()  # to look for garbage among so many connections takes longer than to serve them
+    gc.disable()  # collecting garbage among so many connections takes longer than serving them
     trio.run(main, arguments.backlog, arguments.blocking)

@@ -1,4 +1,4 @@
-"""Scenarios of forks, run for real: whatever can be seen of a run from outside, to be compared with the model."""
+"""Scenarios of forks, run for real: everything that can be seen of a run from outside, to compare with the model."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ if TYPE_CHECKING:
 ENDS = {StepSucceeded: "value", StepFailed: "error", StepCancelled: "cancelled"}
 
 NEVER = 100_000.0
-"""Seconds after which a run that hangs is stopped; every scenario takes far less."""
+"""Seconds after which a run that hangs is stopped. Every scenario takes far less."""
 
 
 class Value(tuple):
-    """What a path returns: ``("value", key)``."""
+    """The value of a path: ``("value", key)``."""
 
     __slots__ = ()
 
 
 class Boom(Exception):
-    """What a path raises."""
+    """The error of a path."""
 
 
 class SourceError(Exception):
-    """What a source of paths raises."""
+    """The error of a source of paths."""
 
 
 class DisposeError(Exception):
-    """What a ``dispose`` raises."""
+    """The error of a ``dispose``."""
 
 
 class Lab(trio.abc.Instrument):
-    """Runs a scenario, and writes down what can be seen."""
+    """Runs a scenario, and records what can be seen."""
 
     def __init__(self, scenario: Scenario, *, observed: bool = True) -> None:
         self.scenario = scenario
@@ -70,7 +70,7 @@ class Lab(trio.abc.Instrument):
         self.events: list[Event] = []
         self.counted: dict[str, int] = {}
         self.logged: list[logging.LogRecord] = []
-        self.returned: list[Plain] = []  # by paths, those that are forks left out
+        self.returned: list[Plain] = []  # by paths that are not forks
         self.disposed: list[Plain] = []
         self.sources: list[Any] = []
         self.result: Any = None
@@ -91,7 +91,7 @@ class Lab(trio.abc.Instrument):
         handler = logging.Handler()
         handler.emit = self.logged.append
         logger.addHandler(handler)
-        logger.propagate = False  # pytest would render every traceback
+        logger.propagate = False  # otherwise pytest renders every traceback
         try:
             trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0), instruments=[self])
         finally:
@@ -288,7 +288,7 @@ def plain(thing: Any) -> Plain:
         lists = (thing.exceptions, thing.succeeded, thing.failed)
         return ("ForkPartialError", thing.step_id, *(tuple(map(plain, things)) for things in lists))
     if isinstance(thing, PathCancelledError):
-        # the contract has the words for a path that won or failed; of another reason, only how it begins
+        # the contract fixes the reason for a path that won or failed; for other reasons, only how they begin
         found = re.match(r"fork '([^']+)': (?:path '([^']+)' (won$|failed(?=: )))?", thing.reason)
         assert found is not None
         return ("PathCancelledError", thing.step, tuple(filter(None, found.groups())), thing.started)

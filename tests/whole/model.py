@@ -1,32 +1,32 @@
-"""A plain model of what a fork has to do: no tasks, no Trio, nothing of the engine.
+"""A plain model of what a fork has to do: no tasks, no Trio, no code of the engine.
 
-It is an agenda of what is due and when, and a loop that takes the earliest. Time moves only there. Within one
-moment, whatever may happen does, one action at a time, until nothing may any more: a slot is filled, a source is
-asked, a fork whose paths have all ended concludes. The `Story` that comes of it is all that a user could see.
+It is an agenda of what is due when, and a loop that takes the earliest item. Time moves only there. Within one
+moment, every action that can happen does, one at a time, until none is left: a slot is filled, a source is asked, a
+fork whose paths have all ended concludes. The resulting `Story` is everything that a user could see.
 
-Who comes first within one moment is open: Trio shuffles tasks that wake together. Where several actions are
-possible at once, the model takes the one that came first in the run that it is compared with (`Seen`). What may
-happen, when, and what comes of it, it works out alone; the run only tells which of several that may went first.
+The order within one moment is open: Trio shuffles tasks that wake together. Where several actions are possible at
+once, the model takes the one that came first in the run that it is compared with (`Seen`). It works out by itself
+what can happen, when, and with what result; the run only decides which of several possible actions comes first.
 
-The contract leaves a few things open. What the model says about them is how the engine resolves them:
+The contract leaves a few things open. The model follows the engine there:
 
 - A value that is returned after an `all`, `race` or `quorum` has failed joins ``succeeded`` of its error; an error,
   ``failed`` and the group. After the deadline of the fork, values are late: given away, and their paths stand in
   ``failed`` as cancelled; errors join ``failed`` and the group all the same.
-- In a `settle`, what is not done at the deadline is `Rejected` with a `StepTimeoutError`, however it ends; a late
-  value is given away, a late error is reported.
-- What is reported at exactly the deadline is late.
-- A path that failed before a race or a quorum was won is no news: it is reported as discarded only if the fork is
-  cancelled from outside.
+- In a `settle`, a path that is not done at the deadline is `Rejected` with a `StepTimeoutError`, however it ends; a
+  late value is given away, a late error is reported.
+- An outcome at exactly the deadline is late.
+- The failure of a path before a race or a quorum was won is not an issue: it is reported as discarded only if the
+  fork is cancelled from outside.
 - A deadline that comes after the decision, while losers clean up, changes nothing.
 - A token is held while a sync source is asked for the path, but not while an async one is, nor during a stagger's
   delay: no path needs it then.
-- Which of those who wait for a shared limiter is next is open, and so is whether a path takes a token or the lane
-  if both are free; but what is free never stays so while somebody who could start a path waits for it.
-- A fork that is cancelled from outside starts no path later than in that very moment. One that begins in a cancelled
+- It is open which waiter of a shared limiter is next, and whether a path takes a token or the lane if both are free;
+  but nothing stays free while a fork that could start a path waits for it.
+- A fork that is cancelled from outside starts no path after that very moment. One that begins in a cancelled
   scope asks its source for a path, so that the source begins, and is closed.
-- What the error of a fork inside holds is given away when that error is dropped: one that is reported, and in a race
-  or a quorum that is won one that came before.
+- The values held by the error of a nested fork are given away when that error is dropped: when it is reported, or when
+  it came before a race or a quorum was won.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from math import inf
 
 from scenarios import CANCELLED, Around, Fork, Key, Leaf, PathSpec, Plain, Scenario, Seen, Story, ids_of
 
-# How it goes
+# State
 
 
 @dataclass(eq=False)
@@ -48,7 +48,7 @@ class _Path:
     spec: PathSpec
     name: str
     slot: _Slot
-    inner: _Run | None = None  # the fork that it runs at the moment
+    inner: _Run | None = None  # the fork that it is running
     wake: object = None  # what it waits for
     cleaning_up: bool = False
     lane_is_taken: bool = False
@@ -56,7 +56,7 @@ class _Path:
 
 @dataclass(frozen=True)
 class _Slot:
-    """What a path needs to run: a place under a number, a token, or the lane of somebody who has one."""
+    """What a path needs to run: a place under a numeric limit, a token, or the lane of a path that holds a token."""
 
     token: bool = False
     lane_of: _Path | None = None
@@ -71,7 +71,7 @@ class _Run:
     ids: list[str]  # of all paths
     listed: int  # how many paths it knows of
     total: int | None
-    next: int = 0  # the path to start
+    next: int = 0  # the index of the path to start
     occupied: int = 0  # slots
     running: dict[int, _Path] = field(default_factory=dict)
     last_start: float = -inf
@@ -81,8 +81,8 @@ class _Run:
     dry: bool = False
     asking: object = None
     asking_slot: _Slot | None = None
-    pulled: list[_Slot | None] = field(default_factory=list)  # for paths that are not started yet; None: it needs one
-    # its ends
+    pulled: list[_Slot | None] = field(default_factory=list)  # for paths not yet started; None: needs a slot
+    # how its paths ended
     values: dict[int, Plain] = field(default_factory=dict)
     errors: dict[int, Plain] = field(default_factory=dict)
     late_values: dict[int, Plain] = field(default_factory=dict)
@@ -123,13 +123,13 @@ class Model:
     def __init__(self, scenario: Scenario, seen: Seen, choices: tuple[int, ...] = ()) -> None:
         self.story = Story()
         self.chosen: list[int] = []
-        """What was taken each time there was a choice of slots: `choices`, and then the first of them."""
+        """Which slot was taken each time there was a choice: as `choices` says, and after those the first slot."""
         self.ties = 0
         """How often more than one action was possible."""
         self.simultaneous = 0
-        """How often two things were due at one time, and no rule said which comes first: such a scenario is no good."""
+        """How often two things were due at one time without a rule for which comes first: such a scenario is no use."""
         self.closes: dict[str, tuple[float, float]] = {}
-        """By fork: when its source has to be closed, at the earliest and at the latest."""
+        """For each fork, the earliest and the latest time at which its source may be closed."""
         self._scenario = scenario
         self._seen = seen
         self._choices = choices
@@ -139,7 +139,7 @@ class Model:
         self._runs: list[_Run] = []
         self._partials: dict[
             int, tuple[Plain, _Run]
-        ] = {}  # by the id of an error: the error, and the fork it came from
+        ] = {}  # by id of the error: the error and its fork
 
     def play(self) -> Story:
         """Return what has to be seen."""
@@ -170,7 +170,7 @@ class Model:
     # Time
 
     def _after(self, seconds: float, what: Callable[[], None], rank: int = 1) -> object:
-        """Do `what` later. What has a lower rank comes first: deadlines, and above all that of the scope around."""
+        """Do `what` later. A lower rank comes first: deadlines, and before all others that of the outer scope."""
         wake = object()
         self._agenda[wake] = (self._now + seconds, rank, what)
         return wake
@@ -182,7 +182,7 @@ class Model:
     def _was_seen(self, key: Key) -> bool:
         return key in self._seen and self._seen[key][1] == self._now
 
-    # What may happen now
+    # What can happen now
 
     def _actions(self) -> Iterator[_Action]:
         for run in self._runs:
@@ -190,7 +190,7 @@ class Model:
                 continue
             starts = [] if run.decided or run.timed_out else list(self._starts(run))
             if run.cancelled_at is not None:
-                # A task that was spawned just before still gets to start its path. After that, none.
+                # A task that was spawned just before may still start its path. After that, none may.
                 starts = [start for start in starts if run.cancelled_at == self._now and self._was_seen(start[0])]
             yield from starts
             if not starts and run.over() and not run.running and run.asking is None:
@@ -249,7 +249,7 @@ class Model:
     # A source
 
     def _pull_ahead(self, run: _Run) -> None:
-        if None in run.pulled:  # its turn to start has come, though its task may not have begun
+        if None in run.pulled:  # its turn has come, even if its task has not begun
             run.pulled[-1] = self._take(run)
             self._pace(run)
         self._pull(run, None)
@@ -288,7 +288,7 @@ class Model:
         if run.asking is not None:
             del self._agenda[run.asking]
             run.asking = None
-            run.dry = True  # it was cancelled itself
+            run.dry = True  # the call of the source was cancelled
             self._give_back(run, run.asking_slot)
 
     def _close(self, run: _Run, latest: float) -> None:
@@ -360,13 +360,13 @@ class Model:
             path.inner = self._open(fork, name, path, done)
 
     def _begin_source(self, fork: Fork, name: str) -> None:
-        """A fork begins in a cancelled scope."""
+        """Ask the source of a fork that begins in a cancelled scope."""
         if not fork.lazy:
             return
         self.story.pulls[fork.name, 0] = self._now
         self.closes[fork.name] = (self._now, self._now)
         if fork.source == "async" and fork.source_seconds[0] is not None:
-            return  # it is cancelled itself
+            return  # the call of the source is cancelled
         if fork.paths:
             self.story.skipped[f"{name}/{ids_of(fork.paths)[0]}"] += 1
         elif fork.source_fails:
@@ -510,7 +510,7 @@ class Model:
             then()
 
     def _give_away(self, run: _Run, values: dict[int, Plain]) -> float:
-        """Return the seconds that it takes."""
+        """Give away values. Return how many seconds that takes."""
         dispose = run.spec.dispose
         for index, value in values.items():
             name = run.full_name(index)
@@ -520,14 +520,14 @@ class Model:
         return len(values) * self._scenario.dispose_seconds if dispose == "slow" else 0.0
 
     def _give_away_held(self, error: Plain) -> float:
-        """Give away what `error` holds, if that is the error of a fork."""
+        """Give away the values that `error` holds, if it is the error of a fork. Return the seconds."""
         _, run = self._partials.get(id(error), (None, None))
         if run is None:
             return 0.0
         values = run.values if run.timed_out else {**run.values, **run.late_values}
         return self._give_away(run, values) + sum(map(self._give_away_held, (run.errors | run.late_errors).values()))
 
-    # What a fork comes to
+    # The outcome of a fork
 
     def _result(self, run: _Run) -> Plain:
         mode, values = run.spec.mode, run.values
@@ -574,5 +574,5 @@ _KINDS = {
 
 
 def rejected(id: str, error: Plain) -> Plain:
-    """Return what a `Rejected` with `error` has to be."""
+    """Return the plain form of a `Rejected` with `error`."""
     return ("rejected", id, _KINDS[error[0]], error)

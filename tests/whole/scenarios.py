@@ -1,4 +1,4 @@
-"""What the model and the engine are both given, and what is seen of either: plain data."""
+"""The input of both the model and the engine, and what is seen of each: plain data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class CleanUp:
-    """What a path does when it is cancelled: it works on, shielded, and then ends in its own way."""
+    """What a path does when it is cancelled: it works on, shielded, and then ends as `then` says."""
 
     seconds: float
     then: Literal["returns", "raises", "stops"]
@@ -20,17 +20,17 @@ class CleanUp:
 
 @dataclass(frozen=True)
 class Leaf:
-    """A path that sleeps and then ends. `key` is in its value, or its error, and in no other."""
+    """A path that sleeps and then ends. Its value or error contains `key`, and no other does."""
 
     key: int
     seconds: float | None  # None: it ends without a checkpoint
     fails: bool = False
-    shielded: bool = False  # it takes no notice of a cancellation
+    shielded: bool = False  # it ignores a cancellation
     clean_up: CleanUp | None = None
 
     @property
     def name(self) -> str:
-        """What its function is called; one without a checkpoint is a plain function."""
+        """The name of its function; one without a checkpoint is a plain function."""
         return "now" if self.seconds is None else "leaf"
 
 
@@ -46,15 +46,15 @@ class Around:
 
 @dataclass(frozen=True)
 class Fork:
-    """A fork. In `paths`, one that is a path itself needs no function around it."""
+    """A fork. It can be in the `paths` of another one without a function around it."""
 
     name: str
     mode: Literal["race", "all", "settle", "quorum"]
     paths: tuple[PathSpec, ...]
     need: int = 0
     source: Literal["list", "function", "generator", "async"] = "list"
-    source_fails: bool = False  # where it would end
-    source_seconds: tuple[float | None, ...] = ()  # before each item, and before the end; async only
+    source_fails: bool = False  # instead of ending
+    source_seconds: tuple[float | None, ...] = ()  # before each item and the end; async only
     limit: int | Literal["shared"] | None = None
     stagger: float | None = None
     timeout: float | None = None
@@ -76,26 +76,26 @@ PathSpec = Leaf | Around | Fork
 
 @dataclass(frozen=True)
 class Scenario:
-    """A fork, the limiter that it shares with the forks inside it, and the scope around it."""
+    """A fork, the limiter that it shares with nested forks, and the scope around it."""
 
     fork: Fork
     tokens: int = 1  # of the limiter
     outer: Literal["move_on", "fail"] | None = None
     outer_seconds: float = inf
-    dispose_seconds: float = 1.0  # what a slow ``dispose`` takes
+    dispose_seconds: float = 1.0  # for a slow ``dispose``
 
 
 # What is seen
 
 Plain = Any
-"""A value or an error as nested tuples of strings, numbers and truth values."""
+"""A value or an error as nested tuples of strings, numbers and booleans."""
 
 CANCELLED: Plain = ("cancelled",)
 
 
 @dataclass
 class Story:
-    """All that can be seen of one run, but for the order within one moment."""
+    """Everything that can be seen of one run, except the order within one moment."""
 
     outcome: Plain = None
     time: float = inf
@@ -108,7 +108,7 @@ class Story:
     reported: Counter[Plain] = field(default_factory=Counter)  # (name, error)
 
     def note_borrowed(self, time: float, tokens: int) -> None:
-        """Note that so many tokens are held while everybody waits."""
+        """Record that this many tokens are held while all tasks wait."""
         if self.borrowed and self.borrowed[-1][0] == time:
             self.borrowed.pop()
         if tokens != (self.borrowed[-1][1] if self.borrowed else 0):
@@ -117,7 +117,7 @@ class Story:
 
 Key = tuple[Any, ...]
 Seen = dict[Key, tuple[int, float]]
-"""What happened in a run, in which order and when."""
+"""What happened in a run, with its position and its time."""
 
 
 def ids_of(paths: tuple[PathSpec, ...]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The example of a durable agent: its process dies in the third round, and the next one goes on there."""
+"""The durable agent example: its process dies in the third round, and the next process continues there."""
 
 from __future__ import annotations
 

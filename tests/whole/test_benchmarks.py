@@ -1,4 +1,4 @@
-"""The benchmarks at tiny sizes: no time is judged here, but what they check and print is."""
+"""The benchmarks at tiny sizes: what they check and print is tested, not the times."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from benchmarks.measure import (
 )
 from benchmarks.work import Way, check_needs_all, check_races, check_settles
 
-pytestmark = pytest.mark.long  # what is measured runs many times
+pytestmark = pytest.mark.long  # the measured code runs many times
 
 TINY = Settings(rounds=2, quick=True, scale=0.02)
 
@@ -55,7 +55,7 @@ TINY = Settings(rounds=2, quick=True, scale=0.02)
 
 @pytest.mark.parametrize("heat", fanout.HEATS, ids=lambda heat: heat.targets[0].what)
 def test_heat_agrees_on_semantics_and_results(heat) -> None:
-    """Each side of each target keeps the rules, and computes what is expected."""
+    """Each side of each target follows the rules and computes the expected result."""
     for contender in heat.contenders(TINY):
         contender.check()
         assert contender.sample(TINY) > 0
@@ -90,7 +90,7 @@ def test_step_in_a_large_context_is_measured_against_the_one_in_a_small(monkeypa
 
 
 def test_targets_are_those_of_the_contract() -> None:
-    """No limit has been loosened."""
+    """No limit was loosened."""
     parallel, _ = pipelines.of_parallel_step(TINY)
     targets = [target for heat in fanout.HEATS for target in heat.targets]
     assert {(target.key, target.of): target.limit for target in (*targets, *pipelines.STEP_TARGETS, parallel)} == {
@@ -145,7 +145,7 @@ def test_million_keeps_its_values_in_path_order() -> None:
 
 
 def test_peak_does_not_count_the_result() -> None:
-    """A work that holds a list and returns it peaks at nothing; one that drops it at the list."""
+    """Work that returns its list peaks at nothing. Work that drops it peaks at the size of the list."""
 
     async def keeps() -> list[int]:
         return [0] * 1_000_000
@@ -167,11 +167,11 @@ def test_import_of_another_module_than_expected_is_no_figure() -> None:
         imports.seconds_to_import("json", {"trio"})
 
 
-# The checks see a contender that cheats
+# The checks detect a contender that cheats
 
 
 async def leaky_workers(paths, limit):
-    """The fast way that no user should get: context variables leak from path to path."""
+    """A fast way that no library should use: context variables leak from path to path."""
     results = [None] * len(paths)
     numbered = iter(enumerate(paths))
 
@@ -269,7 +269,7 @@ def test_check_of_steps_refuses_a_row_that_cheats(cheat, complaint, monkeypatch)
 
 
 def test_check_of_the_million_refuses_paths_that_were_not_started(monkeypatch) -> None:
-    """The generator has to be ahead of what has ended by as much as there is room for, and no more."""
+    """The generator has to be ahead of the ended paths by exactly the limit."""
     real = memory.fork
     monkeypatch.setattr(memory, "fork", lambda *args, **options: real(*args, **(options | {"concurrency": 7})))
     with pytest.raises(DifferentResultError, match="taken and had not ended is 7, but should be 100"):
@@ -284,7 +284,7 @@ def test_figure_is_the_median_with_its_quartiles() -> None:
 
 
 def test_ratio_is_taken_round_by_round() -> None:
-    """A phase in which the machine is ten times slower changes no ratio."""
+    """A phase in which the machine is ten times slower does not change the ratio."""
     heat = fanout.UNBOUNDED
     target = Target(key="P3", what="", of="us", against="them", limit=1.15)
     taken = {"us": [1.0, 10.0, 1.0], "them": [2.0, 20.0, 2.0]}
@@ -351,7 +351,7 @@ def test_picture_of_the_fan_out_puts_the_fastest_first() -> None:
 
 
 def test_latency_study_prints_the_same_numbers_for_the_same_seed() -> None:
-    """The digits are those of every Python and every machine; another seed gives others."""
+    """The digits are the same on every Python and every machine. Another seed gives others."""
     once, again, other = (latency.table(latency.study(100, seed), seed) for seed in (1, 1, 2))
     assert once == again != other
     for numbers in (
@@ -363,7 +363,7 @@ def test_latency_study_prints_the_same_numbers_for_the_same_seed() -> None:
 
 
 def test_hedge_sends_no_second_request_before_its_delay() -> None:
-    """One that waits longer than any service takes is a plain request."""
+    """A hedge that waits longer than any service takes is a plain request."""
     plain, *_ = plans = latency.plans(lambda _q: 10.0)
     hedge = next(plan for plan in plans if plan.name == "hedge at p95")
     alone, hedged = latency.study_one(plain, 50, seed=3), latency.study_one(hedge, 50, seed=3)
@@ -501,7 +501,7 @@ def test_instructions_see_a_regression_of_5_percent() -> None:
 def test_instructions_are_compared_with_the_baseline_that_was_written(tmp_path, monkeypatch, capsys) -> None:
     given = ["--baseline", str(tmp_path / "baseline.json")]
     monkeypatch.setattr(instructions, "count", count_as(0.4))
-    assert instructions.main([*given, "--check"]) == 2  # there is none yet
+    assert instructions.main([*given, "--check"]) == 2  # no baseline yet
     assert instructions.main([*given, "--update"]) == 0
     kept = json.loads((tmp_path / "baseline.json").read_text(encoding="utf-8"))
     assert kept == {instructions.version(): {"P1": {"ours": 400, "theirs": 1000, "ratio": 0.4}}}
@@ -531,7 +531,7 @@ def test_instructions_are_counted_between_two_marks(piece, monkeypatch) -> None:
     marks = []
     monkeypatch.setattr(instructions.os, "getppid", lambda: marks.append("mark"))
     instructions.run_child([piece.name], 20)
-    assert len(marks) == 4  # around ours, and around theirs
+    assert len(marks) == 4  # around our code, and around theirs
 
 
 def test_baseline_has_every_piece_for_two_pythons() -> None:
@@ -549,4 +549,4 @@ def test_width_of_a_fork_is_put_into_a_page_and_drawn(tmp_path, capsys, monkeypa
     assert told in page.read_text(encoding="utf-8")
     assert [line.split()[0] for line in told.splitlines()][:3] == ["µs", "trio_steps", "bare"]
     curves = (tmp_path / "page-width.svg").read_text(encoding="utf-8").count("stroke-width='2'")
-    assert curves == len(told.splitlines()) - 3  # of peers; ours is thicker
+    assert curves == len(told.splitlines()) - 3  # those of the peers; ours is thicker

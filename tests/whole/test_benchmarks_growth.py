@@ -1,4 +1,4 @@
-"""Benchmarks of inputs, copies and growth: what is compared with what."""
+"""Benchmarks of inputs, copies and growth: which figures are compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.measure import DifferentResultError, Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.long  # what is measured runs many times
+pytestmark = pytest.mark.long  # the measured code runs many times
 
 TINY = Settings(rounds=2, quick=True, scale=0.02)
 

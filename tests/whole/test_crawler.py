@@ -1,4 +1,4 @@
-"""The example of a crawler: each page is visited once, under the limit, over real sockets."""
+"""The crawler example: each page is visited once, under the limit, over real sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No two modules import each other. This needs what import-linter brings along, in the extra `dev`; CI has that."""
+"""No two modules import each other. The test needs grimp, from import-linter in the extra `dev`; CI has it."""
 
 from __future__ import annotations
 

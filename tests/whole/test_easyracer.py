@@ -1,6 +1,6 @@
-"""The Easy Racer example, over real sockets: against a stand-in judge, and against servers that are no good.
+"""The Easy Racer example, over real sockets: against a stand-in judge, and against broken servers.
 
-Only the first test takes real time, for the course itself does.
+Only the first tests take real time, because the course does.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ easyracer = load()
 
 @pytest.fixture(scope="module")
 def course():
-    """What the example printed when it ran the whole course, and what the judge saw of it."""
+    """What the example printed when it ran the whole course, and what the judge saw."""
     command = [sys.executable, str(SERVER), "--backlog", "100", "--blocking", "5"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
@@ -126,7 +126,7 @@ def test_easyracer_reports_a_load_between_0_and_1(stories):
     assert all(0 <= load <= 1 for load in stories[10]["loads"])
 
 
-# The judge, for one who does not judge proves nothing
+# The judge: one that accepts everything proves nothing
 
 
 async def test_judge_calls_an_early_hedge_wrong(autojump_clock):
@@ -220,7 +220,7 @@ async def test_judge_wants_a_high_load_then_a_low_one(autojump_clock, loads, ans
         assert await report() == answer
 
 
-# Servers that are no good
+# Broken servers
 
 
 async def serve(replies, *, task_status):
@@ -486,7 +486,7 @@ async def test_resource_is_given_back_when_its_user_is_cancelled_before_it_has_i
 
 
 async def test_process_load_is_measured_over_each_second_and_stays_between_0_and_1(autojump_clock, monkeypatch):
-    busy = iter([7.0, 7.25, 10.0, 9.5])  # more threads than one, then one that has ended
+    busy = iter([7.0, 7.25, 10.0, 9.5])  # several threads, then one that has ended
     wall = iter([100.0, 101.0, 102.0, 103.0])
     monkeypatch.setattr(easyracer, "busy_seconds", lambda: next(busy))
     monkeypatch.setattr(easyracer.time, "perf_counter", lambda: next(wall))

@@ -31,10 +31,10 @@ from trio_steps.testing import Ignore, Probe, RecordingObserver, sweep_faults
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-pytest_plugins = ["_trio_steps_pytest"]  # also where the package was installed without it
+pytest_plugins = ["_trio_steps_pytest"]  # in case the entry point is not installed
 
 BUDGET, LARGE = 50, 75
-"""How many runs: half of them suffice to cancel a program everywhere. The patient say --steps-budget=2000, or 60s."""
+"""How many runs: half of them cancel a program at every point. For a longer search, --steps-budget=2000, or 60s."""
 
 MODES = ["race", "all", "settle", "quorum"]
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -66,7 +66,7 @@ def _quiet() -> Iterator[None]:
 
 
 class Paths:
-    """Paths that keep accounts: who runs, what was raised, and what became of it."""
+    """Paths that keep accounts: which run, which errors were raised, and what happened to those."""
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
@@ -88,7 +88,7 @@ class Paths:
 
     def no_error_is_lost(self) -> None:
         known = [event.error for event in (*self.observer.of(ErrorDiscarded), *self.observer.of(StepRetrying))]
-        if self.error is None:  # a race or a quorum that is won gets over failures; they were seen as they came
+        if self.error is None:  # a race or a quorum that is won drops failures, but they were reported
             known += [event.error for event in self.observer.of(StepFailed)]
         todo = [self.error]
         while todo:
@@ -105,9 +105,9 @@ class Paths:
         return error
 
     def path(self, name: str, wait: float | None, failures: float = 0, *, shield: bool = False, **policies: Any) -> Any:
-        """A path that waits (None: for `together`), gives a resource, and takes a while to clean up.
+        """A path that waits (None: for `together`), returns a resource, and takes a while to clean up.
 
-        The first few times it fails. With a `shield` it does all that also when it is cancelled.
+        It fails the first few times. With a `shield` it does all this even if it is cancelled.
         """
         runs: list[int] = []
 
@@ -121,7 +121,7 @@ class Paths:
                     raise self.an_error(name)
                 return self.probe.resource(name)
             finally:
-                await trio.lowlevel.cancel_shielded_checkpoint()  # which no fault can come from
+                await trio.lowlevel.cancel_shielded_checkpoint()  # no fault can be injected here
                 self.running -= 1
 
         return step(run, id=name, **policies)
@@ -197,7 +197,7 @@ CASES = [
 ]
 
 
-# Where paths come from, and what becomes of their values
+# Where paths come from, and where their values go
 
 
 def lazy(paths: Paths, made: list[Any]) -> Iterator[Any]:
@@ -216,7 +216,7 @@ def then_fails(paths: Paths, made: list[Any]) -> Iterator[Any]:
 
 
 async def fed(paths: Paths, made: list[Any]) -> AsyncIterator[Any]:
-    """A source with a task of its own."""
+    """A source with its own task."""
     send, receive = trio.open_memory_channel[Any](0)
 
     async def feed() -> None:
@@ -268,7 +268,7 @@ def merger(kind: str) -> Any:
     return raises if kind == "raises" else awaits
 
 
-# The program, and what it may come to
+# The program, and its possible results
 
 
 def program(mode: str, options: dict[str, Any], rows: str) -> Any:
@@ -316,10 +316,10 @@ def check_result(mode: str, result: Any, paths: Paths, made: list[Any], *, lazy:
         accounted = len(result.succeeded) + len(result.failed)
         assert accounted == len(made) or (lazy and accounted < len(made)), "every path that there was is accounted for"
     elif isinstance(result, LookupError):
-        pass  # merge's own
+        pass  # raised by merge itself
     elif mode == "settle":
         listed, known = [outcome.step_id for outcome in result], [path.id for path in made]
-        if lazy and timed:  # paths that a source was not asked for in time are paths that nobody knows of
+        if lazy and timed:  # a path is unknown if the source was not asked for it in time
             known = known[: len(listed)]
         assert listed == known, "one outcome a path, in order"
         for outcome in result:
@@ -342,7 +342,7 @@ def check_result(mode: str, result: Any, paths: Paths, made: list[Any], *, lazy:
 def test_fork_keeps_its_promises_wherever_it_is_cancelled(explore: Any, mode: str, options: str, rows: str) -> None:
     chosen = OPTIONS[options]
     if rows != "tie" and options in ("one_at_a_time", "stagger", "lazy_async"):
-        chosen = {**chosen, "timeout": 2.5}  # a deadline amid failures
+        chosen = {**chosen, "timeout": 2.5}  # a deadline among the failures
     large = rows in ("hedge", "policies") or chosen.get("source") == "fed"
     explore(program(mode, chosen, rows), budget=LARGE if large else BUDGET, **expected(chosen, rows))
 
@@ -350,9 +350,9 @@ def test_fork_keeps_its_promises_wherever_it_is_cancelled(explore: Any, mode: st
 def expected(options: dict[str, Any], rows: str) -> Any:
     """What `explore` can't know of a fork.
 
-    Any timer of it may fire early: its timeout, those of its paths, and its stagger, which then starts the next path.
-    Other paths come in first then, and the result is another one; `check_result` says which are right. A path that
-    raises an error of its own when it is cancelled keeps the timeout of the fork from having its `Cancelled` back.
+    Any of its timers may fire early: its timeout, those of its paths, and its stagger, which then starts the next path.
+    Other paths come in first then, and the result is different; `check_result` says which are right. A path that
+    raises its own error when it is cancelled keeps the timeout of the fork from getting its `Cancelled` back.
     """
     said: dict[str, Any] = {}
     if "timeout" in options or "stagger" in options or rows == "policies":
@@ -513,7 +513,7 @@ def test_step_policies_keep_their_promises_wherever_they_are_cancelled(explore: 
         outcomes = await fork("f", mode="settle", paths=[retried, timed])()
         return [outcome.status for outcome in outcomes]
 
-    # a timeout that fires early takes an attempt from the step that needs all three
+    # a timeout that fires early uses up one of three attempts, all of which the step needs
     explore(explored, budget=BUDGET, values=lambda statuses: statuses == ["rejected", "rejected"])
 
 

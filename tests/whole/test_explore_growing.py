@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from trio_steps.testing import Probe
 
-pytest_plugins = ["_trio_steps_pytest"]  # also where the package was installed without it
+pytest_plugins = ["_trio_steps_pytest"]  # in case the entry point is not installed
 
 
 @pytest.mark.parametrize("limit", [None, 1, "limiter"])

@@ -1,7 +1,7 @@
 """Pipelines, explored: cancelled at every point, reordered, and both; see `trio_steps.testing`.
 
-Each program runs a pipeline, stops and resumes it if it is told to, and, when it is cancelled, resumes it from the last
-checkpoint that was handed out. All these runs keep one set of books.
+Each program runs a pipeline, stops and resumes it if asked to, and, if it is cancelled, resumes it from the last
+checkpoint that hooks received. All these runs share one set of records.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from trio_steps.testing import Probe, RecordingObserver, sweep_cancellation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytest_plugins = ["_trio_steps_pytest"]  # also where the package was installed without it
+pytest_plugins = ["_trio_steps_pytest"]  # in case the entry point is not installed
 
 BUDGET, LARGE = 118, 184
-"""How many runs: half of them suffice to cancel a program everywhere. The patient say --steps-budget=2000, or 60s."""
+"""How many runs: half of them cancel a program at every point. For a longer search, --steps-budget=2000, or 60s."""
 
 INPUTS = {"items": [1, 2, 3]}
 
@@ -39,9 +39,9 @@ def _quiet() -> Iterator[None]:
 
 
 class Work:
-    """Steps that keep books: which were started, which run, which have done their work.
+    """Steps that record which of them were started, are running, and have done their work.
 
-    The last thing that they wait for can't be cancelled, so that their work is done though a cancellation has come.
+    Their last checkpoint can't be cancelled, so their work gets done even if a cancellation has arrived.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Work:
         self.done: list[str] = []
 
     def step(self, seconds: float, *, failures: float = 0, **keys: object) -> Any:
-        """A step that takes its time, fails the first few times, and then gives `keys`."""
+        """A step that takes `seconds`, fails the first few times, and then returns `keys`."""
 
         async def run() -> dict[str, object]:
             name = self._start()
@@ -73,7 +73,7 @@ class Work:
         return run
 
     def each(self, failures: float) -> Any:
-        """A step for the elements of a collection, of which the second one fails the first few times."""
+        """A step for the elements of a collection; for the second element it fails the first few times."""
 
         async def run(item: int) -> int:
             name = self._start()
@@ -88,7 +88,7 @@ class Work:
         return run
 
     async def asks(self) -> bool:
-        """A condition: its books are kept under the name of its step and a question mark."""
+        """A condition, recorded under the name of its step and a question mark."""
         self.started.append(current_scope().name + "?")
         await trio.sleep(1)
         return True
@@ -204,15 +204,15 @@ def nested(work: Work) -> Pipeline[Any, Any]:
 
 @attrs.frozen
 class Shape:
-    """A pipeline to explore, a step to stop after, and the steps that may run again though they have been told of.
+    """A pipeline to explore, a step to stop after, and the steps that may run again after hooks were told of them.
 
-    The time of the paths in `timed` may be over before they are done: the result has all keys of such a path, or none.
+    The paths in `timed` may time out before they are done: the result has all keys of such a path, or none.
     """
 
     build: Callable[[Work], Pipeline[Any, Any]]
     stop: str
     again: tuple[str, ...] = ()
-    timed: dict[str, tuple[str, ...]] = attrs.field(factory=dict)  # path, and the keys that it gives
+    timed: dict[str, tuple[str, ...]] = attrs.field(factory=dict)  # path: the keys that it provides
 
 
 SHAPES = {
@@ -226,7 +226,7 @@ SHAPES = {
             "group/1",
             timed={"group/run": ("b",), "group/nested": ("nested_x", "nested")},
         ),
-        Shape(raced, "race/nested/x", again=("race/",)),  # it is resumed before the race
+        Shape(raced, "race/nested/x", again=("race/",)),  # resumed before the race
         Shape(branched, "group/inner/route/yes/x"),
         Shape(for_each, "all/1", again=("all/",)),  # a new attempt runs everything again
         Shape(retried, "group/nested/x", again=("group/", "race/", "nest/")),
@@ -237,7 +237,7 @@ SHAPES = {
 
 
 class Story:
-    """A run, what its hooks were told, and how it goes on if it is stopped or cancelled."""
+    """A run, what its hooks were told, and how it continues if it is stopped or cancelled."""
 
     def __init__(self, shape: Shape, *, waits: bool, stops: bool) -> None:
         self.work = Work()
@@ -248,13 +248,13 @@ class Story:
         self._ended: list[str] = []
         self.observer = RecordingObserver()
         self.handed_out: list[tuple[Any, str]] = []
-        self.settled: list[str] = []  # what must not happen again after the last of them
+        self.settled: list[str] = []  # the steps that must not run again after a resume
         self._stop_after = shape.stop if stops else None
         self._again = shape.again
         self._timed = shape.timed
         self._waits = waits
         self._stopped = False
-        self._started = 0  # how many steps, when the run was stopped
+        self._started = 0  # how many steps had started when the run was stopped
 
     async def run(self) -> dict[str, object]:
         result = await self.pipeline.run(INPUTS, **self._hooks())
@@ -264,7 +264,7 @@ class Story:
         return await self.resume()
 
     async def resume(self) -> dict[str, object]:
-        """Go on from the last checkpoint that was handed out, if there is one."""
+        """Resume from the last checkpoint that hooks received, if any."""
         self._stop_after = None
         self._ended = list(self.settled)
         if not self.handed_out:
@@ -327,7 +327,7 @@ class Story:
 
 
 def claims(checkpoint: Checkpoint, *others: str) -> list[str]:
-    """The names of the steps that a checkpoint says are done, or have come to one of the `others`."""
+    """The names of the steps that are done according to a checkpoint, or have an entry of one of the `others`."""
     return [
         entry.step if entry.case is None else f"{entry.step}/{entry.case}"
         for entry in checkpoint.entries
@@ -340,7 +340,7 @@ def is_in(name: str, around: str) -> bool:
 
 
 def containers(name: str) -> list[str]:
-    """The names of the steps that `name` is inside of."""
+    """The names of the steps that contain `name`."""
     parts = name.split("/")
     return ["/".join(parts[:length]) for length in range(1, len(parts))]
 
@@ -350,12 +350,12 @@ def plain(result: dict[str, object]) -> list[str]:
 
 
 def undisturbed(shape: Shape) -> list[str]:
-    """What the pipeline gives without hooks, on plain Trio."""
+    """The result of the pipeline without hooks, on plain Trio."""
     return plain(trio.run(shape.build(Work()).run, INPUTS, clock=trio.testing.MockClock(autojump_threshold=0)))
 
 
 async def tell(story: Story, expected: list[str]) -> list[str]:
-    """Have the story told to its end, cancelled or not."""
+    """Run the story to its end, cancelled or not."""
     result = None
     try:
         result = await story.run()
@@ -372,13 +372,13 @@ async def tell(story: Story, expected: list[str]) -> list[str]:
 @pytest.mark.parametrize("stops", [False, True], ids=["runs", "stops"])
 @pytest.mark.parametrize("name", SHAPES)
 def test_pipeline_keeps_its_promises_wherever_it_is_cancelled(explore: Any, name: str, stops: bool) -> None:
-    """The last checkpoint claims nothing that is not done, leads to the result, and nothing is done twice."""
+    """The last checkpoint claims only steps that are done, and leads to the result; no step is done twice."""
     expected = undisturbed(SHAPES[name])
 
     async def program(probe: Probe) -> Any:
         return await tell(Story(SHAPES[name], waits=stops, stops=stops), expected)
 
-    # where a timeout that fires early changes the result, `check` says into what
+    # `check` knows the results that a timeout that fires early may lead to
     values: Any = "any" if SHAPES[name].timed else "undisturbed"
     explore(program, budget=LARGE if name in ("branched", "retried") else BUDGET, values=values)
 
@@ -397,7 +397,7 @@ def test_no_hook_is_told_of_success_after_a_cancellation(name: str) -> None:
 
 
 async def test_hook_is_not_told_of_a_step_that_ended_after_the_cancellation() -> None:
-    """The least that shows what the sweep of `all_at_once` found: ``trio,c3:9f50``."""
+    """The smallest program that shows what the sweep of `all_at_once` found: ``trio,c3:9f50``."""
     told: list[str] = []
     with trio.CancelScope() as around:
 

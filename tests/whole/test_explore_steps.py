@@ -22,13 +22,13 @@ from trio_steps import (
     step,
 )
 
-pytest_plugins = ["_trio_steps_pytest"]  # also where the package was installed without it
+pytest_plugins = ["_trio_steps_pytest"]  # in case the entry point is not installed
 
 BUDGET = 75
 
 
 def test_rate_loses_no_permit_wherever_who_waits_is_cancelled(explore: Any) -> None:
-    """Three share a rate; whoever is cancelled, the others get permits on time, and a later one the next."""
+    """Three tasks share a rate. Whichever is cancelled, the others and a later one get their permits on time."""
 
     async def explored(probe: Any) -> list[float]:
         rate = RateLimit(1, per=2, burst=2)
@@ -47,7 +47,7 @@ def test_rate_loses_no_permit_wherever_who_waits_is_cancelled(explore: Any) -> N
             with trio.CancelScope(shield=True):
                 taken = trio.current_time() - start
                 await rate.acquire(2)
-                # two are there as soon as they can be: none is missing, and none is there twice
+                # two permits are available as soon as possible: none was lost, and none was granted twice
                 assert trio.current_time() - start <= taken + 4
         assert len(granted) == 3
         return granted
@@ -56,7 +56,7 @@ def test_rate_loses_no_permit_wherever_who_waits_is_cancelled(explore: Any) -> N
 
 
 def test_breaker_always_gets_its_probe_back(explore: Any) -> None:
-    """However a probe is cancelled, the breaker lets the next one through when it may."""
+    """Wherever a probe is cancelled, the breaker lets the next one through when it is due."""
 
     async def explored(probe: Any) -> str:
         breaker = CircuitBreaker(1, cooldown=5, on=OSError)
@@ -124,7 +124,7 @@ class Value:
 
 @pytest.mark.parametrize("accept", [None, lambda value: False])
 def test_values_of_attempts_are_closed_once_wherever_they_are_cancelled(explore: Any, accept: Any) -> None:
-    """Attempts that fail hold values of paths that did not; attempts are refused, and too late."""
+    """Failed attempts hold values of paths that succeeded. Some attempts are not accepted, others are too late."""
 
     async def explored(probe: Any) -> int:
         values: list[Value] = []

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from trio_steps.testing import Probe
 
-pytest_plugins = ["_trio_steps_pytest"]  # also where the package was installed without it
+pytest_plugins = ["_trio_steps_pytest"]  # in case the entry point is not installed
 
 BUDGET = 40
 
 
 class Values:
-    """The values that paths return, each of which has to come to the reader, to `dispose`, or to an error."""
+    """The values of paths, each of which has to reach the reader, `dispose`, or an error."""
 
     def __init__(self) -> None:
         self.open: set[str] = set()

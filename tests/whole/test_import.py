@@ -1,4 +1,4 @@
-"""What `import trio_steps` brings along, and what only when it is asked for."""
+"""What `import trio_steps` imports at once, and what only on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where tests are: in the folder of the package that they test, in files whose names occur once."""
+"""Tests are in the folder of the package that they test, in files with unique names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FOLDERS = {
 
 
 def test_no_two_files_have_the_same_name() -> None:
-    """All their folders are on the path while they run, so that the second one would not be imported."""
+    """All test folders are on the path while tests run, so the second file would not be imported."""
     names = Counter(path.name for path in TESTS.glob("*/*.py") if path.name != "conftest.py")
     assert [name for name, count in names.items() if count > 1] == []
 
@@ -45,7 +45,7 @@ def test_file_of_tests_is_no_longer_than_a_person_reads() -> None:
 
 
 def test_mutation_that_is_said_to_change_nothing_is_of_a_line_that_is_there() -> None:
-    """`tests/mutate.py` would look for it in vain."""
+    """Otherwise `tests/mutate.py` could not find it."""
     entries = tomllib.loads((TESTS / "unnoticed.toml").read_text(encoding="utf-8"))["unnoticed"]
     stale = [
         entry

@@ -1,4 +1,4 @@
-"""Random forks against a plain model of the contract, and what holds for every one of them."""
+"""Random forks against a plain model of the contract, and properties of all forks."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# Scenarios, made up
+# Random scenarios
 
 
 class Draft:
     """Draws a scenario in which no two things are due at the same time by chance.
 
-    Each duration is a small number of seconds and a fraction of its own: a power of two that no other duration
-    has, so that the sums of different durations differ. What can be waited for several times in a row has room
-    for its multiples. All of it is exact in binary floating point.
+    Each duration is a small number of seconds plus its own fraction: a power of two that no other duration has, so
+    that the sums of different durations differ. A duration that can occur several times in a row has room for its
+    multiples. All of it is exact in binary floating point.
     """
 
     def __init__(self, draw: Any) -> None:
@@ -46,7 +46,7 @@ class Draft:
         self.bits = 0
         self.keys = count(1)
         self.names = (f"fork-{number}" for number in count(1))
-        self.room = 12  # for more paths
+        self.room = 12  # for this many more paths
         self.limits = self.one_of((None, None, 1, 2, 3), ("shared", "shared", "shared", None, 2))
 
     def chance(self, percent: int) -> bool:
@@ -83,7 +83,7 @@ class Draft:
         lazy = source in ("generator", "async")
         size = min(self.room, self.draw(st.integers(0, 3 if depth else 5)))
         if mode == "quorum" and source == "list":
-            size = max(size, 1)  # or it can't be built
+            size = max(size, 1)  # otherwise it can't be built
         self.room -= size
         paths = tuple(self.path(depth) for _ in range(size))
         return Fork(
@@ -105,7 +105,7 @@ class Draft:
         return self.seconds(3) if stagger == "some" else stagger
 
     def deadline(self, paths: tuple[PathSpec, ...], percent: int) -> float | None:
-        """Return a time at which a path may end: that is a tie, but the deadline always comes first."""
+        """Return a time at which a path may end. That is a tie, but the deadline always comes first."""
         ends = [path.seconds for path in paths if isinstance(path, Leaf) and path.seconds is not None]
         return self.one_of(*ends) if ends and self.chance(percent) else None
 
@@ -131,7 +131,7 @@ def scenarios(draw: Any) -> Scenario:
 
 
 def models(scenario: Scenario, seen: Seen) -> Iterator[Model]:
-    """Yield a model for each way to choose between a token and a lane, played to its end."""
+    """Yield a model, played to its end, for each way to choose between a token and a lane."""
     to_try: list[tuple[int, ...]] = [()]
     while to_try:
         choices = to_try.pop()
@@ -142,7 +142,7 @@ def models(scenario: Scenario, seen: Seen) -> Iterator[Model]:
 
 
 def check(scenario: Scenario) -> None:
-    """Run `scenario`, and hold what is seen against the model."""
+    """Run `scenario`, and compare what is seen with the model."""
     lab = Lab(scenario).run()
     played = []
     for model in models(scenario, lab.seen):
@@ -162,7 +162,7 @@ def check(scenario: Scenario) -> None:
 
 
 def check_starts(lab: Lab, spec: PathSpec, name: str) -> None:
-    """Paths start in path order, and no more than the limit run at once."""
+    """Paths start in path order, and at most as many as the limit run at once."""
     if isinstance(spec, Around):
         check_starts(lab, spec.fork, f"{name}/{spec.fork.name}")
     elif isinstance(spec, Fork):
@@ -184,7 +184,7 @@ def check_starts(lab: Lab, spec: PathSpec, name: str) -> None:
 
 
 def check_closing(lab: Lab, model: Model) -> None:
-    """Each source that was asked for a path was closed in time: when its fork was decided, or else by its end."""
+    """Each source that was asked for a path was closed in time: when its fork was decided, or at its end."""
     asked = {fork for fork, _ in lab.story.pulls}
     assert lab.closed.keys() == asked
     for fork, time in lab.closed.items():
@@ -193,7 +193,7 @@ def check_closing(lab: Lab, model: Model) -> None:
 
 
 def check_reporting(lab: Lab) -> None:
-    """What is reported to observers is logged too, as a warning with its traceback; and no more is."""
+    """Errors that are reported to observers are logged too, as warnings with a traceback, and no others are."""
     logged = [(record.levelno, record.exc_info and record.exc_info[1]) for record in lab.logged]
     assert logged == [(logging.WARNING, event.error) for event in lab.of_kind(ErrorDiscarded)]
     discarded = Counter(plain(event.value) for event in lab.of_kind(ValueDiscarded) if event.disposed)
@@ -217,7 +217,7 @@ def test_fork_does_what_the_model_says(scenario: Scenario) -> None:
     check(scenario)
 
 
-# Scenarios, picked by hand: each was, or could be, a mistake of its own
+# Scenarios picked by hand: each shows a mistake that was made, or could be
 
 
 def returns(key: int, seconds: float | None, **how: Any) -> Leaf:
@@ -229,7 +229,7 @@ def fails(key: int, seconds: float | None, **how: Any) -> Leaf:
 
 
 def late(key: int, then: Any = "returns") -> Leaf:
-    """Return a path that is in no hurry, neither to end nor when it is cancelled."""
+    """Return a path that takes long, both to end and to clean up."""
     return Leaf(key, 64.0, clean_up=CleanUp(16.0 + key / 64, then))
 
 
@@ -333,15 +333,15 @@ PICKED = {
 
 @pytest.mark.parametrize("scenario", PICKED.values(), ids=PICKED)
 def test_fork_does_what_the_model_says_of(scenario: Scenario) -> None:
-    """The same for one scenario at a time."""
+    """The same, for each scenario that was picked by hand."""
     check(scenario)
 
 
-# What holds without a model
+# Properties that need no model
 
 
 def values_in(plain: Plain) -> Iterator[Plain]:
-    """Yield the values of paths in `plain`, but not those that an error keeps."""
+    """Yield the values of paths in `plain`, except those inside an error."""
     if plain[0] == "value":
         yield plain
     elif plain[0] == "fulfilled":
@@ -354,7 +354,7 @@ def values_in(plain: Plain) -> Iterator[Plain]:
 @given(scenarios(), st.integers(0, 60), st.integers(0, 12))
 @settings(derandomize=True, max_examples=150, deadline=None)
 def test_values_are_conserved_wherever_a_fork_is_cancelled(scenario: Scenario, moment: int, checkpoints: int) -> None:
-    """Each value that a path returned is in the result, or in one error, or given away: in one of them, once."""
+    """Each value that a path returned is in exactly one place: in the result, in an error, or given away."""
     undisturbed = Lab(scenario).run()
     moments = sorted({time for _, time in undisturbed.seen.values()})
     lab = Lab(scenario)
@@ -362,7 +362,7 @@ def test_values_are_conserved_wherever_a_fork_is_cancelled(scenario: Scenario, m
     places = [plain(event.value) for event in lab.of_kind(ValueDiscarded)]
     if lab.result is not None:
         places.append(plain(lab.result))
-    raised = {id(event.error): event.error for event in lab.of_kind(StepFailed)}  # the same one comes out of many
+    raised = {id(event.error): event.error for event in lab.of_kind(StepFailed)}  # several forks may raise it
     for error in raised.values():
         if isinstance(error, ForkPartialError):
             places += map(plain, error.succeeded)
@@ -375,7 +375,7 @@ def test_values_are_conserved_wherever_a_fork_is_cancelled(scenario: Scenario, m
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "a#2"]), st.booleans()), max_size=12))
 @settings(derandomize=True)
 def test_path_names_are_those_of_a_plain_list(paths: list[tuple[str, bool]]) -> None:
-    """What `add` returns is found again by index; given ids are kept, and others differ from all before."""
+    """A name that `add` returns is found again by index. Given ids are kept; others differ from all before."""
     names = PathNames()
     added: list[str] = []
     for base, given_by_hand in paths:
@@ -390,7 +390,7 @@ def test_path_names_are_those_of_a_plain_list(paths: list[tuple[str, bool]]) -> 
 @given(st.lists(st.sampled_from("abc"), max_size=30))
 @settings(derandomize=True)
 def test_path_names_of_functions_count_each_name(bases: list[str]) -> None:
-    """A function is numbered by how many of its name came before."""
+    """A function is numbered by how many with its name came before."""
     names = PathNames()
     seen: Counter[str] = Counter()
     for base in bases:
@@ -399,7 +399,7 @@ def test_path_names_of_functions_count_each_name(bases: list[str]) -> None:
 
 
 def named(name: str, given_by_hand: bool) -> Any:
-    """Return a new path that is called `name`."""
+    """Return a new path named `name`."""
 
     def path() -> None:
         """Do nothing."""
@@ -413,7 +413,7 @@ def named(name: str, given_by_hand: bool) -> Any:
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "a#2", "b#3"]), st.booleans()), max_size=12))
 @settings(derandomize=True)
 def test_ids_are_unique_and_in_path_order(paths: list[tuple[str, bool]]) -> None:
-    """Given ids are kept, functions are called after their name, and numbers rise."""
+    """Given ids are kept, functions get their own names, and numbers rise."""
     assume(max(Counter(name for name, given_by_hand in paths if given_by_hand).values(), default=1) == 1)
     ids = describe_all([named(*path) for path in paths]).ids
     assert len(ids) == len(set(ids)) == len(paths)

@@ -1,4 +1,4 @@
-"""The cells of the how-to about notebooks, run by IPython."""
+"""The cells of the notebook how-to, run by IPython."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The overloads are those that their script writes, and nobody has changed one by hand."""
+"""The overloads are those that their script generates; none was changed by hand."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def test_overloads_are_those_of_their_script() -> None:
 
 
 def test_types_of_paths_exist_for_type_checkers_only() -> None:
-    """A program that imports trio_steps does not pay for them."""
+    """So a program that imports trio_steps does not pay for them."""
     assert not hasattr(arms, "Arm")
     assert not hasattr(arms, "Options")

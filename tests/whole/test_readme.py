@@ -1,4 +1,4 @@
-"""Every program in the README and the docs does what is printed below it."""
+"""Every program in the README and the docs prints what is shown below it."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ def test_program_prints_what_the_page_says(
     done = python.run(script, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     if output is not None:
-        # tokens have Trio's version in them, and the pages have none
+        # tokens contain Trio's version, which the pages leave out
         assert done.stdout.replace(f"s1:{TRIO}:", "s1:0.xx:") == output

@@ -1,4 +1,4 @@
-"""The docs leave no public name out, and name nothing that is not there."""
+"""The docs leave out no public name, and name nothing that does not exist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENTRY = re.compile(r"\.\. (?:currentmodule|(?:auto|py:)(\w+)):: ([\w.]+)(?:.*\n 
 
 
 def entries() -> list[tuple[str, str, str]]:
-    """Return the module, the name, and what it stands for (if it is an alias), of each thing in the reference."""
+    """Return module, name and, for an alias, the value of each entry in the reference."""
     found = []
     for page in sorted((DOCS / "reference").glob("*.rst")):
         module = ""
@@ -38,7 +38,7 @@ def test_reference_has_every_public_name_once(module: str) -> None:
 
 
 def words(alias: Any) -> list[str]:
-    """Return the strings in a Literal, those of Literals inside it included."""
+    """Return the strings in a Literal, including those of nested Literals."""
     return [word for part in get_args(alias) for word in ([part] if isinstance(part, str) else words(part))]
 
 

@@ -1,4 +1,4 @@
-"""The main example, run for real: the one test that takes real time, for it talks over real sockets."""
+"""The main example, run for real. It takes real time, because it uses real sockets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXAMPLE = EXAMPLES / "research.py"
 
 @pytest.fixture(scope="module")
 def scenes(python):
-    """What the example printed, by the title of the scene."""
+    """What the example printed, by title of the scene."""
     done = python.run(EXAMPLE)
     assert (done.returncode, done.stderr) == (0, "")
     _, *parts = re.split(r"^── (.+) ──\n", done.stdout, flags=re.MULTILINE)
@@ -29,7 +29,7 @@ def results(scene):
 
 
 def endings(scene):
-    """How each line of the timeline ends: its name, its mark, and what is said about it."""
+    """Return the end of each line of the timeline: for each name, its mark and the note about it."""
     note = r"cancelled .*|never started.*|\w+Error: .*|\d+ retries .*|"
     lines = re.findall(rf"^ *([✓★✗⊘»·▸]) (\S+) .*?({note})$", scene, re.MULTILINE)
     return {name: (mark, re.sub(r"at [\d.]+ m?s", "at …", said)) for mark, name, said in lines}

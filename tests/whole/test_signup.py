@@ -1,4 +1,4 @@
-"""The example of pipelines, run as a user runs it: in a process of its own, against real sockets."""
+"""The pipeline example, run as a user runs it: in a new process, over real sockets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RESULT = {
 
 @pytest.fixture(scope="module")
 def run(python):
-    """Run the example, and return what it prints: the flow, the timeline and the rest; or the error."""
+    """Run the example, and return what it prints: the flow, the timeline and the rest, or the error."""
 
     def run(*arguments, code=0):
         done = python.run(EXAMPLES / "signup.py", *arguments)
@@ -44,7 +44,7 @@ def run(python):
 
 
 def steps(flow):
-    """What the flow tells, but in alphabetical order where steps run side by side."""
+    """Return the lines of the flow, in alphabetical order where steps run side by side."""
     lines = flow.splitlines()
     together = [line for line in lines if re.search(r"look-up/|thumbnails/|send/", line)]
     names = sorted(together, key=lambda line: line.split()[1])
@@ -79,14 +79,14 @@ WHOLE_FLOW = [
 
 
 def succeeded(flow):
-    """The lines of the flow about steps that succeeded, but those about what is around other steps."""
+    """Return the lines of the flow about steps that succeeded, except steps that contain others."""
     lines = [line for line in flow.splitlines() if line.startswith("✓") and line != "✓ signup"]
     return [line for line in lines if not any(other.startswith(f"{line}/") for other in WHOLE_FLOW)]
 
 
 @pytest.fixture(scope="module")
 def whole(run):
-    """What a whole run prints."""
+    """The output of a whole run."""
     return run(INPUT, "--mermaid")
 
 
@@ -165,7 +165,7 @@ def test_ctrl_c_cancels_and_says_what_was_unfinished():
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     flow, _, last = stdout.split("\n\n")
-    # The reason is Trio's own if the interrupt comes in the moment in which it has found a socket.
+    # The reasons are not compared: Trio gives its own if the interrupt arrives just as a socket becomes ready.
     assert [line.partition(":")[0] for line in flow.splitlines()] == ["⊘ open-account", "⊘ signup"]
     assert (last, stderr, process.returncode) == ("interrupted\n", "", 130)
 

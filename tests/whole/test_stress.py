@@ -1,8 +1,8 @@
 """Random trees of forks against a naive reference in plain Trio, on a virtual clock.
 
-The reference is what somebody would write by hand: a nursery, a task a path, and counting. It gives nothing back and
-reports nothing. So the two are compared in what they come to and when, and the values are counted besides: each is in
-the outcome once, or was given to ``dispose`` once, wherever it was held in between.
+The reference is what one would write by hand: a nursery, one task per path, and counting. It gives nothing away and
+reports nothing. So only outcomes and times are compared. In addition the values are counted: each is in the outcome
+once, or was given to ``dispose`` once, wherever it was held in between.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROGRAMS = 300
-"""How many a run of the tests tries; 10,000 were tried when this was written."""
+"""How many programs a test run tries. 10,000 were tried when this was written."""
 
 
 @dataclass(frozen=True)
 class Leaf:
     key: int
     seconds: float
-    failures: int  # of the first attempts
+    failures: int  # how many attempts fail first
     attempts: int
     shielded: bool
-    guarded: bool  # by a circuit breaker of its own
-    waits: float | None  # for a token of the limiter that many leaves share, after so many seconds
+    guarded: bool  # by its own circuit breaker
+    waits: float | None  # the seconds after which it waits for a token of the shared limiter
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Node:
     limit: int | None
     is_limiter: bool
     source: str
-    source_fails: float | None  # so many seconds after it was asked for the path after the last
+    source_fails: float | None  # the seconds from the request after the last path to the failure
     timeout: float | None
     dispose_fails: bool
 
@@ -93,7 +93,7 @@ class Draft:
 
 
 TOKENS = 2
-"""Of the limiter that many leaves share."""
+"""Tokens of the limiter that many leaves share."""
 
 Value = tuple[str, int]
 
@@ -164,7 +164,7 @@ class Ours:
 
 
 def values_in(outcome: Any) -> list[Value]:
-    """Return the values in something that a path returned, or raised."""
+    """Return the values in the result or the error of a path."""
     if isinstance(outcome, Fulfilled):
         return values_in(outcome.value)
     if isinstance(outcome, Rejected):
@@ -200,7 +200,7 @@ def plain(outcome: Any) -> Any:
 
 
 class Failed(Exception):
-    """What a fork of the reference raises: its outcome, in plain words."""
+    """Raised by a fork of the reference, with its plain outcome."""
 
     def __init__(self, outcome: Any) -> None:
         super().__init__(outcome)
@@ -208,7 +208,7 @@ class Failed(Exception):
 
 
 async def by_hand(tree: Any, limiter: trio.CapacityLimiter) -> Any:
-    """Return or raise (`Failed`) what `tree` comes to, in plain words."""
+    """Return the plain outcome of `tree`, or raise it as `Failed`."""
     if isinstance(tree, Node):
         return await ByHand(tree, limiter).run()
     if tree.waits is None:
@@ -225,7 +225,7 @@ async def attempts(tree: Leaf) -> Value:
         if attempt > tree.failures:
             return ("value", tree.key)
         if attempt < tree.attempts:
-            await trio.lowlevel.checkpoint_if_cancelled()  # what is cancelled is not tried again
+            await trio.lowlevel.checkpoint_if_cancelled()  # a cancelled path is not tried again
     raise Failed(("OSError", (tree.key,)))
 
 
@@ -263,7 +263,7 @@ class ByHand:
     async def path(self, index: int, slots: trio.CapacityLimiter | None) -> None:
         value: Any = None
         error: Any = None
-        if self.decided:  # in the tick in which this task was spawned
+        if self.decided:  # in the tick that spawned this task
             return
         try:
             value = await by_hand(self.node.paths[index], self.limiter)
@@ -301,7 +301,7 @@ class ByHand:
                 if node.source != "list":
                     if (
                         slots is not None and not takes_first
-                    ):  # it is asked whether there is another when there is room for one
+                    ):  # the source is asked only when there is room for another path
                         await slots.acquire_on_behalf_of("the end")
                     if node.source_fails is not None:
                         await trio.sleep(node.source_fails)

@@ -1,6 +1,6 @@
-"""Many threads with a `trio.run` each share pipelines, forks, policies, recorders and stores.
+"""Many threads, each with its own `trio.run`, share pipelines, forks, policies, recorders and stores.
 
-With a free-threaded build they run at the same time; with the GIL they take turns, every few instructions.
+On a free-threaded build they run at the same time; with the GIL they take turns, every few instructions.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RUNS = 25
 
 @pytest.fixture(autouse=True)
 def _eager_switches() -> Iterator[None]:
-    """Let threads take turns as often as can be, where there is a GIL."""
+    """Make threads take turns as often as possible, where there is a GIL."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-4)
     yield
@@ -46,7 +46,7 @@ def _eager_switches() -> Iterator[None]:
 
 
 def in_threads(run: Callable[[int], Awaitable[Any]], runs: int = RUNS) -> list[Any]:
-    """Call `run` with numbers, other ones in each of several threads at once; return what it returned, in order."""
+    """Call `run` with different numbers in several threads at once. Return the results, in the order of the numbers."""
     results: dict[int, Any] = {}
     errors: list[BaseException] = []
     barrier = threading.Barrier(THREADS)
@@ -59,7 +59,7 @@ def in_threads(run: Callable[[int], Awaitable[Any]], runs: int = RUNS) -> list[A
         barrier.wait()
         try:
             trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
-        except BaseException as error:  # a thread must not keep it to itself
+        except BaseException as error:  # or it would be lost with the thread
             errors.append(error)
 
     threads = [threading.Thread(target=thread, args=(runs * number,)) for number in range(THREADS)]
@@ -133,7 +133,7 @@ def test_recorder_that_is_shared_by_threads_has_every_event() -> None:
 
 
 def test_breaker_that_is_shared_by_threads_has_a_state_in_each_run_of_trio() -> None:
-    """Their clocks have nothing in common, and a cooldown is a time."""
+    """A cooldown is a time, and the clocks of two runs have nothing in common."""
     breaker = CircuitBreaker(5, cooldown=1e9)
     calls = []
 
@@ -154,7 +154,7 @@ def test_breaker_that_is_shared_by_threads_has_a_state_in_each_run_of_trio() -> 
 
 
 def test_rate_that_is_shared_by_threads_is_that_of_each_run_of_trio() -> None:
-    """Their clocks have nothing in common; so in each, the first two are at once, and then comes one a second."""
+    """Their clocks have nothing in common, so in each run the first two start at once, and then one per second."""
     rate = RateLimit(2, per=2)
     shared = step(plus_one, rate=rate)
 
@@ -177,7 +177,7 @@ def test_recorder_can_be_drawn_while_threads_write_to_it() -> None:
 
 
 def in_store(store: SqliteStore, x_of: Callable[[int], int]) -> tuple[list[Any], Counter[int]]:
-    """Run a pipeline in threads, with three runs each; return what came of each, and how often a step was run."""
+    """Run a pipeline in threads, with three runs each. Return the outcomes, and how often each step was run."""
     ran: Counter[int] = Counter()
     one_by_one = threading.Lock()
 
@@ -230,7 +230,7 @@ for module in sys.argv[1:]:
 
 
 def test_import_does_not_turn_the_gil_on() -> None:
-    """What its modules import in turn does not, either; on a build with a GIL it is on before and after."""
+    """Nor do the modules that it imports. On a build with a GIL, it is on before and after."""
     command = [sys.executable, "-W", "error", "-c", IMPORTS, *MODULES]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
