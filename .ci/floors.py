@@ -1,6 +1,6 @@
-"""Print the oldest versions that setup.cfg allows of what the package and its tests need: ``trio==0.31`` and so on.
+"""Print the oldest versions that setup.cfg allows of the requirements of the package and its tests: ``trio==0.31`` etc.
 
-With the names of extras, print those of what these need instead.
+With the names of extras, print those of the extras instead.
 """
 
 from __future__ import annotations
