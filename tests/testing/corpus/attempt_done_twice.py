@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "attempt made again though it had worked"
+TITLE = "attempt repeated although it succeeded"
 
 
 async def run(probe: Any, *, careful: bool) -> None:

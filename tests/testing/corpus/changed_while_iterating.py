@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "set that changes while it is gone through"
+TITLE = "set changed during iteration"
 
 
 async def run(probe: Any, *, careful: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "closing inside of the timeout for a goodbye"
+TITLE = "closing inside the timeout of a goodbye"
 
 
 async def run(probe: Any, *, careful: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "shared object closed by the first who used it"
+TITLE = "shared connection closed by its first user"
 
 
 class Shared:

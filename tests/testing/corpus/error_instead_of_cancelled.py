@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "every `Cancelled` taken for one's own timeout"
+TITLE = "every `Cancelled` turned into a timeout error"
 
 
 async def fetch(*, careful: bool) -> None:

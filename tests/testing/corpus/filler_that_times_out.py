@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "others wait for one whose timeout has fired"
+TITLE = "tasks waiting for a cache filler that timed out"
 
 
 async def run(probe: Any, *, careful: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "`finally` that awaits unshielded"
+TITLE = "unshielded await in a `finally`"
 
 
 async def goodbye() -> None:

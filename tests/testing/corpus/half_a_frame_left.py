@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "connection used again after half a frame"
+TITLE = "connection reused after half a frame"
 
 
 class Connection:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "deadlock on lock order"
+TITLE = "lock-order deadlock"
 
 
 async def transfer(source: trio.Lock, target: trio.Lock) -> None:

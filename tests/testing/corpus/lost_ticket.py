@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "turn of one that has given up is waited for"
+TITLE = "queue blocked by the ticket of a task that timed out"
 
 
 class Queue:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import trio
 
-TITLE = "opened in an `__aenter__` that then waits"
+TITLE = "connection leaked by a cancelled `__aenter__`"
 
 
 class Session:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "item taken along by a timeout"
+TITLE = "item lost when its getter times out"
 
 
 async def run(probe: Any, *, careful: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "lock released that a timeout kept from being got"
+TITLE = "lock released that was never acquired"
 
 
 async def work(lock: trio.Lock, *, careful: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "`send` cancelled though it was received"
+TITLE = "`send` cancelled although its item was received"
 
 
 class Channel:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "shielded clean-up waits for ever"
+TITLE = "shielded clean-up that hangs"
 
 
 async def worker(jobs: trio.MemoryReceiveChannel[trio.Event]) -> None:

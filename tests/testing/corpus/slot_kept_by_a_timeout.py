@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "slot not given back when a timeout fires"
+TITLE = "slot not released on a timeout"
 
 
 async def run(probe: Any, *, careful: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-TITLE = "slot handed to a request whose timeout fires"
+TITLE = "slot handed to a waiter that times out"
 
 
 class Pool:

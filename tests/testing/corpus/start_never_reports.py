@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "`nursery.start()` that never reports"
+TITLE = "`nursery.start()` that never returns"
 
 
 async def serve(client: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "count not taken back when a start is cancelled"
+TITLE = "count not reduced when a start is cancelled"
 
 
 async def run(probe: Any, *, careful: bool) -> None:

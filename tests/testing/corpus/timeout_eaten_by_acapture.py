@@ -7,7 +7,7 @@ from typing import Any
 import outcome
 import trio
 
-TITLE = "`move_on_after` eaten by `acapture`"
+TITLE = "`move_on_after` swallowed by `acapture`"
 
 
 async def slow() -> str:

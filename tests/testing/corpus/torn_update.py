@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "update of two places torn apart"
+TITLE = "torn update of two accounts"
 
 
 async def run(probe: Any, *, careful: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "condition not looked at again after a wake-up"
+TITLE = "condition not rechecked after a wake-up"
 
 
 async def run(probe: Any, *, careful: bool) -> None:

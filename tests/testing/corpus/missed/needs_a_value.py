@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "wrong for a value that the program does not use"
+TITLE = "failure only for a value that the program does not use"
 
 
 async def buggy(probe: Any, size: int = 10) -> int:

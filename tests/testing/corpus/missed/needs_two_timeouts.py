@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "wrong only if two timeouts fire"
+TITLE = "failure only if two timeouts fire"
 
 
 async def buggy(probe: Any) -> None:

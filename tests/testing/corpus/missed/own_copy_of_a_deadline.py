@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "retry that is late by its own copy of the deadline"
+TITLE = "program that checks its own copy of the deadline"
 
 
 async def buggy(probe: Any) -> None:

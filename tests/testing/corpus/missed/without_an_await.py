@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-TITLE = "work that is quadratic"
+TITLE = "quadratic work"
 
 
 async def buggy(probe: Any) -> int:
