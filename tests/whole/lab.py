@@ -113,7 +113,7 @@ class Lab(trio.abc.Instrument):
         self.story.time = trio.current_time()
 
     async def play_cancelled(self, seconds: float, checkpoints: int) -> None:
-        """Play the scenario, and cancel it after so many `seconds`, and then so many `checkpoints`."""
+        """Play the scenario, and cancel it after `seconds` and then a number of `checkpoints`."""
 
         async def cancel(scope: trio.CancelScope) -> None:
             await trio.sleep(seconds)

@@ -137,12 +137,10 @@ class Model:
         self._tokens = scenario.tokens
         self._agenda: dict[object, tuple[float, int, Callable[[], None]]] = {}
         self._runs: list[_Run] = []
-        self._partials: dict[
-            int, tuple[Plain, _Run]
-        ] = {}  # by id of the error: the error and its fork
+        self._partials: dict[int, tuple[Plain, _Run]] = {}  # by id of the error: the error and its fork
 
     def play(self) -> Story:
-        """Return what has to be seen."""
+        """Play the scenario, and return what must be seen."""
         scenario = self._scenario
         top = self._open(scenario.fork, scenario.fork.name, None, self._finish)
         if scenario.outer is not None:
