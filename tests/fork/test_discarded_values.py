@@ -178,6 +178,26 @@ async def test_values_in_errors_are_disposed_of_when_the_fork_is_cancelled_from_
     assert disposed == ["a", "b"]
 
 
+@pytest.mark.parametrize("mode", ["race", "quorum"])
+async def test_refused_value_is_disposed_of_once_when_the_fork_is_cancelled_after_its_decision(mode: str) -> None:
+    disposed: list[Any] = []
+    events: list[Any] = []
+    need: dict[str, Any] = {"need": 1} if mode == "quorum" else {}
+    first = fork(
+        "first",
+        mode=mode,
+        paths=[returns(1, "stale"), returns(2, "fresh"), cleans_up([], 2)],
+        accept=lambda value: value == "fresh",
+        dispose=disposed.append,
+        **need,
+    )
+    with trio.move_on_after(3) as scope:
+        await first.run(observers=[events.append])
+    assert scope.cancelled_caught
+    assert disposed == ["stale", "fresh"]
+    assert [name for name, _ in errors_discarded(events)] == ["first/stale"]
+
+
 async def test_values_in_errors_two_levels_down_go_to_the_fork_that_raised_them() -> None:
     inner: list[Any] = []
     outer: list[Any] = []

@@ -8,12 +8,16 @@ import pytest
 import trio
 
 from trio_steps import (
+    AttemptEnded,
     CircuitBreaker,
     CircuitOpenError,
     Pipeline,
     Retry,
+    StepFailed,
     StepSkipped,
     StepTimeoutError,
+    fork,
+    step,
 )
 
 # Errors
@@ -32,6 +36,27 @@ async def test_error_comes_out_as_it_is_with_the_name_of_its_step() -> None:
         await Pipeline("root").step("bad", fails(error)).run({})
     assert caught.value is error
     assert error.__notes__ == ["in step 'bad'"]
+
+
+@pytest.mark.parametrize("kind", [AttemptEnded, StepFailed])
+async def test_interrupt_of_an_observer_at_the_failure_of_a_step_loses_no_value_in_its_error(kind) -> None:
+    disposed = []
+
+    async def a():
+        return "a"
+
+    async def slow_failure():
+        await trio.sleep(1)
+        raise OSError
+
+    def observer(event):
+        if isinstance(event, kind) and event.name == "f":
+            raise KeyboardInterrupt
+
+    pair = step(fork("f", mode="all", paths=[a, slow_failure], dispose=disposed.append), retry=Retry(1))
+    with pytest.raises(KeyboardInterrupt):
+        await Pipeline("root").step("f", pair).run({}, observers=[observer])
+    assert disposed == ["a"]
 
 
 async def test_on_error_continue_goes_on_without_the_output() -> None:

@@ -75,6 +75,7 @@ class Scope:
         "open_probes",
         "parent",
         "state",
+        "take_back",
         "unnamed_inside",
     )
 
@@ -90,6 +91,7 @@ class Scope:
     grow: Callable[[Callable[..., object]], None]  # of a growing fork: adds a path
     discard_value: Callable[[str, object], Awaitable[None]]  # of a fork: takes a value that a path drops
     durable_run: DurableRun  # of a run in a store
+    take_back: Callable[[], Awaitable[None]] | None  # of a step that is a fork: discards its result
 
     def __repr__(self) -> str:
         return f"<Scope of {self.name!r}>"
@@ -120,7 +122,8 @@ class Scope:
         path. It starts with the context variables of the fork's caller, so give it what it needs as an argument.
 
         Raises:
-          ConfigError: the innermost fork around this step does not grow, or `path` can't be called.
+          ConfigError: the innermost fork around this step does not grow; or `path` can't be called; or there is a path
+            with its id, and the results of the fork go by name.
           RuntimeError: the fork is decided or over.
         """
         scope: Scope | None = self

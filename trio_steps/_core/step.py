@@ -22,6 +22,7 @@ import trio
 from .errors import CircuitOpenError, hide_frames_of_ours, leaves, name_step
 from .events.ambient import ambient_observers
 from .events.causes import cause_of
+from .events.discarded import discard_result, discard_values_in
 from .events.observers import Observers
 from .events.records import StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
 from .public import public
@@ -293,6 +294,7 @@ async def enter(
     token = current.set(scope)
     try:
         if observe is not None:
+            scope.take_back = None
             start = trio.current_time()
             observe(StepStarted(name=scope.name, time=start, scope=scope))
         result = entry(*args, **kwargs)
@@ -307,18 +309,34 @@ async def enter(
         if not scope.unnamed_inside:  # otherwise the steps inside it have noted their names
             name_step(error, scope.name)
         if observe is not None:
-            observe_end(observe, scope, start, error)
+            await observe_error(observe, scope, start, error)
         raise
     except BaseException as error:
         if observe is not None:
-            observe_end(observe, scope, start, error)
+            await observe_error(observe, scope, start, error)
         raise
     else:
         if observe is not None:
-            observe_end(observe, scope, start, None)
+            try:
+                observe_end(observe, scope, start, None)
+            except BaseException:  # such as a KeyboardInterrupt: no one receives the result
+                await discard_result(scope, result)
+                raise
+            scope.take_back = None  # the result belongs to the caller
         return result
     finally:
         current.reset(token)
+
+
+async def observe_error(observe: Observers, scope: Scope, start: float, error: BaseException) -> None:
+    """Report that a step ended with `error`, which its caller receives unless an observer is interrupted."""
+    try:
+        observe_end(observe, scope, start, error)
+    except BaseException:  # such as a KeyboardInterrupt: no one receives the error
+        await discard_values_in(error, scope)
+        raise
+    finally:
+        scope.take_back = None
 
 
 async def called(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:

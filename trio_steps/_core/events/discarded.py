@@ -5,9 +5,10 @@ results in it if a fork raised it; a value that ``accept=`` refused; and a value
 close these values.
 
 What is done. The `dispose` of a fork gets the values of its own paths and nothing else. So the values in a
-`ForkPartialError` go back to the fork that raised it, through a function that the fork left in the error. A step that
-is a path passes what it drops to its fork, with `Scope.discard_value`. No other value has a `dispose`, so observers are
-told of it with a `ValueDiscarded`.
+`ForkPartialError` go back to the fork that raised it, through a function that the fork left in the error. If the
+caller of a fork never gets its result, because an observer is interrupted when it is told of that, the values in it go
+back in the same way. A step that is a path passes what it drops to its fork, with `Scope.discard_value`. No other value
+has a `dispose`, so observers are told of it with a `ValueDiscarded`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from .observers import logger
 from .records import ErrorDiscarded, ValueDiscarded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_steps._core.scope import Scope
 
 
@@ -37,8 +40,18 @@ async def discard_value(scope: Scope, value: object) -> None:
     _tell(scope, value)
 
 
+async def discard_result(scope: Scope, value: object) -> None:
+    """Discard what the step in `scope` would have returned. If it is a fork, the values in it go to its `dispose`."""
+    take_back = getattr(scope, "take_back", None)
+    if take_back is not None:
+        await take_back()
+    else:
+        await discard_value(scope, value)
+
+
 async def discard_values_in(error: BaseException, scope: Scope) -> None:
     """Discard the values in `error`, which the step in `scope` raised and no one sees."""
+    interrupts: list[tuple[str, BaseException]] = []
     seen: set[int] = set()
     left: list[BaseException] = [error]
     while left:
@@ -46,15 +59,29 @@ async def discard_values_in(error: BaseException, scope: Scope) -> None:
         if id(one) in seen:
             continue
         seen.add(id(one))
-        if isinstance(one, ForkPartialError):
-            await _discard_results(cast("Any", one), scope)
-        elif isinstance(one, NotAcceptedError):
-            await discard_value(scope, one.value)
+        try:
+            if isinstance(one, ForkPartialError):
+                await _discard_results(cast("Any", one), scope)
+            elif isinstance(one, NotAcceptedError):
+                await discard_value(scope, one.value)
+        except BaseException as caught:  # noqa: BLE001 - such as a KeyboardInterrupt: the others come first
+            interrupts.append((scope.name, caught))
         if isinstance(one, BaseExceptionGroup):
             inner = cast("BaseExceptionGroup[BaseException]", one).exceptions
             is_partial = isinstance(one, ForkPartialError)
             # The fork has already taken a value of its own path that was refused.
             left.extend(member for member in inner if not (is_partial and isinstance(member, NotAcceptedError)))
+    raise_first(interrupts, lambda _, later: report_error(scope, later))
+
+
+def raise_first(interrupts: list[tuple[str, BaseException]], report: Callable[[str, BaseException], object]) -> None:
+    """Report all `interrupts`, which come with the names of steps, but the first. Raise that one, if there is any."""
+    if interrupts:
+        try:
+            while len(interrupts) > 1:
+                report(*interrupts.pop(1))
+        finally:
+            raise interrupts.pop(0)[1]  # no variable here holds it, which would be a cycle
 
 
 async def _discard_results(error: ForkPartialError[Any], scope: Scope) -> None:

@@ -12,6 +12,9 @@ Each policy is a method of `_Call`, which calls the next one inside. The hard pa
   says nothing about the service, and no other follows it.
 - ``total_timeout`` cancels too, from inside the step. While its scope is open, that looks like a cancellation from
   outside. So the breaker gets its answer when the scope is closed.
+
+An observer may be interrupted when it is told how an attempt ended. No one receives the value or the error of such an
+attempt, so what it holds is discarded before the interrupt goes on.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import trio
 from trio_steps._core.checks import answered, check_count, check_timeout
 from trio_steps._core.errors import ConfigError, NotAcceptedError, QueueFullError, StepTimeoutError, add_note, leaves
 from trio_steps._core.events.causes import Deadline, deadlines
-from trio_steps._core.events.discarded import discard_value, discard_values_in, report_error
+from trio_steps._core.events.discarded import discard_result, discard_value, discard_values_in, report_error
 from trio_steps._core.events.records import AttemptEnded, AttemptStarted, CircuitChanged, LimitWaited, StepRetrying
 
 from .breaker import CircuitBreaker
@@ -189,16 +192,23 @@ class _Call(Generic[T]):
             try:
                 value = await self._admitted()
             except Exception as error:
-                self._tell_end("failed", error)
                 # Inside the handler, so that a cancellation has the error that waited for another attempt as context.
-                if retry is None or not await self._try_again(retry, number, error):
+                if not await self._try_again(retry, number, error):
                     raise
             except BaseException as error:
-                self._tell_end(_how_ended(error), error)
+                try:
+                    self._tell_end(_how_ended(error), error)
+                except BaseException:
+                    await discard_values_in(error, self.scope)
+                    raise
                 raise
             else:
                 if retry is None or retry.accept is None or await self._is_accepted(retry.accept, value):
-                    self._tell_end("succeeded", None)
+                    try:
+                        self._tell_end("succeeded", None)
+                    except BaseException:
+                        await discard_result(self.scope, self._shown(value))
+                        raise
                     return value
                 await self._refuse(retry, number, value)
 
@@ -206,8 +216,10 @@ class _Call(Generic[T]):
         try:
             return bool(answered(accept, self._shown(value)))
         except BaseException as error:  # not retried, because the predicate is at fault
-            self._tell_end("failed", error)
-            await self._discard(value)
+            try:
+                self._tell_end("failed", error)
+            finally:
+                await self._discard(value)
             raise
 
     async def _refuse(self, retry: Retry, number: int, value: T) -> None:
@@ -215,28 +227,30 @@ class _Call(Generic[T]):
         try:
             raise NotAcceptedError(self.scope.name, self._shown(value))  # noqa: TRY301 - it gets its traceback here
         except NotAcceptedError as error:
-            self._tell_end("failed", error)
             if not await self._try_again(retry, number, error, refused=True):
                 raise
 
-    async def _try_again(self, retry: Retry, number: int, error: Exception, *, refused: bool = False) -> bool:
-        """Wait for the next attempt; return False if there is none."""
-        if number == retry.attempts or not (refused or retry.wants(error)):
-            add_note(error, f"after {number} of {retry.attempts} attempts")
-            return False
-        if _is_cancelled():
-            try:
+    async def _try_again(self, retry: Retry | None, number: int, error: Exception, *, refused: bool = False) -> bool:
+        """Tell of the end of attempt `number`, and wait for the next; return False if there is none."""
+        try:
+            self._tell_end("failed", error)
+            if retry is None:
+                return False
+            if number == retry.attempts or not (refused or retry.wants(error)):
+                add_note(error, f"after {number} of {retry.attempts} attempts")
+                return False
+            if _is_cancelled():
                 await trio.lowlevel.checkpoint()
-            except trio.Cancelled:
-                await discard_values_in(error, self.scope)
-                if not refused:
-                    self._drop(error)
-                raise
-        delay = retry.delay_after(number, error)
-        if self.observe is not None:
-            scope, now = self.scope, trio.current_time()
-            event = StepRetrying(name=scope.name, time=now, scope=scope, attempt=number, error=error, delay=delay)
-            self.observe(event)
+            delay = retry.delay_after(number, error)
+            if self.observe is not None:
+                scope, now = self.scope, trio.current_time()
+                event = StepRetrying(name=scope.name, time=now, scope=scope, attempt=number, error=error, delay=delay)
+                self.observe(event)
+        except BaseException as instead:  # also of an observer, or of a function of the policy
+            await discard_values_in(error, self.scope)
+            if isinstance(instead, trio.Cancelled) and not refused:
+                self._drop(error)
+            raise
         await discard_values_in(error, self.scope)
         if self.kept is not None:
             await self.kept.keep(number)
@@ -262,10 +276,18 @@ class _Call(Generic[T]):
         try:
             value = await self._at_rate()
         except BaseException as error:
-            self._settle(ticket, error)
+            try:
+                self._settle(ticket, error)
+            except BaseException:
+                await discard_values_in(error, scope)
+                raise
             raise
         else:
-            self._settle(ticket, None)
+            try:
+                self._settle(ticket, None)
+            except BaseException:
+                await discard_result(self.scope, self._shown(value))
+                raise
             return value
         finally:
             scope.open_probes = outer

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 import trio
 
 from trio_steps._core.errors import short_repr
-from trio_steps._core.events.discarded import discard_values_in
+from trio_steps._core.events.discarded import discard_values_in, raise_first
 from trio_steps._core.events.observers import logger
 from trio_steps._core.events.records import ErrorDiscarded, StepSkipped, ValueDiscarded
 from trio_steps._core.scope import PathScope
@@ -23,7 +23,7 @@ from trio_steps._core.step import called
 from .groups import parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from trio_steps._core.scope import Scope
     from trio_steps._fork.ledger import Ledger, Named
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Discarded:
     """The values and errors of one run of a fork that no one receives."""
 
-    __slots__ = ("_dispose", "_gone", "_ledger", "_observe", "_scope", "_unwanted")
+    __slots__ = ("_dispose", "_emptied", "_gone", "_ledger", "_observe", "_scope", "_unwanted")
 
     def __init__(self, ledger: Ledger[Any], scope: Scope, dispose: Callable[[Any], Any] | None) -> None:
         self._ledger = ledger
@@ -42,6 +42,7 @@ class Discarded:
         self._dispose = dispose
         self._unwanted: list[Named] = []
         self._gone: set[int] = set()  # the paths whose value has been given away
+        self._emptied: set[int] = set()  # the ids of errors that were not reported, but have given their values away
 
     def add(self, name: str, value: object) -> None:
         """Add a value that is neither a result nor late, because its path has a bug."""
@@ -65,15 +66,15 @@ class Discarded:
         """Give away the values that are not in the result of the fork."""
         ledger = self._ledger
         late_errors = [(ledger.full_name(index), ledger.errors.pop(index)) for index in sorted(ledger.late_errors)]
-        for name, error in late_errors:
-            self.report(name, error)
-        values, errors = self._take_late(), late_errors
+        values = self._take_late()
+        errors: list[Named] = []
         kept: Any = getattr(mode, "kept", None)
         if kept is not None:
             kept = frozenset(kept)
             values += self._take(but=kept)
-            errors += [(ledger.full_name(index), error) for index, error in ledger.errors.items() if index not in kept]
-        await self._discard(values, errors)
+            errors = [(ledger.full_name(index), error) for index, error in ledger.errors.items() if index not in kept]
+            self._emptied.update(id(error) for _, error in errors)
+        await self._discard(values, late_errors + errors, unreported=late_errors)
 
     async def drop_what_no_error_holds(self, *, timed_out: bool) -> None:
         """Give away the values that are not in the error of the fork, which holds what succeeded.
@@ -98,9 +99,18 @@ class Discarded:
             errors.append((ledger.name, lost))
         told = {id(part) for part in parts(raised)}
         errors = [(name, error) for name, error in errors if id(error) not in told]
-        for name, error in errors:
-            self.report(name, error)
-        await self._discard(self._take() + self._take_late(), errors)
+        full = [(name, error) for name, error in errors if id(error) not in self._emptied]
+        await self._discard(self._take() + self._take_late(), full, unreported=errors)
+
+    def taker_back(self, *, holds_errors: bool) -> Callable[[], Awaitable[None]]:
+        """Return a function that gives away the values in the result of the fork, and reports the errors in it."""
+        held = self._ledger.errors if holds_errors else {}  # the ledger will soon forget them
+        errors = [(self._ledger.full_name(index), error) for index, error in held.items()]
+
+        async def take_back() -> None:
+            await self._discard(self._take(), errors, unreported=errors)
+
+        return take_back
 
     def _take(self, but: Collection[int] = ()) -> list[Named]:
         """Return the values that have not been given away, except those of the paths in `but`."""
@@ -128,36 +138,38 @@ class Discarded:
         """Discard the values in an error of this fork that no one will see."""
         await self._discard(values, [])
 
-    async def _discard(self, values: list[Named], errors: list[Named]) -> None:
-        interrupt: BaseException | None = None
-        if not values and not errors:
+    async def _discard(self, values: list[Named], errors: list[Named], unreported: Sequence[Named] = ()) -> None:
+        interrupts: list[Named] = []
+        if not values and not errors and not unreported:
             return
         with trio.CancelScope(shield=True):
-            for discard, things in ((self._give_away, values), (self._discard_held_by, errors)):
+            for discard, things in (
+                (self._report, unreported),
+                (self._give_away, values),
+                (self._discard_held_by, errors),
+            ):
                 for name, thing in things:
                     try:
                         await discard(name, thing)
                     except BaseException as error:  # such as a KeyboardInterrupt: the others come first
-                        if interrupt is None:
-                            interrupt = error
-                        else:
-                            self.report(name, error)
-        if interrupt is not None:
-            try:
-                raise interrupt
-            finally:
-                del interrupt  # otherwise a cycle: it holds this frame, which holds it
+                        interrupts.append((name, error))
+        raise_first(interrupts, self.report)
+
+    async def _report(self, name: str, error: BaseException) -> None:
+        self.report(name, error)
 
     async def _give_away(self, name: str, value: object) -> None:
         dispose, observe = self._dispose, self._observe
-        if observe is not None:
-            now, disposed = trio.current_time(), dispose is not None
-            observe(ValueDiscarded(name=name, time=now, scope=self._scope, value=value, disposed=disposed))
-        if dispose is not None:
-            try:
-                await called(dispose, (value,))
-            except Exception as error:
-                self.report(name, error)
+        try:
+            if observe is not None:
+                now, disposed = trio.current_time(), dispose is not None
+                observe(ValueDiscarded(name=name, time=now, scope=self._scope, value=value, disposed=disposed))
+        finally:
+            if dispose is not None:
+                try:
+                    await called(dispose, (value,))
+                except Exception as error:
+                    self.report(name, error)
 
     async def _discard_held_by(self, name: str, error: BaseException) -> None:
         path = PathScope()  # as if a step of the path had dropped it: the values in it belong to this fork

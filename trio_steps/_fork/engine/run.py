@@ -73,7 +73,9 @@ async def run(plan: Plan, /, *args: Any) -> Any:
             raise error
         if hasattr(fork.mode, "winner"):
             _adopt_state(fork)
-        return answer if plan.merge is None else await _merged(fork, answer)
+        if plan.merge is not None:
+            answer = await _merged(fork, answer)
+        return answer if fork.observe is None else _observed(fork, answer)
     except BaseException as raised:
         fork.ledger.closed = True
         if not fork.ledger.is_own(raised):
@@ -82,6 +84,14 @@ async def run(plan: Plan, /, *args: Any) -> Any:
     finally:
         del error
         fork.end()
+
+
+def _observed(fork: ForkRun, answer: Any) -> Any:
+    """Return `answer`, and leave behind how to take it back if an observer is interrupted before the caller has it."""
+    if hasattr(fork.scope, "take_back"):
+        holds_errors = fork.plan.delivery is None and getattr(fork.mode, "kept", None) is None
+        fork.scope.take_back = fork.discarded.taker_back(holds_errors=holds_errors)
+    return answer
 
 
 def _adopt_state(fork: ForkRun) -> None:

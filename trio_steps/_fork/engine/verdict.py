@@ -77,9 +77,9 @@ class ForkRun(State):
         hide_frames_of_ours(error)  # they tell the reader nothing, and would keep the whole run alive
         name = scope.name
         name_step(error, name)
+        self.ledger.errors[index] = error  # first, so that it is not lost if an observer is interrupted
         if self.observe is not None:
             observe_end(self.observe, scope, start, error)
-        self.ledger.errors[index] = error
         if self.over():
             self.ledger.late_errors.add(index)
             return
@@ -99,17 +99,19 @@ class ForkRun(State):
         if isinstance(group, BaseExceptionGroup):
             errors, rest = split_errors(cast("BaseExceptionGroup[BaseException]", group))
         over = self.over()
-        if errors is not None:
-            self.failed(index, scope, start, errors)
-        elif self.observe is not None:
-            observe_end(self.observe, scope, start, error, reason=self.ledger.reason if over else None)
-        for leaf in () if rest is None else leaves(rest):
-            if isinstance(leaf, trio.Cancelled):
-                if not over and self.stray is None:
-                    self.stray = leaf
-            else:
-                name_step(leaf, scope.name)
-                self._take_fatal(leaf)
+        try:
+            if errors is not None:
+                self.failed(index, scope, start, errors)
+            elif self.observe is not None:
+                observe_end(self.observe, scope, start, error, reason=self.ledger.reason if over else None)
+        finally:  # an observer may be interrupted too
+            for leaf in () if rest is None else leaves(rest):
+                if isinstance(leaf, trio.Cancelled):
+                    if not over and self.stray is None:
+                        self.stray = leaf
+                else:
+                    name_step(leaf, scope.name)
+                    self._take_fatal(leaf)
         return rest
 
     # The end of the source

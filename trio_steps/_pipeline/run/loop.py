@@ -28,7 +28,7 @@ from trio_steps._core.events.observers import Observers, logger
 from trio_steps._core.events.records import KeyOverridden, StepCancelled, StepSkipped, StepStarted, quietly
 from trio_steps._core.policy.policies import in_time
 from trio_steps._core.scope import Scope, current, current_scope, scope_of
-from trio_steps._core.step import observe_end, type_of
+from trio_steps._core.step import observe_end, observe_error, type_of
 from trio_steps._pipeline.call import Function, call, output_of, replacement_of
 from trio_steps._pipeline.context import EVERYTHING, Inputs, Output, Store, as_output, merge
 from trio_steps._pipeline.copies import UNCOPIED
@@ -279,7 +279,7 @@ class PipelineRun:
             return then
         except BaseException as error:
             if observe is not None and started:
-                observe_end(observe, scope, start, error)
+                await observe_error(observe, scope, start, error)
             raise
         if not complete:
             if observe is not None:
@@ -416,7 +416,7 @@ class PipelineRun:
                 name_step(error, scope.name)
                 await self.reporter.failed(audience, own, error)
             if observe is not None:
-                observe_end(observe, scope, start, error)
+                await observe_error(observe, scope, start, error)
             raise
         if observe is not None:
             observe_end(observe, scope, start, None)
@@ -498,7 +498,7 @@ class PipelineRun:
         if scope.observers is not None:
             if not started:
                 scope.observers(StepStarted(name=scope.name, time=start, scope=scope, in_pipeline=True))
-            observe_end(scope.observers, scope, start, error)
+            await observe_error(scope.observers, scope, start, error)
         await self.reporter.failed(audience, name, error)
         if node.on_error == "raise":
             return _Then.RAISE
