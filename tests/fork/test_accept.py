@@ -153,6 +153,7 @@ async def test_mapping_of_paths_gives_a_mapping_of_results() -> None:
 async def test_mapping_without_paths_gives_an_empty_mapping() -> None:
     assert await gather({}) == {}
     assert await settle({}) == {}
+    assert await fork("page", mode="settle", paths={}, merge=repr)() == "{}"
 
 
 async def test_merge_gets_the_mapping() -> None:

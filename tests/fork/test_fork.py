@@ -284,6 +284,20 @@ async def test_bad_path_in_what_a_function_returned_runs_nothing() -> None:
     assert started == []
 
 
+@pytest.mark.parametrize(
+    ("returned", "form"),
+    [
+        ({"a": str}, r"async one, not a mapping: give that as it is, paths=\{…\}"),
+        ("abc", r"returned 'abc'; it has to return an iterable of steps, or an async one\nin step"),
+        (7, r"returned 7; it has to return an iterable of steps, or an async one\nin step"),
+    ],
+    ids=["mapping", "text", "number"],
+)
+async def test_function_of_paths_that_returns_something_else_is_told_what_to_return(returned: Any, form: str) -> None:
+    with pytest.raises(ConfigError, match=form):
+        await fork("f", mode="all", paths=lambda _: returned)(1)
+
+
 @pytest.mark.parametrize("limit", LIMITS)
 async def test_what_a_path_returns_is_awaited_if_it_can_be_in_a_function_that_is_trusted_too(limit: str) -> None:
     async def keep() -> str:

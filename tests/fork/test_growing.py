@@ -13,6 +13,7 @@ from paths import never, raises, returns
 from trio_steps import (
     ConfigError,
     ForkPartialError,
+    NoPathsError,
     PathsCounted,
     RateLimit,
     current_scope,
@@ -102,6 +103,31 @@ async def test_growing_quorum_is_impossible_only_when_nothing_runs() -> None:
         await pair()
     assert trio.current_time() == 4
     assert [result.value for result in caught.value.succeeded] == ["first"]
+
+
+async def test_growing_quorum_may_need_more_paths_than_it_begins_with() -> None:
+    async def adds() -> str:
+        current_scope().add(returns(1, "a"))
+        current_scope().add(returns(2, "b"))
+        return "first"
+
+    assert await fork("three", mode="quorum", need=3, paths=[adds], growing=True)() == ("first", "a", "b")
+    with pytest.raises(ForkPartialError) as caught:
+        await fork("four", mode="quorum", need=4, paths=[adds], growing=True)()
+    assert [type(error) for error in caught.value.exceptions] == [NoPathsError]
+    assert [result.value for result in caught.value.succeeded] == ["first", "a", "b"]
+
+
+@pytest.mark.parametrize("concurrency", [None, 3, "limiter"])
+async def test_known_paths_with_a_slot_have_joined_before_one_of_them_adds_another(concurrency: Any) -> None:
+    async def adds() -> str:
+        current_scope().add(returns(0, "added"))
+        return "first"
+
+    limit = trio.CapacityLimiter(3) if concurrency == "limiter" else concurrency
+    for _ in range(20):  # Trio runs the tasks of a tick in any order
+        found = await gather(adds, returns(1, "a"), returns(1, "b"), concurrency=limit, growing=True)
+        assert found == ("first", "a", "b", "added")
 
 
 async def test_free_slot_takes_an_added_path_before_it_asks_the_source() -> None:
@@ -311,6 +337,60 @@ async def test_growing_fork_is_cancelled_from_outside() -> None:
     with trio.move_on_after(10) as scope:
         await gather(adds, concurrency=1, growing=True)
     assert (scope.cancelled_caught, trio.current_time()) == (True, 10)
+
+
+# The names of added paths
+
+
+@pytest.mark.parametrize("concurrency", [1, None])
+async def test_added_path_has_a_name_that_no_path_has_or_will_have(concurrency: int | None) -> None:
+    async def path(*more: str) -> str:
+        for _ in more:
+            current_scope().add(path)
+        return current_scope().id
+
+    names = await gather([partial(path, "one", "two"), path, path], concurrency=concurrency, growing=True)
+    assert sorted(names) == ["path", "path#2", "path#3", "path#4", "path#5"]
+
+
+async def test_added_path_of_very_many_has_a_name_of_its_own() -> None:
+    async def path(*more: str) -> str:
+        for _ in more:
+            current_scope().add(path)
+        return current_scope().id
+
+    names = await gather([partial(path, "one"), *[path] * 6000], growing=True)
+    assert len(names) == len(set(names)) == 6002
+
+
+async def test_added_path_takes_no_key_of_a_path_that_has_not_started() -> None:
+    async def last() -> str:
+        return "added"
+
+    async def adds() -> str:
+        current_scope().add(last)
+        return "first"
+
+    found = await gather({"root": adds, "last": returns(0, "known")}, concurrency=1, growing=True)
+    assert found == {"root": "first", "last#2": "added", "last": "known"}
+
+
+@pytest.mark.parametrize("id", ["root", "last", "step", "step#2"])
+async def test_added_path_is_refused_if_its_id_is_a_key_of_the_results_already(id: str) -> None:
+    async def named() -> int:
+        return 1
+
+    async def adds() -> str:
+        for _ in range(2):
+            current_scope().add(partial(named))
+        current_scope().add(returns(0, 2, id="step"))
+        current_scope().add(returns(0, 3, id="step#2"))
+        with pytest.raises(ConfigError, match=f"fork 'gather' has a path '{id}', and its results go by name: "):
+            current_scope().add(returns(0, 4, id=id))
+        return "root"
+
+    found = await gather({"root": adds, "last": returns(0, "last")}, concurrency=1, growing=True)
+    assert found == {"root": "root", "named": 1, "named#2": 1, "step": 2, "step#2": 3, "last": "last"}
 
 
 # Bad input

@@ -97,6 +97,24 @@ def test_path_name_of_a_function_is_never_one_there_was_before(paths) -> None:
     assert list(names) == taken
 
 
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(["a", "a#2", "b", "a#2#2"]), max_size=4, unique=True),
+    st.lists(st.sampled_from(["a", "a#2", "b"]), max_size=9),
+)
+def test_path_name_is_never_one_that_is_reserved(reserved, bases) -> None:
+    names, added = PathNames(), []
+    names.reserve(reserved)
+    for number, base in enumerate(bases):
+        added.append(names.add(base, False))
+        if number < len(reserved):
+            added.append(names.add(reserved[number], True))
+    assert len(set(added)) == len(added)
+    assert list(names) == added
+    assert all(name in names for name in [*added, *reserved])
+    assert not any(name in names for name in ("c", "a#1", "a#99", "a#", "a#x", "#2"))
+
+
 def test_path_names_have_a_length_and_are_found_by_index() -> None:
     names = PathNames()
     assert (len(names), list(names)) == (0, [])

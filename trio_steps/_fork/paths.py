@@ -99,13 +99,20 @@ class PathNames:
             while id in counts:
                 number += 1
                 id = f"{base}#{number}"
-        counts[base] = number
-        first = 1 if given else number
+        if given:
+            counts.setdefault(base, 1)
+            first = 1
+        else:
+            counts[base] = first = number
         if not self._bases or self._bases[-1] != base or self._number(len(self._bases) - 1, index) != first:
             self._starts.append(index)
             self._bases.append(base)
             self._first.append(first)
         return id
+
+    def reserve(self, ids: PathNames | list[str]) -> None:
+        """Keep the names that are not given clear of `ids`, which will be added as given ones, sooner or later."""
+        self._counts.update(ids._counts if isinstance(ids, PathNames) else dict.fromkeys(ids, 1))  # noqa: SLF001
 
     def extend(self, base: str, length: int) -> None:
         """Add `length` consecutive paths with one derived name."""
@@ -119,6 +126,11 @@ class PathNames:
 
     def _number(self, run: int, index: int) -> int:
         return self._first[run] + index - self._starts[run]
+
+    def __contains__(self, id: str) -> bool:
+        """Tell whether a path has this `id`, or will have it because it was reserved."""
+        base, _, number = id.rpartition("#")
+        return id in self._counts or (number.isdecimal() and 2 <= int(number) <= self._counts.get(base, 0))
 
     def __len__(self) -> int:
         return self._total

@@ -95,7 +95,7 @@ def plan(
     known = _known(paths)
     if once and known is not None and known.asking:
         known.check(has_input=None)
-    made = Plan(id, _mode(mode, merge, need, None if known is None else len(known)), _name(mode, need))
+    made = Plan(id, _mode(mode, merge, need, None if known is None or growing else len(known)), _name(mode, need))
     if known is None:
         _take_source(made, paths, once=once)
     made.known = known

@@ -6,7 +6,7 @@ for one path even if the fork starts in a cancelled scope, as a hand-written loo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Mapping
 from contextvars import copy_context
 from functools import partial
 from itertools import count
@@ -85,6 +85,7 @@ class Source:
     def _know(self, paths: Known) -> None:
         self.known = paths
         if self._growing:
+            cast("PathNames", self._ledger.names).reserve(paths.ids)
             self._iterator = zip(paths.ids, paths.calls)  # noqa: B905 - as long as each other
             self._left = len(paths)
             self.dry = not self._left
@@ -122,10 +123,11 @@ class Source:
             if self._adapt is not None:
                 found = Known(found.ids, list(map(self._adapt, found.calls, paths)))
             self._know(found)
-        elif not isinstance(source, (AsyncIterable, Iterable)):
+        elif isinstance(source, (str, bytes, Mapping)) or not isinstance(source, (AsyncIterable, Iterable)):
+            form = ", not a mapping: give that as it is, paths={…}" if isinstance(source, Mapping) else ""
             raise ConfigError(
                 f"the paths function of fork {self._ledger.name!r} returned {short_repr(source)}; "
-                "it has to return an iterable of steps, or an async one"
+                f"it has to return an iterable of steps, or an async one{form}"
             )
         else:
             try:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, final
 import trio
 
 from trio_steps._core.describe import check_arguments, describe
+from trio_steps._core.errors import ConfigError
 from trio_steps._core.policy.limiter import hold
 
 from .workers import STRETCH, Crew, run_paths
@@ -144,9 +145,15 @@ class _Feeder:
         """Wait until another path may start, and return the token for it."""
         if not self._fork.plan.growing:
             return await self._wait_for_token()
-        async with self._turn:
+        try:
+            self._turn.acquire_nowait()  # no checkpoint: whether a path has added another by now would be up to chance
+        except trio.WouldBlock:
+            await self._turn.acquire()
+        try:
             await self._wait_for_room()
             return await self._wait_for_token()
+        finally:
+            self._turn.release()
 
     async def _wait_for_token(self) -> Lease | None:
         return None if self._limiter is None else await hold(self._limiter, self._fork.scope.lease)
@@ -190,8 +197,13 @@ class _Feeder:
         if fork.over() or fork.stopped:
             raise RuntimeError(f"fork {fork.name!r} is decided, so no path can be added: {fork.ledger.reason}")
         if fork.plan.adapt is None:
-            id, _, call = describe(path)
+            id, given, call = describe(path)
             check_arguments(call, id, has_input=bool(fork.args))
+            if given and fork.plan.by_name and id in fork.ledger.names:
+                raise ConfigError(
+                    f"fork {fork.name!r} has a path {id!r}, and its results go by name: "
+                    "give each path that you add an id of its own, step(…, id=…)"
+                )
         self._ready.append(fork.source.add(path))
         start_soon = fork.nursery.start_soon
         fork.context.run(start_soon, self._run_added, name=fork.name)  # type: ignore[arg-type]
