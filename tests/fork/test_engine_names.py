@@ -14,6 +14,7 @@ from ways import LIMITS, how
 
 from trio_steps import (
     ForkPartialError,
+    Retry,
     current_scope,
     fork,
     gather,
@@ -91,6 +92,17 @@ async def test_waiting_member_of_a_crew_does_not_go_by_the_name_of_its_last_path
         (caller,) = nursery.child_tasks
         assert [task.name for task in caller.child_nurseries[0].child_tasks] == ["gather"]
         limiter.release()
+
+
+async def test_traceback_of_an_interrupt_shows_the_users_frames_alone() -> None:
+    async def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    inner = fork("inner", mode="all", paths=[step(interrupted, timeout=9, retry=Retry(2))])
+    for limit in (None, 2, trio.CapacityLimiter(2)):
+        with pytest.raises(KeyboardInterrupt) as caught:
+            await gather(inner, concurrency=limit)
+        assert [frame.name for frame in traceback.extract_tb(caught.tb)][1:] == ["interrupted"]
 
 
 async def test_traceback_of_a_path_shows_the_users_frames_alone() -> None:

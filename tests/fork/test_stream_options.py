@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,19 @@ async def test_async_source_of_a_stream_has_a_task_of_its_own() -> None:
     [own] = tasks
     assert own is not trio.lowlevel.current_task()
     assert own is not other
+
+
+async def test_traceback_of_a_stream_has_one_frame_of_ours() -> None:
+    async with stream(raises(1, OSError()), mode="all") as values:
+        with pytest.raises(ForkPartialError) as caught:
+            await anext(values)
+    assert [frame.name for frame in traceback.extract_tb(caught.tb)][1:] == ["take"]
+    [error] = caught.value.exceptions
+    assert [frame.name for frame in traceback.extract_tb(error.__traceback__)] == ["path"]
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        async with stream(raises(1, KeyboardInterrupt())) as results:
+            await anext(results)
+    assert [frame.name for frame in traceback.extract_tb(interrupted.tb)][1:] == ["__aexit__", "path"]
 
 
 async def test_growing_stream_takes_no_path_after_its_timeout() -> None:

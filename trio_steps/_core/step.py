@@ -312,6 +312,8 @@ async def enter(
             await observe_error(observe, scope, start, error)
         raise
     except BaseException as error:
+        if not isinstance(error, trio.Cancelled):  # no one reads the traceback of a cancellation
+            hide_frames_of_ours(error)
         if observe is not None:
             await observe_error(observe, scope, start, error)
         raise

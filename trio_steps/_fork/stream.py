@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final
 import attrs
 import trio
 
-from trio_steps._core.errors import ConfigError, leaves
+from trio_steps._core.errors import ConfigError, hide_frames_of_ours, leaves
 from trio_steps._core.public import public
 from trio_steps._core.results import ForkPartialError
 
@@ -90,6 +90,7 @@ class Stream(Generic[T_co]):
                     fatal = fatal or leaf
         self._delivery.end(None)
         if fatal is not None:
+            hide_frames_of_ours(fatal)
             raise fatal  # a KeyboardInterrupt, say; its context is `error`
         if error is None:
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -101,6 +102,7 @@ class Stream(Generic[T_co]):
             try:
                 await self._run()
             except ForkPartialError as failure:
+                hide_frames_of_ours(failure)  # the frame that raises it to the reader is enough
                 error = failure
             except Exception as crash:
                 self._crash = crash
