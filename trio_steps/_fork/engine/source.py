@@ -126,7 +126,7 @@ class Source:
         elif isinstance(source, (str, bytes, Mapping)) or not isinstance(source, (AsyncIterable, Iterable)):
             form = ", not a mapping: give that as it is, paths={…}" if isinstance(source, Mapping) else ""
             raise ConfigError(
-                f"the paths function of fork {self._ledger.name!r} returned {short_repr(source)}; "
+                f"the paths function of fork {self._ledger.name!r} returned {short_repr(cast('object', source))}; "
                 f"it has to return an iterable of steps, or an async one{form}"
             )
         else:
