@@ -33,6 +33,10 @@ def _nothing() -> None:
     return None
 
 
+def _gives_paths(source: object) -> bool:
+    return isinstance(source, (AsyncIterable, Iterable)) and not isinstance(source, (str, bytes, Mapping))
+
+
 @final
 class Source:
     """The paths of one run of a fork.
@@ -123,10 +127,11 @@ class Source:
             if self._adapt is not None:
                 found = Known(found.ids, list(map(self._adapt, found.calls, paths)))
             self._know(found)
-        elif isinstance(source, (str, bytes, Mapping)) or not isinstance(source, (AsyncIterable, Iterable)):
+        elif not _gives_paths(source):
+            shown = short_repr(source)
             form = ", not a mapping: give that as it is, paths={…}" if isinstance(source, Mapping) else ""
             raise ConfigError(
-                f"the paths function of fork {self._ledger.name!r} returned {short_repr(cast('object', source))}; "
+                f"the paths function of fork {self._ledger.name!r} returned {shown}; "
                 f"it has to return an iterable of steps, or an async one{form}"
             )
         else:
