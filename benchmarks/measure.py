@@ -198,7 +198,7 @@ def judge(
         ours = measured(target.of, target)
         assert ours.figure is not None
         peers = [measured(name, target) for name in target.beside]
-        if cannot is not None:
+        if cannot is not None and any(peer in how for peer in PEERS if peer != target.against):  # not just two sides
             peers += [
                 measured(peer, target)
                 if peer in taken

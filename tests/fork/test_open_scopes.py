@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 from ways import LIMITS, how
 
 from trio_steps import ErrorDiscarded, Event, Retry, fork, race, settle, step
@@ -50,6 +52,23 @@ async def test_open_scope_is_reported_and_the_task_is_not_used_again(
     assert tasks.seen.count(tasks.seen[0]) == 1
     assert reports_of(events) == ["path 'leaves' of fork 'f' ended with its own cancel scope still open"]
     assert "its own cancel scope still open" in caplog.text
+
+
+def test_open_scopes_of_more_paths_than_there_are_fences_hit_no_other_path(caplog: pytest.LogCaptureFixture) -> None:
+    async def leaves() -> str:
+        await trio.sleep(1)
+        trio.CancelScope(deadline=-inf).__enter__()
+        return "left"
+
+    async def path() -> str:
+        await trio.lowlevel.checkpoint()
+        return "value"
+
+    # Each worker runs one path by itself. From then on, it would run sixteen in a row.
+    forked = fork("f", mode="all", paths=[path] * 20 + [leaves] * 20 + [path] * 20, concurrency=20)
+    result = trio.run(forked, clock=MockClock(autojump_threshold=0))
+    assert result == ("value",) * 20 + ("left",) * 20 + ("value",) * 20
+    assert len(caplog.records) == 20
 
 
 @pytest.mark.parametrize("limit", LIMITS)

@@ -8,10 +8,13 @@ Naive answer: a scope of our own around every path, a *fence*, which can't be cl
 costs more than everything else about a path. Trio's public API has no other way to see an open scope.
 
 What is done instead. A function is fenced until it has once ended by itself and left nothing open. From then on, it is
-trusted in every fork of the program, because a function that forgets to close a scope mostly does so each time. A
-worker also has a fence around the paths that it runs. It closes that fence after each path that failed, because that is
-where clean-up is missed, and otherwise after 1, 16 and 128 paths. A worker that finds a scope open is replaced. Where
-each path has its own task, an open scope can't affect other paths.
+trusted in every fork of the program, because a function that forgets to close a scope mostly does so each time. A fork
+has 16 such fences at most at a time. Other paths that are not trusted run without one, and their worker takes no path
+after them: a thousand losers of a race never end by themselves, and a fence for each would double what they cost.
+
+A worker also has a fence around the paths that it runs. It closes that fence after each path that failed, because that
+is where clean-up is missed, and otherwise after 1, 16 and 128 paths. A worker that finds a scope open is replaced.
+Where each path has its own task, an open scope can't affect other paths.
 
 What is deliberately not done: checking after each path of a trusted function. A function that leaves a scope open only
 now and then, and returns a value, can affect the paths that its worker runs after it, 127 at most. Where each path has
@@ -20,7 +23,7 @@ its own task, such a scope is not reported: Trio forgets it with the task.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
 
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
     from trio_steps._fork.paths import Call
 
     from .verdict import ForkRun
+
+
+MOST_FENCES: Final = 16
+"""How many paths of a fork run in a fence at the same time."""
 
 
 @final
@@ -74,8 +81,9 @@ class Fence:
         fork.discarded.report(fork.name, bug)
 
 
-async def run_fenced(fence: Fence, call: Call, args: tuple[Any, ...], code: object) -> Any:
+async def run_fenced(fork: ForkRun, fence: Fence, call: Call, args: tuple[Any, ...], code: object) -> Any:
     """Call a path in its `fence`. From now on, trust its `code` if it ends by itself and leaves nothing open."""
+    fork.fences += 1
     try:
         with fence:
             value = await called(call, args)
@@ -83,6 +91,8 @@ async def run_fenced(fence: Fence, call: Call, args: tuple[Any, ...], code: obje
         if fence.clean:
             trusted.add(code)
         raise
+    finally:
+        fork.fences -= 1
     if fence.clean:
         trusted.add(code)
     return value

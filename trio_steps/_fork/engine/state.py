@@ -65,6 +65,7 @@ class State:
       mode: decides the fork.
       source: where paths come from.
       fencing: there may be paths whose code is not trusted.
+      fences: how many of them run in a fence now.
       pace: of a staggered fork: when the next path may start.
       total: how many paths there are, as soon as that is known.
       ended: how many paths ended before the decision.
@@ -85,6 +86,7 @@ class State:
     total: int | None = None
     stopped: bool = False
     detained: int = 0
+    fences: int = 0
     timed_out: bool = False
     caller: trio.lowlevel.Task | None = None
     _discarded: Discarded | None = None

@@ -26,7 +26,7 @@ from trio_steps._core.policy.limiter import Lease, find_lender
 from trio_steps._core.scope import PathScope, current
 from trio_steps._core.step import type_of
 
-from .fence import Fence, run_fenced
+from .fence import MOST_FENCES, Fence, run_fenced
 from .trust import code_of, trusted
 
 if TYPE_CHECKING:
@@ -326,10 +326,14 @@ async def run_paths(
         try:
             if parent.state is not None:
                 scope.state = deepcopy(parent.state)
-            if fencing and (code := code_of(call)) not in trusted:
+            code = code_of(call) if fencing else None
+            untrusted = fencing and code not in trusted
+            if untrusted and fork.fences < MOST_FENCES:
                 fence = Fence(fork, [id])
-                value = await run_fenced(fence, call, args if args and takes_input(call) else (), code)
+                value = await run_fenced(fork, fence, call, args if args and takes_input(call) else (), code)
             else:
+                if untrusted:
+                    length = 1  # a scope that it leaves open hits no other path
                 value = call(*args) if args and takes_input(call) else call()
                 if type_of(value) is CoroutineType or hasattr(type_of(value), "__await__"):
                     value = await value
