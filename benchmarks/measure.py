@@ -198,12 +198,15 @@ def judge(
         ours = measured(target.of, target)
         assert ours.figure is not None
         peers = [measured(name, target) for name in target.beside]
-        if cannot is not None and any(peer in how for peer in PEERS if peer != target.against):  # not just two sides
+        if cannot is not None:
+            # Some work has but two sides. No peer is missing there.
+            is_contest = bool(cannot) or any(peer in taken for peer in PEERS if peer != target.against)
             peers += [
                 measured(peer, target)
                 if peer in taken
                 else PeerRow(name=peer, how=cannot.get(peer, "not installed"), figure=None)
                 for peer in PEERS
+                if is_contest or peer in taken
             ]
         row = Row(
             key=target.key,

@@ -297,6 +297,12 @@ def test_row_is_missed_just_above_its_limit() -> None:
     assert [Row(key="P3", what="", limit=1.15, figure=figure).met for figure in figures] == [True, False]
 
 
+def test_row_of_work_with_two_sides_misses_no_peer() -> None:
+    taken = {"bare Trio": [2e-6, 2e-6], "us": [3e-6, 5e-6]}
+    (row,) = judge([Target(key="P11", what="", of="us", against="bare Trio", limit=1.5)], [], taken, {})
+    assert [peer.name for peer in row.peers] == ["bare Trio"]
+
+
 def test_row_shows_the_peers_and_why_one_can_not_take_part() -> None:
     taken = {"bare Trio": [2e-6, 2e-6], "us": [3e-6, 5e-6], "more": [2e-3, 4e-3]}
     target = Target(key="P1", what="work", of="us", against="bare Trio", limit=1.5, beside=("more",))
