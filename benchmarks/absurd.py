@@ -10,6 +10,8 @@ import functools
 import statistics
 import sys
 import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import psycopg
@@ -18,6 +20,9 @@ import trio
 from trio_steps import Pipeline
 from trio_steps.absurd import AbsurdStore
 from trio_steps.store import work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 STEPS = 200
 ROUNDS = 9
@@ -48,8 +53,9 @@ async def ours(url: str, made: Pipeline) -> float:
     return times[-2] - times[0] - (time.perf_counter() - began)
 
 
-def bare(url: str, text: str) -> float:
-    """Return the seconds of as many calls of Absurd's."""
+@contextmanager
+def checkpoints(url: str, text: str) -> Iterator[Callable[[int], object]]:
+    """Claim a task of its own, and give the call of Absurd's that saves `text` as its checkpoint of a number."""
     queue = "bare_" + uuid4().hex[:8]
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("select absurd.create_queue(%s)", (queue,))
@@ -57,29 +63,26 @@ def bare(url: str, text: str) -> float:
         claim = "select task_id, run_id from absurd.claim_task(%s, 'me', 300, 1)"
         [(task, run)] = connection.execute(claim, (queue,)).fetchall()
         save = "select absurd.set_task_checkpoint_state(%s, %s, %s, to_jsonb(%s::text), %s, null)"
+        yield lambda number: connection.execute(save, (queue, task, f"s{number}", text, run))
+        connection.execute("select absurd.drop_queue(%s)", (queue,))
+
+
+def bare(url: str, text: str) -> float:
+    """Return the seconds of as many calls of Absurd's."""
+    with checkpoints(url, text) as save:
         began = time.perf_counter()
         for number in range(STEPS):
-            connection.execute(save, (queue, task, f"s{number}", text, run))
-        seconds = time.perf_counter() - began
-        connection.execute("select absurd.drop_queue(%s)", (queue,))
-    return seconds
+            save(number)
+        return time.perf_counter() - began
 
 
 async def threaded(url: str, text: str) -> float:
     """Return the seconds of as many calls of Absurd's, each in a worker thread as any Trio program has to make them."""
-    queue = "bare_" + uuid4().hex[:8]
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("select absurd.create_queue(%s)", (queue,))
-        connection.execute("select absurd.spawn_task(%s, 'bare', '1')", (queue,))
-        claim = "select task_id, run_id from absurd.claim_task(%s, 'me', 300, 1)"
-        [(task, run)] = connection.execute(claim, (queue,)).fetchall()
-        save = "select absurd.set_task_checkpoint_state(%s, %s, %s, to_jsonb(%s::text), %s, null)"
+    with checkpoints(url, text) as save:
         began = time.perf_counter()
         for number in range(STEPS):
-            await trio.to_thread.run_sync(connection.execute, save, (queue, task, f"s{number}", text, run))
-        seconds = time.perf_counter() - began
-        connection.execute("select absurd.drop_queue(%s)", (queue,))
-    return seconds
+            await trio.to_thread.run_sync(save, number)
+        return time.perf_counter() - began
 
 
 def main(url: str) -> int:
