@@ -41,7 +41,7 @@ class Process(RunStore):
         self.written = written
         self.idle: Callable[[], object] = lambda: None
         self._calls = 0
-        self._left: list[object] = []  # claims that were not ended
+        self._left: list[Any] = []  # claims that were not ended
 
     def __repr__(self) -> str:
         return f"<the store {self.name}>"
@@ -78,6 +78,11 @@ class Process(RunStore):
         else:
             assert isinstance(self.inside, MemoryStore)
             self.inside._crashed = True  # pyright: ignore[reportPrivateUsage]
+
+    async def bury(self) -> None:
+        """End the claims that it held when it died, which has no effect any more."""
+        while self._left:
+            await self._left.pop().__aexit__(None, None, None)
 
     # The store
 

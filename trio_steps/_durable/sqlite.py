@@ -56,10 +56,10 @@ _RUNS: Final = """
     FROM runs LEFT JOIN claims USING (run_id) LEFT JOIN waits ON waits.run = runs.id
 """
 """Runs with their owners, and a row for each step that waits."""
-_CANCELLED: Final = """
-    SELECT 1 FROM claims JOIN runs USING (run_id)
-    WHERE token = ? AND cancelled AND status NOT IN ('finished', 'failed', 'cancelled')
-"""
+_OVER: Final = ("finished", "failed", "cancelled")
+_CANCELLED: Final = f"""
+    SELECT 1 FROM claims JOIN runs USING (run_id) WHERE token = ? AND cancelled AND status NOT IN {_OVER}
+"""  # noqa: S608 - our own
 """A run that was cancelled, but whose owner has not noticed."""
 _READY: Final = f"""
     {_RUNS} WHERE status IN ('submitted', 'running', 'waiting') AND (
@@ -128,8 +128,19 @@ class Database:
             token, owner, pid = row
             if self._is_alive(token, owner):
                 raise RunClaimedError(run_id, pid)
-            statement = "UPDATE runs SET deaths = deaths + 1 WHERE run_id = ? AND status = 'running'"
-            connection.execute(statement, (run_id,))
+            self._died(connection, run_id, token)
+
+    def _died(self, connection: sqlite3.Connection, run_id: str, token: str) -> None:
+        """Write what has become of a run whose owner has died, as `_rows` tells it until then."""
+        statement = "UPDATE runs SET deaths = deaths + 1 WHERE run_id = ? AND status = 'running'"
+        connection.execute(statement, (run_id,))
+        self._unclaim(connection, run_id, token)
+
+    def _unclaim(self, connection: sqlite3.Connection, run_id: str, token: str) -> None:
+        """Delete a claim. A run whose owner has not noticed that it was cancelled is cancelled now."""
+        if connection.execute(_CANCELLED, (token,)).fetchone() is not None:
+            self._end_cancelled(connection, run_id)
+        connection.execute("DELETE FROM claims WHERE token = ?", (token,))
 
     def _claimed(self, connection: sqlite3.Connection, run_id: str) -> Claimed:
         claimed = Claimed(run_id, uuid4().hex)
@@ -188,9 +199,7 @@ class Database:
         """Let others have a run."""
         with self._transaction() as connection:
             if claimed.token in self._tokens:  # otherwise, the parent process had it
-                if connection.execute(_CANCELLED, (claimed.token,)).fetchone() is not None:
-                    self._end_cancelled(connection, claimed.run_id)
-                connection.execute("DELETE FROM claims WHERE token = ?", (claimed.token,))
+                self._unclaim(connection, claimed.run_id, claimed.token)
                 self._tokens.remove(claimed.token)
 
     def give_up(self, claimed: Claimed) -> None:
@@ -279,19 +288,21 @@ class Database:
         """Cancel a run. Return False if it is already over."""
         with self._transaction() as connection:
             row = connection.execute(
-                "SELECT status, token, owner, cancelled FROM runs LEFT JOIN claims USING (run_id) WHERE run_id = ?",
-                (run_id,),
+                "SELECT token, owner FROM runs LEFT JOIN claims USING (run_id) WHERE run_id = ?", (run_id,)
             ).fetchone()
             if row is None:
                 raise self._no_run(run_id)
-            status, token, owner, is_cancelled = row
-            if token is not None and self._is_alive(token, owner):
-                connection.execute("UPDATE claims SET cancelled = 1 WHERE token = ?", (token,))
-                return True
-            if status in ("finished", "cancelled") or is_cancelled:
+            token, owner = row
+            is_claimed = token is not None and self._is_alive(token, owner)
+            if token is not None and not is_claimed:
+                self._died(connection, run_id, token)
+            ((status,),) = connection.execute("SELECT status FROM runs WHERE run_id = ?", (run_id,))
+            if status == "finished" or (status == "cancelled" and not is_claimed):
                 return False
-            connection.execute("DELETE FROM claims WHERE run_id = ?", (run_id,))
-            self._end_cancelled(connection, run_id)
+            if is_claimed:
+                connection.execute("UPDATE claims SET cancelled = 1 WHERE token = ?", (token,))
+            else:
+                self._end_cancelled(connection, run_id)
             return True
 
     def _end_cancelled(self, connection: sqlite3.Connection, run_id: str) -> None:
@@ -352,9 +363,12 @@ class Database:
             first, *_ = rows = list(group)
             id, run_id, pipeline, version, status, started, updated, step, error, deaths, questions, *claim = first
             token, owner, cancelled, *_ = claim
-            if status == "running" and (token is None or not self._is_alive_once(alive, token, owner)):
-                status = "cancelled" if cancelled else "interrupted"  # if its owner died before it noticed
-                deaths += token is not None  # which no one has counted yet
+            if token is None or not self._is_alive_once(alive, token, owner):
+                deaths += token is not None and status == "running"  # which no one has counted yet
+                if cancelled and status not in _OVER:  # its owner died before it noticed
+                    status, rows = "cancelled", []
+                elif status == "running":
+                    status = "interrupted"
             try:
                 record = RunRecord(
                     run_id=run_id,

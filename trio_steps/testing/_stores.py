@@ -65,7 +65,7 @@ class MemoryStore(RunStore):
 
     def _died(self, claim: _Claim) -> None:
         stored = self._runs.get(claim.run_id)
-        if stored is not None and stored.record.status == "running":
+        if stored is not None and stored.record.status in ("running", "interrupted"):
             record = attrs.evolve(stored.record, deaths=stored.record.deaths + 1)
             self._runs[claim.run_id] = attrs.evolve(stored, record=record)
         self._ended(claim)
@@ -215,11 +215,13 @@ class MemoryStore(RunStore):
         """Cancel a run; see `RunStore.cancel`."""
         await self.come()
         stored = self._there(run_id)
+        if stored.record.status == "finished":
+            return False
         if run_id in self._claims:
             self._claims[run_id].cancelled = self.now()
             self._claims[run_id].wake.set()
             return True
-        if stored.record.status in ("finished", "cancelled"):
+        if stored.record.status == "cancelled":
             return False
         record = attrs.evolve(stored.record, status="cancelled", waiting={}, updated=self.now())
         self._runs[run_id] = attrs.evolve(stored, record=record)
