@@ -230,6 +230,15 @@ async def _deaths(store: RunStore, lose: Lose) -> None:
         [record] = await store.runs()
         assert (record.status, record.deaths) == ("failed", 3), "it has failed"
         assert record.error, "its error says why"
+    async with AsyncExitStack() as stack:
+        claim = await stack.enter_async_context(_held(store, "cancelled"))
+        await claim.write(_change())
+        await lose(store, "cancelled")
+        assert await store.cancel("cancelled"), "a run whose owner died can be cancelled"
+        [record, _] = await store.runs()
+        assert (record.status, record.deaths) == ("cancelled", 1), "the death is still counted then"
+        assert not await store.cancel("cancelled"), "it can't be cancelled twice, either"
+        assert await _taken(store, {"p": (None,)}) is None, "nor taken"
 
 
 async def _lists(store: RunStore) -> None:
@@ -300,6 +309,9 @@ async def _cancels(store: RunStore) -> None:
         assert await store.cancel(status), f"a run that is {status} can be cancelled"
     await _written(store, "finished", "finished")
     assert not await store.cancel("finished"), "a finished run can't be cancelled"
+    async with _held(store, "just finished") as claim:
+        await claim.write(_change("finished"))
+        assert not await store.cancel("just finished"), "not even while it is still claimed"
     assert set((await _statuses(store)).values()) == {"cancelled", "finished"}, "it is cancelled at once"
     assert not await store.cancel("failed"), "it can't be cancelled twice"
     async with _held(store, "r") as claim:

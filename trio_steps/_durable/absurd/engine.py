@@ -19,6 +19,7 @@ import attrs
 from trio_steps._durable.protocol import RunClaimedError, StoreError, added_answers
 
 from .rows import (
+    DIED,
     MARK,
     RUN,
     Queue,
@@ -207,6 +208,11 @@ class Engine:
         with self._locked(session, run_id) as row:
             if row.state in ("completed", "cancelled"):
                 return session.is_again and row.state == "cancelled"
+            if row.state == "running" and not row.is_held:  # otherwise, no one would count the death of its worker
+                died = {"name": DIED, "message": "worker did not come back before the run was cancelled"}
+                fail = "select absurd.fail_run(%s, %s, %s::jsonb)"
+                session.execute(fail, (row.queue.name, row.attempt, packed(died)))
+                row = self._there(session, run_id)
             self._retry(session, row)  # for Absurd, a failed task is over
             session.execute("select absurd.cancel_task(%s, %s)", (row.queue.name, row.task))
         return True
