@@ -19,7 +19,6 @@ from trio_steps.store import (
     StoreError,
     work,
 )
-from trio_steps.testing import check_store
 
 
 @asynccontextmanager
@@ -46,13 +45,6 @@ order = (
     .wait_for("approval", provides="approved", of=bool)
     .step("ship", lambda approved: {"shipped": approved})
 )
-
-
-async def test_queue_store_conforms():
-    async def lose(store, run_id):
-        store.memory.lose(run_id)
-
-    await check_store(MemoryQueue, lose=lose, without=["claims"])
 
 
 async def test_run_is_done_by_a_worker():

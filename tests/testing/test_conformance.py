@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from memory_queue import MemoryQueue
 
 from trio_steps import ConfigError
 from trio_steps.store import RunStore, SqliteStore
@@ -40,6 +41,13 @@ async def test_sqlite_store_conforms(tmp_path: Path) -> None:
             connection.execute("UPDATE claims SET owner = 'dead' WHERE run_id = ?", (run_id,))
 
     await check_store(make_store, lose=lose)
+
+
+async def test_store_whose_runs_only_workers_run_conforms() -> None:
+    async def lose(store: Any, run_id: str) -> None:
+        store.memory.lose(run_id)
+
+    await check_store(MemoryQueue, lose=lose, without=["claims"])
 
 
 async def test_check_that_there_is_not_is_an_error() -> None:

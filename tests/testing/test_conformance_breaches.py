@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+import trio
 
 from trio_steps import Pipeline
-from trio_steps.store import AnswerConflictError, AnswerError, RunClaimedError
+from trio_steps.store import AnswerConflictError, AnswerError, RunCancelledError, RunClaimedError
 from trio_steps.testing import MemoryStore, check_store
 from trio_steps.testing import _stores as stores
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from trio_steps.store import RunChange
 
 
@@ -21,14 +24,16 @@ async def lose(store: Any, run_id: str) -> None:
     store.lose(run_id)
 
 
-def forgiving(method: str, *errors: type[Exception], gives: object = None) -> Any:
-    """Return a method of MemoryStore that returns something instead of such an error."""
+def forgiving(method: str, *errors: type[Exception], gives: object = None, says: str = "") -> Any:
+    """Return a method of MemoryStore that returns something instead of such an error, which `says` so."""
     real = getattr(MemoryStore, method)
 
     async def forgiving(self: MemoryStore, *args: Any, **options: Any) -> object:
         try:
             return await real(self, *args, **options)
-        except errors:
+        except errors as error:
+            if says not in str(error):
+                raise
             return gives
 
     return forgiving
@@ -96,6 +101,7 @@ BREACHES: dict[str, tuple[str, Any]] = {
         forgiving("write_answers", KeyError),
     ),
     "an answer to a question that is not asked has to raise AnswerError": ("answer", forgiving("answer", AnswerError)),
+    "an answer of another type has to raise AnswerError": ("answer", forgiving("answer", AnswerError, says="not for")),
     "another answer than before has to raise AnswerConflictError": (
         "answer",
         forgiving("answer", AnswerConflictError),
@@ -138,3 +144,158 @@ async def test_store_that_takes_no_answers_while_the_run_is_running_is_found_out
     with pytest.raises(AnswerError, match="it is running") as caught:
         await check_store(MemoryStore)
     assert caught.value.__notes__ == ["in check_store, the check 'answers'"]
+
+
+# Promises that are not about an error
+
+
+KEEP, ENDED, DELETE, IS_READY = MemoryStore.keep, MemoryStore._ended, MemoryStore.delete, MemoryStore._is_ready
+ANSWER = MemoryStore.write_answers
+
+
+async def breach_of(*, without: tuple[str, ...] = ()) -> tuple[BaseException, str]:
+    """Check `MemoryStore`, which is broken now; return the error, and which check raised it."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - the test looks at it
+        await check_store(MemoryStore, lose=lose, without=without)
+    [note] = caught.value.__notes__
+    return caught.value, note.removeprefix("in check_store, the check ")
+
+
+async def test_check_takes_a_second_of_the_clock_of_the_store() -> None:
+    await check_store(MemoryStore, lose=lose)
+    assert trio.current_time() == 1
+
+
+@pytest.mark.parametrize(
+    ("check", "without"),
+    [
+        ("'cancels'", ()),
+        ("'goes_on_after_cancel'", ("cancels",)),
+        ("'fencing'", ("cancels", "goes_on_after_cancel")),
+    ],
+)
+async def test_store_that_tells_nobody_what_happened_to_a_claim_is_found_out_after_a_minute(
+    monkeypatch: pytest.MonkeyPatch, check: str, without: tuple[str, ...]
+) -> None:
+    async def never(_: object) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(stores._Claim, "wait_cancelled", never)
+    error, where = await breach_of(without=without)
+    assert (type(error), where, trio.current_time()) == (trio.TooSlowError, check, 60)
+
+
+async def test_store_whose_claims_are_lost_at_once_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(claim: Any) -> None:
+        raise RunClaimedError(claim.run_id)
+
+    monkeypatch.setattr(stores._Claim, "check", check)
+    error, where = await breach_of()
+    assert (type(error), where) == (RunClaimedError, "'writes'")
+
+
+async def test_store_that_changes_texts_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep(self: Any, claim: Any, change: RunChange) -> None:
+        KEEP(self, claim, attrs.evolve(change, parts={n: text.rstrip("\0") for n, text in change.parts.items()}))
+
+    monkeypatch.setattr(MemoryStore, "keep", keep)
+    error, where = await breach_of()
+    assert (str(error).partition("\n")[0], where) == ("texts come back as they were", "'writes'")
+
+
+async def test_store_that_keeps_a_run_claimed_after_a_cancellation_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @contextlib.asynccontextmanager
+    async def claim(self: Any, run_id: str) -> AsyncGenerator[Any]:
+        await self.come()
+        claim = self._claimed(run_id)
+        yield claim
+        self._release(claim)
+
+    monkeypatch.setattr(MemoryStore, "claim", claim)
+    error, where = await breach_of()
+    assert (type(error), where) == (RunClaimedError, "'holds'")
+
+
+async def test_store_that_does_not_count_deaths_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryStore, "_died", ENDED)
+    error, where = await breach_of()
+    assert (str(error).partition("\n")[0], where) == ("owners that died are counted", "'deaths'")
+
+
+async def test_store_that_keeps_texts_of_a_deleted_run_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: dict[str, Any] = {}
+
+    async def delete(self: Any, run_id: str) -> None:
+        parts = self._runs[run_id].parts if run_id in self._runs else {}
+        await DELETE(self, run_id)
+        left[run_id] = parts
+
+    def keep(self: Any, claim: Any, change: RunChange) -> None:
+        parts = {**left.pop(claim.run_id, {}), **change.parts}
+        KEEP(self, claim, attrs.evolve(change, parts=parts))
+
+    monkeypatch.setattr(MemoryStore, "delete", delete)
+    monkeypatch.setattr(MemoryStore, "keep", keep)
+    error, where = await breach_of()
+    assert (str(error).partition("\n")[0], where) == ("nothing is left of a deleted run", "'deletes'")
+
+
+@pytest.mark.parametrize(
+    ("check", "without"), [("'cancels'", ("goes_on_after_cancel",)), ("'goes_on_after_cancel'", ("cancels",))]
+)
+async def test_store_that_refuses_the_last_write_of_a_cancelled_run_is_found_out(
+    monkeypatch: pytest.MonkeyPatch, check: str, without: tuple[str, ...]
+) -> None:
+    def keep(self: Any, claim: Any, change: RunChange) -> None:
+        if claim.cancelled is not None:
+            raise RunCancelledError(claim.run_id)
+        KEEP(self, claim, change)
+
+    monkeypatch.setattr(MemoryStore, "keep", keep)
+    error, where = await breach_of(without=without)
+    assert (type(error), where) == (RunCancelledError, check)
+
+
+async def test_store_in_which_a_cancelled_run_can_wait_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(self: Any, claim: Any) -> None:
+        if claim.run_id not in self._runs or self._runs[claim.run_id].record.status != "waiting":
+            ENDED(self, claim)
+
+    monkeypatch.setattr(MemoryStore, "_ended", ended)
+    error, where = await breach_of()
+    assert (str(error).partition("\n")[0], where) == ("even if it ends before it notices", "'cancels'")
+
+
+async def test_store_in_which_a_cancelled_run_never_goes_on_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep(self: Any, claim: Any, change: RunChange) -> None:
+        if claim.run_id in self._runs and self._runs[claim.run_id].record.status == "cancelled":
+            raise RunCancelledError(claim.run_id)
+        KEEP(self, claim, change)
+
+    monkeypatch.setattr(MemoryStore, "keep", keep)
+    error, where = await breach_of()
+    assert (type(error), where) == (RunCancelledError, "'goes_on_after_cancel'")
+
+
+async def test_store_that_takes_failed_runs_whose_time_is_over_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_ready(self: Any, stored: Any) -> bool:
+        times = stored.record.waiting.values()
+        is_over = any(until is not None and until <= self.now() for until in times)
+        return IS_READY(self, stored) or (stored.record.status == "failed" and is_over)
+
+    monkeypatch.setattr(MemoryStore, "_is_ready", is_ready)
+    error, where = await breach_of()
+    said = str(error).partition("\n")[0]
+    assert (said, where) == ("a run whose time is over is taken", "'waits'")
+
+
+async def test_store_that_drops_answers_to_a_run_that_someone_has_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def write_answers(self: Any, run_id: str, answers: Any) -> None:
+        if run_id not in self._claims:
+            await ANSWER(self, run_id, answers)
+
+    monkeypatch.setattr(MemoryStore, "write_answers", write_answers)
+    error, where = await breach_of()
+    assert (str(error).partition("\n")[0], where) == ("a run that was answered meanwhile is taken", "'waits'")

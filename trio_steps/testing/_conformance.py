@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -33,9 +33,11 @@ Check: TypeAlias = "Callable[[RunStore], Awaitable[None]]"
 Lose: TypeAlias = "Callable[[RunStore, str], Awaitable[object]]"
 
 _SECONDS: Final = 60  # within which a store has to notice something
+_DAY: Final = timedelta(days=1)
+_UNTIL: Final = datetime.fromisoformat("2100-01-01T00:00:00+00:00")
 _ASKS: Final = (
     Question(name="ask", provides="agreed", of=("builtins:bool",)),
-    Question(name="each/*/ask", provides="size", of=("builtins:int",)),
+    Question(name="each/*/ask", provides="size", of=("builtins:str",)),
 )
 
 
@@ -90,7 +92,7 @@ async def _held(store: RunStore, run_id: str) -> AsyncGenerator[RunClaim]:
     if await store.read(run_id) is None:
         await store.submit(run_id, _change("submitted"))
     await store.resume(run_id)
-    async with store.take({"p": (None, "7")}, max_deaths=100) as taken:
+    async with store.take({"p": (None, "7")}) as taken:
         assert taken is not None, "a run that can continue can be taken"
         assert taken.run_id == run_id, "it is the only one"
         yield taken
@@ -115,18 +117,21 @@ async def _written(store: RunStore, run_id: str, status: Any, **rest: Any) -> No
 
 async def _writes(store: RunStore) -> None:
     assert await store.read("r") is None, "a run that was never written is not there"
-    until = datetime(2030, 1, 1, tzinfo=UTC)
     async with _held(store, "r") as claim:
         assert claim.run_id == "r", "a claim knows which run it is"
         claim.check()
         assert abs(claim.now() - claim.now()) < timedelta(minutes=1), "the clock does not jump"
         await claim.write(_change(parts={0: "head", 1: "ä€😀\n\x00", 2: "two"}, questions=_ASKS, version="7"))
+        stored = await claim.read()
+        assert stored is not None, "what was written is there at once"
+        assert stored.parts == {0: "head", 1: "ä€😀\n\x00", 2: "two"}, "texts come back as they were"
+        assert (stored.record.status, stored.record.version) == ("running", "7"), "the record is that of the change"
         await claim.write(_change(step="a/b", parts={3: "x" * 100_000, 1: "one"}, dropped=[2]))
         await claim.write(_change("failed", error="OSError: no\nin step 'c'"))
     [record] = await store.runs()
     assert (record.status, record.error) == ("failed", "OSError: no\nin step 'c'"), "why a run has failed is kept"
     async with _held(store, "r") as claim:
-        await claim.write(_change("waiting", waiting={"ask": None, "each/3/ask": until}))
+        await claim.write(_change("waiting", waiting={"ask": None, "each/3/ask": _UNTIL}))
         stored = await claim.read()
     assert stored is not None, "what was written is there"
     assert await store.read("r") == stored, "the same is read with a claim and without"
@@ -137,7 +142,7 @@ async def _writes(store: RunStore) -> None:
     assert (record.run_id, record.pipeline, record.status) == ("r", "p", "waiting"), "the record belongs to the run"
     assert record.step == "a/b", "the last step stays as it is unless another is written"
     assert record.error is None, "a later write without an error clears the error"
-    assert record.waiting == {"ask": None, "each/3/ask": until}, "what the run waits for"
+    assert record.waiting == {"ask": None, "each/3/ask": _UNTIL}, "what the run waits for"
     assert record.started <= record.updated, "times do not go back"
     assert record.started.tzinfo is not None, "times have a time zone"
     assert (await store.runs()) == (record,), "the same record is listed"
@@ -253,52 +258,57 @@ async def _lists(store: RunStore) -> None:
     pages = [await store.runs(limit=2), await store.runs(limit=2, after="3"), await store.runs(limit=2, after="1")]
     assert [[record.run_id for record in page] for page in pages] == [["4", "3"], ["2", "1"], ["0"]], "page by page"
     await _refuses(KeyError, lambda: store.runs(after="gone"), "a page after a run that does not exist")
-    first, last = everything[-1].updated, everything[0].updated + timedelta(days=1)
+    times = [record.updated for record in everything]
+    first, last = min(times), max(times) + _DAY
     assert await store.runs(since=first, before=last) == everything, "runs within a time"
     assert await store.runs(since=last) == (), "no runs after that time"
-    assert await store.runs(before=first - timedelta(days=1)) == (), "no runs before that time"
+    assert await store.runs(before=first - _DAY) == (), "no runs before that time"
 
 
 async def _deletes(store: RunStore) -> None:
     await _refuses(KeyError, lambda: store.delete("r"), "deleting a run that does not exist")
     async with _held(store, "r") as claim:
-        await claim.write(_change(parts={0: "a"}))
+        await claim.write(_change(parts=dict(enumerate("ab"))))
         await _refuses(RunClaimedError, lambda: store.delete("r"), "deleting a run that is running")
     await store.delete("r")
     assert await store.read("r") is None, "a deleted run is gone"
+    await _written(store, "r", "finished", parts={0: "c"})
+    stored = await store.read("r")
+    assert stored is not None, "its id is free"
+    assert stored.parts == {0: "c"}, "nothing is left of a deleted run"
+    await store.delete("r")
     for number in range(3):
         await _written(store, str(number), "finished")
     await _written(store, "failed", "failed")
     await _refuses(ConfigError, store.prune, "pruning without a rule")
-    assert await store.prune(older_than=timedelta(days=1)) == (), "nothing is old yet"
+    assert await store.prune(older_than=_DAY) == (), "nothing is old yet"
     assert set(await store.prune(keep=1)) == {"0", "1"}, "the runs that were updated last are kept"
     assert set(await _statuses(store)) == {"2", "failed"}, "other runs are left alone"
 
 
 async def _answers(store: RunStore) -> None:
-    await _refuses(KeyError, lambda: store.answer("r", agreed=True), "an answer to a run that does not exist")
+    await _refuses(KeyError, lambda: store.answer("r", agreed="yes"), "an answer to a run that does not exist")
     late = {"ask": "true"}
     await _refuses(KeyError, lambda: store.write_answers("r", late), "an answer to a run that was just deleted")
     async with _held(store, "r") as claim:
         await claim.write(_change(questions=_ASKS))
         await store.answer("r", agreed=True)  # the run is running, and has not asked yet
-    await _refuses(AnswerError, lambda: store.answer("r", agree=True), "an answer to a question that is not asked")
-    await _refuses(AnswerError, lambda: store.answer("r", {"each/3/ask": True}), "an answer of another type")
+    await _refuses(AnswerError, lambda: store.answer("r", agree="yes"), "an answer to a question that is not asked")
+    await _refuses(AnswerError, lambda: store.answer("r", {"each/3/ask": None}), "an answer of another type")
     await store.answer("r", {"ask": True})
-    await _refuses(
-        AnswerConflictError, lambda: store.answer("r", {"each/1/ask": 1, "ask": False}), "another answer than before"
-    )
-    await store.answer("r", {"each/2/ask": 2})
+    two = {"each/1/ask": "S", "ask": False}
+    await _refuses(AnswerConflictError, lambda: store.answer("r", two), "another answer than before")
+    await store.answer("r", {"each/2/ask": "M"})
     stored = await store.read("r")
     assert stored is not None
-    assert stored.answers == {"ask": "true", "each/2/ask": "2"}, "answers are kept all or none, unchanged"
+    assert stored.answers == {"ask": "true", "each/2/ask": '"M"'}, "answers are kept all or none, unchanged"
     async with _held(store, "r") as claim:
-        await claim.write(_change("waiting", answers={"each/5/ask": "5"}))
-        conflict = _change("running", answers={"each/5/ask": "6"})
+        await claim.write(_change("waiting", answers={"each/5/ask": '"L"'}))
+        conflict = _change("running", answers={"each/5/ask": '"M"'})
         await _refuses(AnswerConflictError, lambda: claim.write(conflict), "another answer together with a change")
         stored = await claim.read()
     assert stored is not None
-    assert (stored.record.status, stored.answers["each/5/ask"]) == ("waiting", "5"), "a refused change writes nothing"
+    assert (stored.record.status, stored.answers["each/5/ask"]) == ("waiting", '"L"'), "a refused change writes nothing"
 
 
 async def _cancels(store: RunStore) -> None:
@@ -370,25 +380,26 @@ async def _taken(store: RunStore, pipelines: Any, **options: Any) -> str | None:
 
 
 async def _moves(store: RunStore) -> None:
-    until = datetime(2100, 1, 1, tzinfo=UTC)
     moved = _change(
         "submitted",
         version="7",
         step="a/b",
         parts={0: "head", 1: "inputs", 5: "five"},
         questions=_ASKS,
-        waiting={"ask": until, "each/3/ask": None},
-        answers={"each/1/ask": "1"},
+        waiting={"ask": _UNTIL, "each/3/ask": None},
+        answers={"each/1/ask": '"S"'},
     )
     assert await store.submit("r", moved), "a run that began elsewhere can be submitted"
     async with store.take({"p": ("7",)}) as claim:
         assert claim is not None, "it can be taken"
         stored = await claim.read()
         assert stored is not None
-        assert (stored.parts, stored.answers) == (moved.parts, moved.answers), "everything about it is kept"
+        assert stored.parts == {0: "head", 1: "inputs", 5: "five"}, "its texts keep their numbers"
+        assert stored.answers == {"each/1/ask": '"S"'}, "its answers are kept"
         assert (stored.record.step, stored.record.version) == ("a/b", "7"), "its record tells how far it got"
-        assert stored.record.waiting == moved.waiting, "its deadline for waiting stays the same"
+        assert stored.record.waiting == {"ask": _UNTIL, "each/3/ask": None}, "its deadline for waiting stays the same"
         await claim.write(_change("finished", version="7"))
+    assert await _statuses(store) == {"r": "finished"}, "it finishes like any other"
 
 
 async def _waits(store: RunStore) -> None:
@@ -399,18 +410,18 @@ async def _waits(store: RunStore) -> None:
     now = store.now()
     await write("r", "waiting", None)
     assert await _taken(store, {"p": (None,)}) is None, "a run that waits is not taken"
-    await store.answer("r", {"each/1/ask": 1})
+    await store.answer("r", {"each/1/ask": "S"})
     assert await _taken(store, {"p": (None,)}) is None, "an answer to something else does not count"
     await store.answer("r", agreed=True)
     assert await _taken(store, {"p": (None,)}) == "r", "a run that was answered is taken"
     await store.delete("r")
-    await write("later", "waiting", now + timedelta(days=1))
+    await write("later", "waiting", now + _DAY)
     assert await _taken(store, {"p": (None,)}) is None, "a run whose time is not over is not taken"
-    await write("failed", "failed", now - timedelta(days=1))
+    await write("failed", "failed", now - _DAY)
     stored = await store.read("failed")
     assert stored is not None
     assert stored.record.waiting["ask"], "the deadline of a wait is kept even while the run does not wait"
-    await write("over", "waiting", now - timedelta(days=1))
+    await write("over", "waiting", now - _DAY)
     assert await _taken(store, {"p": (None,)}) == "over", "a run whose time is over is taken"
     async with _held(store, "over") as claim:
         await claim.write(_change("waiting", questions=_ASKS, waiting={"ask": None}))
@@ -427,7 +438,7 @@ async def _runs_pipelines(store: RunStore) -> None:
         if not mended:
             raise OSError("no")
 
-    mended: list[bool] = []
+    mended = False
     ran: list[str] = []
     pipeline = (
         Pipeline("p")
@@ -440,7 +451,7 @@ async def _runs_pipelines(store: RunStore) -> None:
         inputs = {"names": ("b", "c")}
         await _refuses(kind, lambda: pipeline.run(inputs, store=store, run_id="r"), "a failure of a step")
         saved = await store.load("r")
-        mended.append(True)
+        mended = True
         result = await pipeline.run(store=store, run_id="r")
     assert saved.record.status == "failed", "a run that failed has the status failed"
     assert saved.inputs == inputs, "the inputs come back unchanged"
@@ -464,7 +475,8 @@ async def _workers(store: RunStore, pipeline: Pipeline[Any, Any]) -> AsyncGenera
             yield
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise (group.exceptions[0] if len(group.exceptions) == 1 else group) from None
+        first, *others = group.exceptions
+        raise (group if others else first) from None
 
 
 _CHECKS: Final[tuple[Check, ...]] = (
