@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
 
 from trio_steps._durable import calls as module
-from trio_steps._durable.calls import Calls
+from trio_steps._durable.calls import Calls, Claim
+from trio_steps.store import RunChange, RunClaimedError, StoreError
 
 
 class Clock:
@@ -61,11 +64,12 @@ async def test_call_is_made_again_while_others_are_in_the_way_for_ten_seconds(cl
         return argument
 
     calls = calls_of()
+    clock.now = 1.0
     assert await calls.make(call, "value") == "value"
-    assert made == [100.0, 102.5, 105.0]
+    assert made == [1.0, 3.5, 6.0]
     with pytest.raises(sqlite3.OperationalError, match="locked") as caught:
         await calls.make(call, "busy")
-    assert made[3:] == [107.5, 110.0, 112.5, 115.0]
+    assert made[3:] == [8.5, 11.0, 13.5, 16.0]
     assert caught.value.__notes__ == ["in the store 'runs.db'"]
 
 
@@ -141,3 +145,71 @@ async def test_other_errors_of_a_call_are_raised_at_once(clock: Clock, way: str)
     with pytest.raises(sqlite3.IntegrityError):
         await getattr(calls_of(), way)(call)
     assert made == [100.0]
+
+
+CLAIMED: Any = SimpleNamespace(run_id="r", token="mine")
+
+
+@pytest.mark.parametrize("error", [sqlite3.IntegrityError("no"), StoreError("no"), RunClaimedError("r")], ids=repr)
+def test_release_in_the_background_is_not_tried_again_after_another_error(
+    clock: Clock, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    made: list[object] = []
+
+    def release(claimed: object) -> None:
+        made.append(claimed)
+        raise error
+
+    given_up: list[object] = []
+    calls_of(release=release, give_up=given_up.append)._release_later(CLAIMED, None)
+    assert made == given_up == [CLAIMED]
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("error", [sqlite3.IntegrityError("no"), StoreError("no")], ids=repr)
+async def test_run_whose_release_fails_is_given_up(
+    clock: Clock, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def release(claimed: object) -> None:
+        raise error
+
+    given_up: list[object] = []
+    await calls_of(release=release, give_up=given_up.append).release(CLAIMED, None)
+    assert given_up == [CLAIMED]
+    assert [record.getMessage() for record in caplog.records] == ["the run 'r' could not be released in 'runs.db'"]
+
+
+async def test_last_change_that_others_were_in_the_way_of_is_written_later_by_a_daemon_thread(clock: Clock) -> None:
+    made: list[object] = []
+    done = threading.Event()
+
+    def write(claimed: object, change: object) -> None:
+        made.append(change)
+        if len(made) == 1:
+            raise busy_error()
+
+    def release(claimed: object) -> None:
+        made.append(threading.current_thread().daemon)
+        done.set()
+
+    change = RunChange(pipeline="p", status="cancelled", urgent=True)
+    claim = Claim(calls_of(write=write, release=release), CLAIMED)
+    await claim.write(change)
+    assert made == [change]
+    await claim.release()
+    await trio.to_thread.run_sync(done.wait)
+    assert made == [change, change, True]
+
+
+async def test_claim_looks_every_half_second_whether_its_run_is_cancelled_or_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=trio.current_time))
+    looks: list[tuple[set[str], set[str]]] = [(set(), {"other"}), ({"other"}, set()), (set(), {"mine"})]
+    claim = Claim(calls_of(lost_and_cancelled=lambda: looks.pop(0)), CLAIMED)
+    await claim.wait_cancelled()
+    assert (looks, trio.current_time()) == ([], 1.5)
+    looks.append(({"mine"}, set()))
+    with pytest.raises(RunClaimedError):
+        await claim.wait_cancelled()
+    assert (looks, trio.current_time()) == ([], 2.0)

@@ -77,6 +77,7 @@ async def test_text_that_is_damaged_missing_or_elsewhere_is_an_error(tmp_path: P
         "UPDATE runs SET questions = '3'",
         "UPDATE runs SET started = 'x'",
         "UPDATE runs SET updated = 1e300",
+        "UPDATE runs SET updated = 1e17",
         "UPDATE waits SET until = 'x'",
     ],
 )

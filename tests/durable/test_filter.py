@@ -21,14 +21,18 @@ SECOND = timedelta(seconds=1)
     [
         (Filter(), True),
         (Filter(pipeline="order"), True),
+        (Filter(pipeline="".join("order")), True),  # another text, and equal
         (Filter(pipeline="refund"), False),
+        (Filter(pipeline="bill"), False),
         (Filter(status=("failed", "stopped")), True),
         (Filter(status=("stopped",)), False),
         (Filter(status=()), False),
+        (Filter(since=NOON - SECOND), True),
         (Filter(since=NOON), True),
         (Filter(since=NOON + SECOND), False),
         (Filter(before=NOON + SECOND), True),
         (Filter(before=NOON), False),
+        (Filter(before=NOON - SECOND), False),
         (Filter(pipeline="order", status=("failed",), since=NOON, before=NOON + SECOND), True),
     ],
 )

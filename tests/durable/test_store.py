@@ -466,8 +466,17 @@ async def test_store_in_a_file_that_is_no_database_is_an_error(store, path) -> N
         await store.runs()
 
 
-async def test_store_in_a_database_of_something_else_is_an_error_and_leaves_it_alone(store, path) -> None:
-    sql(path, "CREATE TABLE mine (x)")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE mine (x)",
+        "PRAGMA application_id = 1",
+        "PRAGMA application_id = 0x7fffffff",
+        "PRAGMA user_version = 3",
+    ],
+)
+async def test_store_in_a_database_of_something_else_is_an_error_and_leaves_it_alone(store, path, statement) -> None:
+    sql(path, statement)
     content = path.read_bytes()
     with pytest.raises(StoreError, match="is a database of something else; give the store a file of its own"):
         await store.runs()

@@ -8,6 +8,8 @@ from contextlib import closing
 
 import pytest
 
+from trio_steps._durable.filter import Filter
+from trio_steps._durable.sqlite import Database
 from trio_steps.store import RunChange, RunClaimedError, SqliteStore
 
 
@@ -94,3 +96,69 @@ async def test_lock_can_be_opened_by_whoever_can_write_the_store(store) -> None:
             assert lock.stat().st_mode & 0o777 == 0o666
     finally:
         os.umask(mask)
+
+
+# Runs that processes have died of
+
+
+def sql(store, statement, *values) -> None:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute(statement, values)
+
+
+@pytest.mark.parametrize("max_deaths", [1, 2, 3])
+async def test_take_fails_a_run_that_so_many_processes_or_more_have_died_of(store, max_deaths) -> None:
+    await submit(store, "deadly")
+    sql(store, "UPDATE runs SET status = 'running', deaths = 2")
+    await submit(store, "mine")
+    expected = "deadly" if max_deaths == 3 else "mine"
+    assert await taken(store, {"p": (None,)}, max_deaths=max_deaths) == expected
+    status = "interrupted" if max_deaths == 3 else "failed"
+    assert {record.run_id: record.status for record in await store.runs()} == {"deadly": status, "mine": "submitted"}
+
+
+async def test_take_gives_a_run_that_was_answered_whatever_has_died_of_it(store) -> None:
+    async with store.claim("r") as claim:
+        await claim.write(RunChange(pipeline="p", status="waiting", waiting={"ask": None}))
+    sql(store, "UPDATE runs SET deaths = 2")
+    assert await taken(store, {"p": (None,)}, max_deaths=1) is None
+    await store.write_answers("r", {"ask": "1"})
+    assert await taken(store, {"p": (None,)}, max_deaths=1) == "r"
+
+
+async def fail(store) -> None:
+    assert await taken(store, {"p": (None,)}, max_deaths=1) is None
+
+
+async def cancel(store) -> None:
+    assert await store.cancel("r") is True
+
+
+async def delete(store) -> None:
+    await store.delete("r")
+
+
+@pytest.mark.parametrize(("end", "after"), [(fail, ["failed"]), (cancel, ["cancelled"]), (delete, [])])
+async def test_owner_that_was_taken_for_dead_writes_nothing_after_the_end_of_its_run(store, end, after) -> None:
+    async with store.claim("r") as claim:
+        await claim.write(RunChange(pipeline="p", status="running"))
+        sql(store, "UPDATE claims SET owner = 'dead'")
+        await end(store)
+        with pytest.raises(RunClaimedError):
+            await claim.write(RunChange(pipeline="p", status="finished"))
+        assert [record.status for record in await store.runs()] == after
+
+
+def test_run_that_was_given_up_is_free_and_others_of_its_process_are_not(tmp_path) -> None:
+    database = Database(tmp_path / "runs.db", "normal")
+    given_up, kept = database.claim("given up"), database.claim("kept")
+    for claimed in (given_up, kept):
+        database.write(claimed, RunChange(pipeline="p", status="running"))
+    database.give_up(given_up)
+    records = database.runs(Filter(), None, None)
+    assert {record.run_id: record.status for record in records} == {"given up": "interrupted", "kept": "running"}
+    assert database.lost_and_cancelled() == (set(), set())
+    with pytest.raises(RunClaimedError):
+        database.claim("kept")
+    database.release(database.claim("given up"))
+    database.release(kept)

@@ -103,17 +103,18 @@ def _asked(stored: StoredRun, given: str) -> tuple[str, Question]:
     by_key = [question for question in stored.questions if question.provides == given]
     waiting = [(name, question) for question in by_key for name in stored.record.waiting if is_asked_by(name, question)]
     found = waiting or [(question.name, question) for question in by_key if "*" not in question.name]
-    if len(found) == 1:
-        return found[0]
-    run_id = stored.record.run_id
-    if found:
-        raise AnswerError(
-            f"more than one step of the run {run_id!r} asks for {given!r}; give the full name of one: "
-            f"{listed(name for name, _ in found)}"
-        )
-    names = [question.name for question in stored.questions]
-    what = f"asks for {listed(names)}" if names else "asks for nothing"
-    raise AnswerError(f"no step of the run {run_id!r} asks for {given!r}; it {what}")
+    match found:
+        case [only]:
+            return only
+        case []:
+            names = [question.name for question in stored.questions]
+            what = f"asks for {listed(names)}" if names else "asks for nothing"
+            raise AnswerError(f"no step of the run {stored.record.run_id!r} asks for {given!r}; it {what}")
+        case _:
+            raise AnswerError(
+                f"more than one step of the run {stored.record.run_id!r} asks for {given!r}; give the full name of "
+                f"one: {listed(name for name, _ in found)}"
+            )
 
 
 def _types(question: Question) -> str:

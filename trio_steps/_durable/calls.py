@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 _PATIENCE: Final = 10.0  # seconds for which others may hold the database
 _LOOK: Final = 0.5  # seconds between two looks at whether a run is to be cancelled
+_SHARED: Final = 0.25  # seconds for which one look serves all runs
 
 
 @final
@@ -91,7 +92,8 @@ class Calls:
         with trio.CancelScope(shield=True):
             limiter = self._in_this_trio().limiter
             made.append(await trio.to_thread.run_sync(self._made_now, call, args, limiter=limiter))
-        return made[0]
+        [is_made] = made
+        return is_made
 
     def _made_now(self, call: Callable[..., object], args: tuple[Any, ...]) -> bool:
         if time.monotonic() - self._busy_since < _LOOK:
@@ -141,7 +143,7 @@ class Calls:
     async def look(self) -> tuple[set[str], set[str]]:
         """Return the tokens of claims that are lost, and those of runs that are cancelled. All runs share one look."""
         here = self._in_this_trio()
-        if time.monotonic() - here.looked > _LOOK / 2:
+        if time.monotonic() - here.looked > _SHARED:
             here.looked = time.monotonic()
             here.seen = await self.make(self.database.lost_and_cancelled)
         return here.seen

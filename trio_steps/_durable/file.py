@@ -86,11 +86,12 @@ _TURN: Final = 0.1  # seconds that one call waits for others to end a transactio
 
 def is_busy(error: sqlite3.Error) -> bool:
     """Tell whether another process or thread was in the way, so that the same call may work later."""
-    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return _is(error, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _code(error: BaseException) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+def _is(error: BaseException, *kinds: int) -> bool:
+    code: int | None = getattr(error, "sqlite_errorcode", None)  # the module's own errors have none
+    return code is not None and code & 0xFF in kinds
 
 
 @final
@@ -160,7 +161,7 @@ class File:
             connection.execute("PRAGMA foreign_keys = ON")
         except BaseException as error:
             connection.close()
-            if _code(error) == sqlite3.SQLITE_READONLY:
+            if _is(error, sqlite3.SQLITE_READONLY):
                 raise StoreError(
                     f"SQLite has to make files next to {str(self.path)!r}, even to read it, and can't: use a copy of it"
                 ) from error

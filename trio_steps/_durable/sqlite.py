@@ -234,13 +234,12 @@ class Database:
                 "now": time.time(),
                 "pid": os.getpid(),
             }
-            rows: list[tuple[int]] = []
-            if change.status == "running" and change.questions is None:
-                rows = connection.execute(_SAVE, run).fetchall()
+            rows = connection.execute(_SAVE, run).fetchall() if change.status == "running" else []
             rows = rows or connection.execute(_UPSERT, run).fetchall()
             if not rows:
                 raise RunClaimedError(claimed.run_id)
-            self._write_rest(connection, claimed.run_id, rows[0][0], change)
+            [(id,)] = rows
+            self._write_rest(connection, claimed.run_id, id, change)
 
     def _write_rest(self, connection: sqlite3.Connection, run_id: str, id: int, change: RunChange) -> None:
         for number in change.dropped:
@@ -268,7 +267,8 @@ class Database:
             if not rows:
                 return False
             self._take(connection, run_id)  # its owner may not have written anything yet
-            self._write_rest(connection, run_id, rows[0][0], change)
+            [(id,)] = rows
+            self._write_rest(connection, run_id, id, change)
             return True
 
     def write_answers(self, run_id: str, answers: Mapping[str, str]) -> None:
@@ -277,7 +277,8 @@ class Database:
             row = connection.execute("SELECT id FROM runs WHERE run_id = ?", (run_id,)).fetchone()
             if row is None:
                 raise self._no_run(run_id)
-            self._add_answers(connection, run_id, row[0], answers)
+            (id,) = row
+            self._add_answers(connection, run_id, id, answers)
 
     def _add_answers(self, connection: sqlite3.Connection, run_id: str, id: int, answers: Mapping[str, str]) -> None:
         before = dict(connection.execute("SELECT name, text FROM answers WHERE run = ?", (id,)))
@@ -328,7 +329,7 @@ class Database:
         """Delete a run."""
         with self._transaction() as connection:
             self._take(connection, run_id)
-            if connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,)).rowcount != 1:
+            if not connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,)).rowcount:
                 raise self._no_run(run_id)
             connection.execute("DELETE FROM claims WHERE run_id = ?", (run_id,))
 
