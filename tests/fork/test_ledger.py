@@ -181,6 +181,14 @@ def test_ledger_puts_values_in_path_order_however_they_arrive() -> None:
     assert ledger.in_order() == [0, 10, 20, 30]
 
 
+def test_ledger_knows_of_each_index_whether_a_path_with_it_has_succeeded() -> None:
+    ledger = ledger_of("a", "b", "c")
+    ledger.put(0, 1)
+    ledger.put(2, 3)
+    assert [ledger.has_succeeded(index) for index in (0, 1, 2, 3)] == [True, False, True, False]
+    assert not any(map(ledger.has_succeeded, (-1, -3, None, "0", 0.0)))
+
+
 def test_ledger_that_knows_its_paths_beforehand_puts_values_in_path_order_too() -> None:
     ledger = Ledger("f")
     ledger.expect(["a", "b", "c"])

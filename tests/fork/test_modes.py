@@ -367,3 +367,9 @@ def test_mode_has_no_path_in_common_with_another_run(factory) -> None:
     first.fails(1)
     assert second.exhausted() is False
     assert second.ledger.values == []
+
+
+def test_quorum_of_a_thousand_has_won_with_the_thousandth_success() -> None:
+    table = Table(lambda ledger: Quorum(ledger, 1000), *map(str, range(1001)))
+    assert [index for index in range(1000) if table.succeeds(index)] == [999]
+    assert table.mode.result() == [f"value {index}" for index in range(1000)]

@@ -125,6 +125,14 @@ def test_exception_group_comes_back(group, make) -> None:
     assert repr(twin.exceptions[1].exceptions) == repr(error.exceptions[1].exceptions)
 
 
+@pytest.mark.parametrize("args", [(), ("m",), ("m", [], "more")])
+def test_exception_group_whose_args_are_others_is_refused(args) -> None:
+    error = ExceptionGroup("m", [ValueError("a")])
+    error.args = args
+    with pytest.raises(CheckpointError, match="is not the same when rebuilt from its args"):
+        encode(error)
+
+
 def test_exception_group_with_a_constructor_of_its_own_comes_back() -> None:
     error = GroupOfTwo(ValueError(), KeyError("k"))
     twin = round_trip(error)

@@ -88,7 +88,11 @@ def error_apart(error: Exception) -> tuple[JSON, Sequence[object]]:
     is_list = False
     if isinstance(error, BaseExceptionGroup):  # its args may hold the list that it was made from
         group = cast("BaseExceptionGroup[Any]", error)
-        is_list = len(args) == 2 and type(args[1]) is list
+        match args:
+            case (_, errors):
+                is_list = type(errors) is list
+            case _:  # its class has made other args
+                pass
         args = (group.message, group.exceptions)
     try:
         twin = _build(kind, args)
