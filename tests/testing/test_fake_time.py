@@ -14,7 +14,7 @@ from typing import Any
 import trio
 
 from trio_steps.testing import Probe, explore, run_once
-from trio_steps.testing._machine.fake_time import EPOCH
+from trio_steps.testing._machine.fake_time import EPOCH, FakeTime
 
 
 def value_of(program: Any) -> Any:
@@ -65,6 +65,19 @@ def test_time_goes_on_for_whoever_reads_it_again_and_again() -> None:
         return True
 
     assert value_of(program)
+
+
+def test_each_reading_adds_a_microsecond_and_after_each_hundred_of_them_twice_as_much() -> None:
+    now = [0.0]
+    fake = FakeTime(lambda: now[0])
+    assert fake.read() == 0
+    added = 0.0
+    for reading in range(1, 1000):
+        added += 1e-6 * 2 ** (reading // 100)
+        assert fake.read() == added
+    now[0] = 5.0
+    assert fake.read() == 5 + added
+    assert fake.read() == 5 + (added + 1e-6)
 
 
 def test_threads_have_the_time_of_the_world() -> None:

@@ -10,6 +10,7 @@ import trio
 from trio_steps import ConfigError
 from trio_steps.testing import linearizable
 from trio_steps.testing._history import History
+from trio_steps.testing._search import linearizable as module
 
 
 class Register:
@@ -255,6 +256,11 @@ def test_table_has_a_column_for_each_task_and_a_row_for_each_event() -> None:
     ]
 
 
+def test_column_of_a_table_is_eight_characters_wide_at_least() -> None:
+    told = history((0, "f", ()), (1, "g", ()), (1, "cancelled", None), (0, "returned", 1)).table()
+    assert told.splitlines() == ["  task 0    task 1", "  f()", "            g()", "            → cancelled", "  → 1"]
+
+
 def test_model_with_a_state_that_can_not_be_compared_is_searched_all_the_same() -> None:
     class Opaque(Register):
         def __init__(self) -> None:
@@ -288,6 +294,25 @@ def test_operations_that_are_none_are_refused(operations: Any, text: str) -> Non
 def test_plans_that_are_none_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"^plans=0: give a number of plans, 1 or more$"):
         linearizable(trio.Event, Flag, "is_set", plans=0)
+
+
+def test_plans_are_of_two_three_and_four_tasks_with_three_calls_each_and_a_seed_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[tuple[list[int], int, float]] = []
+    plans: list[list[Any]] = []
+    explore, program = module.explore, module._program
+
+    def explored(program: Any, *, budget: float, seed: int, **options: Any) -> Any:
+        made.append(([len(calls) for calls in plans[-1]], seed, budget))
+        return explore(program, budget=1, seed=seed, **options)
+
+    monkeypatch.setattr(module, "_program", lambda *args: plans.append(args[2]) or program(*args))
+    monkeypatch.setattr(module, "explore", explored)
+    report = linearizable(trio.Event, Flag, "is_set", plans=5, budget=7, seed=20)
+    two, three, four = [3] * 2, [3] * 3, [3] * 4
+    assert made == [(two, 20, 7), (three, 21, 7), (four, 22, 7), (two, 23, 7), (three, 24, 7)]
+    assert (report.runs, report.exhausted) == (5, False)
 
 
 def test_single_operation_may_be_given_by_its_name() -> None:

@@ -31,7 +31,14 @@ def test_pairs_are_drawn_and_not_listed() -> None:
 
 @pytest.mark.parametrize(
     ("numbers", "text"),
-    [([], ""), ([3], "3"), ([3, 4, 5, 7], "3-5, 7"), (range(0, 40, 2), "0, 2, 4, 6, 8, 10, 12, 14, 16, 18, …")],
+    [
+        ([], ""),
+        ([3], "3"),
+        ([3, 4, 5, 7], "3-5, 7"),
+        (range(1000, 1003), "1000-1002"),
+        (range(0, 20, 2), "0, 2, 4, 6, 8, 10, 12, 14, 16, 18"),
+        (range(0, 40, 2), "0, 2, 4, 6, 8, 10, 12, 14, 16, 18, …"),
+    ],
 )
 def test_ranges_are_told_shortly(numbers: list[int], text: str) -> None:
     assert ranges(numbers) == text

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
 
 from trio_steps.testing import ExplorationError, Probe, explore, run_once
+from trio_steps.testing._compare import contents, same, show
+from trio_steps.testing._findings import Finding
 from trio_steps.testing._machine.synced import _letter
-from trio_steps.testing._report import alike, folded
+from trio_steps.testing._machine.token import Recipe
+from trio_steps.testing._report import Report, alike, failure_of, folded
 
 HERE = Path(__file__)
 FILE = f"tests/testing/{HERE.name}"
@@ -147,6 +152,7 @@ def test_lines_that_differ_in_a_number_only_are_counted() -> None:
     assert alike(lines)[:2] == ["  main waits", "  worker waits for 3 s"]
     assert alike(lines)[2:] == ["  worker#2 waits for 3 s", "  worker#3 waits for 3 s", "  … 19,997 more like this"]
     assert alike(["a#1", "a#2", "a#3"]) == ["a#1", "a#2", "a#3"]  # a count would not be shorter
+    assert alike(["a#1", "a#2", "a#3", "a#4"]) == ["a#1", "a#2", "… 2 more like this"]
 
 
 @pytest.mark.parametrize(
@@ -168,6 +174,71 @@ def test_lines_that_differ_in_a_number_only_are_counted() -> None:
 )
 def test_lines_that_come_again_and_again_are_folded(lines: list[str], told: list[str]) -> None:
     assert folded(lines) == told
+
+
+@pytest.mark.parametrize("times", [3, 4, 7])
+@pytest.mark.parametrize("size", range(1, 9))
+def test_cycle_of_up_to_eight_lines_that_comes_three_times_or_more_is_folded(size: int, times: int) -> None:
+    cycle = [f"line {'abcdefgh'[number]}" for number in range(size)]
+    told = [*cycle, f"… {(times - 1) * size} more like this"]
+    assert folded(["begin", *cycle * times, "end"]) == ["begin", *told, "end"]
+    assert folded(cycle * times + cycle[:-1]) == told + cycle[:-1]
+
+
+def test_longer_cycles_and_those_that_come_twice_are_told_whole() -> None:
+    nine = list("abcdefghi") * 3
+    assert folded(nine) == nine
+    twice = list("abcdabcd")
+    assert folded(twice) == twice
+
+
+@pytest.mark.parametrize(("count", "head"), [(29, "what the tasks did:"), (30, "what the tasks did:"), (31, None)])
+def test_last_thirty_lines_of_a_trace_are_told(count: int, head: str | None) -> None:
+    trace = [f"line {number}" for number in range(count)]
+    run: Any = SimpleNamespace(
+        where=None, chosen=(), recipe=Recipe(), trace=tuple(trace), objects=(), token="token", expired=None
+    )
+    failure = failure_of(run, Finding(invariant="lock", message="it is held"), "program")
+    told = failure.text.splitlines()
+    assert told[:1] + told[3:-1] == [
+        "LOCK: it is held",
+        f"  {head or 'the last 30 lines of that:'}",
+        *(f"    {line}" for line in trace[-30:]),
+    ]
+
+
+def test_report_of_no_timeouts_and_nothing_saved_says_so_by_itself() -> None:
+    report = Report(program="p", what="w", runs=1, points=2, schedules=3, exhausted=True, stopped="s")
+    assert (report.timeouts, report.saved, report.untried, report.ok) == (0, 0, (), True)
+
+
+class Shown:
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __repr__(self) -> str:
+        return "x" * self.length
+
+
+class AlsoShown(Shown): ...
+
+
+def test_value_is_told_in_two_hundred_characters() -> None:
+    assert show(Shown(200)) == "x" * 200
+    assert show(Shown(201)) == "x" * 199 + "…"
+
+
+def test_values_are_the_same_if_they_are_of_one_type_and_look_alike() -> None:
+    assert same(Shown(3), Shown(3))
+    one: list[Any] = [1, Shown(2), Shown(3), AlsoShown(3)]
+    assert not any(same(first, second) for first, second in itertools.permutations(one, 2))
+
+
+def test_thousand_objects_of_a_value_are_looked_at_or_as_many_as_is_said() -> None:
+    objects = [[number] for number in range(2000)]
+    assert [len(list(contents(objects, most=most))) for most in (1, 2, 3, 1500)] == [1, 2, 3, 1500]
+    assert len(list(contents(objects))) == 1000
+    assert list(contents(objects, but=objects)) == []
 
 
 def test_livelock_shows_its_cycle_once() -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _TRACE: Final = 30  # lines
 _TIME: Final = 11  # characters in front of each
 _ALIKE: Final = 2  # lines that are shown of similar ones
-_LONGEST_CYCLE: Final = 8  # lines
+_MANY: Final = 4  # similar lines; a count of fewer would not be shorter
+_CYCLES: Final = range(1, 9)  # lines
 _WORDS: Final[dict[Policy, str]] = {
     "trio": "Trio itself runs tasks in this order, or could",
     "batch": "any order of the tasks that are woken together",
@@ -189,7 +190,7 @@ def alike(lines: Iterable[str]) -> list[str]:
     for line in lines:
         kind = _numberless(line)
         seen[kind] += 1
-        if seen[kind] <= _ALIKE or counts[kind] == _ALIKE + 1:
+        if seen[kind] <= _ALIKE or counts[kind] < _MANY:
             kept.append(line)
         elif seen[kind] == counts[kind]:
             indent = line[: len(line) - len(line.lstrip())]
@@ -210,7 +211,7 @@ def folded(lines: Sequence[str]) -> list[str]:
     while at < len(lines):
         size, times = _cycle(kinds, at)
         told += lines[at : at + size]
-        if times == 2 and size == 1:
+        if times == 2:
             told[-1] += " (2 times)"
         elif times > 1:
             told.append(f"{'':{_TIME if times_in_front[at] else 0}}… {(times - 1) * size:,} more like this")
@@ -220,7 +221,7 @@ def folded(lines: Sequence[str]) -> list[str]:
 
 def _cycle(kinds: Sequence[str], at: int) -> tuple[int, int]:
     """Return how many lines from `at` on form a cycle, and how many times it repeats."""
-    for size in range(1, _LONGEST_CYCLE + 1):
+    for size in _CYCLES:
         times = 1
         while kinds[at : at + size] == kinds[at + size * times : at + size * (times + 1)]:
             times += 1

@@ -44,7 +44,9 @@ class Bench:
       RuntimeError: this was called inside a Trio program.
     """
 
-    def __init__(self, program: Program, settings: Settings, *, runs: float, seconds: float) -> None:
+    def __init__(
+        self, program: Program, settings: Settings, *, runs: float = float("inf"), seconds: float = float("inf")
+    ) -> None:
         given = cast("object", program)
         if inspect.iscoroutine(given):
             name = given.__name__

@@ -115,7 +115,7 @@ class Exploration:
             self._phases.remove(phase)  # these were tried already, apart from independent steps
             return None
         if phase.name in (PAIRS, RANDOM) and not self._decides:
-            if phase.name == PAIRS or len(self._phases) == 1:
+            if phase.name == PAIRS or self._phases == [phase]:
                 self._phases.remove(phase)  # the program has only one order
             return None
         for trial in phase.turn():

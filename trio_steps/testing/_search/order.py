@@ -17,11 +17,9 @@ def bisection(total: int) -> Iterator[int]:
     A smaller budget gets the beginning of what a larger one gets. Strides lack this property: of nine, a budget of
     three tries 0, 3 and 6, and a budget of four tries 0, 2, 4 and 6.
     """
-    if total < 1:
-        return
-    bits = (total - 1).bit_length()
+    bits = total.bit_length()
     for number in range(1 << bits):
-        turned = int(f"{number:0{bits}b}"[::-1], 2) if bits else 0
+        turned = int(f"{number:0{bits}b}"[::-1], 2)
         if turned < total:
             yield turned
 

@@ -112,7 +112,7 @@ def phases(baseline: Run, seed: int, orders: Orders | None) -> list[Phase]:
         *([] if orders is None else [Phase(ORDERS, 3, orders.trials())]),
         Phase(DELAYS, 3, _delays(baseline)),
         Phase(PAIRS, 1, _pairs(baseline, seed)),
-        Phase(RANDOM, 3, _random(baseline, seed, orders, disturbs_scopes=timeouts.total > 0)),
+        Phase(RANDOM, 3, _random(baseline, seed, orders, disturbs_scopes=bool(timeouts.total))),
     ]
 
 
@@ -160,7 +160,7 @@ def _random(baseline: Run, seed: int, orders: Orders | None, *, disturbs_scopes:
         point, chance = int(number() * (baseline.points + 2)), number()
         if not turn % 2:
             recipe = Recipe(policy=policy)
-        elif disturbs_scopes and turn % 4 == 3:
+        elif disturbs_scopes and turn & 2:  # every other one of these
             recipe = Recipe(policy=policy, expire_at=point, chance=chance)
         else:
             recipe = Recipe(policy=policy, cancel_at=point)

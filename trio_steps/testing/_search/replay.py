@@ -42,7 +42,7 @@ def run_once(
       ConfigError: an argument is not valid.
       RuntimeError: it was called inside a Trio program.
     """
-    bench = Bench(program, settings_of("run_once", options), runs=1, seconds=0)
+    bench = Bench(program, settings_of("run_once", options))
     schedule = None if seed is None else Shuffled(seed, 50)
     return bench.run(Recipe(cancel_at=cancel_at), schedule=schedule, keep_log=True)
 
@@ -68,7 +68,7 @@ def replay(
       RuntimeError: it was called inside a Trio program.
     """
     recipe, mark = parse(token)
-    bench = Bench(program, settings_of("replay", options, maker(exc)), runs=1, seconds=0)
+    bench = Bench(program, settings_of("replay", options, maker(exc)))
     if recipe.disturbs and bench.settings.values != "any":
         bench.run(recipe.undisturbed)  # to learn what it returns undisturbed
     run = bench.run(recipe, keep_log=True)

@@ -110,7 +110,6 @@ def _sweep(
     trials_of: Callable[[Run], tuple[Iterator[Trial], int]],
 ) -> Report:
     search = Search(program, settings, runs=budget, seconds=float("inf"))
-    search.bench.budget = float("inf")  # the budget counts points, not runs
     tried = struck = 0
     total: int | None = None  # known only after the baseline
     points: list[int] = []
