@@ -135,3 +135,29 @@ def test_settings_of_python_are_those_of_a_run_meanwhile_and_put_back(origins: b
     finally:
         sys.set_coroutine_origin_tracking_depth(depth)
         (gc.enable if was_enabled else gc.disable)()
+
+
+def test_garbage_of_a_run_is_reported_in_this_run() -> None:
+    async def program(probe: Probe) -> None:
+        circle: list[Any] = [ticks(1)]
+        circle.append(circle)
+
+    [finding] = run_once(program).findings
+    assert finding.message == "coroutine 'ticks' was never awaited"
+
+
+def test_doubt_is_about_the_last_step() -> None:
+    made = footprints.Footprints()
+    one: Any = footprints.Footprint(
+        path=(0,),
+        enabled=((0,),),
+        woken=0,
+        epoch=0,
+        touched=frozenset(),
+        written=frozenset(),
+        ended=None,
+        reason=None,
+    )
+    made.steps += [one, one, one]
+    made.doubt("why")
+    assert [step.reason for step in made.steps] == [None, None, "why"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copyreg
 import datetime as dt
+import pickle
 import threading
 import time
 from contextlib import contextmanager
@@ -198,11 +199,11 @@ def _pickled() -> Generator[None]:
 
 
 def _reduced(value: dt.datetime) -> tuple[Any, ...]:
-    return made, value.__reduce_ex__(4)[1]
+    return made, value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)[1]
 
 
 def _reduced_date(value: dt.date) -> tuple[Any, ...]:
-    return made_date, value.__reduce_ex__(4)[1]
+    return made_date, value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)[1]
 
 
 def made(*arguments: Any) -> dt.datetime:
