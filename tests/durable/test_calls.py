@@ -109,6 +109,22 @@ async def test_call_that_waits_tells_those_that_can_not_that_others_are_in_the_w
     assert await calls.make_now(call) is True
 
 
+def test_release_in_the_background_ends_also_if_a_call_lasts_beyond_the_ten_seconds(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    made: list[float] = []
+
+    def release(claimed: object) -> None:
+        made.append(clock.now)
+        clock.now += 4
+        raise busy_error()
+
+    given_up: list[object] = []
+    calls_of(release=release, give_up=given_up.append)._release_later(CLAIMED, None)
+    assert made == [100, 104, 108]
+    assert given_up == [CLAIMED]
+
+
 def test_release_in_the_background_is_tried_again_for_ten_seconds(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

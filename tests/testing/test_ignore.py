@@ -22,6 +22,7 @@ from trio_steps.testing import (
     sweep_faults,
     sweep_timeouts,
 )
+from trio_steps.testing._findings import Finding
 
 HERE = Path(__file__)
 
@@ -269,3 +270,14 @@ def test_generator_that_is_closed_late_is_a_finding_if_it_had_clean_up_to_do(gen
 
     invariants = [finding.invariant for finding in run_once(program).findings]
     assert ("warning" in invariants) is found
+
+
+@pytest.mark.parametrize(
+    ("invariant", "fits"), [("".join("lock"), True), ("deadlock", False), ("warning", False), ("cancellation", False)]
+)
+def test_pattern_for_an_invariant_fits_its_findings_only(invariant: Any, fits: bool) -> None:
+    finding = Finding(invariant=invariant, message="x")
+    assert Ignore(invariant="lock").fits(finding) is fits
+    assert Ignore("x", invariant="lock").fits(finding) is fits
+    assert Ignore("x").fits(finding)
+    assert not Ignore("y", invariant=invariant).fits(finding)

@@ -54,6 +54,7 @@ def test_lost_update_is_found_and_only_orders_that_matter_are_run() -> None:
     assert [failure.invariant for failure in report.failures] == ["outcome"]
     # the order of reads does not matter, the order of writes does: 4 instead of 6
     assert "4 that differ stand for 6" in str(report)
+    assert "of 18 steps, 0 count" in str(report)  # those that are the same as in the run before count once
     assert report.runs == 4
 
 

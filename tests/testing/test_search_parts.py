@@ -177,6 +177,7 @@ def test_only_a_sweep_of_timeouts_counts_timeouts() -> None:
             await trio.sleep(1)
 
     sweeps = sweep_cancellation(program), sweep_faults(program, allow=Exception), sweep_timeouts(program)
+    assert {(report.stopped, report.exhausted) for report in sweeps} == {("the end of the sweep", True)}
     assert [report.timeouts == report.points > 0 for report in sweeps] == [False, False, True]
     assert [report.timeouts for report in sweeps[:2]] == [0, 0]
 

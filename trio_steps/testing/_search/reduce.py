@@ -93,10 +93,11 @@ class Orders:
             if self.gave_up is not None:
                 return
             self._learn(steps, first)
-            first = self._deepest()
-            if first < 0:
+            deepest = self._deepest()
+            if deepest is None:
                 self.exhausted = True
                 return
+            first = deepest
             del self._nodes[first + 1 :]
             path = [*(node.chosen for node in self._nodes[:first]), *self._nodes[first].choose_next()]
 
@@ -146,8 +147,8 @@ class Orders:
                 return True
         return False
 
-    def _deepest(self) -> int:
-        return max((number for number, node in enumerate(self._nodes) if node.waiting), default=-1)
+    def _deepest(self) -> int | None:
+        return max((number for number, node in enumerate(self._nodes) if node.waiting), default=None)
 
     def notes(self) -> Iterator[str]:
         """Yield what the reader has to know."""
