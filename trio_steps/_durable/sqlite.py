@@ -234,7 +234,8 @@ class Database:
                 "now": time.time(),
                 "pid": os.getpid(),
             }
-            rows = connection.execute(_SAVE, run).fetchall() if change.status == "running" else []
+            is_save = change.status == "running"
+            rows: list[tuple[int]] = connection.execute(_SAVE, run).fetchall() if is_save else []
             rows = rows or connection.execute(_UPSERT, run).fetchall()
             if not rows:
                 raise RunClaimedError(claimed.run_id)
