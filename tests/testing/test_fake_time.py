@@ -11,6 +11,7 @@ import pickle
 import time
 from typing import Any
 
+import pytest
 import trio
 
 from trio_steps.testing import Probe, explore, run_once
@@ -78,6 +79,20 @@ def test_each_reading_adds_a_microsecond_and_after_each_hundred_of_them_twice_as
     now[0] = 5.0
     assert fake.read() == 5 + added
     assert fake.read() == 5 + (added + 1e-6)
+
+
+@pytest.mark.parametrize(("other", "is_here"), [(-1, False), (0, True), (1, False)])
+def test_time_is_virtual_in_one_thread(other: int, is_here: bool) -> None:
+    fake = FakeTime(lambda: 0.0)
+    fake._thread += other
+    with fake.telling():
+        told = [
+            time.monotonic() < 1,
+            time.time() < EPOCH + 1,
+            dt.date.today().year == 2000,
+            dt.datetime.now().year == 2000,
+        ]
+    assert told == [is_here] * 4
 
 
 def test_threads_have_the_time_of_the_world() -> None:

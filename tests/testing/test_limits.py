@@ -13,6 +13,7 @@ from programs import ticks
 from trio_steps.testing import Probe, enumerate_schedules, run_once
 from trio_steps.testing._footprints import footprints
 from trio_steps.testing._footprints.reach import Reach
+from trio_steps.testing._machine import conductor
 from trio_steps.testing._machine.hearing import Hearing
 from trio_steps.testing._places import Place
 from trio_steps.testing._search.reduce import Orders
@@ -161,3 +162,24 @@ def test_doubt_is_about_the_last_step() -> None:
     made.steps += [one, one, one]
     made.doubt("why")
     assert [step.reason for step in made.steps] == [None, None, "why"]
+
+
+def test_what_a_task_waits_for_is_looked_at_once_for_each_step_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    outside = conductor.outside
+
+    def told(tasks: Any) -> Any:
+        listed = list(tasks)
+        looked.append(len(listed))
+        return outside(listed)
+
+    async def program(probe: Probe) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(8):
+                nursery.start_soon(trio.sleep, 100)
+            for _ in range(4):
+                await trio.sleep(1)
+
+    monkeypatch.setattr(conductor, "outside", told)
+    assert run_once(program).findings == ()
+    assert looked[:5] == [9, 1, 1, 1, 1]

@@ -208,7 +208,8 @@ def history(*events: Any) -> History:
     under_way: dict[int, Any] = {}
     for task, what, more in events:
         if task in under_way:
-            made.end(under_way.pop(task), what, more)
+            how: Any = "".join(what)  # any text that is equal
+            made.end(under_way.pop(task), how, more)
         else:
             under_way[task] = made.start(task, what, more)
     return made

@@ -230,7 +230,7 @@ def test_value_is_told_in_two_hundred_characters() -> None:
 
 def test_values_are_the_same_if_they_are_of_one_type_and_look_alike() -> None:
     assert same(Shown(3), Shown(3))
-    one: list[Any] = [1, Shown(2), Shown(3), AlsoShown(3)]
+    one: list[Any] = [1, 2, Shown(2), Shown(3), AlsoShown(3)]
     assert not any(same(first, second) for first, second in itertools.permutations(one, 2))
 
 

@@ -49,7 +49,7 @@ class Finding:
         """What is wrong, and where. A finding of another run with the same key is the same."""
         # the origin of a coroutine that was never awaited is known only in runs that keep a log
         place = None if self.category is RuntimeWarning else self.place
-        return self.invariant, self.what or self.message.split("\n", 1)[0], str(place or "")
+        return self.invariant, self.what or self.message.partition("\n")[0], str(place or "")
 
     def __str__(self) -> str:
         return f"{self.invariant}: {self.message}" + (f" ({self.place})" if self.place is not None else "")

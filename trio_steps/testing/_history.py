@@ -95,7 +95,7 @@ class History:
         first_end = min((call.end for call in certain), default=math.inf)
         for index in left:
             call = self.calls[index]
-            if call.start > first_end or call.how == "stuck":
+            if call.start > first_end:
                 continue  # another call had ended before this one started
             late = {index, *(other for other in left if self.calls[other].end < call.start)}  # too late to happen
             for after in _applied(model, call):

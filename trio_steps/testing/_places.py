@@ -201,7 +201,7 @@ def waits_for(task: trio.lowlevel.Task, name_of: Callable[[object], str | None])
     told = name if me is None else f"{name_of(me) or type(me).__name__}.{code.co_name}"
     if name == "Nursery._nested_child_finished":
         return "the tasks of its nursery"
-    if name in ("Lock.acquire", "StrictFIFOLock.acquire") and isinstance(me, (trio.Lock, trio.StrictFIFOLock)):
+    if isinstance(me, (trio.Lock, trio.StrictFIFOLock)):
         owner = me.statistics().owner
         if owner is not None and owner is not task:
             return f"{told}, held by {getattr(owner.coro, 'label', short_name(owner.name))}"
@@ -211,7 +211,7 @@ def waits_for(task: trio.lowlevel.Task, name_of: Callable[[object], str | None])
 def short_name(name: str) -> str:
     """Return the name of a task without its module and the functions around it."""
     name = scrub(name).split("<locals>.")[-1]
-    return name if "/" in name else name.rsplit(".", 1)[-1]
+    return name if "/" in name else name.rpartition(".")[2]
 
 
 def functions_awaited(task: trio.lowlevel.Task) -> list[str]:

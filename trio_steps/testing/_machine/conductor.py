@@ -165,8 +165,6 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
                 awaitable = [self.program(self.probe)]
                 frame = getattr(awaitable[0], "cr_frame", None)
                 self.value = await awaitable.pop()
-        except (KeyboardInterrupt, SystemExit) as error:
-            self.error = error
         except BaseException as error:  # noqa: BLE001 - it is the result, even a stray Cancelled
             self.error = error
         finally:

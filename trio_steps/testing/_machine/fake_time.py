@@ -142,8 +142,7 @@ class FakeTime:
 
     def _datetime(self) -> type[dt.datetime]:
         real = _REAL
-        read = self.read
-        thread = self._thread
+        read, is_here = self.read, self._is_here
 
         class FakeDatetime(real, metaclass=_Like):  # type: ignore[misc,valid-type]
             """A `datetime.datetime` with a virtual now. Its instances are of the real class."""
@@ -153,7 +152,7 @@ class FakeTime:
 
             @classmethod
             def now(cls, tz: dt.tzinfo | None = None) -> Any:
-                if threading.get_ident() != thread:
+                if not is_here():
                     return real.now(tz)
                 return real.fromtimestamp(read() + EPOCH, tz)
 
@@ -170,8 +169,7 @@ class FakeTime:
 
     def _date(self) -> type[dt.date]:
         real = _REAL_DATE
-        read = self.read
-        thread = self._thread
+        read, is_here = self.read, self._is_here
 
         class FakeDate(real, metaclass=_Like):  # type: ignore[misc,valid-type]
             """A `datetime.date` with a virtual today. Its instances are of the real class."""
@@ -181,7 +179,7 @@ class FakeTime:
 
             @classmethod
             def today(cls) -> Any:  # since Python 3.15, the real one does not ask the `time` module
-                return real.today() if threading.get_ident() != thread else real.fromtimestamp(read() + EPOCH)
+                return real.fromtimestamp(read() + EPOCH) if is_here() else real.today()
 
         FakeDate.__name__ = FakeDate.__qualname__ = "date"
         return FakeDate

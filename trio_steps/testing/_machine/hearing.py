@@ -99,7 +99,7 @@ class Hearing:
             return
         origin = _ORIGIN.search(text)
         place = None if origin is None else Place(origin[1], int(origin[2]), origin[3])
-        text = scrub(text.split("\n", 1)[0])
+        text = scrub(text.partition("\n")[0])
         self.findings.append(
             Finding(invariant="warning", message=text, place=place, category=warning.category, what=text)
         )
