@@ -205,7 +205,8 @@ class Engine:
 
     def cancel(self, session: Session, run_id: str) -> bool:
         """Cancel a run for good. Return False if it is already over."""
-        with self._locked(session, run_id) as row:
+        with self._locked(session, run_id) as found:
+            row = found
             if row.state in ("completed", "cancelled"):
                 return session.is_again and row.state == "cancelled"
             if row.state == "running" and not row.is_held:  # otherwise, no one would count the death of its worker
