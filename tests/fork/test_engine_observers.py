@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+import trio
 from paths import never, raises, returns, shielded
 
 from trio_steps import (
@@ -126,6 +127,17 @@ async def test_observers_are_told_of_paths_that_were_never_started() -> None:
         ("f/b", "fork 'f': path 'a' won"),
         ("f/c", "fork 'f': path 'a' won"),
     ]
+
+
+async def test_path_that_never_started_is_skipped_for_the_reason_of_the_cancellation_from_outside() -> None:
+    events: list[Event] = []
+    run = fork("f", mode="all", paths=[never, returns(1, "b")], concurrency=1).run
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(run, observers=[events.append]))
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel("no longer needed")
+    [skipped] = [event for event in events if isinstance(event, StepSkipped)]
+    assert (skipped.name, skipped.reason, skipped.time) == ("f/b", "no longer needed", 1)
 
 
 async def test_observer_may_join_for_one_inner_run() -> None:

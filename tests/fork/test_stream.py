@@ -1,4 +1,4 @@
-"""`stream`: results as they come, back-pressure, and every way to leave the block."""
+"""`stream`: results as they come, and every way to leave the block."""
 
 from __future__ import annotations
 
@@ -109,6 +109,16 @@ async def test_results_of_one_tick_are_all_there() -> None:
     assert sorted(value for _, value in seen) == list(range(50))
 
 
+async def test_quiet_source_delays_no_result() -> None:
+    async def paths() -> AsyncIterator[Callable[[], Any]]:
+        yield returns(1, "a")
+        await trio.sleep(10)
+        yield returns(1, "b")
+
+    async with stream(paths(), mode="all") as values:
+        assert await read(values) == [(1, "a"), (11, "b")]
+
+
 # Failure
 
 
@@ -177,108 +187,6 @@ async def test_stream_is_over_after_its_error() -> None:
             await anext(values)
         with pytest.raises(StopAsyncIteration):
             await anext(values)
-
-
-# Back-pressure
-
-
-async def test_no_path_starts_while_as_many_results_wait_as_the_limit() -> None:
-    started: list[int] = []
-
-    def paths() -> Iterator[Callable[[], Any]]:
-        for number in range(100):
-            started.append(number)
-            yield returns(1, number)
-
-    async with stream(paths(), concurrency=3) as results:
-        await trio.sleep(50)
-        # three ended in one tick; when the third did, two others had been started
-        assert len(started) == 5
-        await anext(results)
-        await anext(results)
-        await trio.sleep(50)
-        # three of five still wait
-        assert len(started) == 5
-        await anext(results)
-        await trio.sleep(50)
-        assert len(started) == 8
-        assert len([result async for result in results]) == 97
-
-
-@pytest.mark.parametrize("kind", ["crew", "tokens", "async", "stagger", "unlimited"])
-async def test_at_most_buffer_and_limit_less_one_wait(kind: str) -> None:
-    waiting = most = 0
-
-    async def path() -> None:
-        nonlocal waiting, most
-        await trio.sleep(1)
-        waiting += 1
-        most = max(most, waiting)
-
-    async def slowly() -> AsyncIterator[Callable[[], Any]]:
-        for _ in range(60):
-            yield path
-
-    options: dict[str, Any] = {
-        "crew": {"concurrency": 4},
-        "tokens": {"concurrency": trio.CapacityLimiter(4)},
-        "async": {"concurrency": 4},
-        "stagger": {"concurrency": 4, "stagger": 0},
-        "unlimited": {},
-    }[kind]
-    paths: Any = slowly() if kind == "async" else (path for _ in range(60))
-    async with stream(paths, buffer=5, **options) as results:
-        async for _ in results:
-            waiting -= 1
-            await trio.sleep(0.5)
-    assert most <= (5 + 4 - 1 if options else 60)
-    assert waiting == 0
-
-
-async def test_path_that_waits_for_room_holds_no_token() -> None:
-    limiter = trio.CapacityLimiter(2)
-    async with stream((returns(1, n) for n in range(10)), concurrency=limiter) as results:
-        await trio.sleep(5)
-        assert limiter.borrowed_tokens == 0
-        assert len([result async for result in results]) == 10
-
-
-async def test_buffer_of_ordered_results_counts_those_that_are_held_back() -> None:
-    started: list[int] = []
-
-    def paths() -> Iterator[Callable[[], Any]]:
-        for number in range(10):
-            started.append(number)
-            yield returns(100 if number == 0 else 1, number)
-
-    async with stream(paths(), concurrency=3, buffer=4, ordered=True) as results:
-        assert (await anext(results)).value == 0
-        assert trio.current_time() == 100
-        # 1 to 4 ended and waited; the fifth was started when three of them did
-        assert len(started) == 6
-        assert [result.value async for result in results] == list(range(1, 10))
-
-
-async def test_million_lazy_paths_need_the_memory_of_a_few() -> None:
-    async def path() -> bytes:
-        return bytes(10_000)
-
-    most = 0
-    async with stream((path for _ in range(3000)), concurrency=10) as results:
-        async for _ in results:
-            ledger = results._delivery.ledger
-            most = max(most, len(ledger.untaken) + len(ledger._taken) + len(ledger.values))
-    assert most <= 40
-
-
-async def test_quiet_source_delays_no_result() -> None:
-    async def paths() -> AsyncIterator[Callable[[], Any]]:
-        yield returns(1, "a")
-        await trio.sleep(10)
-        yield returns(1, "b")
-
-    async with stream(paths(), mode="all") as values:
-        assert await read(values) == [(1, "a"), (11, "b")]
 
 
 # The timeout
