@@ -199,7 +199,6 @@ class _Reader:
                     frames.pop()
                     if frame.ref is not None:
                         self._built[frame.ref] = value
-                        self._open.remove(frame.ref)
                 else:
                     break
             else:

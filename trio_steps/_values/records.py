@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from .form import JSON, Container, Pairs, Resolve
 
-_HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that was made by Python code, mostly
 _KNOW_BETTER: Final = ("__new__", "__del__", "__copy__", "__deepcopy__")
 INSTANCE: Final = "record"
 VALUE: Final = "value"  # hashable, so it has to be complete before it is put into a container
@@ -47,8 +46,6 @@ def record_of(kind: type[Any]) -> Container | None:
         return None
     base = mro_of(_library_base(mro))
     theirs = [owner for owner in mro if _place(base, owner) is None]
-    if any(not owner.__flags__ & _HEAP_TYPE for owner in theirs):
-        return None
     if any(name in namespace(owner) for owner in theirs for name in _KNOW_BETTER):
         return None
     return _instance_of(kind, fields)
@@ -138,9 +135,7 @@ def _instance_of(kind: type[Any], fields: tuple[str, ...]) -> Container:
 
     def finish(original: object, twin: object, resolve: Resolve) -> None:
         for name, part in state(original).items():
-            copy = resolve(part)
-            if copy is not part:
-                put(twin, name, copy)
+            put(twin, name, resolve(part))
 
     def compare(a: object, b: object, _: object) -> Pairs:
         first, second = state(a), state(b)
@@ -177,11 +172,11 @@ def _instance_of(kind: type[Any], fields: tuple[str, ...]) -> Container:
 
 
 def _named_tuple_of(kind: type[Any], mro: Sequence[type[Any]]) -> Container | None:
-    fields = fields_of(kind)
     theirs = mro[: _place(mro, tuple)]
     named = [owner for owner in theirs if "_fields" in namespace(owner)]
-    if fields is None or len(named) != 1 or named[0] is not theirs[-1]:
+    if not named or named[0] is not theirs[-1]:
         return None
+    fields = tuple(namespace(named[0])["_fields"])
     if any(name in namespace(owner) for owner in theirs[:-1] for name in _KNOW_BETTER):
         return None
     extra = dict_of(kind)
