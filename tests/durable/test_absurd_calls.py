@@ -145,6 +145,16 @@ def test_call_that_is_over_before_it_has_a_connection_is_not_made(store: AbsurdS
         store._connections._work(job, lambda _: pytest.fail("it is over"))
 
 
+def test_call_without_a_connection_at_the_moment_is_told_to_end_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = connections._Job()
+    job.has_begun = True
+    looks = iter([False, True])
+    monkeypatch.setattr(job.ended, "wait", lambda _: next(looks))
+    connections._end(job)
+    assert job.is_over
+    assert list(looks) == []
+
+
 def test_call_is_made_again_if_the_connection_is_lost(store: AbsurdStore) -> None:
     tries: list[bool] = []
 
