@@ -89,7 +89,7 @@ class Process(RunStore):
     @asynccontextmanager
     async def claim(self, run_id: str, /) -> AsyncGenerator[RunClaim]:
         inner = self.inside.claim(run_id)
-        claim = await self.call(inner.__aenter__)
+        claim = await self.call(self._enter, inner)
         try:
             yield Claimed(self, claim)
         finally:
@@ -100,7 +100,7 @@ class Process(RunStore):
         self, pipelines: Mapping[str, Collection[str | None]], /, *, max_deaths: int = 5
     ) -> AsyncGenerator[RunClaim | None]:
         inner = self.inside.take(pipelines, max_deaths=max_deaths)
-        claim = await self.call(inner.__aenter__)
+        claim = await self.call(self._enter, inner)
         if claim is None:
             self.idle()
         try:
@@ -108,10 +108,14 @@ class Process(RunStore):
         finally:
             await self._ended(inner)
 
+    async def _enter(self, inner: Any) -> Any:
+        claim = await inner.__aenter__()
+        self._left.append(inner)
+        return claim
+
     async def _ended(self, inner: Any) -> None:
-        if self.is_dead:
-            self._left.append(inner)
-        else:
+        if not self.is_dead:
+            self._left.remove(inner)
             await inner.__aexit__(None, None, None)
 
     def now(self) -> datetime:

@@ -96,7 +96,3 @@ async def test_store_that_writes_and_is_cancelled_all_the_same_is_found_out(monk
     with pytest.raises(AssertionError, match="a write returns if, and only if, it was made") as caught:
         await check_store(MemoryStore)
     assert caught.value.__notes__ == ["in check_store, the check 'cancelled_writes'"]
-
-
-def test_memory_store_shows_how_many_runs_it_has() -> None:
-    assert repr(MemoryStore()) == "<MemoryStore of 0 runs>"

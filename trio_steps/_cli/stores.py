@@ -62,6 +62,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     moved = add("move", _move, "move a run to another store, where a worker continues it", one=True)
     moved.add_argument("--to", metavar="STORE", required=True, help="the store to move it to")
+    moved.add_argument(
+        "--instead", action="store_true", help="move it although an earlier move to another store, now lost, had begun"
+    )
 
     prune = add("prune", _prune, "delete runs that are no longer needed", one=False)
     prune.add_argument("--older-than", type=_duration, metavar="TIME", help="runs last updated longer ago, such as 30d")
@@ -179,7 +182,7 @@ def _delete(args: argparse.Namespace) -> int:
 
 
 def _move(args: argparse.Namespace) -> int:
-    _call(move, args.run_id, existing_store(args.store), store_at(args.to))
+    _call(move, args.run_id, existing_store(args.store), store_at(args.to), instead=args.instead)
     return DONE
 
 

@@ -15,7 +15,7 @@ _MOVED: Final = "it was moved to "
 
 def marks_of(target: object) -> tuple[str, str]:
     """Return what a run that is moved to the store `target` is marked with, at first and at last."""
-    first, last = (f"{words}{target!r}: if that did not end well, move it again" for words in (_MOVING, _MOVED))
+    first, last = (f"{words}{target!r}: if that did not end well, move it there again" for words in (_MOVING, _MOVED))
     return first, last
 
 
@@ -26,14 +26,23 @@ def marked(record: RunRecord, mark: str) -> RunChange:
     )
 
 
-def check_is_here(record: RunRecord) -> None:
-    """Refuse to run a run that is being moved.
+def check_is_here(record: RunRecord, what: str) -> None:
+    """Refuse to do something with a run that is being moved.
+
+    Args:
+      record: its summary.
+      what: what it is to be: "run".
 
     Raises:
-      StoreError: it is.
+      StoreError: it is being moved.
     """
-    if _is_marked(record, _MOVING, _MOVED):
-        raise StoreError(f"the run {record.run_id!r} can't be run here: {record.error}")
+    if is_leaving(record):
+        raise StoreError(f"the run {record.run_id!r} can't be {what} here: {record.error}")
+
+
+def is_leaving(record: RunRecord) -> bool:
+    """Tell whether a run is being moved, or was moved."""
+    return _is_marked(record, _MOVING, _MOVED)
 
 
 def has_left(record: RunRecord) -> bool:

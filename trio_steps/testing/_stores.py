@@ -52,9 +52,6 @@ class MemoryStore(RunStore):
         self._runs: dict[str, StoredRun] = {}
         self._claims: dict[str, _Claim] = {}
 
-    def __repr__(self) -> str:
-        return f"<MemoryStore of {len(self._runs)} runs>"
-
     def restart(self) -> None:
         """Restart after a crash, with what was saved. Runs that were running are interrupted, and none is claimed."""
         for claim in self._claims.values():

@@ -213,14 +213,14 @@ class Engine:
                 died = {"name": DIED, "message": "worker did not come back before the run was cancelled"}
                 fail = "select absurd.fail_run(%s, %s, %s::jsonb)"
                 session.execute(fail, (row.queue.name, row.attempt, packed(died)))
-                row = self._there(session, run_id)
             self._retry(session, row)  # for Absurd, a failed task is over
             session.execute("select absurd.cancel_task(%s, %s)", (row.queue.name, row.task))
         return True
 
     def _retry(self, session: Session, row: Row) -> None:
-        if row.state == "failed":
-            session.execute("select absurd.retry_task(%s, %s)", (row.queue.name, row.task))
+        """Make a run available again if it has failed."""
+        retry = "select absurd.retry_task(%s, task_id) from {t} where task_id = %s and state = 'failed'"
+        session.execute(row.queue.sql(retry), (row.queue.name, row.task))
 
     def resume(self, session: Session, run_id: str) -> None:
         """Make a run that failed or was stopped available again; leave any other run unchanged."""

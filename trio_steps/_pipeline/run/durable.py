@@ -175,7 +175,7 @@ async def run_claimed(
     names = Names(program)
     stored = await claim.read()
     if stored is not None:
-        check_is_here(stored.record)
+        check_is_here(stored.record, "run")
         stored = names.stored(stored, questions)
     texts = answer_texts(stored or _nothing_stored(run_id, program), answers)
     texts = added_answers(run_id, {} if stored is None else stored.answers, texts)

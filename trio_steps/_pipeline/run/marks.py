@@ -20,6 +20,7 @@ import attrs
 
 from trio_steps._core.errors import ConfigError, listed
 from trio_steps._durable.answers import answer_text, is_asked_by
+from trio_steps._durable.moving import check_is_here
 from trio_steps._durable.protocol import RunChange
 from trio_steps._pipeline.definition import ANY
 from trio_steps._values.described import described
@@ -53,6 +54,7 @@ def marked(
     record = stored.record
     if record.status == "finished":
         raise ConfigError(f"mark_done({record.run_id!r}, {step!r}): the run is finished")
+    check_is_here(record, "changed")
     checkpoint = checkpoint_of(stored.parts, codec)
     place = _place(step, checkpoint, kinds_of(stored.parts))
     _check_ahead(record.run_id, place, checkpoint)

@@ -4,8 +4,9 @@ Problem: two stores have no transaction in common, and the process may die at an
 stores, and must not be lost.
 
 What is done. As long as the run is in both stores, it is marked in the old one: it is cancelled there, so that no
-worker takes it, and says where it is being moved to. Moving it again continues from there. If the new store already has
-a run of that id, it counts as the same run only if the old one is marked. A marked run is not run by its id, either.
+worker takes it, and says where it is being moved to. Moving it there again continues from there. If the new store
+already has a run of that id, it counts as the same run only if the old one is marked. A marked run is neither run by
+its id nor moved anywhere else: the other store may be running it by now. Only who knows that it is not may say so.
 
 Answers may arrive meanwhile, and are moved last. One that arrived even later would be deleted with the run. So the mark
 is changed before the last look, and whoever has answered looks for that: either the last look has seen the answer, or
@@ -19,19 +20,27 @@ from typing import TYPE_CHECKING
 import attrs
 
 from trio_steps._core.errors import ConfigError
-from trio_steps._durable.moving import marked, marks_of
+from trio_steps._durable.moving import has_left, is_leaving, marked, marks_of
 from trio_steps._durable.protocol import RunChange
+
+from .head import INPUTS
 
 if TYPE_CHECKING:
     from .stored import RunStore
 
 
-async def move(run_id: str, source: RunStore, target: RunStore) -> None:
+async def move(run_id: str, source: RunStore, target: RunStore, *, instead: bool = False) -> None:
     """Move a run that is not running and can continue. In `target` it is submitted.
+
+    Args:
+      run_id: the id of the run.
+      source: the store that has it.
+      target: the store to move it to.
+      instead: move it although it was being moved before, because the store of that time is lost.
 
     Raises:
       KeyError: there is no such run.
-      ConfigError: it is finished, or `target` has a run of that id.
+      ConfigError: it is finished, or `target` has a run of that id, or it is being moved to another store.
       RunClaimedError: it is running.
     """
     mark, last_mark = marks_of(target)
@@ -42,12 +51,23 @@ async def move(run_id: str, source: RunStore, target: RunStore) -> None:
         record = stored.record
         if record.status == "finished":
             raise ConfigError(f"the run {run_id!r} is finished; only a run that can continue is moved")
-        is_there = await target.read(run_id) is not None  # this also checks that the store can be used at all
-        if record.error not in (mark, last_mark):
-            if is_there:
-                raise ConfigError(f"{target!r} has a run {run_id!r} already; the one in {source!r} stays where it is")
+        there = await target.read(run_id)  # this also checks that the store can be used at all
+        is_marked = is_leaving(record) and not instead
+        if is_marked and record.error not in (mark, last_mark):
+            raise ConfigError(
+                f"the run {run_id!r} can't be moved to {target!r}, as {record.error}; if that store is lost, say "
+                "--instead"
+            )
+        if is_marked and has_left(record) and there is None:  # others may have run and deleted it
+            raise ConfigError(
+                f"the run {run_id!r} was moved to {target!r} before, which does not have it any more; delete it in "
+                f"{source!r}, too; or if it was lost, say --instead"
+            )
+        if there is not None and not (is_marked and there.parts.get(INPUTS) == stored.parts.get(INPUTS)):
+            raise ConfigError(f"{target!r} has a run {run_id!r} already; the one in {source!r} stays where it is")
+        if not is_marked:
             await claim.write(marked(record, mark))
-        if not is_there:
+        if there is None:
             change = RunChange(
                 pipeline=record.pipeline,
                 version=record.version,
@@ -59,9 +79,8 @@ async def move(run_id: str, source: RunStore, target: RunStore) -> None:
                 answers=stored.answers,
             )
             if not await target.submit(run_id, change):
-                await claim.write(
-                    attrs.evolve(change, status=record.status, error=record.error, parts={}, questions=None)
-                )
+                error = None if is_marked else record.error
+                await claim.write(attrs.evolve(change, status=record.status, error=error, parts={}, questions=None))
                 raise ConfigError(f"{target!r} has just got a run {run_id!r}; the other one stays where it is")
         await claim.write(marked(record, last_mark))
         stored = await claim.read()

@@ -59,6 +59,8 @@ class RunStore(RunClaims, Protocol):
 
     ``run(store=…)`` only needs `claim`. The command line and `work` need all methods that have no body here. Derive
     from this class to get the others.
+
+    The `repr` of a store says where its runs are. While a run is moved to it, the old store keeps that text.
     """
 
     # What a store does
@@ -218,6 +220,7 @@ class RunStore(RunClaims, Protocol):
         Raises:
           KeyError: there is no such run, or its pipeline has no such step.
           RunClaimedError: it is running.
+          StoreError: it is being moved to another store.
           ConfigError: the run is over; the step is done, or is in a case that was not taken, in a race, or in a round
               that is not the next; or it provides other keys or types.
           CheckpointError: the output can't be kept.
