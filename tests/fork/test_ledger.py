@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,128 +33,6 @@ def ledger_of(*names, started=None):
 def told(rejected):
     """Return a `Rejected` in a form that can be compared."""
     return rejected.step_id, type(rejected.error), rejected.error.args
-
-
-# Names
-
-
-def test_path_names_are_numbered_when_they_repeat() -> None:
-    names = PathNames()
-    assert [names.add("fetch", False) for _ in range(3)] == ["fetch", "fetch#2", "fetch#3"]
-
-
-def test_path_names_are_numbered_each_for_itself() -> None:
-    names = PathNames()
-    added = [names.add(base, False) for base in ("a", "b", "a", "a", "b")]
-    assert added == ["a", "b", "a#2", "a#3", "b#2"]
-    assert list(names) == added
-
-
-def test_path_names_that_were_given_are_never_numbered() -> None:
-    names = PathNames()
-    assert [names.add("a", True), names.add("b", True)] == ["a", "b"]
-    assert list(names) == ["a", "b"]
-
-
-def test_path_names_of_functions_differ_from_one_that_was_given() -> None:
-    """They do in a list, and a lazy source is no different."""
-    names = PathNames()
-    added = [names.add("a", True), names.add("a", False), names.add("a", False)]
-    assert len(set(added)) == 3
-    assert list(names) == added
-
-
-def test_path_names_of_functions_leave_out_a_number_that_was_given() -> None:
-    names = PathNames()
-    added = [names.add("a#2", True), names.add("a", False), names.add("a", False), names.add("a", False)]
-    assert added == ["a#2", "a", "a#3", "a#4"]
-    assert list(names) == added
-
-
-def test_path_name_of_a_function_that_looks_like_the_number_of_another_is_numbered_too() -> None:
-    names = PathNames()
-    added = [names.add("a", False), names.add("a", False), names.add("a#2", False), names.add("b#2", False)]
-    assert added == ["a", "a#2", "a#2#2", "b#2"]
-    assert list(names) == added
-
-
-@settings(deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["a", "a#2", "a#3", "a#2#2", "b", "b#x", "#2"]), st.booleans()),
-        max_size=15,
-    )
-)
-def test_path_name_of_a_function_is_never_one_there_was_before(paths) -> None:
-    """A given id is used as it is, even if it is a duplicate. All other ids must be unique."""
-    names, taken = PathNames(), []
-    for base, was_given in paths:
-        id = names.add(base, was_given)
-        assert id == base if was_given else id not in taken
-        taken.append(id)
-    assert list(names) == taken
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.sampled_from(["a", "a#2", "b", "a#2#2"]), max_size=4, unique=True),
-    st.lists(st.sampled_from(["a", "a#2", "b"]), max_size=9),
-)
-def test_path_name_is_never_one_that_is_reserved(reserved, bases) -> None:
-    names, added = PathNames(), []
-    names.reserve(reserved)
-    for number, base in enumerate(bases):
-        added.append(names.add(base, False))
-        if number < len(reserved):
-            added.append(names.add(reserved[number], True))
-    assert len(set(added)) == len(added)
-    assert list(names) == added
-    assert all(name in names for name in [*added, *reserved])
-    assert not any(name in names for name in ("c", "a#1", "a#99", "a#", "a#x", "#2"))
-
-
-def test_path_names_have_a_length_and_are_found_by_index() -> None:
-    names = PathNames()
-    assert (len(names), list(names)) == (0, [])
-    for _ in range(3):
-        names.add("a", False)
-    assert (len(names), names[0], names[2]) == (3, "a", "a#3")
-
-
-@pytest.mark.parametrize("index", [-1, 2])
-def test_path_names_have_none_outside_of_the_paths_so_far(index) -> None:
-    names = PathNames()
-    names.add("a", False)
-    names.add("a", False)
-    with pytest.raises(IndexError):
-        names[index]
-
-
-def test_path_names_of_one_function_take_no_memory_each() -> None:
-    names = PathNames()
-
-    def size():
-        return sum(sys.getsizeof(getattr(names, slot)) for slot in PathNames.__slots__)
-
-    for _ in range(10):
-        names.add("fetch", False)
-    before = size()
-    for _ in range(10_000):
-        names.add("fetch", False)
-    assert size() < before + 100
-    assert names[10_009] == "fetch#10010"
-
-
-@settings(deadline=None)
-@given(st.lists(st.sampled_from([("a", False), ("b", False), ("x", True), ("y", True)]), max_size=30))
-def test_path_names_found_by_index_are_those_that_were_added(paths) -> None:
-    names, counts, expected = PathNames(), {}, []
-    for base, was_given in paths:
-        counts[base] = counts.get(base, 0) + 1
-        expected.append(base if was_given or counts[base] == 1 else f"{base}#{counts[base]}")
-        assert names.add(base, was_given) == expected[-1]
-    assert list(names) == expected
-    assert len(names) == len(expected)
 
 
 # Values

@@ -190,7 +190,12 @@ async def test_worker_looks_for_open_scopes_after_1_and_16_and_from_then_on_ever
     assert tasks.seen.index(tasks.seen[-1]) == found_out  # the first path of another worker
 
 
-async def test_function_that_is_trusted_is_found_out_at_once_when_it_fails() -> None:
+class BaseGroup(BaseExceptionGroup[BaseException]):
+    """A group that is no `Exception`, although it may hold nothing else."""
+
+
+@pytest.mark.parametrize("error", [KeyError(), BaseGroup("two", [KeyError()])], ids=["error", "group"])
+async def test_function_that_is_trusted_is_found_out_at_once_when_it_fails(error: BaseException) -> None:
     events: list[Event] = []
     runs = 0
 
@@ -202,7 +207,7 @@ async def test_function_that_is_trusted_is_found_out_at_once_when_it_fails() -> 
         runs += 1
         if runs > 1:
             trio.CancelScope().__enter__()
-            raise KeyError
+            raise error
 
     paths = [path, leaves, path, path, leaves, path, path, path]
     await fork("f", mode="settle", paths=paths, concurrency=1).run(observers=[events.append])

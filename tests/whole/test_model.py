@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter
 from functools import partial
 from itertools import count
@@ -16,15 +15,12 @@ from lab import NEVER, Lab, plain
 from model import Model
 from scenarios import Around, CleanUp, Fork, Leaf, PathSpec, Plain, Scenario, Seen, ids_of
 
-import trio_steps
 from trio_steps import (
     ErrorDiscarded,
     ForkPartialError,
     StepFailed,
     ValueDiscarded,
-    step,
 )
-from trio_steps._fork.paths import PathNames, describe_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -370,68 +366,3 @@ def test_values_are_conserved_wherever_a_fork_is_cancelled(scenario: Scenario, m
     assert len(set(lab.returned)) == len(lab.returned)
     check_starts(lab, scenario.fork, scenario.fork.name)
     check_reporting(lab)
-
-
-@given(st.lists(st.tuples(st.sampled_from(["a", "b", "a#2"]), st.booleans()), max_size=12))
-@settings(derandomize=True)
-def test_path_names_are_those_of_a_plain_list(paths: list[tuple[str, bool]]) -> None:
-    """A name that `add` returns is found again by index. Given ids are kept; others differ from all before."""
-    names = PathNames()
-    added: list[str] = []
-    for base, given_by_hand in paths:
-        name = names.add(base, given_by_hand)
-        assert name == base if given_by_hand else re.fullmatch(rf"{base}(#[0-9]+)?", name)
-        assert given_by_hand or name not in added
-        added.append(name)
-        assert len(names) == len(added)
-        assert list(names) == [names[index] for index in range(len(names))] == added
-
-
-@given(st.lists(st.sampled_from("abc"), max_size=30))
-@settings(derandomize=True)
-def test_path_names_of_functions_count_each_name(bases: list[str]) -> None:
-    """A function is numbered by how many with its name came before."""
-    names = PathNames()
-    seen: Counter[str] = Counter()
-    for base in bases:
-        seen[base] += 1
-        assert names.add(base, given=False) == (base if seen[base] == 1 else f"{base}#{seen[base]}")
-
-
-def named(name: str, given_by_hand: bool) -> Any:
-    """Return a new path named `name`."""
-
-    def path() -> None:
-        """Do nothing."""
-
-    if given_by_hand:
-        return step(path, id=name)
-    path.__name__ = name
-    return path
-
-
-@given(st.lists(st.tuples(st.sampled_from(["a", "b", "a#2", "b#3"]), st.booleans()), max_size=12))
-@settings(derandomize=True)
-def test_ids_are_unique_and_in_path_order(paths: list[tuple[str, bool]]) -> None:
-    """Given ids are kept, functions get their own names, and numbers rise."""
-    assume(max(Counter(name for name, given_by_hand in paths if given_by_hand).values(), default=1) == 1)
-    ids = describe_all([named(*path) for path in paths]).ids
-    assert len(ids) == len(set(ids)) == len(paths)
-    numbers: dict[str, int] = {}
-    for id, (name, given_by_hand) in zip(ids, paths, strict=True):
-        if given_by_hand:
-            assert id == name
-        else:
-            found = re.fullmatch(rf"{name}(?:#([0-9]+))?", id)
-            assert found is not None
-            number = int(found[1] or 1)
-            assert number > numbers.get(name, 0)
-            numbers[name] = number
-    assert describe_all([named(*path) for path in paths]).ids == ids
-
-
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=8), st.sampled_from("ab"))
-@settings(derandomize=True)
-def test_ids_that_are_given_twice_are_refused(paths: list[tuple[str, bool]], name: str) -> None:
-    with pytest.raises(trio_steps.ConfigError, match="have the id"):
-        describe_all([named(*path) for path in [(name, True), *paths, (name, True)]])
