@@ -123,8 +123,8 @@ class AbsurdStore(QueueStore):
         after: str | None = None,
     ) -> tuple[RunRecord, ...]:
         """Return a summary of each run; see `store.RunStore.runs`."""
-        which = Filter(pipeline=pipeline, status=status, since=since, before=before)
-        return await self._connections.call(self._engine.runs, which, limit, after)
+        which = Filter(pipeline=pipeline, status=status, since=since, before=before, limit=limit, after=after)
+        return await self._connections.call(self._engine.runs, which)
 
     async def delete(self, run_id: str, /) -> None:
         """Delete a run; see `store.RunStore.delete`."""

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, final
 
 from ._core.errors import ConfigError
 from ._core.public import public_in
 from ._durable.calls import Calls, Claim
-from ._durable.filter import Filter
+from ._durable.filter import Filter, long_ago
 from ._durable.protocol import (
     AnswerConflictError,
     AnswerError,
@@ -37,7 +36,7 @@ from ._pipeline.run.work import work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
 __all__ = [
     "AnswerConflictError",
@@ -145,8 +144,8 @@ class SqliteStore(RunStore):
         after: str | None = None,
     ) -> tuple[RunRecord, ...]:
         """Return a summary of each run; see `RunStore.runs`."""
-        which = Filter(pipeline=pipeline, status=status, since=since, before=before)
-        return await self._calls.make(self._database.runs, which, limit, after)
+        which = Filter(pipeline=pipeline, status=status, since=since, before=before, limit=limit, after=after)
+        return await self._calls.make(self._database.runs, which)
 
     async def delete(self, run_id: str, /) -> None:
         """Delete a run; see `RunStore.delete`."""
@@ -161,7 +160,7 @@ class SqliteStore(RunStore):
     ) -> tuple[str, ...]:
         """Delete runs that are no longer needed, all at once; see `RunStore.prune`."""
         check_prune(older_than, keep, status)
-        before = None if older_than is None else datetime.now(UTC) - older_than
+        before = None if older_than is None else long_ago(older_than)
         return await self._calls.make(self._database.prune, Filter(status=status, before=before), keep)
 
     async def write_answers(self, run_id: str, answers: Mapping[str, str], /) -> None:

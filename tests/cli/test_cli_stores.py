@@ -98,6 +98,9 @@ def test_runs_can_be_filtered_and_come_in_pages(orders) -> None:
     assert (listed(orders, "--limit", "2"), listed(orders, "--after", "b")) == (["c", "b"], ["a"])
     assert orders("runs", "--status", "gone")[0] == USAGE
     assert orders("runs", "--after", "gone")[0] == USAGE
+    for number in ("-1", "2.0", "٢", ""):
+        status, _, err = orders("runs", "--limit", number)
+        assert (status, f"{number!r} is not a number of runs; give one such as 20" in err) == (USAGE, True)
 
 
 def test_cancel_and_delete_say_what_they_could_not_do(orders) -> None:

@@ -487,8 +487,11 @@ def test_list_of_many_runs_comes_in_order(database: Database) -> None:
         assert len(records) == 457
         assert [record.run_id for record in records[450:]] == ["last", "q2", "p2", "q1", "p1", "q0", "p0"]
         assert [record.run_id for record in await store.runs(limit=3, after="last")] == ["q2", "p2", "q1"]
-        with pytest.raises(ConfigError, match=r"runs\(status='failed'\): give a tuple"):
-            await store.runs(status="failed")
+        odd: list[dict[str, Any]] = [{"status": "failed"}, {"limit": -1}, {"since": datetime(2026, 1, 1)}]  # noqa: DTZ001
+        for options in odd:
+            with pytest.raises(ConfigError, match=r"runs\((status|limit|since)=.+\): give "):
+                await store.runs(**options)
+        assert await store.runs(limit=0) == ()
 
     run(main)
 

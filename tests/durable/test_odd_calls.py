@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,8 @@ import trio
 from trio_steps import ConfigError, Pipeline
 from trio_steps.store import RunStore, SqliteStore, work
 from trio_steps.testing import MemoryStore
+
+NAIVE = datetime(1999, 1, 1)  # noqa: DTZ001 - without a time zone
 
 
 def fails() -> Any:
@@ -34,6 +36,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Any) -> RunStore:
         ({"older_than": 30}, "prune(older_than=30): give a duration, older_than=timedelta(days=30)"),
         ({"older_than": timedelta(days=-1)}, "give a duration, older_than=timedelta(days=30)"),
         ({"older_than": timedelta(days=-1), "keep": 0}, "give a duration"),
+        ({"keep": 0, "status": "failed"}, "prune(status='failed'): give a tuple, status=('failed',)"),
+        ({"keep": 0, "status": ("gone",)}, "prune(status=('gone',)): give a tuple of some of 'submitted', 'running', "),
+        ({"keep": 0, "status": None}, "prune(status=None): give a tuple of some of 'submitted'"),
     ],
 )
 async def test_prune_deletes_nothing_if_it_is_not_told_what(
@@ -44,6 +49,44 @@ async def test_prune_deletes_nothing_if_it_is_not_told_what(
     with pytest.raises(ConfigError, match=re.escape(error)):
         await store.prune(**options)
     assert len(await store.runs()) == 1
+
+
+async def test_prune_of_what_is_older_than_any_calendar_deletes_nothing(store: RunStore) -> None:
+    await Pipeline[Any, Any]("p").run({}, store=store, run_id="r")
+    assert await store.prune(older_than=timedelta.max) == ()
+    assert len(await store.runs()) == 1
+
+
+ODD_FILTERS: Any = [
+    ({"limit": -1}, "runs(limit=-1): give the most runs to return, 0 or more"),
+    ({"limit": "2"}, "runs(limit='2'): give the most"),
+    ({"limit": True}, "runs(limit=True): give the most"),
+    ({"limit": 1.0}, "runs(limit=1.0): give the most"),
+    ({"since": NAIVE}, "give a time with a time zone, since=datetime.now(UTC) - timedelta(days=1)"),
+    ({"before": NAIVE}, "give a time with a time zone, before=datetime.now(UTC) - timedelta(days=1)"),
+    ({"since": "2026-01-01"}, "runs(since='2026-01-01'): give a time with"),
+    ({"before": 0}, "runs(before=0): give a time with"),
+    ({"status": "failed"}, "runs(status='failed'): give a tuple, status=('failed',)"),
+    ({"status": ("failed", "gone")}, "runs(status=('failed', 'gone')): give a tuple of some of 'submitted', 'running'"),
+    ({"status": ([],)}, "runs(status=([],)): give a tuple of some of"),
+    ({"status": 5}, "runs(status=5): give a tuple of some of"),
+    ({"pipeline": 5}, "runs(pipeline=5): give the name of a pipeline, as text"),
+    ({"after": 5}, "runs(after=5): give the id of a run, as text"),
+]
+
+
+@pytest.mark.parametrize(("options", "error"), ODD_FILTERS)
+async def test_odd_filter_is_refused_before_anything_is_read(
+    store: RunStore, options: dict[str, Any], error: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(error)):
+        await store.runs(**options)
+
+
+async def test_filter_may_allow_no_run_at_all(store: RunStore) -> None:
+    await Pipeline[Any, Any]("p").run({}, store=store, run_id="r")
+    assert await store.runs(limit=0) == await store.runs(status=()) == ()
+    assert len(await store.runs(status={"finished"}, limit=1, since=NAIVE.replace(tzinfo=UTC))) == 1
 
 
 @pytest.mark.parametrize("name", ["", "/fails", "fails/", "fails//x", None, 3])

@@ -45,7 +45,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     runs = add("runs", _runs, "list the runs in a store, the latest first", one=False)
     runs.add_argument("--status", type=_statuses, help="only runs with this status, or several, separated by commas")
     runs.add_argument("--pipeline", help="only runs of this pipeline")
-    runs.add_argument("--limit", type=int, metavar="N", help="at most this many")
+    runs.add_argument("--limit", type=_count, metavar="N", help="at most this many")
     runs.add_argument("--after", metavar="RUN", help="only runs after this one, for the next page")
     runs.add_argument("--json", action="store_true", help="print them as JSON")
 
@@ -68,7 +68,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     prune = add("prune", _prune, "delete runs that are no longer needed", one=False)
     prune.add_argument("--older-than", type=_duration, metavar="TIME", help="runs last updated longer ago, such as 30d")
-    prune.add_argument("--keep", type=int, metavar="N", help="all but this many, the last updated")
+    prune.add_argument("--keep", type=_count, metavar="N", help="all but this many, the last updated")
     prune.add_argument("--status", type=_statuses, default=("finished",), help="runs with this status (finished)")
 
     worker = command("work", _work, "run the runs that are ready to continue, until it is stopped")
@@ -84,6 +84,12 @@ def _statuses(text: str) -> tuple[RunStatus, ...]:
         return tuple(known[status] for status in text.split(","))
     except KeyError as error:
         raise argparse.ArgumentTypeError(f"there is no status {error}; there are {', '.join(known)}") from error
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs; give one such as 20")
+    return int(text)
 
 
 def _duration(text: str) -> timedelta:

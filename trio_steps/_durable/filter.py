@@ -1,18 +1,46 @@
-"""Which runs to return."""
+"""Which runs to return. Every store checks the arguments of `runs` here, before it looks at a run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, final, get_args
 
 import attrs
 
 from trio_steps._core.errors import ConfigError
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from datetime import datetime
+from .protocol import RunStatus
 
-    from .protocol import RunRecord, RunStatus
+if TYPE_CHECKING:
+    from .protocol import RunRecord
+
+_STATUSES: Final[tuple[str, ...]] = get_args(RunStatus)
+
+
+def check_status(call: str, status: object) -> None:
+    """Refuse what is not a collection of statuses.
+
+    Raises:
+      ConfigError: it is not.
+    """
+    if isinstance(status, str):  # which is a collection of letters
+        raise ConfigError(f"{call}(status={status!r}): give a tuple, status=({status!r},)")
+    if not isinstance(status, Collection) or not all(each in _STATUSES for each in status):
+        raise ConfigError(f"{call}(status={status!r}): give a tuple of some of {', '.join(map(repr, _STATUSES))}")
+
+
+def is_count(number: object) -> bool:
+    """Tell whether `number` can be a number of runs."""
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 0
+
+
+def long_ago(ago: timedelta) -> datetime:
+    """Return the time that is so long ago; the earliest there is, if no calendar goes back that far."""
+    try:
+        return datetime.now(UTC) - ago
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 @final
@@ -25,19 +53,36 @@ class Filter:
       status: what became of it, one of these.
       since: updated then, or later.
       before: updated earlier.
+      limit: at most this many.
+      after: only those that come after the run of this id.
 
     Raises:
-      ConfigError: `status` is one text.
+      ConfigError: one of them is not valid.
     """
 
     pipeline: str | None = None
     status: Collection[RunStatus] | None = None
     since: datetime | None = None
     before: datetime | None = None
+    limit: int | None = None
+    after: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        if isinstance(self.status, str):  # which is a collection of letters
-            raise ConfigError(f"runs(status={self.status!r}): give a tuple, status=({self.status!r},)")
+        if self.status is not None:
+            check_status("runs", self.status)
+        names: dict[str, object] = {"pipeline": self.pipeline, "after": self.after}
+        for key, name in names.items():
+            if name is not None and not isinstance(name, str):
+                what = "the name of a pipeline" if key == "pipeline" else "the id of a run"
+                raise ConfigError(f"runs({key}={name!r}): give {what}, as text")
+        times: dict[str, object] = {"since": self.since, "before": self.before}
+        for key, time in times.items():
+            if time is not None and not (isinstance(time, datetime) and time.utcoffset() is not None):
+                raise ConfigError(
+                    f"runs({key}={time!r}): give a time with a time zone, {key}=datetime.now(UTC) - timedelta(days=1)"
+                )
+        if self.limit is not None and not is_count(self.limit):
+            raise ConfigError(f"runs(limit={self.limit!r}): give the most runs to return, 0 or more")
 
     def matches(self, record: RunRecord) -> bool:
         """Tell whether it is one of these runs."""

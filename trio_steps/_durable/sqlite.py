@@ -314,17 +314,17 @@ class Database:
 
     # Many runs
 
-    def runs(self, which: Filter, limit: int | None, after: str | None) -> tuple[RunRecord, ...]:
-        """Return the records of the runs after the run `after`, the latest first."""
+    def runs(self, which: Filter) -> tuple[RunRecord, ...]:
+        """Return the records of the runs that match `which`, the latest first."""
         with self._transaction() as connection:
             condition, values = "", []
-            if after is not None:
-                row = connection.execute("SELECT started, id FROM runs WHERE run_id = ?", (after,)).fetchone()
+            if which.after is not None:
+                row = connection.execute("SELECT started, id FROM runs WHERE run_id = ?", (which.after,)).fetchone()
                 if row is None:
-                    raise self._no_run(after)
+                    raise self._no_run(which.after)
                 condition, values = "WHERE (started, runs.id) < (?, ?)", list(row)
             query = f"{_RUNS} {condition} ORDER BY started DESC, runs.id DESC, waits.rowid"
-            return tuple(islice(filter(which.matches, self._records(connection, query, *values)), limit))
+            return tuple(islice(filter(which.matches, self._records(connection, query, *values)), which.limit))
 
     def delete(self, run_id: str) -> None:
         """Delete a run."""

@@ -186,11 +186,11 @@ class MemoryStore(RunStore):
         after: str | None = None,
     ) -> tuple[RunRecord, ...]:
         """Return a summary of each run; see `RunStore.runs`."""
+        which = Filter(pipeline=pipeline, status=status, since=since, before=before, limit=limit, after=after)
         await self.come()
         records = [stored.record for stored in reversed(self._runs.values())]
         if after is not None:
             records = records[records.index(self._there(after).record) + 1 :]
-        which = Filter(pipeline=pipeline, status=status, since=since, before=before)
         found = [record for record in records if which.matches(record)]
         return tuple(found[:limit])
 

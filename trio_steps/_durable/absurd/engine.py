@@ -259,22 +259,16 @@ class Engine:
 
     # Many runs
 
-    def runs(
-        self,
-        session: Session,
-        which: Filter,
-        limit: int | None,
-        after: str | None,
-    ) -> tuple[RunRecord, ...]:
-        """Return the records of the runs after the run `after`, the latest first."""
-        last = None if after is None else _place(self._there(session, after))
+    def runs(self, session: Session, which: Filter) -> tuple[RunRecord, ...]:
+        """Return the records of the runs that match `which`, the latest first."""
+        last = None if which.after is None else _place(self._there(session, which.after))
         names = self.names(session)
         if which.pipeline is not None:
             names = [name for name in names if name == queue_name(which.pipeline)]
         pages = [self._pages(session, self.queue(name), last) for name in names]
         found: list[RunRecord] = []
         for row in heapq.merge(*pages, key=_place, reverse=True):
-            if len(found) == limit:
+            if len(found) == which.limit:
                 break
             if which.matches(row.record):
                 found.append(row.record)

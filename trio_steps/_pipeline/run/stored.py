@@ -14,6 +14,7 @@ import attrs
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.public import public_in
 from trio_steps._durable.answers import answer_texts
+from trio_steps._durable.filter import check_status, is_count
 from trio_steps._durable.moving import has_left
 from trio_steps._durable.protocol import AnswerError, RunClaimedError, RunClaims
 
@@ -91,6 +92,7 @@ class RunStore(RunClaims, Protocol):
 
         Raises:
           KeyError: there is no run `after`.
+          ConfigError: an argument is not valid, such as a time without a time zone.
         """
         ...
 
@@ -266,12 +268,11 @@ def check_prune(older_than: timedelta | None, keep: int | None, status: Collecti
     """Refuse arguments that are not valid for `RunStore.prune`."""
     if older_than is None and keep is None:
         raise ConfigError("prune(): say what to delete, prune(older_than=timedelta(days=30)) or prune(keep=100)")
-    if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 0):
+    if keep is not None and not is_count(keep):
         raise ConfigError(f"prune(keep={keep!r}): keep 0 or more")
     if older_than is not None and (not isinstance(older_than, timedelta) or older_than < timedelta(0)):
         raise ConfigError(f"prune(older_than={older_than!r}): give a duration, older_than=timedelta(days=30)")
-    if isinstance(status, str):
-        raise ConfigError(f"prune(status={status!r}): give a tuple, status=({status!r},)")
+    check_status("prune", status)
 
 
 async def there(store: RunStore, run_id: str) -> StoredRun:
