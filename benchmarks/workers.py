@@ -26,6 +26,8 @@ from trio_steps.store import work
 if TYPE_CHECKING:
     from absurd_sdk import TaskContext
 
+    from trio_steps.store import RunStatus
+
 RUNS = 1_000
 AT_ONCE = 8
 ROUNDS = 5
@@ -65,7 +67,7 @@ async def ours(url: str, runs: int) -> float:
             nursery.start_soon(submit, numbers)
     left = runs
 
-    def on_end(_: str, error: Exception | None) -> None:
+    def on_end(_: str, __: RunStatus, error: Exception | None) -> None:
         nonlocal left
         assert error is None
         left -= 1

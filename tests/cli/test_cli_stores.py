@@ -190,12 +190,12 @@ def test_worker_runs_what_was_submitted_until_it_is_stopped(orders, shop) -> Non
     with subprocess.Popen(command, cwd=shop, stderr=subprocess.PIPE, text=True) as worker:
         assert worker.stderr is not None
         for line in worker.stderr:
-            if line == "one: ended well\n":
+            if line == "one: waiting\n":
                 break
         os.kill(worker.pid, signal.SIGTERM)
         rest = worker.stderr.read()
     assert worker.returncode == SIGNALLED + signal.SIGTERM
-    assert rest == "interrupted: cleaning up …\n1 ended well, 0 failed\n"
+    assert rest == "interrupted: cleaning up …\n0 finished, 0 failed, 1 waiting for an answer\n"
     assert Path(shop, "runs.db").exists()
     assert "waiting" in orders("runs")[1]
 
@@ -227,6 +227,7 @@ async def stop_twice():
 good = Pipeline("good").step("a", lambda: {"a": 1})
 bad = Pipeline("bad").step("b", fail)
 stops = Pipeline("stops").step("stop", stop)
+waits = Pipeline("waits").wait_for("ask", provides="ok", of=bool)
 stops_twice = Pipeline("stops-twice").step("stop", stop_twice)
 mended_and_stopped = Pipeline("mended").step("mended", mended).step("stop", stop)
 """
@@ -255,11 +256,11 @@ def test_worker_that_is_stopped_says_what_it_did_and_gives_its_run_back(works, s
     assert (status, out) == (SIGNALLED + getattr(signal, name), "")
     lines = [line for line in err.splitlines() if not line.startswith("  ")]
     assert lines == [
-        "good: ended well",
+        "good: finished",
         "bad: OSError: no",
         "in step 'b'",
         "interrupted: cleaning up …",
-        "1 ended well, 1 failed",
+        "1 finished, 1 failed",
     ]
     assert [line.split()[:2] for line in err.splitlines() if line.startswith("  ")] == [
         ["done", "a"],
@@ -279,7 +280,18 @@ def test_worker_that_is_quiet_says_only_what_it_did(works) -> None:
     pipelines = submitted_one_of_each(works, "good", "bad", "stops")
     status, out, err = works("work", *pipelines, "-q")
     assert (status, out) == (SIGNALLED + signal.SIGTERM, "")
-    assert err == "interrupted: cleaning up …\n1 ended well, 1 failed\n"
+    assert err == "interrupted: cleaning up …\n1 finished, 1 failed\n"
+
+
+def test_worker_says_how_many_runs_wait_for_an_answer(works) -> None:
+    pipelines = submitted_one_of_each(works, "waits", "good", "stops")
+    _, _, err = works("work", *pipelines)
+    assert [line for line in err.splitlines() if not line.startswith("  ")] == [
+        "waits: waiting",
+        "good: finished",
+        "interrupted: cleaning up …",
+        "1 finished, 0 failed, 1 waiting for an answer",
+    ]
 
 
 def test_worker_that_is_stopped_twice_cuts_the_clean_up_short(works) -> None:

@@ -185,8 +185,8 @@ def test_cancelled_run_stays_cancelled_and_cleans_up(database: Database) -> None
 
     run(main)
     assert cleaned == ["up"]
-    [(run_id, error)] = ends
-    assert run_id == "r"
+    [(run_id, status, error)] = ends
+    assert (run_id, status) == ("r", "cancelled")
     assert isinstance(error, RunCancelledError)
     assert database.sql("select state from absurd.t_sleeper") == [("cancelled",)]
 

@@ -18,6 +18,8 @@ from trio_steps.store import RunChange, work
 if TYPE_CHECKING:
     from postgresql_server import Database
 
+    from trio_steps.store import RunStatus
+
 pytestmark = pytest.mark.postgresql
 
 
@@ -49,7 +51,7 @@ async def until(count: int, store: Any, *pipelines: Any, **options: Any) -> None
     """Work until `count` runs have ended or wait."""
     left = count
 
-    def on_end(run_id: str, error: Exception | None) -> None:
+    def on_end(run_id: str, _: RunStatus, error: Exception | None) -> None:
         nonlocal left
         assert error is None
         left -= 1

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from postgresql_server import Database
 
+    from trio_steps.store import RunStatus
+
 pytestmark = pytest.mark.postgresql
 
 
@@ -39,8 +41,8 @@ def test_run_that_is_moved_goes_on_with_its_answer_and_its_keys(database: Databa
         assert await old.runs() == ()
         async with trio.open_nursery() as nursery:
 
-            def ended(run_id: str, error: Exception | None) -> None:
-                assert (run_id, error) == ("order-42", None)
+            def ended(run_id: str, status: RunStatus, error: Exception | None) -> None:
+                assert (run_id, status, error) == ("order-42", "finished", None)
                 nursery.cancel_scope.cancel()
 
             with trio.fail_after(60):

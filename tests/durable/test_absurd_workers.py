@@ -35,7 +35,7 @@ from trio_steps.store import work
 url, lease, concurrency, deaths, *names = sys.argv[1:]
 store = AbsurdStore(url, lease=int(lease))
 pipelines = [getattr(absurd_pipelines, name) for name in names]
-ended = lambda run_id, error: print(run_id, "ended", type(error).__name__, flush=True)
+ended = lambda run_id, status, error: print(run_id, "ended", type(error).__name__, flush=True)
 trio.run(lambda: work(store, pipelines, concurrency=int(concurrency), max_deaths=int(deaths), on_end=ended))
 """
 

@@ -92,8 +92,8 @@ async def test_worker_that_has_lost_a_run_leaves_it_alone_and_logs_nothing(caplo
                 claim.check()
             other.cancel_scope.cancel()
         nursery.cancel_scope.cancel()
-    [(run_id, error)] = ends
-    assert run_id == "r"
+    [(run_id, status, error)] = ends
+    assert (run_id, status) == ("r", "running")
     assert isinstance(error, RunClaimedError)
     assert caplog.messages == []
 

@@ -365,7 +365,12 @@ class Machine(RuleBasedStateMachine):
         async def main(process: Process) -> None:
             async with trio.open_nursery() as nursery:
                 process.idle = nursery.cancel_scope.cancel
-                await work(process, [self.pipeline], on_end=ended.__setitem__, max_deaths=MAX_DEATHS)
+                await work(
+                    process,
+                    [self.pipeline],
+                    on_end=lambda run_id, _, error: ended.__setitem__(run_id, error),
+                    max_deaths=MAX_DEATHS,
+                )
 
         result = self.run(main, number, dies_at, after=after)
         died = isinstance(result, BaseException)

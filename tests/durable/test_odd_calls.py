@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from trio_steps import ConfigError, Pipeline
-from trio_steps.store import RunStore, SqliteStore, work
+from trio_steps.store import RunStatus, RunStore, SqliteStore, work
 from trio_steps.testing import MemoryStore
 
 NAIVE = datetime(1999, 1, 1)  # noqa: DTZ001 - without a time zone
@@ -141,7 +141,7 @@ async def test_function_that_a_worker_calls_at_the_end_of_a_run_may_be_async() -
     store = MemoryStore()
     told: list[tuple[str, float]] = []
 
-    async def on_end(run_id: str, _: Exception | None) -> None:
+    async def on_end(run_id: str, _: RunStatus, __: Exception | None) -> None:
         await trio.sleep(2)
         told.append((run_id, trio.current_time()))
         nursery.cancel_scope.cancel()

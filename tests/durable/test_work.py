@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from trio_steps import CheckpointError, ConfigError, Pipeline
-from trio_steps.store import SqliteStore, work
+from trio_steps.store import RunCancelledError, SqliteStore, work
 from trio_steps.testing import MemoryStore
 
 
@@ -42,7 +42,9 @@ async def test_submitted_runs_are_run_so_many_at_a_time(store) -> None:
         assert await p.submit({"n": n}, store=store, run_id=str(n))
     assert not await p.submit({"n": 0}, store=store, run_id="0")
     ended = []
-    await worked(store, [p], concurrency=2, on_end=lambda run_id, error: ended.append((trio.current_time(), error)))
+    await worked(
+        store, [p], concurrency=2, on_end=lambda run_id, status, error: ended.append((trio.current_time(), error))
+    )
     assert ended == [(1, None), (1, None), (2, None), (2, None), (3, None), (3, None)]
     assert (most, set((await statuses(store)).values())) == (2, {"finished"})
 
@@ -50,6 +52,7 @@ async def test_submitted_runs_are_run_so_many_at_a_time(store) -> None:
 async def test_run_that_waits_is_taken_again_when_it_is_answered(store) -> None:
     p = Pipeline("p").wait_for("ask", provides="ok").step("after", lambda ok: {"after": ok})
     await p.submit({}, store=store, run_id="r")
+    ended = []
 
     async def answer() -> None:
         await trio.sleep(3)
@@ -58,8 +61,36 @@ async def test_run_that_waits_is_taken_again_when_it_is_answered(store) -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(answer)
-        await worked(store, [p])
+        await worked(store, [p], on_end=lambda *end: ended.append(end))
     assert (await store.load("r")).result == {"ok": 7, "after": 7}
+    assert ended == [("r", "waiting", None), ("r", "finished", None)]
+
+
+async def test_worker_tells_the_status_of_a_run_that_failed_was_stopped_or_was_cancelled(store) -> None:
+    async def cancel() -> None:
+        assert await store.cancel("cancelled")
+        await trio.sleep_forever()
+
+    def fail() -> None:
+        raise OSError("no")
+
+    pipelines = [
+        Pipeline("failed").step("a", fail),
+        Pipeline("stopped", on_step_complete=lambda event: event.stop()).step("a", lambda: None).step("b", fail),
+        Pipeline("cancelled").step("a", cancel),
+    ]
+    for p in pipelines:
+        await p.submit({}, store=store, run_id=p.id)
+    ended = {}
+    await worked(
+        store, pipelines, on_end=lambda run_id, status, error: ended.__setitem__(run_id, (status, type(error)))
+    )
+    assert ended == {
+        "failed": ("failed", OSError),
+        "stopped": ("stopped", type(None)),
+        "cancelled": ("cancelled", RunCancelledError),
+    }
+    assert await statuses(store) == {run_id: status for run_id, (status, _) in ended.items()}
 
 
 async def test_run_that_fails_is_left_and_the_worker_goes_on(store, caplog) -> None:
@@ -76,7 +107,7 @@ async def test_run_that_fails_is_left_and_the_worker_goes_on(store, caplog) -> N
     assert [record.message for record in caplog.records] == ["the run 'a' failed"]
 
 
-@pytest.mark.parametrize("tell", [{"on_end": lambda run_id, error: None}, {"observers": [lambda event: None]}])
+@pytest.mark.parametrize("tell", [{"on_end": lambda run_id, status, error: None}, {"observers": [lambda event: None]}])
 async def test_run_that_fails_is_not_logged_if_somebody_is_told(store, caplog, tell) -> None:
     def fail():
         raise OSError("no")
@@ -96,7 +127,7 @@ async def test_run_that_does_not_fit_its_pipeline_any_more_is_failed_and_not_tak
     await store.answer("r", ok=True)
     changed = Pipeline("p").step("new", lambda: {"new": 1}).step("a", lambda: {"a": 1})
     ended = []
-    await worked(store, [changed], on_end=lambda run_id, error: ended.append((run_id, type(error))))
+    await worked(store, [changed], on_end=lambda run_id, status, error: ended.append((run_id, type(error))))
     assert ended == [("r", CheckpointError)]
     record = (await store.load("r")).record
     assert (record.status, record.step, record.waiting) == ("failed", "a", {"ask": None})
@@ -112,7 +143,9 @@ async def test_run_whose_failure_can_not_be_saved_is_not_taken_again_at_once(sto
     await Pipeline("p").submit({}, store=store, run_id="r")
     monkeypatch.setattr(MemoryStore, "keep", Odd.keep)
     ended = []
-    await worked(store, [Pipeline("p")], seconds=2.25, on_end=lambda run_id, error: ended.append(trio.current_time()))
+    await worked(
+        store, [Pipeline("p")], seconds=2.25, on_end=lambda run_id, status, error: ended.append(trio.current_time())
+    )
     assert ended == [0.5, 1, 1.5, 2]
     assert {record.message for record in caplog.records} == {"the end of the run 'r' could not be saved"}
 
@@ -146,7 +179,7 @@ async def test_run_that_somebody_cancels_stays_cancelled(store) -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(cancel)
-        await worked(store, [p], on_end=lambda run_id, error: ended.append(str(error)))
+        await worked(store, [p], on_end=lambda run_id, status, error: ended.append(str(error)))
     assert await statuses(store) == {"r": "cancelled"}
     assert ended == ["the run 'r' was cancelled from outside, by store.cancel('r')"]
 
@@ -190,7 +223,7 @@ async def test_workers_share_the_runs_of_one_file(tmp_path) -> None:
     ended = []
     async with trio.open_nursery() as nursery:
 
-        def on_end(run_id, error):
+        def on_end(run_id, status, error):
             ended.append(error)
             if len(ended) == 12:
                 nursery.cancel_scope.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _OPEN: Final[tuple[RunStatus, ...]] = ("submitted", "interrupted", "failed", "stopped")
+
+_OTHER_ENDS: Final[dict[RunStatus, str]] = {
+    "waiting": "waiting for an answer",
+    "stopped": "stopped",
+    "cancelled": "cancelled",
+    "running": "lost to another worker, or not saved",
+}
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -202,12 +210,12 @@ def _prune(args: argparse.Namespace) -> int:
 def _work(args: argparse.Namespace) -> int:
     pipelines = [pipeline_at(target) for target in args.pipelines]
     store = store_at(args.store)
-    counts = {"finished": 0, "failed": 0}
+    counts: Counter[str] = Counter()
 
-    def on_end(run_id: str, error: Exception | None) -> None:
-        counts["finished" if error is None else "failed"] += 1
+    def on_end(run_id: str, status: RunStatus, error: Exception | None) -> None:
+        counts[status] += 1
         if not args.quiet:
-            say(f"{plain(run_id)}: {'ended well' if error is None else error_text(error)}")
+            say(f"{plain(run_id)}: {status if error is None else error_text(error)}")
 
     async def main() -> int:
         scope = trio.CancelScope()
@@ -225,5 +233,6 @@ def _work(args: argparse.Namespace) -> int:
             say(f"stopped, as a step called sys.exit: {error_text(leaving)}")
             return FAILED
         raise next((error for error in errors if isinstance(error, KeyboardInterrupt)), errors[0]) from None
-    say(f"{counts['finished']} ended well, {counts['failed']} failed")
+    others = [f", {counts[status]} {words}" for status, words in _OTHER_ENDS.items() if counts[status]]
+    say(f"{counts['finished']} finished, {counts['failed']} failed{''.join(others)}")
     return SIGNALLED + number

@@ -461,7 +461,7 @@ async def _runs_pipelines(store: RunStore) -> None:
     assert (await store.load("r")).result == result, "its result is stored"
 
 
-def _quietly(_run_id: str, _error: Exception | None) -> None:
+def _quietly(_run_id: str, _status: RunStatus, _error: Exception | None) -> None:
     """Ignore the end of a run, which would be logged otherwise."""
 
 

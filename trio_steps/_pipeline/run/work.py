@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from trio_steps._core.events.records import Observer
-    from trio_steps._durable.protocol import RunClaim, StoredRun
+    from trio_steps._durable.protocol import RunClaim, RunStatus, StoredRun
     from trio_steps._pipeline.pipeline import Pipeline
 
     from .stored import RunStore
@@ -42,7 +42,7 @@ async def work(
     concurrency: int = 1,
     max_deaths: int = 5,
     observers: Iterable[Observer] = (),
-    on_end: Callable[[str, Exception | None], object] | None = None,
+    on_end: Callable[[str, RunStatus, Exception | None], object] | None = None,
 ) -> None:
     """Run the runs of `store` that are ready to continue, until this is cancelled.
 
@@ -55,8 +55,9 @@ async def work(
       concurrency: the most runs at the same time.
       max_deaths: a run whose process has died this many times becomes failed.
       observers: called with every event of every run.
-      on_end: a sync or async function that is called with the id of each run that has ended here, and its error or
-        None. Without `on_end` and `observers`, a failure is logged.
+      on_end: a sync or async function that is called when this worker is done with a run: with the id of the run, the
+        status that was saved last, and its error or None. A run that waits for an answer is ``waiting``, and one that
+        another worker has taken over is still ``running``. Without `on_end` and `observers`, a failure is logged.
 
     Raises:
       ConfigError: two pipelines have, or had, the same name; or an argument is not valid.
@@ -79,7 +80,7 @@ async def work(
             f"work(max_deaths={max_deaths!r}): give the number of deaths after which a run fails, 1 or more"
         )
     if on_end is not None and not callable(on_end):
-        raise ConfigError(f"work(on_end={on_end!r}): give a function of the id of a run and its error")
+        raise ConfigError(f"work(on_end={on_end!r}): give a function of the id of a run, its status and its error")
     if not by_name:
         raise ConfigError("work(): give the pipelines to run")
     observers = tuple(observers)
@@ -96,7 +97,7 @@ async def work(
         stored = await claim.read()
         assert stored is not None
         error: Exception | None = None
-        held = _Held(claim)
+        held = _Held(claim, stored.record.status)
         try:
             await by_name[stored.record.pipeline].run(store=held, run_id=claim.run_id, observers=observers)
         except RunCancelledError as cancelled:
@@ -113,7 +114,7 @@ async def work(
             if not held.is_over:  # it no longer fits its pipeline, say: no worker should take it again
                 await held.fail(stored, failure)
         if on_end is not None:
-            told = on_end(claim.run_id, error)
+            told = on_end(claim.run_id, held.status, error)
             if inspect.isawaitable(told):
                 await told
 
@@ -127,10 +128,12 @@ class _Held:
     """A run that was taken, as a store and as its claim.
 
     Attributes:
+      status: the status that was saved last.
       is_over: whether its end is saved.
     """
 
-    def __init__(self, claim: RunClaim) -> None:
+    def __init__(self, claim: RunClaim, status: RunStatus) -> None:
+        self.status = status
         self.is_over = False
         self._claim = claim
         self._is_cancelled = False
@@ -156,6 +159,7 @@ class _Held:
         if change.status == "cancelled" and not self._is_cancelled:
             change = attrs.evolve(change, status="running")  # it is interrupted once the claim has ended
         await self._claim.write(change)
+        self.status = change.status
         self.is_over = change.status not in ("running", "submitted")
 
     async def fail(self, stored: StoredRun, error: Exception) -> None:
@@ -170,6 +174,7 @@ class _Held:
         )
         try:
             await self._claim.write(change)
+            self.status = "failed"
         except RunClaimedError:
             pass  # the process that took it over saves its end
         except Exception:  # noqa: BLE001 - most likely, it is the store that is the trouble
