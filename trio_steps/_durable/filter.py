@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, final, get_args
+from typing import TYPE_CHECKING, Final, cast, final, get_args
 
 import attrs
 
@@ -26,7 +26,7 @@ def check_status(call: str, status: object) -> None:
     """
     if isinstance(status, str):  # which is a collection of letters
         raise ConfigError(f"{call}(status={status!r}): give a tuple, status=({status!r},)")
-    if not isinstance(status, Collection) or not all(each in _STATUSES for each in status):
+    if not isinstance(status, Collection) or not all(each in _STATUSES for each in cast("Collection[object]", status)):
         raise ConfigError(f"{call}(status={status!r}): give a tuple of some of {', '.join(map(repr, _STATUSES))}")
 
 

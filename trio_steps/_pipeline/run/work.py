@@ -133,7 +133,7 @@ class _Held:
     """
 
     def __init__(self, claim: RunClaim, status: RunStatus) -> None:
-        self.status = status
+        self.status: RunStatus = status
         self.is_over = False
         self._claim = claim
         self._is_cancelled = False
