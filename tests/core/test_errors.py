@@ -424,6 +424,18 @@ def test_short_text_of_what_can_not_even_be_looked_at_says_so() -> None:
     assert short_repr(List()) == "<list whose repr fails>"
 
 
+def test_short_text_of_a_proxy_to_nothing_says_so() -> None:
+    class Proxy:
+        @property
+        def __class__(self):
+            raise RuntimeError("working outside of a request")
+
+        def __repr__(self):
+            return repr(self.__class__)
+
+    assert short_repr(Proxy()) == "<Proxy whose repr fails>"
+
+
 def test_not_accepted_error_holds_the_value_and_shows_the_beginning_of_it() -> None:
     error = NotAcceptedError("poll", "x" * 1_000)
     assert (error.step, error.value, error.kind) == ("poll", "x" * 1_000, "not_accepted")

@@ -276,7 +276,7 @@ END = st.sampled_from(["accepted", "refused", "predicate fails", "left open", "f
     st.sampled_from([None, 2]),
     st.sampled_from([None, 2]),
 )
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_each_value_is_in_the_result_in_the_error_or_given_to_dispose(mode, paths, limit, timeout) -> None:
     """In exactly one of them, whether its path won, was late, was refused, or has a bug."""
     returned: list[int] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_steps import (
@@ -114,7 +114,6 @@ def test_ledger_never_compares_values() -> None:
     assert len(ledger.partial(ValueError()).succeeded) == 2
 
 
-@settings(deadline=None)
 @given(st.permutations(range(8)), st.integers(0, 8))
 def test_ledger_gives_the_values_so_far_in_path_order(order, count) -> None:
     ledger = ledger_of(*"abcdefgh")

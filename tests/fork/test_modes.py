@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_steps import ForkPartialError, Fulfilled, Ledger, NoPathsError, Rejected
@@ -319,7 +319,6 @@ def decided(kind, need, total, wins, losses, exhausted):
     }[kind]
 
 
-@settings(deadline=None)
 @given(stories(), st.sampled_from(["race", "all", "settle", "quorum"]), st.integers(1, 6))
 def test_mode_is_decided_at_the_right_moment_of_every_story(story, kind, need) -> None:
     total = len(story.ends)

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from trio_steps import ConfigError, step
@@ -74,7 +74,6 @@ def test_path_name_of_a_function_that_looks_like_the_number_of_another_is_number
     assert list(names) == added
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["a", "a#2", "a#3", "a#2#2", "b", "b#x", "#2"]), st.booleans()),
@@ -91,7 +90,6 @@ def test_path_name_of_a_function_is_never_one_there_was_before(paths) -> None:
     assert list(names) == taken
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["a", "a#2", "b", "a#2#2"]), max_size=4, unique=True),
     st.lists(st.sampled_from(["a", "a#2", "b"]), max_size=9),
@@ -141,7 +139,6 @@ def test_path_names_of_one_function_take_no_memory_each() -> None:
     assert names[10_009] == "fetch#10010"
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([("a", False), ("b", False), ("x", True), ("y", True)]), max_size=30))
 def test_path_names_found_by_index_are_those_that_were_added(paths) -> None:
     names, counts, expected = PathNames(), {}, []
@@ -154,7 +151,6 @@ def test_path_names_found_by_index_are_those_that_were_added(paths) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "a#2"]), st.booleans()), max_size=12))
-@settings(derandomize=True)
 def test_path_names_are_those_of_a_plain_list(paths: list[tuple[str, bool]]) -> None:
     """A name that `add` returns is found again by index. Given ids are kept; others differ from all before."""
     names = PathNames()
@@ -169,7 +165,6 @@ def test_path_names_are_those_of_a_plain_list(paths: list[tuple[str, bool]]) -> 
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=30))
-@settings(derandomize=True)
 def test_path_names_of_functions_count_each_name(bases: list[str]) -> None:
     """A function is numbered by how many with its name came before."""
     names = PathNames()
@@ -183,7 +178,6 @@ def test_path_names_of_functions_count_each_name(bases: list[str]) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "a#2", "b#3"]), st.booleans()), max_size=12))
-@settings(derandomize=True)
 def test_ids_are_unique_and_in_path_order(paths: list[tuple[str, bool]]) -> None:
     """Given ids are kept, functions get their own names, and numbers rise."""
     assume(max(Counter(name for name, given_by_hand in paths if given_by_hand).values(), default=1) == 1)
@@ -203,7 +197,6 @@ def test_ids_are_unique_and_in_path_order(paths: list[tuple[str, bool]]) -> None
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=8), st.sampled_from("ab"))
-@settings(derandomize=True)
 def test_ids_that_are_given_twice_are_refused(paths: list[tuple[str, bool]], name: str) -> None:
     with pytest.raises(ConfigError, match="have the id"):
         describe_all([named(*path) for path in [(name, True), *paths, (name, True)]])

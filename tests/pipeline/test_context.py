@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_steps._core.errors import KeyCollisionError, StepInputError, StepOutputError, listed
@@ -357,7 +357,6 @@ def test_merge_asks_the_context_once_for_each_key_of_the_outputs() -> None:
     assert store.asked == 1000
 
 
-@settings(deadline=None)  # how long an example takes depends on the machine
 @given(
     st.dictionaries(st.sampled_from("abc"), st.integers(0, 2)),
     st.lists(st.builds(Output, st.text("xyz"), st.dictionaries(st.sampled_from("abcd"), st.integers(0, 2)))),

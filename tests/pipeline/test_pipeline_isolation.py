@@ -42,7 +42,7 @@ def spoil(value):
 
 
 @given(st.fixed_dictionaries({"a": values, "b": values}), values)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_nobody_ever_sees_what_a_step_does_to_its_arguments_and_results(inputs, made) -> None:
     clean, made_clean = deepcopy(inputs), deepcopy(made)
     kept = []

@@ -161,7 +161,7 @@ def plain(value):
 
 
 @given(pipelines())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_resume_from_every_checkpoint_gives_the_result_of_the_run(p) -> None:
     """After a trip through JSON. Steps that were done and conditions that were answered are not run again."""
 

@@ -22,13 +22,13 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_steps import Checkpoint, KeyCollisionError, Pipeline
 from trio_steps.store import SqliteStore
 
-unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=60)
 
 
 class Color(Enum):
@@ -147,13 +147,13 @@ def run(*args):
     trio.run(check, *args, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-@unhurried
+@few
 @given(st.sampled_from(["error", *sorted(MAKERS)]), plans, st.booleans())
 def test_resumed_run_is_the_run_for_every_value(kind, plan, same) -> None:
     run(kind, plan, same)
 
 
-@unhurried
+@few
 @given(st.sampled_from(["thing", "error", *sorted(MAKERS)]), plans, st.booleans())
 def test_resumed_run_is_the_run_for_every_value_behind_a_codec(kind, plan, same) -> None:
     run(kind, plan, same, PickleCodec())

@@ -9,13 +9,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from trio_steps import Fulfilled
 
-# how long an example takes is the machine's business
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NAN = float("nan")
 
 

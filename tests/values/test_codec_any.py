@@ -7,7 +7,7 @@ from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
 from contextlib import suppress
 from types import MappingProxyType
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from writable import round_trip, state
 
@@ -17,10 +17,6 @@ from trio_steps import (
 from trio_steps._core.errors import CheckpointError
 from trio_steps._values.codec import decode
 from trio_steps._values.equality import equal
-
-# how long an example takes is the machine's business
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
 
 # Hypothesis
 
@@ -65,13 +61,11 @@ values = st.recursive(
 )
 
 
-@unhurried
 @given(values)
 def test_any_value_comes_back(value) -> None:
     assert equal(round_trip(value), value)
 
 
-@unhurried
 @given(st.datetimes() | st.times() | st.dates() | st.timedeltas() | st.decimals() | st.uuids())
 def test_any_moment_and_number_comes_back(value) -> None:
     twin = round_trip(value)
@@ -98,7 +92,6 @@ trees = st.recursive(
 )
 
 
-@unhurried
 @given(trees)
 def test_any_tree_is_a_value_or_an_error(tree) -> None:
     with suppress(CheckpointError):

@@ -21,7 +21,6 @@ from samples import (
     nested,
     samples,
     shape,
-    unhurried,
     values,
     vandalise,
 )
@@ -267,7 +266,6 @@ def test_copy_passes_instances_of_classes_that_can_not_be_hashed() -> None:
     assert not equal(odd, Unhashable("Odd", (), {})())
 
 
-@unhurried
 @given(values)
 def test_copy_is_equal_and_isolated(original) -> None:
     before = shape(original)
@@ -277,7 +275,6 @@ def test_copy_is_equal_and_isolated(original) -> None:
     assert shape(original) == before
 
 
-@unhurried
 @given(values)
 def test_original_can_be_changed_without_the_copy_seeing_it(original) -> None:
     twin = copy_value(original)

@@ -27,7 +27,6 @@ from samples import (
     nested,
     samples,
     shape,
-    unhurried,
     values,
     vandalise,
 )
@@ -274,13 +273,11 @@ def test_equal_survives_deep_members_of_sets() -> None:
     assert equal({a}, {(b, 1)}) is False
 
 
-@unhurried
 @given(values)
 def test_equal_to_a_copy(value) -> None:
     assert equal(value, copy_value(value)) is True
 
 
-@unhurried
 @given(values, values)
 def test_equal_means_the_same_shape(a, b) -> None:
     """In one direction: equal values look the same, except for the order of dicts."""

@@ -207,7 +207,7 @@ def check_that_observers_change_nothing(observed: Lab) -> None:
 
 
 @given(scenarios())
-@settings(derandomize=True, max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_fork_does_what_the_model_says(scenario: Scenario) -> None:
     """Results, errors, times, starts and ends, tokens, and what is given away or reported."""
     check(scenario)
@@ -348,7 +348,7 @@ def values_in(plain: Plain) -> Iterator[Plain]:
 
 
 @given(scenarios(), st.integers(0, 60), st.integers(0, 12))
-@settings(derandomize=True, max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_values_are_conserved_wherever_a_fork_is_cancelled(scenario: Scenario, moment: int, checkpoints: int) -> None:
     """Each value that a path returned is in exactly one place: in the result, in an error, or given away."""
     undisturbed = Lab(scenario).run()

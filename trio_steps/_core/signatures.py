@@ -15,19 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-if sys.version_info >= (3, 14):
-    from annotationlib import Format, get_annotations
-
-    def signature(fn: Callable[..., Any], *, follow_wrapped: bool = True) -> inspect.Signature:
-        with suppress(Exception):  # an error of the signature itself comes again below
-            return inspect.signature(fn, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF)
-        return inspect.signature(fn, follow_wrapped=follow_wrapped, annotation_format=Format.STRING)
-
-    def annotations_in(kind: type) -> Mapping[str, object]:
-        with suppress(Exception):
-            return get_annotations(kind, format=Format.FORWARDREF)
-        return get_annotations(kind, format=Format.STRING)
-else:
+if sys.version_info < (3, 14):
 
     def signature(fn: Callable[..., Any], *, follow_wrapped: bool = True) -> inspect.Signature:
         """Return the signature of `fn`.
@@ -41,3 +29,17 @@ else:
     def annotations_in(kind: type) -> Mapping[str, object]:
         """Return the annotations of a class, without those that it inherits."""
         return inspect.get_annotations(kind)
+
+
+if sys.version_info >= (3, 14):
+    from annotationlib import Format, get_annotations
+
+    def signature(fn: Callable[..., Any], *, follow_wrapped: bool = True) -> inspect.Signature:
+        with suppress(Exception):  # an error of the signature itself comes again below
+            return inspect.signature(fn, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF)
+        return inspect.signature(fn, follow_wrapped=follow_wrapped, annotation_format=Format.STRING)
+
+    def annotations_in(kind: type) -> Mapping[str, object]:
+        with suppress(Exception):
+            return get_annotations(kind, format=Format.FORWARDREF)
+        return get_annotations(kind, format=Format.STRING)
