@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from trio.testing import MockClock
 from ways import LIMITS, how
 
 from trio_steps import ErrorDiscarded, Event, Retry, fork, race, settle, step
+from trio_steps._fork.engine import trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -270,3 +272,19 @@ async def test_small_race_under_a_limit_starts_no_path_once_it_is_won() -> None:
 
     assert await race(wins, wins, queued, queued, concurrency=2) == "won"
     assert started == []
+
+
+def test_functions_with_equal_code_are_trusted_one_by_one_and_are_forgotten_when_they_are_gone() -> None:
+    """Nothing that is trusted is kept alive. Code that is equal is not the same code: its globals may differ."""
+    source = "def path(): pass"
+    one, other = compile(source, "one", "exec").co_consts[0], compile(source, "one", "exec").co_consts[0]
+    assert one == other
+    assert one is not other
+    gc.collect()
+    kept = len(trust._trusted)
+    trust.trust(one)
+    assert (trust.is_trusted(one), trust.is_trusted(other)) == (True, False)
+    assert len(trust._trusted) == kept + 1
+    del one
+    gc.collect()
+    assert len(trust._trusted) == kept

@@ -411,7 +411,7 @@ def test_signature_without_a_key_never_passes_it() -> None:
     """A key that the caller passes itself is neither required nor in the rest."""
     signature = signature_of(lambda image, size=1, **rest: None, "load").without("image").without("size")
     assert (signature.required, signature.optional) == ((), ())
-    assert bind(signature, {"image": 1, "size": 2, "other": 3}) == ((), {"other": ["copy", 3]})
+    assert bind(signature, {"image": 1, "size": 2, "other": [3]}) == ((), {"other": ["copy", [3]]})
 
 
 def bind(signature, context, share=()):
@@ -422,32 +422,36 @@ def bind(signature, context, share=()):
     return binder(signature, copy, lambda context: ("whole", context))(context, "route/load")
 
 
-CONTEXT = {"user_id": 1, "limit": 2, "more": 3, "not an identifier": 4}
+CONTEXT = {"user_id": [1], "limit": [2], "more": [3], "not an identifier": [4]}
 
 
 @pytest.mark.parametrize(
     ("fn", "share", "expected"),
     [
-        pytest.param(lambda user_id, more: None, (), ((), {"user_id": ["copy", 1], "more": ["copy", 3]}), id="named"),
-        pytest.param(lambda user_id, more: None, ("more",), ((), {"user_id": ["copy", 1], "more": 3}), id="shared"),
-        pytest.param(lambda user_id: None, ("user_id",), ((), {"user_id": 1}), id="nothing but shared"),
-        pytest.param(lambda limit=0, absent=0: None, (), ((), {"limit": ["copy", 2]}), id="optional"),
-        pytest.param(lambda limit=0: None, ("limit",), ((), {"limit": 2}), id="optional, shared"),
+        pytest.param(
+            lambda user_id, more: None, (), ((), {"user_id": ["copy", [1]], "more": ["copy", [3]]}), id="named"
+        ),
+        pytest.param(lambda user_id, more: None, ("more",), ((), {"user_id": ["copy", [1]], "more": [3]}), id="shared"),
+        pytest.param(lambda user_id: None, ("user_id",), ((), {"user_id": [1]}), id="nothing but shared"),
+        pytest.param(lambda limit=0, absent=0: None, (), ((), {"limit": ["copy", [2]]}), id="optional"),
+        pytest.param(lambda limit=0: None, ("limit",), ((), {"limit": [2]}), id="optional, shared"),
         pytest.param(
             lambda user_id, limit=0, **rest: None,
             ("more",),
-            ((), {"user_id": ["copy", 1], "limit": ["copy", 2], "more": 3, "not an identifier": ["copy", 4]}),
+            ((), {"user_id": ["copy", [1]], "limit": ["copy", [2]], "more": [3], "not an identifier": ["copy", [4]]}),
             id="rest",
         ),
         pytest.param(
             functools.partial(lambda user_id, **rest: None, 7, limit=8),
             (),
-            ((), {"more": ["copy", 3], "not an identifier": ["copy", 4]}),
+            ((), {"more": ["copy", [3]], "not an identifier": ["copy", [4]]}),
             id="bound arguments stay bound",
         ),
-        pytest.param(functools.partial(plain, limit=8, deep=9), (), ((), {"user_id": ["copy", 1]}), id="partial"),
+        pytest.param(functools.partial(plain, limit=8, deep=9), (), ((), {"user_id": ["copy", [1]]}), id="partial"),
         pytest.param(lambda ctx, /: None, (), ((("whole", CONTEXT),), {}), id="whole"),
-        pytest.param(lambda ctx, /, more: None, (), ((("whole", CONTEXT),), {"more": ["copy", 3]}), id="whole and key"),
+        pytest.param(
+            lambda ctx, /, more: None, (), ((("whole", CONTEXT),), {"more": ["copy", [3]]}), id="whole and key"
+        ),
         pytest.param(lambda: None, (), ((), {}), id="nothing"),
     ],
 )

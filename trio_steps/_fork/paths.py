@@ -36,6 +36,7 @@ class Known:
       code: the code of all paths, if they are functions with the same code; otherwise None.
       asking: the indexes of the paths that may require an argument.
       fits: no path requires more than an input.
+      take_input: each path takes the input, so none has to be asked.
     """
 
     ids: PathNames | list[str]
@@ -43,6 +44,7 @@ class Known:
     code: CodeType | None = None
     asking: Sequence[int] = ()
     fits: bool = False
+    take_input: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)

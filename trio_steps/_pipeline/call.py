@@ -9,7 +9,7 @@ from trio_steps._core.errors import StepInputError, StepOutputError, listed
 from trio_steps._core.step import type_of
 
 from .context import Context, Store, as_output, unawaited
-from .copies import Copies
+from .copies import UNCOPIED, Copies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,7 +70,8 @@ def binder(
 
     Args:
       signature: what is to be called.
-      copy: turns a value, its key, and the full name of the step into what is passed.
+      copy: turns a value, its key, and the full name of the step into what is passed; not called for values that are
+        never copied.
       whole: turns a context into the argument of a function that takes all of it.
 
     Raises:
@@ -84,7 +85,8 @@ def binder(
         key = ""
         try:
             for key in required:
-                kwargs[key] = copy(context[key], key, step)
+                value = context[key]
+                kwargs[key] = value if id(type(value)) in UNCOPIED else copy(value, key, step)
         except KeyError:
             if key in context:
                 raise  # it is part of a value that was copied
@@ -134,6 +136,9 @@ def output_of(function: Function, result: object, name: str) -> dict[str, object
             for key, value in cast("dict[object, object]", result).items():
                 if type(key) is not str:
                     break
+                if id(type(value)) in UNCOPIED:
+                    values[key] = value
+                    continue
                 if type(value) is CoroutineType:
                     raise unawaited(cast("Any", value), key, name)
                 values[key] = copy(value, key, name)

@@ -318,7 +318,7 @@ class Context(Mapping[str, object]):
 
 
 @final
-@attrs.frozen
+@attrs.define  # never changed; not frozen, which would triple its cost
 class Output:
     """What one function, or one nested pipeline, adds to the context.
 

@@ -29,7 +29,7 @@ import trio
 
 from trio_steps._core.step import called
 
-from .trust import trusted
+from .trust import trust
 
 if TYPE_CHECKING:
     from trio_steps._fork.paths import Call
@@ -89,10 +89,10 @@ async def run_fenced(fork: ForkRun, fence: Fence, call: Call, args: tuple[Any, .
             value = await called(call, args)
     except Exception:
         if fence.clean:
-            trusted.add(code)
+            trust(code)
         raise
     finally:
         fork.fences -= 1
     if fence.clean:
-        trusted.add(code)
+        trust(code)
     return value

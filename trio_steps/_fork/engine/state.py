@@ -14,7 +14,7 @@ from trio_steps._fork.ledger import Ledger
 
 from .discarded import Discarded
 from .source import Source
-from .trust import trusted
+from .trust import is_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +110,7 @@ class State:
         self.ended: int = 0
         self.decided: bool = False
         self.in_time: bool = plan.timeout is None
-        self.fencing: bool = plan.known is None or plan.known.code is None or plan.known.code not in trusted
+        self.fencing: bool = plan.known is None or plan.known.code is None or not is_trusted(plan.known.code)
         ledger.discard = self._discard_held
         scope.discard_value = self._discard_value
 

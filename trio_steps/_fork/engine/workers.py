@@ -27,7 +27,7 @@ from trio_steps._core.scope import PathScope, current
 from trio_steps._core.step import type_of
 
 from .fence import MOST_FENCES, Fence, run_fenced
-from .trust import code_of, trusted
+from .trust import code_of, is_trusted
 
 if TYPE_CHECKING:
     from contextvars import ContextVar
@@ -285,6 +285,8 @@ async def run_paths(
     unblocked = 0
     start = 0.0
     fencing = fork.fencing
+    known = plan.known
+    take_input = known is not None and known.take_input
     fence: Fence | None = None  # around the last path that was not trusted
     while True:
         if member is not None:
@@ -327,14 +329,14 @@ async def run_paths(
             if parent.state is not None:
                 scope.state = deepcopy(parent.state)
             code = code_of(call) if fencing else None
-            untrusted = fencing and code not in trusted
+            untrusted = fencing and not is_trusted(code)
             if untrusted and fork.fences < MOST_FENCES:
                 fence = Fence(fork, [id])
                 value = await run_fenced(fork, fence, call, args if args and takes_input(call) else (), code)
             else:
                 if untrusted:
                     length = 1  # a scope that it leaves open hits no other path
-                value = call(*args) if args and takes_input(call) else call()
+                value = call(*args) if args and (take_input or takes_input(call)) else call()
                 if type_of(value) is CoroutineType or hasattr(type_of(value), "__await__"):
                     value = await value
             if task.child_nurseries:

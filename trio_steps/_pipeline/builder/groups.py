@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from trio_steps._core.errors import ConfigError
-from trio_steps._fork.paths import Known
 from trio_steps._pipeline.contract.flow import together
 from trio_steps._pipeline.definition import Group
-from trio_steps._pipeline.run.parallel import WholeRace, member_path
+from trio_steps._pipeline.run.parallel import WholeRace, known_paths, member_path
 
 from .flows import edges_of
 from .forks import A_MEMBER_OF_A_RACE, refuse_waits
@@ -81,7 +80,7 @@ def _parallel(
             if mode == "race" and isinstance(part.member, tuple):
                 refuse_waits(part.member, f"{new.full}/{id}", *A_MEMBER_OF_A_RACE)
         fork = new.fork(WholeRace if mode == "race" else mode, concurrency)
-        known = Known(ids, [member_path(index) for index in range(len(ids))])
+        known = known_paths(ids, [member_path(index) for index in range(len(ids))])
     body = Group(
         mode=cast("Any", mode),
         ids=tuple(ids),

@@ -7,6 +7,7 @@ which holds one attempt. What was done before a checkpoint is left out of the pl
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
 
 import attrs
@@ -131,6 +132,11 @@ def element_path(run: Any) -> Any:
     return run.element()
 
 
+def known_paths(ids: list[str], calls: list[Call]) -> Known:
+    """Return paths that are called with the run of their group; all `calls` are made by the same function."""
+    return Known(ids, calls, cast("Any", calls[0]).__code__ if calls else None, take_input=True)
+
+
 async def _run_fork(
     plan: Plan, run: GroupAttempt | EachAttempt, name: str, ids: Iterable[str], public: Callable[[Any], object]
 ) -> Any:
@@ -182,31 +188,35 @@ class GroupAttempt:
             assert plan.known is not None
             ids, calls = plan.known.ids, plan.known.calls
             left = [index for index in range(len(ids)) if index not in before]
-            plan = attrs.evolve(plan, known=Known([ids[index] for index in left], [calls[index] for index in left]))
+            plan = attrs.evolve(
+                plan, known=known_paths([ids[index] for index in left], [calls[index] for index in left])
+            )
         else:
             left = list(range(len(group.ids)))
         found: Any = await _run_fork(plan, self, self._name, self._group.ids, self._public)
         if group.mode == "race":
             return ([], False) if found is None else ([found], True)
-        ends: dict[int, Output | Partial | None] = dict(before)
-        end: Any
-        for index, end in zip(left, found):  # noqa: B905 - as long as each other
-            if type_of(end) is Rejected:
-                # if the deadline has ended it
-                await self._run.reporter.failed(self._audience, f"{self._name}/{end.step_id}", end.error)
-                ends[index] = None
-            else:
-                ends[index] = end.value if type_of(end) is Fulfilled else end
+        if group.mode == "settle":
+            found = [await self._settled(end) for end in found]
+        if before:
+            ends = {**before, **dict(zip(left, found))}  # noqa: B905 - as long as each other
+            found = [ends[index] for index in sorted(ends)]
         outputs: list[Output] = []
         complete = True
-        for index in sorted(ends) if before else ends:
-            end = ends[index]
+        for end in found:
             if type(end) is Partial:
                 complete = False
-                end = end.output
-            if end is not None:
+                outputs.append(end.output)
+            elif end is not None:
                 outputs.append(end)
         return outputs, complete
+
+    async def _settled(self, end: Any) -> Output | Partial | None:
+        """Return the output of a member; None if it has failed."""
+        if type_of(end) is Fulfilled:
+            return cast("Output | Partial", end.value)
+        await self._run.reporter.failed(self._audience, f"{self._name}/{end.step_id}", end.error)  # at the deadline
+        return None
 
     async def _flow(self, before: Mapping[int, Output | None]) -> tuple[list[Output], bool]:
         """Run the members, each as soon as the siblings from which it takes keys have ended."""
@@ -244,7 +254,7 @@ class GroupAttempt:
     def _seen_by(self, index: int) -> Store:
         """Return the context that a member is called with: in a flow, some keys come from siblings."""
         edges = self._group.edges
-        if not edges or not edges[index]:
+        if not edges[index]:
             return self._store
         given: dict[str, object] = {}
         sources: dict[str, str] = {}
@@ -279,9 +289,10 @@ class GroupAttempt:
 
     async def member(self, index: int) -> Output | Partial:
         """Run a member, in the scope of its path."""
-        run, store, audience = self._run, self._seen_by(index), self._audience
-        member = self._group.members[index]
-        name = f"{self._name}/{self._group.ids[index]}"
+        run, group, audience = self._run, self._group, self._audience
+        store = self._seen_by(index) if group.edges else self._store
+        member = group.members[index]
+        name = f"{self._name}/{group.ids[index]}"
         if run.reporter.stopped:
             return Partial(Output(name, {}))
         run.reporter.check()
@@ -293,14 +304,14 @@ class GroupAttempt:
             if type(member) is Function:
                 args, kwargs = member.bind(store if member.keeps else store.readable(), name)
                 result = member.call(*args, **kwargs)
-                if awaitable(result):
+                if type_of(result) is CoroutineType or awaitable(result):
                     result = await result
                 output = Output(name, output_of(member, result, name))
             else:
                 [output], complete = await run.nested(member, store, name, current_scope(), audience)
         except Exception as error:
             name_step(error, current_scope().name)
-            settles = self._group.mode == "settle"
+            settles = group.mode == "settle"
             if audience.record and settles:
                 run.journal.entries.append(Entry(kind="rejected", step=name, error=error))
                 await run.reporter.kept(audience)
@@ -318,8 +329,9 @@ class GroupAttempt:
         if audience.tells:
             snapshot = Snapshot(dict(output.values), {}, name, store.now())
             await run.reporter.completed(audience, name, start, snapshot)
-        self._ended[index] = output
-        self._changed.set()
+        if group.edges:
+            self._ended[index] = output
+            self._changed.set()
         return output
 
 
@@ -376,7 +388,7 @@ class EachAttempt:
         for id in before.keys() - set(ids):  # one that was marked as done by hand
             raise CheckpointError(f"there is no such element: {each.over!r} has {len(ids)}", f"{self._name}/{id}")
         left = [id for id in ids if id not in before]
-        plan = attrs.evolve(each.plan, known=Known(left, [element_path] * len(left)))
+        plan = attrs.evolve(each.plan, known=known_paths(left, [element_path] * len(left)))
         found = dict(zip(left, await _run_fork(plan, self, self._name, ids, self._public)))  # noqa: B905
         results: list[object] = []
         complete = True
