@@ -85,7 +85,7 @@ def test_only_a_cancelled_run_with_a_mark_is_being_moved(
     record = RunRecord(run_id="r", pipeline="p", status=status, error=error, started=NOON, updated=NOON)
     assert has_left(record) is left
     if is_here:
-        check_is_here(record)
+        check_is_here(record, "run")
     else:
         with pytest.raises(StoreError, match=r"^the run 'r' can't be run here: it (was|is being) moved to 'other'"):
-            check_is_here(record)
+            check_is_here(record, "run")
