@@ -151,3 +151,18 @@ async def test_million_lazy_paths_need_the_memory_of_a_few() -> None:
             ledger = results._delivery.ledger
             most = max(most, len(ledger.untaken) + len(ledger._taken) + len(ledger.values))
     assert most <= 40
+
+
+async def test_buffer_of_hundreds_is_refilled_by_each_result_that_is_taken() -> None:
+    """Their numbers are no longer one object each."""
+    started: list[int] = []
+
+    async def path(number: int) -> None:
+        started.append(number)
+
+    async with stream((partial(path, number) for number in range(400)), concurrency=1, buffer=300) as results:
+        for taken in range(100):
+            await trio.sleep(1)
+            assert len(started) == 300 + taken
+            await anext(results)
+        assert len([result async for result in results]) == 300

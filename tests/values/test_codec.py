@@ -11,6 +11,8 @@ from array import array
 from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
+from ipaddress import IPv4Address
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 
@@ -180,6 +182,37 @@ def test_plain_values_are_plain_json() -> None:
     value = {"user": {"id": "42", "orders": [1, 2.5, None, True]}}
     assert encode(value) == value
     assert encode({"user": value}) is not value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        2**2000,
+        "\ud834",
+        b"ab",
+        1 + 2j,
+        range(3),
+        date(2026, 2, 28),
+        time(1, tzinfo=UTC),
+        datetime(2026, 1, 1, tzinfo=UTC),
+        timedelta(1),
+        timezone(timedelta(hours=2), "mine"),
+        zoneinfo.ZoneInfo("UTC"),
+        Decimal("1.10"),
+        Fraction(1, 3),
+        IPv4Address("127.0.0.1"),
+        PurePosixPath("a"),
+        uuid.UUID(int=5),
+        Colour.RED,
+        (),
+        frozenset(),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_value_that_holds_nothing_is_written_wherever_it_is(value) -> None:
+    """Only a value that could be shared is written once."""
+    assert encode([value, value]) == [encode(value)] * 2
 
 
 def test_encoding_does_not_hold_on_to_the_value() -> None:

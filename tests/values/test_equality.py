@@ -94,6 +94,8 @@ class Incomparable:
         ({(1, 2): "a"}, {(1, True): "a"}),
         ({1}, {True}),
         ({1}, {1, 2}),
+        ({float("nan")}, {float("nan"), float("nan")}),
+        ({float("nan"): 1}, {float("nan"): 1, float("nan"): 1}),
         ({(1, 2)}, {(1.0, 2)}),
         ({(1, 2)}, {(2, 1)}),
         ({(1, 2): "a"}, {(2, 1): "a"}),
