@@ -279,3 +279,33 @@ def test_a_class_that_inherits_from_any_fits_everything() -> None:
 
     assert fits(Unknowable, int)
     assert fits(int, Unknowable)
+
+
+@pytest.mark.parametrize(
+    ("wrap_have", "wrap_want"),
+    [
+        (lambda inner: list[inner], lambda inner: list[inner]),
+        (lambda inner: list[inner], lambda inner: abc.Sequence[inner]),
+        (lambda inner: tuple[inner], lambda inner: tuple[inner]),
+        (lambda inner: tuple[inner], lambda inner: abc.Sequence[inner]),
+        (lambda inner: abc.Sequence[inner], lambda inner: tuple[inner]),
+        (lambda inner: TypedDict("Have", {"key": inner}), lambda inner: TypedDict("Want", {"key": inner})),
+        (lambda inner: NewType("Have", inner), lambda inner: inner),
+        (lambda inner: inner, lambda inner: NewType("Want", inner)),
+    ],
+    ids=["list", "sequence", "tuple", "from tuple", "to tuple", "fields", "from new type", "to new type"],
+)
+def test_types_are_followed_twenty_levels_deep(wrap_have, wrap_want) -> None:
+    have, want = int, str
+    for _ in range(20):
+        have, want = wrap_have(have), wrap_want(want)
+        assert not fits(have, want)
+    assert fits(wrap_have(have), wrap_want(want))
+
+
+@pytest.mark.parametrize(("have", "want"), [(Literal[1], str), (int, Literal["a"])], ids=["from", "to"])
+def test_type_of_a_literal_is_one_level_deeper(have, want) -> None:
+    for _ in range(19):
+        have, want = list[have], list[want]
+        assert not fits(have, want)
+    assert fits(list[have], list[want])
