@@ -47,6 +47,29 @@ async def exits_in_a_nursery() -> None:
         nursery.start_soon(interrupts)
 
 
+class BrokenMode:
+    def succeeded(self, _index: int, _value: object, /) -> bool:
+        raise LookupError("bug in the mode")
+
+    def failed(self, _index: int, _error: Exception, /) -> bool:
+        return False
+
+    def exhausted(self, _total: int, /) -> bool:
+        return False
+
+    def result(self) -> None:
+        """There is none."""
+
+
+def broken_mode() -> BrokenMode:
+    return BrokenMode()
+
+
+def broken_source() -> Iterator[Callable[[], Any]]:
+    yield value
+    raise OSError("half-way")
+
+
 async def refused() -> None:
     return await gather(error, partial(value, "an argument too many"))
 
@@ -89,6 +112,8 @@ STORIES: dict[str, Callable[[], Awaitable[object]]] = {
     "merge fails": lambda: fork("f", mode="all", paths=[value], merge=needs_it)(),
     "interrupted": lambda: gather(interrupts, slow),
     "interrupted, limited": lambda: gather(slow, interrupts, slow, concurrency=2),
+    "mode fails": lambda: fork("f", mode=broken_mode, paths=[value, slow])(),
+    "mode and source fail": lambda: fork("f", mode=broken_mode, paths=broken_source)(),
     "errors and an interrupt": lambda: gather(slow, exits_in_a_nursery),
     "observed": lambda: gather(value, value, observers=[id]),
     "observed, and fails": lambda: gather(value, error, observers=[id]),

@@ -73,6 +73,19 @@ def test_open_scopes_of_more_paths_than_there_are_fences_hit_no_other_path(caplo
     assert len(caplog.records) == 20
 
 
+async def test_sixteen_paths_have_a_fence_at_the_same_time() -> None:
+    """Where each path has its own task, an open scope outside of a fence is forgotten with it."""
+    events: list[Event] = []
+
+    async def leaves() -> None:
+        await trio.sleep(1)
+        trio.CancelScope().__enter__()
+
+    for round_number in range(1, 3):
+        await fork("f", mode="all", paths=[leaves] * 40).run(observers=[events.append])
+        assert len(reports_of(events)) == 16 * round_number
+
+
 @pytest.mark.parametrize("limit", LIMITS)
 async def test_open_scope_of_a_path_that_fails_is_reported_and_its_error_stands(limit: str) -> None:
     tasks, events = Tasks(), list[Event]()

@@ -150,7 +150,7 @@ class Delivery:
         self._arrived: set[int] = set()  # what has come, if results are taken in path order
         self._next = 0  # the next index in path order
         self._expired: dict[int, StepTimeoutError] = {}
-        self._streak = 0  # results taken since the reader last let other tasks run
+        self._streak = _STRETCH  # how many more results may be taken before the reader lets other tasks run
         self._reader_waits = False
         self._asked = trio.lowlevel.ParkingLot()  # where the fork waits when everything else is done
         self._news = trio.lowlevel.ParkingLot()  # where the reader waits
@@ -225,11 +225,11 @@ class Delivery:
         """
         if self._reader_waits:
             raise RuntimeError("another task is reading this stream: let one task read, and pass the results on")
-        self._streak += 1
-        if self._streak < _STRETCH:
+        self._streak -= 1
+        if self._streak:
             await trio.lowlevel.checkpoint_if_cancelled()
         else:
-            self._streak = 0
+            self._streak = _STRETCH
             await trio.lowlevel.checkpoint()
         ready = self._ready
         while True:
@@ -245,7 +245,7 @@ class Delivery:
             if self.over:
                 error, self.error = self.error, None
                 raise StopAsyncIteration if error is None else error
-            self._streak = 0
+            self._streak = _STRETCH
             self._reader_waits = True
             self._asked.unpark()
             try:

@@ -45,7 +45,7 @@ async def start_paths(fork: ForkRun) -> None:
     in_turn = plan.stagger is not None or plan.rate is not None or plan.growing
     if known is not None and not is_limited and not in_turn and (delivery is None or delivery.buffer == inf):
         start_soon, name = _starter(fork), fork.name
-        for number in range(1, len(known.ids) + 1):
+        for number, _ in enumerate(known.calls, 1):
             start_soon(run_paths, fork, name=name)  # it takes its path when it begins
             if not number % STRETCH:
                 await trio.lowlevel.checkpoint()

@@ -186,7 +186,6 @@ class ForkRun(State):
     def finish(self) -> None:
         """End the fork. Every path has ended by itself, so there is usually nothing to cancel."""
         self.decided = self.stopped = True
-        self.in_time = False
         if self.detained:  # they wait for something that won't come
             self.nursery.cancel_scope.cancel("every path has ended")
         elif self.caller is not None:

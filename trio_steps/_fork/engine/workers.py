@@ -147,7 +147,6 @@ class Crew:
         self.seekers: int = 1 if self.is_limited else 2  # two without tokens, so that a large crew is hired soon
         self.waiting: int = 0
         self.brief: bool = False
-        self._left = 0  # how many paths have no task yet, if each has its own
 
     def begin(self) -> bool:
         """Hire as many members as there is work and room for, or one for a lazy source.
@@ -166,7 +165,7 @@ class Crew:
         hired = 1 if known is None else int(min(room, len(known)))
         if known is not None and limiter is None and len(known) <= 2 * hired:
             self.brief = True
-            self._left = len(known) - hired
+            self._left = len(known) - hired  # how many paths have no task yet
         for _ in range(hired):
             self._hire(None)
         return self.brief
@@ -404,7 +403,7 @@ async def run_paths(
             unblocked = 0
         else:
             unblocked += 1
-            if unblocked * max(crew.members, 1) >= STRETCH:
+            if unblocked * crew.members >= STRETCH:
                 unblocked = 0
                 await trio.lowlevel.checkpoint()
     if lease is not None:
