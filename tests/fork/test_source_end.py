@@ -70,6 +70,17 @@ async def test_iterator_that_cannot_be_closed_is_not_asked_in_a_cancelled_scope(
     await run_cancelled(lambda: gather(map(asked.append, range(3))))  # type: ignore[arg-type]
     assert asked == []
 
+    class Endless:
+        def __aiter__(self) -> Endless:
+            return self
+
+        async def __anext__(self) -> Any:
+            asked.append(0)
+            return never
+
+    await run_cancelled(lambda: gather(Endless()))
+    assert asked == []
+
 
 async def test_error_of_a_source_in_a_cancelled_scope_is_reported() -> None:
     def paths() -> Any:
@@ -182,7 +193,24 @@ async def test_source_that_cannot_be_closed_after_the_decision_is_reported() -> 
     cursor = Cursor(returns(1, "a"), never, unclosable=OSError("close"))
     any_of = fork("f", mode="race", paths=lambda: cursor, concurrency=1)
     assert await any_of.run(observers=[events.append]) == "a"
-    assert [repr(event.error) for event in events if isinstance(event, ErrorDiscarded)] == ["OSError('close')"]
+    [event] = [event for event in events if isinstance(event, ErrorDiscarded)]
+    assert (event.name, repr(event.error), event.error.__notes__) == ("f", "OSError('close')", ["in step 'f'"])
+
+
+async def test_async_source_that_fails_stops_the_paths_before_it_is_closed() -> None:
+    class Slow(AsyncCursor):
+        async def __anext__(self) -> Any:
+            await trio.sleep(1)
+            return await super().__anext__()
+
+        async def aclose(self) -> None:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(5)
+
+    log: list[Any] = []
+    with pytest.raises(ForkPartialError):
+        await gather(Slow(Cursor(cleans_up(log), fails=OSError("the server hung up"))), concurrency=2)
+    assert (log, trio.current_time()) == ([("slow", 2)], 7)
 
 
 async def test_source_that_raises_a_group_with_an_interrupt_loses_neither() -> None:

@@ -108,15 +108,17 @@ async def test_reader_lets_others_run_at_every_thirty_second_result() -> None:
             self.own += task is reader
 
     reader, turns = trio.lowlevel.current_task(), Turns()
-    async with stream(returns(0, number) for number in range(100)) as results:
+    delays = [0] * 100 + [2] * 100
+    async with stream(returns(delay, "value") for delay in delays) as results:
         await trio.sleep(1)
         trio.lowlevel.add_instrument(turns)
         seen: list[int] = []
-        for _ in range(70):
+        for _ in range(180):
             await anext(results)
             seen.append(turns.own)
     trio.lowlevel.remove_instrument(turns)
-    assert seen == [0] * 31 + [1] * 32 + [2] * 7
+    # The reader waits for the hundred-and-first.
+    assert seen == [0] * 31 + [1] * 32 + [2] * 32 + [3] * 5 + [4] * 32 + [5] * 32 + [6] * 16
 
 
 async def test_last_failure_ends_a_stream_although_a_member_waits_for_room() -> None:
@@ -156,15 +158,17 @@ async def test_buffer_of_ordered_results_counts_those_that_are_held_back() -> No
         assert [result.value async for result in results] == list(range(1, 10))
 
 
-async def test_million_lazy_paths_need_the_memory_of_a_few() -> None:
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_million_lazy_paths_need_the_memory_of_a_few(ordered: bool) -> None:
     async def path() -> bytes:
         return bytes(10_000)
 
     most = 0
-    async with stream((path for _ in range(3000)), concurrency=10) as results:
+    async with stream((path for _ in range(3000)), concurrency=10, ordered=ordered) as results:
         async for _ in results:
-            ledger = results._delivery.ledger
-            most = max(most, len(ledger.untaken) + len(ledger._taken) + len(ledger.values))
+            delivery, ledger = results._delivery, results._delivery.ledger
+            kept = (ledger.untaken, ledger._taken, ledger.values, delivery._arrived, delivery._ready or ())
+            most = max(most, sum(map(len, kept)))
     assert most <= 40
 
 

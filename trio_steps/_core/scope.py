@@ -197,9 +197,10 @@ def scope_of(
     observers: Observers | None,
     lease: Lease | None,
     unnamed_inside: bool = False,
+    kind: type[Scope] = Scope,
 ) -> Scope:
     """Make a scope."""
-    scope = Scope()
+    scope = kind()
     scope.id = id
     scope.parent = parent
     scope.state = state

@@ -17,7 +17,7 @@ from trio_steps._core.errors import short_repr
 from trio_steps._core.events.discarded import discard_values_in, raise_first
 from trio_steps._core.events.observers import logger
 from trio_steps._core.events.records import ErrorDiscarded, StepSkipped, ValueDiscarded
-from trio_steps._core.scope import PathScope
+from trio_steps._core.scope import PathScope, scope_of
 from trio_steps._core.step import called
 
 from .groups import parts
@@ -140,8 +140,6 @@ class Discarded:
 
     async def _discard(self, values: list[Named], errors: list[Named], unreported: Sequence[Named] = ()) -> None:
         interrupts: list[Named] = []
-        if not values and not errors and not unreported:
-            return
         with trio.CancelScope(shield=True):
             for discard, things in (
                 (self._report, unreported),
@@ -172,10 +170,6 @@ class Discarded:
                     self.report(name, error)
 
     async def _discard_held_by(self, name: str, error: BaseException) -> None:
-        path = PathScope()  # as if a step of the path had dropped it: the values in it belong to this fork
-        path.id = name.removeprefix(f"{self._ledger.name}/")
-        path.parent = self._scope
-        path.state = path.lease = None
-        path.observers = self._observe
-        path.unnamed_inside = False
-        await discard_values_in(error, path)
+        # as if a step of the path had dropped it: the values in it belong to this fork
+        id = name.removeprefix(f"{self._ledger.name}/")
+        await discard_values_in(error, scope_of(id, self._scope, None, self._observe, None, kind=PathScope))

@@ -216,11 +216,9 @@ class Source:
         self.total = self.joined
 
     def _fail(self, error: Exception) -> None:
-        self.dry = True
         self.errors.append(error)
 
     def _fail_mixed(self, group: BaseExceptionGroup[BaseException]) -> None:
-        self.dry = True
         errors, rest = split_errors(group)
         if errors is not None:
             self._fail(errors)

@@ -208,7 +208,7 @@ class Crew:
                 await run_paths(fork, member)
             else:
                 length, clean = 1, True
-                while clean and not source.dry:
+                while clean:
                     fence = Fence(fork, member.ran)
                     with fence:
                         clean = await run_paths(fork, member, length)
@@ -274,8 +274,8 @@ async def run_paths(
     The whole cost of a path is in this one loop. A coroutine for each path would cost more than everything else. There
     is no ``finally`` around it, because each of a thousand losers would pay for it. The caller ends leases.
 
-    Return False if the last path left a context variable or a cancel scope behind. Never return if it left a nursery
-    open.
+    Return whether `member` may take another path: one is left, and the last left no context variable and no cancel
+    scope behind. Never return if it left a nursery open.
     """
     task = trio.lowlevel.current_task()
     plan, source, ledger, mode = fork.plan, fork.source, fork.ledger, fork.mode
@@ -295,13 +295,13 @@ async def run_paths(
                 lease = member.lease
                 if lease is None:
                     if source.dry:
-                        return True
+                        return False
                     lease = member.lease = await member.crew.slot(member)
         path = source.take() if fed is None else fed
         if path is None:
             source.dry = True
             fork.take_end_of_source()
-            return True
+            return False
         ledger.started = started = ledger.started + 1
         if member is not None:
             member.ran.append(path[1])
@@ -385,7 +385,7 @@ async def run_paths(
                     fork.finish()
             del value  # the ledger has it now
         if member is None:
-            return True
+            return False
         crew = member.crew
         if not crew.staffed:
             crew.seeking += member.counted
