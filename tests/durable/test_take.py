@@ -155,7 +155,7 @@ def test_run_that_was_given_up_is_free_and_others_of_its_process_are_not(tmp_pat
     for claimed in (given_up, kept):
         database.write(claimed, RunChange(pipeline="p", status="running"))
     database.give_up(given_up)
-    records = database.runs(Filter(), None, None)
+    records = database.runs(Filter())
     assert {record.run_id: record.status for record in records} == {"given up": "interrupted", "kept": "running"}
     assert database.lost_and_cancelled() == (set(), set())
     with pytest.raises(RunClaimedError):
