@@ -9,6 +9,9 @@ A store keeps a run as texts, its parts. Each has a number, and each is the JSON
 A save adds entries that are new and drops those that have been forgotten since. So what a run writes grows with what
 its steps return, not with the square of their number.
 
+To find what is new in a long journal takes no longer than in a short one: the journal only grows, and is another list
+once something in it is forgotten.
+
 Several members of a parallel step may be done at once, and their saves take turns. Each saves the journal as it is when
 its turn comes. So no save replaces a newer journal with an older one, and if the save of a later step comes first, the
 earlier one has nothing left to do.
@@ -83,6 +86,8 @@ class Saver:
         self._program = program
         self._numbers = dict(numbers)
         self._next = max(self._numbers.values(), default=HEAD) + 1
+        self._journal: Sequence[Entry] | None = None  # the list of which the first entries are saved
+        self._length = 0  # how many of them are
         self._deadlines = dict(waiting)  # the deadlines of all questions so far
         self._open: dict[str, datetime | None] = {}
         self._lost: set[Entry] = set()  # whose values can't be stored, which is saved
@@ -144,16 +149,25 @@ class Saver:
     ) -> None:
         """Save that the run continues from `entries`, with the steps of the pipeline now; some may be `renamed`."""
         parts = {HEAD: head_of(self._program), **renamed}
-        await self._update(entries, parts=parts, questions=questions, answers=self.answers)
+        added, forgotten = self._difference(entries)
+        await self._update(entries, added, forgotten, parts=parts, questions=questions, answers=self.answers)
 
     async def save(self, done: str | None = None) -> None:
         """Save the journal, as soon as the step `done` is done or something else is decided."""
         if done is not None:
             self._newest = done
-        async with self._turn:
-            entries = self.entries()
-            if entries != tuple(self._numbers) or done is None:
-                await self._update(entries)
+        try:
+            self._turn.acquire_nowait()
+        except trio.WouldBlock:
+            await self._turn.acquire()
+        try:
+            assert self._course is not None
+            entries = self._course.journal.entries
+            added, forgotten = self._difference(entries)
+            if added or forgotten or done is None:
+                await self._update(entries, added, forgotten)
+        finally:
+            self._turn.release()
 
     def entries(self) -> tuple[Entry, ...]:
         """Return the entries that the journal has now."""
@@ -162,31 +176,40 @@ class Saver:
 
     async def _update(
         self,
-        entries: tuple[Entry, ...],
+        entries: Sequence[Entry],
+        added: Mapping[Entry, int],
+        forgotten: Collection[Entry],
         *,
         parts: Mapping[int, str] = MappingProxyType({}),
         questions: tuple[Question, ...] | None = None,
         answers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        added, forgotten = self._difference(entries)
+        length = len(entries)  # the journal may grow meanwhile
         try:
             texts = {number: part_of(entry, codec_of(self._program)) for entry, number in added.items()}
         except CheckpointError:
             await self._save_what_is_lost(added)
             raise
-        change = self._change(
-            "running", parts={**parts, **texts}, dropped=[self._numbers[entry] for entry in forgotten]
-        )
         newest = self._newest
-        await self._claim.write(attrs.evolve(change, step=newest, questions=questions, answers=answers))
+        change = self._change(
+            "running",
+            step=newest,
+            parts={**parts, **texts} if parts else texts,
+            dropped=[self._numbers[entry] for entry in forgotten],
+            questions=questions,
+            answers=answers,
+        )
+        await self._claim.write(change)
         self._step = newest
         for entry in forgotten:
             del self._numbers[entry]
         self._numbers.update(added)
         self._next += len(added)
+        self._journal, self._length = entries, length
 
     async def _save_what_is_lost(self, added: Mapping[Entry, int]) -> None:
         """Save that steps with values that can't be stored are done, and everything else that is new."""
+        self._journal = None  # what is saved are no longer its entries
         for entry, number in added.items():
             if entry.kind == "inputs":
                 return  # nothing has acted yet
@@ -205,17 +228,15 @@ class Saver:
             lost = Entry(kind="lost", step=entry.step, case=entry.case, error=_plain(error))
             return lost, part_of(lost, codec_of(self._program))
 
-    def _difference(self, entries: tuple[Entry, ...]) -> tuple[dict[Entry, int], list[Entry]]:
+    def _difference(self, entries: Sequence[Entry]) -> tuple[dict[Entry, int], list[Entry]]:
         """Return the entries that are not saved yet, with numbers for them, and the saved ones that are obsolete."""
-        saved = tuple(self._numbers)
-        added: Sequence[Entry]
         forgotten: list[Entry] = []
-        if entries[: len(saved)] == saved:  # a fast check, because every step asks
-            added = entries[len(saved) :]
+        if entries is self._journal:
+            added = entries[self._length :]
         else:
             there = set(entries)
             added = [entry for entry in entries if entry not in self._numbers]
-            forgotten = [entry for entry in saved if entry not in there and entry.kind != "lost"]
+            forgotten = [entry for entry in self._numbers if entry not in there and entry.kind != "lost"]
         return dict(zip(added, count(self._next), strict=False)), forgotten
 
     def _change(
@@ -224,23 +245,28 @@ class Saver:
         *,
         parts: Mapping[int, str] = MappingProxyType({}),
         dropped: Collection[int] = (),
+        step: str | None = None,
         error: str | None = None,
+        questions: tuple[Question, ...] | None = None,
+        answers: Mapping[str, str] = MappingProxyType({}),
     ) -> RunChange:
         program = self._program
         waiting: Mapping[str, datetime | None] = {}
         if status == "waiting":
             waiting = dict(self._open)
-        elif status != "finished":  # the deadline stays, whatever happens meanwhile
+        elif status != "finished" and self._deadlines:  # the deadline stays, whatever happens meanwhile
             waiting = {name: until for name, until in self._deadlines.items() if name not in self.answers}
         return RunChange(
             pipeline=program.name,
             version=program.version,
             status=status,
-            step=self._step,
+            step=step or self._step,
             error=error,
             parts=parts,
             dropped=dropped,
             waiting=waiting,
+            questions=questions,
+            answers=answers,
         )
 
     # What is saved at the end
@@ -288,7 +314,7 @@ class Saver:
         """Return parts for steps that were done, but cancelled before they could save."""
         parts: dict[int, str] = {}
         if self._course is not None:
-            added, forgotten = self._difference(self.entries())
+            added, forgotten = self._difference(self._course.journal.entries)
             if not forgotten:
                 parts = {number: self._written(entry)[1] for entry, number in added.items() if entry not in self._lost}
         return parts
