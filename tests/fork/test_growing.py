@@ -442,3 +442,10 @@ async def test_adding_to_a_fork_that_is_over_is_refused() -> None:
     await gather(keeps_its_scope, growing=True)
     with pytest.raises(RuntimeError, match="the fork is over, so no path can be added"):
         scopes[0].add(never)
+
+
+async def test_growing_fork_without_paths_waits_for_no_token() -> None:
+    limiter = trio.CapacityLimiter(1)
+    await limiter.acquire()
+    with trio.fail_after(1):
+        assert await fork("f", mode="all", paths=[], growing=True, concurrency=limiter)() == ()

@@ -230,3 +230,30 @@ async def test_a_class_that_does_not_set_a_field_leaves_it_out() -> None:
         later: int = dataclasses.field(init=False)
 
     assert await Pipeline("p", inputs=Lazy).step("s", lambda user: None).run({"user": "a"}) == {"user": "a"}
+
+
+@attrs.define
+class CarefulAttrs:
+    n: int
+    unit: str = "s"
+    items: list[int] = attrs.field(factory=lambda: [1])
+
+    def __attrs_post_init__(self):
+        raise AssertionError("an instance was made")
+
+
+@dataclasses.dataclass
+class CarefulData:
+    n: int
+    unit: str = "s"
+    items: list[int] = dataclasses.field(default_factory=lambda: [1])
+
+    def __post_init__(self):
+        raise AssertionError("an instance was made")
+
+
+@pytest.mark.parametrize("inputs", [CarefulAttrs, CarefulData])
+async def test_defaults_that_are_known_are_given_without_an_instance(inputs) -> None:
+    p = Pipeline("p", inputs=inputs).step("grow", lambda items: items.append(2))
+    for _ in range(2):  # each run has its own list
+        assert await p({"n": 1}) == {"n": 1, "unit": "s", "items": [1]}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from trio_steps._values import plain
 from trio_steps._values.plain import copy_plain
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def dicts(count: int, size: int) -> Any:
@@ -61,3 +60,38 @@ def test_pickler_is_kept_after_a_small_value_and_not_after_a_large_one(monkeypat
     assert idle == [kept]
     copy_plain([[number] for number in range(1_000)])
     assert idle == []
+
+
+def test_pickler_is_kept_after_less_than_a_thousand_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for size, count in ((999, 1), (1_000, 0)):
+        idle: list[Any] = []
+        monkeypatch.setattr(plain, "_idle", idle)
+        value = ["x" * 100] * 9 + ["y" * (size - 100)]
+        value[-1] = value[-1][: size - len(pickle.dumps(value, 5))]
+        assert len(pickle.dumps(value, 5)) == size
+        assert copy_plain(value) == value
+        assert len(idle) == count
+
+
+@pytest.mark.parametrize(
+    ("mutables", "most"),
+    [
+        (b"", 1_000),
+        (b"}\x94" * 7, 1_050),
+        (b"]\x94" * 7, 1_050),
+        (b"}\x94" * 4 + b"]\x94" * 4, 1_200),
+        (b"}\x94" * 26, 3_900),
+    ],
+)
+def test_chunk_is_taken_if_it_is_small_or_has_a_dict_or_a_list_for_each_150_bytes(mutables: bytes, most: int) -> None:
+    written = plain._Written()
+    written.write(mutables.ljust(most, b"x"))
+    assert [len(chunk) for chunk in written.chunks] == [most]
+    with pytest.raises(plain._NotPlainError):
+        written.write(mutables.ljust(most + 1, b"x"))
+
+
+def test_sample_is_all_of_4000_bytes_or_eight_pieces_from_all_over() -> None:
+    chunk = b"".join(number.to_bytes(2, "big") for number in range(4_000))
+    assert plain._sample(chunk[:4_000]) == chunk[:4_000]
+    assert plain._sample(chunk) == b"".join(chunk[start : start + 500] for start in range(0, 8_000, 1_000))

@@ -236,7 +236,7 @@ def _read_class(cls: type) -> _Layer | None:
 
 def _tells(layer: _Layer) -> bool:
     """Tell whether `layer` names what it takes. A leading ``*args`` can be anything."""
-    return layer.parameters[:1] == [] or layer.parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL
+    return not layer.parameters or layer.parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL
 
 
 def _through(fn: Callable[..., Any], own: _Layer | None, bound: int) -> _Layer | None:

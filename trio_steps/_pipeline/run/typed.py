@@ -129,7 +129,5 @@ def _keys(program: Program, step: str, case: str | None) -> Mapping[str, Key]:
         if body.nodes:
             return body.nodes[-1].after.keys
     name = step if step.rpartition("/")[2] == node.id else step.rpartition("/")[0]
-    for given, shape in given_by_node(node, name):
-        if given == step:
-            return shape.keys
-    return node.after.keys
+    given = dict(given_by_node(node, name))
+    return given[step].keys if step in given else node.after.keys
