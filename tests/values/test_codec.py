@@ -239,6 +239,29 @@ def test_aliasing_of_a_bytearray_and_of_a_set_comes_back() -> None:
         assert first is second
 
 
+def depth_of(tree):
+    """Return how many lists are in each other, from the outside in."""
+    depth = 0
+    while isinstance(tree, list):
+        depth += 1
+        tree = tree[0] if tree else None
+    return depth
+
+
+@pytest.mark.parametrize(
+    ("depth", "levels"),
+    [(1, [1]), (40, [40]), (41, [40, 1]), (80, [40, 40]), (81, [40, 40, 1]), (122, [40, 40, 40, 2])],
+)
+def test_value_is_written_forty_levels_at_a_time(depth, levels) -> None:
+    value: list[object] = []
+    for _ in range(depth - 1):
+        value = [value]
+    tree = encode(value)
+    trees = [tree] if isinstance(tree, list) else [tree["root"], *tree["nodes"]]
+    assert [depth_of(tree) for tree in trees] == levels
+    assert equal(round_trip(value), value)
+
+
 def test_values_that_can_not_change_are_written_where_they_stand() -> None:
     one = Decimal(1)
     assert "ref" not in json.dumps(encode([one, one, (), (), Colour.RED, Colour.RED, b"x", b"x"]))
