@@ -26,6 +26,8 @@ from samples import (
 )
 
 from trio_steps import Fulfilled, Rejected
+from trio_steps._values import copying
+from trio_steps._values.containers import LIST
 from trio_steps._values.copying import copy_value
 from trio_steps._values.equality import equal
 
@@ -281,3 +283,34 @@ def test_original_can_be_changed_without_the_copy_seeing_it(original) -> None:
     before = shape(twin)
     vandalise(original)
     assert shape(twin) == before
+
+
+class OfUnhashable(metaclass=Unhashable):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "is_flat"),
+    [
+        ([], True),
+        ([1, "a", None, 1.5, frozenset()], True),
+        ([object()], True),
+        ([MyList()], True),
+        ([[]], False),
+        ([1, object(), set()], False),
+        ([()], False),
+        ([Point(1, 2)], False),
+        ([OfUnhashable()], False),  # overcautious
+    ],
+)
+def test_list_is_flat_if_nothing_in_it_may_have_to_be_copied(value, is_flat) -> None:
+    assert copying._is_flat(LIST, value) is is_flat
+
+
+def test_nested_dicts_and_lists_are_copied_in_c_and_nothing_else_is(monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr(copying, "copy_plain", seen.append)
+    inner: list[int] = [1]
+    for value in ({"a": inner}, [inner], (inner,), deque([inner]), [1], {"a": 1}):
+        assert copy_value(value) == value
+    assert seen == [{"a": inner}, [inner]]
