@@ -144,6 +144,21 @@ async def test_step_in_a_case_that_was_taken_needs_no_name_for_it(store: MemoryS
     assert await routed(lambda: False).run(store=store, run_id="r") == {"paid": "by hand"}
 
 
+async def test_case_that_was_taken_is_stored_once_although_it_is_named_again(store: MemoryStore) -> None:
+    await failed(routed(lambda: True, fails), store)
+    await store.mark_done("r", "route/card/card", {"paid": "by hand"}, taken={"route": "card"})
+    stored = await store.read("r")
+    assert stored is not None
+    assert list(stored.parts) == list(range(len(stored.parts)))
+    checkpoint = (await store.load("r")).checkpoint
+    assert checkpoint is not None
+    assert [(entry.kind, entry.step) for entry in checkpoint.entries] == [
+        ("inputs", ""),
+        ("taken", "route"),
+        ("done", "route/card/card"),
+    ]
+
+
 async def test_step_in_a_case_that_was_not_taken_is_refused(store: MemoryStore) -> None:
     await failed(routed(), store)
     missing = "the branch 'route' has not taken that case; give taken={'route': 'card'}"

@@ -71,6 +71,13 @@ async def test_element_of_a_function_is_marked_with_its_result(store: MemoryStor
     assert ran == [2, 0, 4]
 
 
+async def test_element_is_marked_wherever_its_step_is(store: MemoryStore) -> None:
+    p = Pipeline("outer").step("inner", each(lambda n: fails()))
+    await failed(p, store, {"ns": [2]})
+    await store.mark_done("r", "inner/all/1", {"out": 1})
+    assert await p.run(store=store, run_id="r") == {"ns": [2], "out": [1]}
+
+
 async def test_step_of_an_element_is_marked_by_its_number(store: MemoryStore) -> None:
     p = each(Pipeline("body").step("one", one).step("two", fails))
     await failed(p, store, {"ns": [5, 6]})

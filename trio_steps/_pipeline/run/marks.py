@@ -122,8 +122,6 @@ def _place(step: str, checkpoint: Checkpoint, kinds: Mapping[str, str]) -> _Plac
     kind: str | None = None
     around: list[tuple[str, str | None, str]] = []
     for id in str(step).split("/"):
-        if not id:  # which no step is called
-            break
         if name:
             around.append((name, kind, id))
         if kind in (EACH, REPEAT) and not re.fullmatch("[1-9][0-9]*", id):
