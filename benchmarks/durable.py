@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 KEYS = ("P15",)
-STEPS = 100
+STEPS = 500
 TEXT = "x" * 1_000
 
 BARE = "bare transaction"

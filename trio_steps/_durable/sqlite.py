@@ -44,10 +44,7 @@ _UPSERT: Final = """
 _SAVE: Final = """
     UPDATE runs SET
         pipeline = :pipeline, version = :version, updated = :now, step = coalesce(:step, step), error = :error
-    WHERE run_id = :run_id AND status = 'running' AND EXISTS (
-        SELECT 1 FROM claims WHERE run_id = :run_id AND token = :token
-    )
-    RETURNING id
+    WHERE id = :id AND status = 'running' AND EXISTS (SELECT 1 FROM claims WHERE run_id = :run_id AND token = :token)
 """
 """Most saves are like this: the run stays ``running``."""
 _RUNS: Final = """
@@ -72,12 +69,21 @@ _READY: Final = f"""
 
 
 @final
-@attrs.frozen
+@attrs.define(eq=False)
 class Claimed:
-    """A run that no one else can have, with the proof of that."""
+    """A run that no one else can have, with the proof of that.
+
+    Attributes:
+      run_id: its id.
+      token: the proof.
+      id: the number of its row; None if nothing has been written under this claim.
+      waits: whether there may be rows for steps that wait.
+    """
 
     run_id: str
     token: str
+    id: int | None = None
+    waits: bool = True
 
 
 @final
@@ -224,6 +230,7 @@ class Database:
         """Write `change`, whole or not at all."""
         with self._transaction() as connection:
             run = {
+                "id": claimed.id,
                 "run_id": claimed.run_id,
                 "token": claimed.token,
                 "pipeline": change.pipeline,
@@ -234,20 +241,24 @@ class Database:
                 "now": time.time(),
                 "pid": os.getpid(),
             }
-            is_save = change.status == "running"
-            rows: list[tuple[int]] = connection.execute(_SAVE, run).fetchall() if is_save else []
-            rows = rows or connection.execute(_UPSERT, run).fetchall()
-            if not rows:
-                raise RunClaimedError(claimed.run_id)
-            [(id,)] = rows
-            self._write_rest(connection, claimed.run_id, id, change)
+            id = claimed.id
+            if id is None or change.status != "running" or connection.execute(_SAVE, run).rowcount == 0:
+                rows: list[tuple[int]] = connection.execute(_UPSERT, run).fetchall()
+                if not rows:
+                    raise RunClaimedError(claimed.run_id)
+                [(id,)] = rows
+            self._write_rest(connection, claimed.run_id, id, change, waits=claimed.waits)
+        claimed.id, claimed.waits = id, bool(change.waiting)
 
-    def _write_rest(self, connection: sqlite3.Connection, run_id: str, id: int, change: RunChange) -> None:
+    def _write_rest(
+        self, connection: sqlite3.Connection, run_id: str, id: int, change: RunChange, *, waits: bool
+    ) -> None:
         for number in change.dropped:
             connection.execute("DELETE FROM parts WHERE run = ? AND number = ?", (id, number))
         for number, text in change.parts.items():
             connection.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", (id, number, text))
-        connection.execute("DELETE FROM waits WHERE run = ?", (id,))
+        if waits:
+            connection.execute("DELETE FROM waits WHERE run = ?", (id,))
         for name, until in change.waiting.items():
             values = (id, name, None if until is None else until.timestamp())
             connection.execute("INSERT INTO waits VALUES (?, ?, ?)", values)
@@ -269,7 +280,7 @@ class Database:
                 return False
             self._take(connection, run_id)  # its owner may not have written anything yet
             [(id,)] = rows
-            self._write_rest(connection, run_id, id, change)
+            self._write_rest(connection, run_id, id, change, waits=False)
             return True
 
     def write_answers(self, run_id: str, answers: Mapping[str, str]) -> None:
