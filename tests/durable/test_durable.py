@@ -243,6 +243,9 @@ def test_error_in_words_can_be_stored_whatever_it_says() -> None:
 
 
 def test_error_in_words_has_only_the_first_of_very_many() -> None:
+    odd = KeyError("x" * 2_000)
+    odd.__notes__ = None  # type: ignore[assignment]
+    assert error_text(odd) == f"KeyError: 'x{'x' * 997}…"
     assert error_text(ForkPartialError("many", [OSError(n) for n in range(100)])).count("OSError") == 20
 
 

@@ -9,7 +9,18 @@ import pytest
 import trio
 from paths import never, returns
 
-from trio_steps import ForkPartialError, SettleResult, fork, gather, settle, step
+from trio_steps import (
+    Event,
+    ForkPartialError,
+    Recorder,
+    SettleResult,
+    StepFailed,
+    fork,
+    gather,
+    settle,
+    step,
+)
+from trio_steps._core.errors import notes_of
 
 
 class BadRepr(Exception):
@@ -214,3 +225,44 @@ async def test_one_error_object_from_8000_paths_takes_time_in_proportion() -> No
     results = await settle_all(8000)
     assert len(results) == 8000
     assert len(error.__notes__) < 20
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+async def test_stop_iteration_of_a_sync_path_keeps_its_type_whenever_it_runs(limit: int | None) -> None:
+    stop = StopIteration(1)
+
+    def path() -> None:
+        raise stop
+
+    settles = fork("f", mode="settle", paths=[path, returns(0, "ok")], concurrency=limit)
+    for _ in range(3):  # the first run of a function has a fence around it
+        (rejected, _) = await settles()
+        assert rejected.error is stop
+
+
+async def test_stop_iteration_of_a_sync_step_is_the_error_that_its_caller_gets() -> None:
+    stop = StopIteration(1)
+    events = list[Event]()
+
+    def path() -> None:
+        raise stop
+
+    with pytest.raises(RuntimeError) as caught:
+        await step(path).run(observers=[events.append])
+    assert caught.value.__cause__ is stop
+    assert notes_of(caught.value) == ["in step 'path'"]
+    assert [event.error for event in events if isinstance(event, StepFailed)] == [caught.value]
+
+
+@pytest.mark.parametrize("make", [BadRepr, lambda: KeyError(BadRepr())], ids=["itself", "inside"])
+async def test_recorder_draws_and_events_show_an_error_with_a_bad_repr(make: Any) -> None:
+    odd = make()
+    recorder, events = Recorder(), list[Event]()
+
+    async def path() -> None:
+        raise odd
+
+    with pytest.raises(ForkPartialError):
+        await fork("f", mode="all", paths=[path, trio.sleep_forever]).run(observers=[recorder, events.append])
+    assert "path 'path' failed" in str(recorder)
+    assert "whose repr fails" in repr([event for event in events if isinstance(event, StepFailed)])

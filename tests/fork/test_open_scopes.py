@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from functools import wraps
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import trio
 from trio.testing import MockClock
 from ways import LIMITS, how
 
-from trio_steps import ErrorDiscarded, Event, Retry, fork, race, settle, step
+from trio_steps import ErrorDiscarded, Event, Pipeline, Retry, fork, race, settle, step
 from trio_steps._fork.engine import trust
 
 if TYPE_CHECKING:
@@ -301,3 +302,66 @@ def test_functions_with_equal_code_are_trusted_one_by_one_and_are_forgotten_when
     del one
     gc.collect()
     assert len(trust._trusted) == kept
+
+
+def _logged(fn: Callable[[], Any]) -> Callable[[], Any]:
+    @wraps(fn)
+    async def wrapper() -> Any:
+        return await fn()
+
+    return wrapper
+
+
+def _inside(kind: str, functions: list[Any]) -> Any:
+    """`functions` side by side, one at a time, each called by code that is the same for all of them."""
+    settle_one_by_one: Any = {"mode": "settle", "concurrency": 1}
+    if kind == "decorated":
+        return fork("f", paths=list(map(_logged, functions)), **settle_one_by_one)
+    if kind == "pipelines":
+        return fork("f", paths=[Pipeline(f"p{i}").step("s", fn) for i, fn in enumerate(functions)], **settle_one_by_one)
+    if kind == "members":
+        return Pipeline("p").step("f", *functions, concurrency=1)
+    if kind == "nested members":
+        nested = [Pipeline(f"p{i}").step("s", fn) for i, fn in enumerate(functions)]
+        return Pipeline("p").step("f", *nested, concurrency=1)
+    if kind == "fork":
+        return Pipeline("p").step("f", fork("f", paths=functions, **settle_one_by_one), provides="r")
+    lazy = fork("f", paths=lambda _: iter(functions), **settle_one_by_one)
+    return Pipeline("p").step("f", lazy, provides="r")
+
+
+@pytest.mark.parametrize("kind", ["decorated", "pipelines", "members", "nested members", "fork", "lazy fork"])
+async def test_open_scope_of_a_function_hits_nobody_where_other_code_calls_it(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks = Tasks()
+
+    async def leaves() -> None:
+        await trio.lowlevel.checkpoint()
+        tasks.note()
+        trio.CancelScope(deadline=-inf).__enter__()
+
+    async def path() -> None:
+        tasks.note()
+        await trio.lowlevel.checkpoint()
+
+    await _inside(kind, [path] * 3)({})  # now its code, and ours around it, is known to be harmless
+    tasks.seen.clear()
+    await _inside(kind, [path, leaves, path, path])({})
+    assert tasks.seen[1] not in tasks.seen[2:]
+    assert len(tasks.seen) == 4
+    assert "its own cancel scope still open" in caplog.text
+
+
+async def test_open_scope_of_a_function_that_wraps_itself_is_found() -> None:
+    tasks = Tasks()
+
+    def leaves() -> None:
+        tasks.note()
+        trio.CancelScope().__enter__()
+
+    leaves.__wrapped__ = leaves  # type: ignore[attr-defined]
+    events = list[Event]()
+    await fork("f", mode="all", paths=[tasks.note, leaves, tasks.note], concurrency=1).run(observers=[events.append])
+    assert tasks.seen[1] not in tasks.seen[2:]
+    assert reports_of(events) == ["path 'leaves' of fork 'f' ended with its own cancel scope still open"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
+from typing import Any
 
 import pytest
 import trio
@@ -11,6 +13,7 @@ from trio_steps import (
     AttemptEnded,
     CircuitBreaker,
     CircuitOpenError,
+    ForkPartialError,
     Pipeline,
     Retry,
     StepFailed,
@@ -191,3 +194,46 @@ async def test_breaker_that_raises_fails_the_step() -> None:
     for error in (OSError, CircuitOpenError):
         with pytest.raises(error):
             await p.run({})
+
+
+@pytest.mark.parametrize("shape", ["step", "nested", "member", "settled member", "element", "settled element"])
+async def test_stop_iteration_of_a_sync_function_is_told_once_as_the_error_that_the_caller_gets(shape: str) -> None:
+    stop = StopIteration(1)
+
+    def stops(x: int) -> None:
+        raise stop
+
+    p, over = Pipeline("p"), {"over": "xs", "each": "x", "into": "ys"}
+    shapes: dict[str, Any] = {
+        "step": lambda: p.step("s", stops),
+        "nested": lambda: p.step("n", Pipeline("n").step("s", stops)),
+        "member": lambda: p.step("s", stops, lambda: None),
+        "settled member": lambda: p.step("s", stops, lambda: None, mode="settle"),
+        "element": lambda: p.for_each("s", stops, **over),
+        "settled element": lambda: p.for_each("s", stops, **over, mode="settle"),
+    }
+    told: list[tuple[str, Exception]] = []
+    failures: list[StepFailed] = []
+    end: Any = None
+    with suppress(RuntimeError, ForkPartialError):
+        end = await shapes[shape]().run(
+            {"x": 1} if "element" not in shape else {"xs": [1]},
+            on_error=lambda name, error: told.append((name, error)),
+            observers=[lambda event: failures.append(event) if isinstance(event, StepFailed) else None],
+        )
+    [(name, error)] = told
+    where = {"step": "s", "nested": "n/s", "element": "s/1", "settled element": "s/1"}
+    assert name == where.get(shape, "s/stops")
+    assert repr(error) == "RuntimeError('coroutine raised StopIteration')"
+    assert error.__cause__ is stop
+    assert failures[0].error is error
+    if shape == "settled element":
+        assert end["ys"][0].error is error
+
+
+async def test_for_each_that_fails_makes_no_results_for_the_elements_that_never_started() -> None:
+    p = Pipeline("p").for_each("s", lambda x: 1 / x, over="xs", each="x", into="ys", concurrency=1)
+    with pytest.raises(ForkPartialError) as caught:
+        await p.run({"xs": [1, 0, *range(10_000)]})
+    assert [end.step_id for end in caught.value.succeeded] == ["1"]
+    assert repr(caught.value.failed) == "<10001 paths, of which 10000 were not started>"

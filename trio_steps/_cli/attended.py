@@ -16,7 +16,7 @@ import trio
 
 from trio_steps._core.errors import leaves
 from trio_steps._core.events.records import StepCancelled, StepFailed, StepRetrying, StepSkipped, StepSucceeded
-from trio_steps._observers.rows import clock, plain
+from trio_steps._observers.rows import clock, headline, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
@@ -61,18 +61,14 @@ def _line(event: Event) -> str | None:
     if isinstance(event, StepSucceeded):
         return f"  done       {name}  {clock(event.duration)}"
     if isinstance(event, StepFailed):
-        return f"  failed     {name}  {clock(event.duration)}  {_words(event.error)}"
+        return f"  failed     {name}  {clock(event.duration)}  {plain(headline(event.error))}"
     if isinstance(event, StepCancelled):
         return f"  cancelled  {name}  {clock(event.duration)}  {plain(event.reason)}"
     if isinstance(event, StepSkipped):
         return f"  skipped    {name}  {plain(event.reason)}"
     if isinstance(event, StepRetrying):
-        return f"  retrying   {name}  in {clock(event.delay)}  {_words(event.error)}"
+        return f"  retrying   {name}  in {clock(event.delay)}  {plain(headline(event.error))}"
     return None
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__qualname__}: {plain(str(error))}"
 
 
 @final

@@ -89,6 +89,9 @@ def describe(fn: object) -> tuple[str, bool, Callable[..., Any]]:
     )
 
 
+RUNS: Final = "trio_steps_runs"
+"""The attribute of a path of ours that says what it runs."""
+
 GENERATES: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 """The flags of code that only makes a generator when it is called."""
 
@@ -117,7 +120,8 @@ def takes_input(fn: Callable[..., Any]) -> bool:
     Raises:
       ConfigError: it requires more arguments than that.
     """
-    if type(fn) is FunctionType and not fn.__dict__:  # a wrapper may have the signature of what it wraps
+    # a wrapper may have the signature of what it wraps
+    if type(fn) is FunctionType and (not fn.__dict__ or RUNS in fn.__dict__):
         code, defaults = fn.__code__, fn.__defaults__
         count = code.co_argcount if defaults is None else code.co_argcount - len(defaults)
         if count < 2 and not code.co_kwonlyargcount:

@@ -274,6 +274,15 @@ _NAMED: Final = 8
 _IN_OTHERS: Final = "in other steps, too"
 
 
+def stop_in_coroutine() -> RuntimeError:
+    """Return what Python makes of a StopIteration that leaves a coroutine.
+
+    A sync function can raise one. If it is raised as this error at once, hooks, observers and the journal get the error
+    that the caller will see.
+    """
+    return RuntimeError("coroutine raised StopIteration")
+
+
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """Yield the exceptions in `error` that are not groups; just `error` if it is not a group.
 
@@ -315,7 +324,12 @@ def short_repr(value: object) -> str:
         text = _short.repr(value)
     except Exception:  # noqa: BLE001 - whatever the value's methods raise
         text = _without_repr(value)
-    return text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
+    return cut(text)
+
+
+def cut(text: str, most: int = SHORT) -> str:
+    """Return `text`, or if it is longer than that, its first `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}{_CUT}"
 
 
 def _without_repr(value: object) -> str:

@@ -19,7 +19,7 @@ from typing import (
 
 import trio
 
-from .errors import CircuitOpenError, hide_frames_of_ours, leaves, name_step
+from .errors import CircuitOpenError, hide_frames_of_ours, leaves, name_step, stop_in_coroutine
 from .events.ambient import ambient_observers
 from .events.causes import cause_of
 from .events.discarded import discard_result, discard_values_in
@@ -297,7 +297,10 @@ async def enter(
             scope.take_back = None
             start = trio.current_time()
             observe(StepStarted(name=scope.name, time=start, scope=scope))
-        result = entry(*args, **kwargs)
+        try:
+            result = entry(*args, **kwargs)
+        except StopIteration as stop:
+            raise stop_in_coroutine() from stop
         if type_of(result) is CoroutineType or hasattr(type_of(result), "__await__"):
             result = await result
     except Exception as error:

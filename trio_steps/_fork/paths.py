@@ -33,7 +33,7 @@ class Known:
     Attributes:
       ids: the id of each path.
       calls: what to call in the scope of each path.
-      code: the code of all paths, if they are functions with the same code; otherwise None.
+      code: what is trusted if one path is, such as the code of functions that share it; None if there is no such thing.
       asking: the indexes of the paths that may require an argument.
       fits: no path requires more than an input.
       take_input: each path takes the input, so none has to be asked.
@@ -41,7 +41,7 @@ class Known:
 
     ids: PathNames | list[str]
     calls: list[Call]
-    code: CodeType | None = None
+    code: object = None
     asking: Sequence[int] = ()
     fits: bool = False
     take_input: bool = False

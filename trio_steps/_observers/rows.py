@@ -6,10 +6,11 @@ The rows are a pure function of the events. Every drawing of a run, as text or a
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Literal, cast, final
+from typing import TYPE_CHECKING, Final, Literal, cast, final
 
 import attrs
 
+from trio_steps._core.errors import cut, short_repr
 from trio_steps._core.events.records import (
     AttemptEnded,
     AttemptStarted,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
     from trio_steps._core.scope import Scope
     from trio_steps._drawing.looks import Look, Status
+
+_MOST_TEXT: Final = 1_000
+"""The most characters of an error's message."""
 
 
 @final
@@ -275,7 +279,7 @@ def _because(reason: str, parent: Row | None) -> str:
     if parent is not None:
         reason = reason.removeprefix(f"fork {parent.id!r}: ")
         for error in parent.errors[-1:]:
-            reason = reason.removesuffix(f": {error!r}")
+            reason = reason.removesuffix(f": {short_repr(error)}")
     return reason.removeprefix("cancelled ")
 
 
@@ -286,7 +290,7 @@ def describe(error: BaseException, name: str = "", told: Iterable[BaseException]
         group = cast("BaseExceptionGroup[BaseException]", error)
         known = set(map(id, told))
         rest = [describe(inner, name) for inner in group.exceptions if known.isdisjoint((id(group), id(inner)))]
-        text = group.message + (f" ({', '.join(rest)})" if rest else "")
+        text = cut(group.message + (f" ({', '.join(rest)})" if rest else ""), _MOST_TEXT)
     text = text.removeprefix(f"fork {name!r}: ").removeprefix(f"{name!r} ")
     return f"{kind}: {text}" if text else kind
 
@@ -306,14 +310,14 @@ def breaker_is(state: str) -> str:
 
 
 def headline(error: BaseException) -> str:
-    """Return the type and message of `error` in full, for a line that is cut elsewhere."""
+    """Return the type and message of `error`, for a line that is cut elsewhere."""
     return f"{type(error).__name__}: {message(error)}".removesuffix(": ")
 
 
 def message(error: BaseException) -> str:
-    """Return the message of `error`. An error in its ``__str__`` does no harm."""
+    """Return the message of `error`, cut to 1,000 characters. An error in its ``__str__`` does no harm."""
     try:
-        return str(error)
+        return cut(str(error), _MOST_TEXT)
     except Exception:  # noqa: BLE001 - any error, in the method that describes an error
         return "its message could not be read"
 

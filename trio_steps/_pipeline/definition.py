@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from trio_steps._core.events.records import Observer
     from trio_steps._core.policy.policies import Policies
+    from trio_steps._fork.paths import Call
     from trio_steps._fork.plan import Plan
     from trio_steps._values.codec import Codec, TypedCodec
 
@@ -109,6 +110,7 @@ class Each:
     Attributes:
       function: what is called with an element under `each`.
       nodes: what runs instead, for a pipeline, in a context with the element under `each`.
+      path: the path of the fork for an element.
       result: turns the context at the end of `nodes` into what the pipeline would return.
       over: the key that holds the collection.
       each: the parameter or key that gets the element.
@@ -119,6 +121,7 @@ class Each:
 
     function: Function
     nodes: Nodes | None
+    path: Call
     result: Callable[[dict[str, object]], object]
     over: str
     each: str

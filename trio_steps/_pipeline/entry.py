@@ -37,6 +37,11 @@ class PipelineEntry(StepEntry):
             scope.observers = Observers(program.observers, scope.observers)
         return execute(program, program.hooks, None, *args, prefix=f"{scope.name}/")
 
+    @property
+    def trusted_as(self) -> None:
+        """Nothing: it runs any number of functions in the task of its caller."""
+        return
+
     def outline(self, place: Place) -> Node:
         """Return what is drawn of the pipeline as a part of something."""
         from .outline import frame_of  # noqa: PLC0415 - imported only to draw

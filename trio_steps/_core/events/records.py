@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast, final
 import attrs
 
 from trio_steps._core.checks import check_sync
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.public import public
 
 from .observers import Observers
@@ -68,7 +68,7 @@ class StepFailed(Event):
     """A step raised `error`, `duration` seconds after it started."""
 
     duration: float
-    error: BaseException
+    error: BaseException = attrs.field(repr=short_repr)
 
 
 @public
@@ -98,7 +98,7 @@ class StepRetrying(Event):
     """Attempt number `attempt` (the first is 1) raised `error`; the next begins in `delay` seconds."""
 
     attempt: int
-    error: Exception
+    error: Exception = attrs.field(repr=short_repr)
     delay: float
 
 
@@ -127,7 +127,7 @@ class AttemptEnded(Event):
     attempt: int
     duration: float
     status: Literal["succeeded", "failed", "cancelled"]
-    error: BaseException | None = None
+    error: BaseException | None = attrs.field(default=None, repr=short_repr)
 
 
 @public
@@ -167,7 +167,7 @@ class PathsCounted(Event):
 class ValueDiscarded(Event):
     """A path returned `value`, but no one receives it. `disposed` tells whether the fork's ``dispose`` does."""
 
-    value: object
+    value: object = attrs.field(repr=short_repr)
     disposed: bool
 
 
@@ -177,7 +177,7 @@ class ValueDiscarded(Event):
 class ErrorDiscarded(Event):
     """A path (or ``dispose``) raised `error`, but the outcome of the fork is another one."""
 
-    error: BaseException
+    error: BaseException = attrs.field(repr=short_repr)
 
 
 @public

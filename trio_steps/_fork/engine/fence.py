@@ -23,17 +23,13 @@ its own task, such a scope is not reported: Trio forgets it with the task.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Final, final
 
 import trio
-
-from trio_steps._core.step import called
 
 from .trust import trust
 
 if TYPE_CHECKING:
-    from trio_steps._fork.paths import Call
-
     from .verdict import ForkRun
 
 
@@ -81,18 +77,26 @@ class Fence:
         fork.discarded.report(fork.name, bug)
 
 
-async def run_fenced(fork: ForkRun, fence: Fence, call: Call, args: tuple[Any, ...], code: object) -> Any:
-    """Call a path in its `fence`. From now on, trust its `code` if it ends by itself and leaves nothing open."""
-    fork.fences += 1
-    try:
-        with fence:
-            value = await called(call, args)
-    except Exception:
-        if fence.clean:
-            trust(code)
-        raise
-    finally:
-        fork.fences -= 1
-    if fence.clean:
-        trust(code)
-    return value
+@final
+class Trial:
+    """The first run of a path, in a fence. If it ends by itself and leaves no scope open, its `code` is trusted.
+
+    It is no coroutine: a coroutine would turn the StopIteration of a sync path into another error.
+    """
+
+    __slots__ = ("_code", "_fork", "fence")
+
+    def __init__(self, fork: ForkRun, id: str, code: object) -> None:
+        self._fork = fork
+        self._code = code
+        self.fence = Fence(fork, [id])
+
+    def __enter__(self) -> None:
+        self._fork.fences += 1
+        self.fence.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._fork.fences -= 1
+        self.fence.__exit__()
+        if self._code is not None and self.fence.clean and (kind is None or issubclass(kind, Exception)):
+            trust(self._code)

@@ -11,10 +11,15 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Final
 from weakref import ref
 
+from trio_steps._core.describe import RUNS
+from trio_steps._core.entry import StepEntry
 from trio_steps._core.function import Guarded
 
 if TYPE_CHECKING:
     from trio_steps._fork.paths import Call
+
+_DEEPEST: Final = 100
+"""How many wrappers a function may have."""
 
 _trusted: Final[dict[int, ref[object]]] = {}  # by id; the reference tells whether that is still the same object
 
@@ -32,13 +37,39 @@ def is_trusted(code: object) -> bool:
 
 
 def code_of(call: Call) -> object:
-    """Return what can be trusted: the code that runs, or if it can't be seen, the type of the callable."""
-    while not isinstance(call, FunctionType):
-        if isinstance(call, partial):
+    """Return what can be trusted: the code that runs, or if it can't be seen, the type of the callable.
+
+    A decorator has one code for all functions that it wraps. So what it wraps is what is trusted.
+
+    None is never trusted. It stands for the steps of a pipeline, beside which a fence costs little.
+    """
+    for _ in range(_DEEPEST):
+        if isinstance(call, FunctionType):
+            inside = call.__dict__
+            if RUNS in inside:
+                if inside[RUNS] is None:
+                    return None
+                call = inside[RUNS]
+            elif callable(inside.get("__wrapped__")):
+                call = inside["__wrapped__"]
+            else:
+                return call.__code__
+        elif isinstance(call, partial):
             call = call.func
         elif isinstance(call, Guarded):
             call = call.call
+        elif isinstance(call, StepEntry):
+            return call.trusted_as
         else:
             code: object = getattr(call, "__code__", None)  # a method has the code of its function
             return code if isinstance(code, CodeType) else type(call)
-    return call.__code__
+    return None  # it wraps itself
+
+
+def stand_for(path: Call, call: Call | None) -> Call:
+    """Return `path`, a function of one argument of ours, after noting what it runs: `call`, or steps if that is None.
+
+    It is trusted as `call` is.
+    """
+    setattr(path, RUNS, call)
+    return path

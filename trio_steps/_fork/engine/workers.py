@@ -26,7 +26,7 @@ from trio_steps._core.policy.limiter import Lease, find_lender
 from trio_steps._core.scope import PathScope, current
 from trio_steps._core.step import type_of
 
-from .fence import MOST_FENCES, Fence, run_fenced
+from .fence import MOST_FENCES, Fence, Trial
 from .trust import code_of, is_trusted
 
 if TYPE_CHECKING:
@@ -330,8 +330,12 @@ async def run_paths(
             code = code_of(call) if fencing else None
             untrusted = fencing and not is_trusted(code)
             if untrusted and fork.fences < MOST_FENCES:
-                fence = Fence(fork, [id])
-                value = await run_fenced(fork, fence, call, args if args and takes_input(call) else (), code)
+                trial = Trial(fork, id, code)
+                fence = trial.fence
+                with trial:
+                    value = call(*args) if args and takes_input(call) else call()
+                    if type_of(value) is CoroutineType or hasattr(type_of(value), "__await__"):
+                        value = await value
             else:
                 if untrusted:
                     length = 1  # a scope that it leaves open hits no other path

@@ -18,6 +18,7 @@ from trio_steps._core.describe import describe
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.function import FunctionStep, Guarded
 from trio_steps._core.scope import current_scope
+from trio_steps._fork.engine.trust import stand_for
 from trio_steps._fork.fork import Fork, ForkEntry, plan_of
 from trio_steps._fork.paths import Known
 from trio_steps._pipeline.call import Function
@@ -148,7 +149,7 @@ class _Paths:
             args, kwargs = bind(context, current_scope().name)
             return call(*args, **kwargs)
 
-        return path
+        return stand_for(path, call)
 
     def _bind(self, function: object) -> Bind:
         kind = _kind(function)

@@ -80,7 +80,7 @@ def _parallel(
             if mode == "race" and isinstance(part.member, tuple):
                 refuse_waits(part.member, f"{new.full}/{id}", *A_MEMBER_OF_A_RACE)
         fork = new.fork(WholeRace if mode == "race" else mode, concurrency)
-        known = known_paths(ids, [member_path(index) for index in range(len(ids))])
+        known = known_paths(ids, [member_path(index, part.member) for index, part in enumerate(parts)])
     body = Group(
         mode=cast("Any", mode),
         ids=tuple(ids),

@@ -11,6 +11,7 @@ from trio_steps._pipeline.call import Function
 from trio_steps._pipeline.contract.flow import for_each
 from trio_steps._pipeline.definition import ANY, Each, Repeat, sharing, takes
 from trio_steps._pipeline.entry import program_of
+from trio_steps._pipeline.run.parallel import element_path
 from trio_steps._pipeline.signature import needs_of
 
 from .forks import function_of
@@ -88,6 +89,7 @@ def each_of(
     body = Each(
         function=loop.function,
         nodes=loop.nodes,
+        path=element_path(loop.function, loop.nodes),
         result=loop.result,
         over=over,
         each=each,

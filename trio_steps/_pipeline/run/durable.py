@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import attrs
 import trio
 
-from trio_steps._core.errors import CheckpointError, ConfigError, add_note, leaves, listed
+from trio_steps._core.errors import CheckpointError, ConfigError, add_note, cut, leaves, listed, notes_of
 from trio_steps._core.events.observers import logger
 from trio_steps._core.scope import DurableRun, current, current_scope
 from trio_steps._durable.answers import answer_of, answer_texts
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
 _LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MOST_ERRORS: Final = 20  # of a group, in words
+_MOST_TEXT: Final = 1_000  # characters of each of them
 
 
 def kept(
@@ -330,13 +331,13 @@ def error_text(error: BaseException) -> str:
     """Return `error` in words, with its notes, and if it is a group, with the first errors in it."""
     lines: list[str] = []
     for part in (error, *islice((leaf for leaf in leaves(error) if leaf is not error), _MOST_ERRORS)):
-        lines += [f"{type(part).__qualname__}: {_text(part)}", *map(_text, getattr(part, "__notes__", ()))]
+        lines += [f"{type(part).__qualname__}: {_text(part)}", *map(_text, notes_of(part) or ())]
     return "\n".join(lines)
 
 
 def _text(value: object) -> str:
-    """Return ``str(value)`` as text that can be stored, even if `str` fails."""
+    """Return the beginning of ``str(value)`` as text that can be stored, even if `str` fails."""
     try:
-        return str(value).encode("utf-8", "backslashreplace").decode()
+        return cut(str(value), _MOST_TEXT).encode("utf-8", "backslashreplace").decode()
     except Exception as error:  # noqa: BLE001 - what the words are about matters more
         return f"<str() raised {type(error).__qualname__}>"

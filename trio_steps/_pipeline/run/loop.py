@@ -23,7 +23,14 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 import trio
 
-from trio_steps._core.errors import CircuitOpenError, ConfigError, LoopLimitError, StepOutputError, name_step
+from trio_steps._core.errors import (
+    CircuitOpenError,
+    ConfigError,
+    LoopLimitError,
+    StepOutputError,
+    name_step,
+    stop_in_coroutine,
+)
 from trio_steps._core.events.observers import Observers, logger
 from trio_steps._core.events.records import KeyOverridden, StepCancelled, StepSkipped, StepStarted, quietly
 from trio_steps._core.policy.policies import in_time
@@ -237,7 +244,10 @@ class PipelineRun:
                     scope.attempts = KeptAttempts(self.reporter, audience, name)
                 if node.policies is None:
                     args, kwargs = body.bind(store if body.keeps else store.readable(), name)
-                    result = body.call(*args, **kwargs)
+                    try:
+                        result = body.call(*args, **kwargs)
+                    except StopIteration as stop:
+                        raise stop_in_coroutine() from stop
                     del args, kwargs  # they may hold a snapshot, which would make the store copy itself
                     kind = type_of(result)
                     if kind is not dict and (kind is CoroutineType or hasattr(kind, "__await__")):

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
 import attrs
 import trio
 
-from trio_steps._core.errors import CheckpointError, StepInputError, name_step
+from trio_steps._core.errors import CheckpointError, StepInputError, name_step, stop_in_coroutine
 from trio_steps._core.results import ForkPartialError, Fulfilled, PathCancelledError, Rejected
 from trio_steps._core.scope import current, current_scope
 from trio_steps._core.step import Step, type_of
 from trio_steps._fork.engine.run import run as run_fork
+from trio_steps._fork.engine.trust import code_of, stand_for
 from trio_steps._fork.modes import Race
 from trio_steps._fork.paths import Known
 from trio_steps._pipeline.call import Function, awaitable, output_of
@@ -118,23 +119,31 @@ class WholeRace:
         return None if self._stopped and self.winner is None else self._race.result()
 
 
-def member_path(index: int) -> Call:
-    """Return the path of a fork that runs member `index` of the group whose run it is called with."""
+def member_path(index: int, member: Function | Nodes) -> Call:
+    """Return the path of a fork that runs `member`, number `index` of the group whose run it is called with."""
 
     def path(run: Any) -> Any:  # a plain function of one argument, which the engine recognises without an inspection
         return run.member(index)
 
-    return path
+    return stand_for(path, member.call if isinstance(member, Function) else None)
 
 
-def element_path(run: Any) -> Any:
-    """Run the element that the path is named after, for a for_each."""
-    return run.element()
+def element_path(function: Function, nodes: Nodes | None) -> Call:
+    """Return the path of a fork that runs the element that it is named after, for a for_each."""
+
+    def path(run: Any) -> Any:
+        return run.element()
+
+    return stand_for(path, function.call if nodes is None else None)
 
 
 def known_paths(ids: list[str], calls: list[Call]) -> Known:
-    """Return paths that are called with the run of their group; all `calls` are made by the same function."""
-    return Known(ids, calls, cast("Any", calls[0]).__code__ if calls else None, take_input=True)
+    """Return paths that are called with the run of their group."""
+    run = calls[0] if calls else None
+    if run is not None and calls.count(run) < len(calls):
+        codes = {id(code): code for code in map(code_of, calls)}
+        return Known(ids, calls, codes.popitem()[1] if len(codes) == 1 else None, take_input=True)
+    return Known(ids, calls, None if run is None else code_of(run), take_input=True)
 
 
 async def _run_fork(
@@ -149,16 +158,18 @@ async def _run_fork(
         return await run_fork(plan, run)
     except ForkPartialError as error:
         succeeded: list[Fulfilled[object]] = []
-        failed = {end.step_id: end for end in error.failed}
+        stopped: dict[str, Rejected] = {}
         for end in error.succeeded:
             value = public(end.value)
             if value is _STOPPED:
-                reason = "the run was stopped"
-                stopped = PathCancelledError(f"{name}/{end.step_id}", reason, started=True)
-                failed[end.step_id] = Rejected(end.step_id, stopped)
+                cancelled = PathCancelledError(f"{name}/{end.step_id}", "the run was stopped", started=True)
+                stopped[end.step_id] = Rejected(end.step_id, cancelled)
             else:
                 succeeded.append(Fulfilled(end.step_id, value))
-            error.succeeded, error.failed = tuple(succeeded), tuple(failed[id] for id in ids if id in failed)
+        error.succeeded = tuple(succeeded)
+        if stopped:  # otherwise thousands of results that no one may look at would be made here
+            failed = {end.step_id: end for end in error.failed} | stopped
+            error.failed = tuple(failed[id] for id in ids if id in failed)
         raise
 
 
@@ -249,7 +260,7 @@ class GroupAttempt:
                 await self._changed.wait()
                 continue
             left.remove(ready[0])
-            yield Step(group.ids[ready[0]], id_given=True, entry=member_path(ready[0]))
+            yield Step(group.ids[ready[0]], id_given=True, entry=member_path(ready[0], group.members[ready[0]]))
 
     def _seen_by(self, index: int) -> Store:
         """Return the context that a member is called with: in a flow, some keys come from siblings."""
@@ -303,7 +314,10 @@ class GroupAttempt:
                 current_scope().attempts = KeptAttempts(run.reporter, audience, name)
             if type(member) is Function:
                 args, kwargs = member.bind(store if member.keeps else store.readable(), name)
-                result = member.call(*args, **kwargs)
+                try:
+                    result = member.call(*args, **kwargs)
+                except StopIteration as stop:
+                    raise stop_in_coroutine() from stop
                 if type_of(result) is CoroutineType or awaitable(result):
                     result = await result
                 output = Output(name, output_of(member, result, name))
@@ -388,7 +402,7 @@ class EachAttempt:
         for id in before.keys() - set(ids):  # one that was marked as done by hand
             raise CheckpointError(f"there is no such element: {each.over!r} has {len(ids)}", f"{self._name}/{id}")
         left = [id for id in ids if id not in before]
-        plan = attrs.evolve(each.plan, known=known_paths(left, [element_path] * len(left)))
+        plan = attrs.evolve(each.plan, known=known_paths(left, [each.path] * len(left)))
         found = dict(zip(left, await _run_fork(plan, self, self._name, ids, self._public)))  # noqa: B905
         results: list[object] = []
         complete = True
@@ -442,7 +456,10 @@ class EachAttempt:
             else:
                 args, kwargs = function.bind(store, name)
                 kwargs[each.each] = element if each.over in function.share else copy_value(element)
-                result = function.call(*args, **kwargs)
+                try:
+                    result = function.call(*args, **kwargs)
+                except StopIteration as stop:
+                    raise stop_in_coroutine() from stop
                 if awaitable(result):
                     result = await result
                 value = result if each.into in function.share else copy_value(result)
