@@ -12,7 +12,8 @@ Only code that runs here is mutated: annotations, code for type checkers or for 
 messages are left alone. A comparison with a word is not mutated to one of their order. A test that takes far longer
 than before has noticed the mutation too. A mutation that was not noticed is printed as a diff, unless
 `tests/unnoticed.toml` says why it changes nothing. The exit status is 1 if there is such a diff, or if more than
-``--allowed`` of the sample changes nothing.
+``--allowed`` of the sample changes nothing. It is 2 if the tests of a package fail without any mutation: then the
+package is left out, and the test that failed is named.
 
 It needs the extras `test` and `mutation`.
 """
@@ -161,11 +162,11 @@ def is_python(mutation: Mutation) -> bool:
     return True
 
 
-def mutations(package: str) -> Iterator[Mutation]:
-    """Yield every mutation of a package."""
+def mutations(package: str, only: str = "*") -> Iterator[Mutation]:
+    """Yield every mutation of a package, or of its files that match a pattern."""
     names = [*(name for name in operator_names() if not _LEFT_OUT.search(name)), "leave out"]
     for file in sorted((ROOT / "trio_steps" / PACKAGES[package][0]).rglob("*.py")):
-        if "absurd" in file.parts and package != "absurd":
+        if ("absurd" in file.parts and package != "absurd") or not file.match(only):
             continue
         code = file.read_text(encoding="utf-8")
         alone = left_alone(code)
@@ -181,6 +182,10 @@ def mutations(package: str) -> Iterator[Mutation]:
                     yield Mutation(file.relative_to(ROOT), name, occurrence, line, package)
 
 
+class FailedError(Exception):
+    """A test fails without any mutation."""
+
+
 @attrs.frozen
 class Tests:
     """The tests of a package: how long each takes, and which of them reach each line of the code."""
@@ -190,16 +195,20 @@ class Tests:
     lines: dict[str, dict[int, list[str]]]
 
     @classmethod
-    def measure(cls, copy: Path, package: str) -> Tests | None:
-        """Run them all with coverage. Return None if one of them fails."""
+    def measure(cls, copy: Path, package: str) -> Tests:
+        """Run them all with coverage.
+
+        Raises:
+          FailedError: one of them fails.
+        """
         with tempfile.TemporaryDirectory() as folder:
             times, data = Path(folder) / "times.xml", Path(folder) / "coverage"
             settings = Path(folder) / "coveragerc"
             settings.write_text("[run]\nbranch = true\nsource = trio_steps\n", encoding="utf-8")
             options = [f"--cov-config={settings}", "--cov", "--cov-context=test", "--cov-report="]
             options += [f"--junitxml={times}", *all_of(package)]
-            if not run_tests(copy, options, COVERAGE_FILE=data):
-                return None
+            if failure := run_tests(copy, options, COVERAGE_FILE=data):
+                raise FailedError(failure)
             seconds = {
                 f"{case.attrib['classname'].replace('.', '/')}.py::{case.attrib['name']}": float(case.attrib["time"])
                 for case in ET.parse(times).iter("testcase")
@@ -229,15 +238,15 @@ class Tests:
 
 
 def all_of(package: str) -> list[str]:
-    return only(package, *(f"tests/{folder}" for folder in PACKAGES[package][1]))
+    return marked(package, *(f"tests/{folder}" for folder in PACKAGES[package][1]))
 
 
-def only(package: str, *tests: str) -> list[str]:
+def marked(package: str, *tests: str) -> list[str]:
     return [*tests, "-m", "postgresql"] if package == "absurd" else [*tests]
 
 
-def run_tests(copy: Path, arguments: list[str], **environment: object) -> bool:
-    """Run tests in a copy of the sources until the first one fails. Tell whether all passed."""
+def run_tests(copy: Path, arguments: list[str], **environment: object) -> str:
+    """Run tests in a copy of the sources until the first one fails. Return which one failed, or "" if none did."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--steps-budget=5", *arguments]
     variables = {
         "PYTHONPATH": os.pathsep.join([str(copy), str(copy / "tests")]),
@@ -250,9 +259,14 @@ def run_tests(copy: Path, arguments: list[str], **environment: object) -> bool:
         env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
+        text=True,
+        errors="replace",
         check=False,
     )
-    return done.returncode == 0
+    if done.returncode == 0:
+        return ""
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return "\n".join(failed) or f"exit status {done.returncode}\n{done.stdout}{done.stderr}"
 
 
 def write(file: Path, code: str) -> None:
@@ -276,8 +290,8 @@ def try_out(mutation: Mutation, copy: Path, tests: Tests) -> str:
     names.write_text("\n".join(chosen), encoding="utf-8")
     write(file, mutation.apply(code))
     try:
-        for which in [only(mutation.package, f"@{names}")] * bool(chosen) + [all_of(mutation.package)]:
-            if not run_tests(copy, ["-p", "mutate_limit", *which], **limit):
+        for which in [marked(mutation.package, f"@{names}")] * bool(chosen) + [all_of(mutation.package)]:
+            if run_tests(copy, ["-p", "mutate_limit", *which], **limit):
                 return "too long" if too_long.stat().st_size else "failed"
         return "passed"
     finally:
@@ -312,8 +326,8 @@ def read(results: Path | None) -> dict[tuple[str, str, str, int], str]:
     return {(file, before, after, line): verdict for file, before, after, line, verdict in lines}
 
 
-def sample_of(package: str, seed: int, count: int) -> list[Mutation]:
-    everything = list(mutations(package))
+def sample_of(package: str, seed: int, count: int, only: str) -> list[Mutation]:
+    everything = list(mutations(package, only))
     shuffled = iter(random.Random(f"{seed} {package}").sample(everything, len(everything)))
     sample = list(itertools.islice(filter(is_python, shuffled), count))
     print(f"{package}: {len(sample)} of {len(everything)} mutations", flush=True)
@@ -336,6 +350,7 @@ def main() -> int:
     parser.add_argument("packages", nargs="*", metavar="PACKAGE", help=f"of {', '.join(PACKAGES)}; by default all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=60, help="how many mutations of each package; %(default)s")
+    parser.add_argument("--only", default="*", metavar="GLOB", help="mutate only files like trio_steps/_fork/*.py")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no mutation after so many")
     parser.add_argument("-n", "--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--allowed", type=float, default=0.03, help="the share that may go unnoticed; %(default)s")
@@ -382,6 +397,9 @@ def main() -> int:
             copy = copies.get()
             try:
                 return Tests.measure(copy, package)
+            except FailedError as error:
+                print(f"{package} is left out: its tests fail without any mutation\n{error}", flush=True)
+                return None
             finally:
                 copies.put(copy)
 
@@ -389,11 +407,9 @@ def main() -> int:
             tests_by_package = dict(zip(verdicts, pool.map(measured, verdicts), strict=True))
         samples: list[tuple[Mutation, Tests]] = []
         for package, tests in tests_by_package.items():
-            if tests is None:
-                print(f"the tests of {package} fail without any mutation")
-                return 2
-            sample = sample_of(package, options.seed, options.count) + those_of(package, unnoticed)
-            samples += [(mutation, tests) for mutation in sample]
+            if tests is not None:
+                sample = sample_of(package, options.seed, options.count, options.only) + those_of(package, unnoticed)
+                samples += [(mutation, tests) for mutation in sample]
         random.Random(options.seed).shuffle(samples)  # so that a run that is cut short has covered every package
         with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
             for result in [pool.submit(judge, *sample) for sample in samples]:
@@ -405,6 +421,8 @@ def main() -> int:
             f"{package}: {noticed} of {counts.total()} noticed, {counts['too long']} of them by a time limit; ", end=""
         )
         print(f"{counts['known']} are known to change nothing")
+    if None in tests_by_package.values():
+        return 2
     counts = verdicts["all"]
     return int(counts["passed"] > 0 or counts["known"] > options.allowed * counts.total())
 
