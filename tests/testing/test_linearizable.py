@@ -199,6 +199,20 @@ def test_call_that_waits_for_ever_though_the_model_does_not_is_found() -> None:
     assert "→ stuck" in report.failures[0].finding.message
 
 
+class LosesTheDoor(Register):
+    """Whoever comes second raises."""
+
+    def add(self, number: int) -> int:
+        if self.value:
+            raise OSError("shut")
+        return super().add(number)
+
+
+def test_call_that_raises_though_the_model_does_not_is_found() -> None:
+    report = linearizable(LosesTheDoor, Register, [adds])
+    assert "→ raised OSError('shut')" in report.failures[0].finding.message
+
+
 # histories alone
 
 

@@ -132,6 +132,31 @@ def test_runs_with_other_findings_than_a_livelock_do_not_end_a_turn(
     assert tried[:12] == [False, False] + [True] * 10
 
 
+def test_kind_of_runs_that_livelocks_has_one_run_in_each_turn_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = ""
+    run = Bench.run
+
+    def watched(self: Bench, recipe: Recipe, **options: Any) -> Any:
+        nonlocal tried
+        tried += "c" if recipe.cancel_at is not None else "-" if recipe.expire_at is None else "t"
+        return run(self, recipe, **options)
+
+    async def program(probe: Probe) -> None:
+        try:
+            await ticks(1)
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                await ticks(10_000)
+            raise
+        with trio.move_on_after(1000):
+            await ticks(30)
+
+    monkeypatch.setattr(Bench, "run", watched)
+    report = explore(program, budget=20, max_steps=500)
+    assert [failure.invariant for failure in report.failures] == ["livelock"]
+    assert tried[:20] == "--c" + "tttttc" * 2 + "ttttt"
+
+
 def test_only_cancellations_and_lone_timeouts_of_first_come_first_served_count_as_points(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
