@@ -34,6 +34,31 @@ def test_sockets_are_listened_to_once_before_a_deadline_and_twenty_times_before_
     assert clock.listen(text, deadline, listened) == wait
 
 
+@pytest.mark.parametrize(
+    ("kind", "run"),
+    [
+        (VirtualClock, lambda program: trio.run(program, None, clock=VirtualClock())),
+        (conductor.Conductor, run_once),
+    ],
+    ids=["VirtualClock", "run_once"],
+)
+def test_trio_does_not_sleep_when_virtual_time_passes(monkeypatch: pytest.MonkeyPatch, kind: Any, run: Any) -> None:
+    waits: set[float] = set()
+    asked = kind.deadline_to_sleep_time
+
+    def watched(self: Any, deadline: float) -> float:
+        wait: float = asked(self, deadline)
+        waits.add(wait)
+        return wait
+
+    async def sleeps(probe: Any) -> None:
+        await trio.sleep(1)
+
+    monkeypatch.setattr(kind, "deadline_to_sleep_time", watched)
+    run(sleeps)
+    assert waits == {0.0}
+
+
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many times it had been listened before, each time that it was asked whether to listen."""

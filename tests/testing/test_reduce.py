@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 import generated
@@ -216,6 +217,30 @@ def test_end_of_a_task_depends_on_who_leaves_its_nursery_and_who_starts_another(
     full, reduced = enumerate_schedules(program), enumerate_schedules(program, reduce=True)
     assert reduced.exhausted
     assert reduced.saved == full.runs - reduced.runs > 0
+
+
+def test_start_of_a_task_is_tried_before_the_last_task_of_its_nursery_ends_before_the_nursery_closes_and_after() -> (
+    None
+):
+    async def closes(opened: list[trio.Nursery]) -> None:
+        async with trio.open_nursery() as nursery:
+            opened.append(nursery)
+            nursery.start_soon(trio.lowlevel.checkpoint)
+
+    async def starts(opened: list[trio.Nursery]) -> None:
+        for nursery in opened:  # there is none if this task runs first
+            with suppress(RuntimeError):
+                nursery.start_soon(trio.lowlevel.checkpoint)
+
+    async def program(probe: Probe) -> None:
+        opened: list[trio.Nursery] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(closes, opened)
+            nursery.start_soon(starts, opened)
+
+    report = enumerate_schedules(program, reduce=True)
+    assert report.exhausted
+    assert report.runs == 4
 
 
 def test_deadlock_is_found_and_what_ends_the_run_is_not_looked_at() -> None:

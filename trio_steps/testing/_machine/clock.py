@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 REAL_WAIT: Final = 0.05
 """Real seconds for which the outside world can act before virtual time passes."""
 
+AT_ONCE: Final = 0.0
+"""How long Trio has to sleep if virtual time passes, or if a task can run."""
+
 _PATIENCE: Final = 20
 _THREAD: Final = "to_thread_run_sync"
 _BY_A_THREAD: Final = "run"  # the function that runs what a thread has asked for and waits for
@@ -74,7 +77,7 @@ class VirtualClock(trio.abc.Clock):
         """Jump to `deadline`, unless the outside world or `trio.testing` comes first."""
         if deadline <= self._now or trio.lowlevel.current_statistics().run_sync_soon_queue_size:
             self._listened = 0
-            return 0.0
+            return AT_ONCE
         tasks = list(_all_tasks())
         wait = listen(outside(tasks), deadline, self._listened)
         if wait is not None:
@@ -83,7 +86,7 @@ class VirtualClock(trio.abc.Clock):
         self._listened = 0
         if deadline < math.inf:
             self._now = deadline
-            return 0.0
+            return AT_ONCE
         error = DeadlockError(
             "every task waits, and nothing can wake one:\n"
             + "\n".join(
@@ -96,7 +99,7 @@ class VirtualClock(trio.abc.Clock):
             raise error
         self._deadlocked = True
         trio.lowlevel.spawn_system_task(_raise, error)
-        return 0.0
+        return AT_ONCE
 
 
 def listen(what: str | None, deadline: float, listened: int) -> float | None:

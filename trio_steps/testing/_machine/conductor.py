@@ -20,7 +20,7 @@ import trio
 from trio_steps.testing._findings import Finding
 from trio_steps.testing._places import short_name
 
-from .clock import listen, outside
+from .clock import AT_ONCE, listen, outside
 from .disturbance import Disturbance
 from .fake_time import FakeTime
 from .lookout import Lookout
@@ -201,13 +201,13 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         if deadline <= self.now and not (self._keeps_batches and turns.left):
             if self._footprints is not None and self.order and self.order[-1]:
                 self._footprints.doubt("a timeout that fires at once")
-            return 0.0  # Trio cancels what has run out of time first
+            return AT_ONCE  # Trio cancels what has run out of time first
         if not count:
             return self._idle(deadline)
         if self.points != self._quiet_until:
             self.points += 1
         elif self._reach_point():
-            return 0.0
+            return AT_ONCE
         self.steps += 1
         if self.steps > self._max_steps:
             return self._livelock(f"the program has not ended after {self._max_steps} steps" + self._after())
@@ -218,7 +218,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         if self._keeps_log:
             self.story.steps(player)
         _reschedule(player.task)
-        return 0.0
+        return AT_ONCE
 
     def _step_watched(self, player: Player, send: Callable[[Any], Any], brought: list[Any]) -> Any:
         """Let `player` take its step, and record what the step touches."""
@@ -252,7 +252,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
                 None
             )
         if trio.lowlevel.current_statistics().run_sync_soon_queue_size:
-            return 0.0
+            return AT_ONCE
         if self.returned:
             return self._idle_at_the_end(deadline)
         wait = listen(what, deadline, self._listened)
@@ -261,7 +261,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
             return wait
         self._listened = 0
         if self._reach_point():
-            return 0.0
+            return AT_ONCE
         if deadline == math.inf:
             return self._deadlock()
         self.order.append(())
@@ -269,7 +269,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self.story.says(self.now, "time passes")
         if self.disturbance.injected and self.now > self.disturbance.since + self._max_seconds:
             return self._livelock(f"the program has not ended {self._max_seconds:g} s after it was cancelled")
-        return 0.0
+        return AT_ONCE
 
     def _outside(self) -> str | None:
         """Tell where the next event has to come from. It examines only tasks that have moved since the last call."""
@@ -284,11 +284,11 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         """Let Trio finish after the root has ended: it closes async generators, and there may be a stray task."""
         if deadline < math.inf:
             self.now = deadline
-            return 0.0
+            return AT_ONCE
         self._stuck += 1
         if self._stuck > _TEARDOWN:
             raise AssertionError("trio.run does not end")
-        return 0.0
+        return AT_ONCE
 
     # What is done to the program
 
@@ -374,7 +374,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self.turns.left = 0
         self._max_steps = self.steps + _TEARDOWN
         self._host_scope.cancel(reason="the run is given up")
-        return 0.0
+        return AT_ONCE
 
     def _tear_down(self, deadline: float) -> float:
         """Run everything to its end, by cancellation as long as that works, and then by force."""
@@ -385,17 +385,17 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         if self.steps <= self._max_steps:
             if self.queue:
                 self.queue.pop(0).open()
-                return 0.0
+                return AT_ONCE
             if deadline < math.inf:
                 self.now = max(self.now, deadline)
-                return 0.0
+                return AT_ONCE
         player = max((player for player in self.players if not player.ended), key=path_of, default=None)
         if player is None:
             raise AssertionError("the run can't be given up")
         if player.parked:
             self.queue.remove(player)
         player.kill()
-        return 0.0
+        return AT_ONCE
 
 
 def name_of(function: object) -> str:
