@@ -134,7 +134,7 @@ def left_alone(code: str) -> set[int]:
             parts = [node.annotation] if node.value is not None else [node]
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             parts = [node.test, *node.body]
-        elif isinstance(node, ast.If) and ast.unparse(node.test).startswith("sys.version_info "):
+        elif isinstance(node, ast.If) and ast.unparse(node.test).startswith(("sys.version_info ", "sys.platform ")):
             is_here = eval(ast.unparse(node.test), {"sys": sys})
             parts = [node.test, *(node.orelse if is_here else node.body)]
         elif isinstance(node, (ast.Raise, ast.Assert, ast.JoinedStr)):

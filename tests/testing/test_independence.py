@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import collections
 import contextlib
 import contextvars
 import dataclasses
@@ -10,8 +11,11 @@ import functools
 import gc
 import io
 import itertools
+import math
+import operator
 import os
 import random
+import re
 import sys
 import time
 import types
@@ -513,4 +517,24 @@ def test_types_are_told_apart_by_what_c_has_made_in_them() -> None:
 
 def test_functions_of_c_are_quiet_if_they_touch_only_what_they_are_given() -> None:
     assert all(map(is_quiet, (len, [].append, {}.get, "".join, dict.fromkeys, sys.exc_info)))
+    assert all(map(is_quiet, (functools.reduce, math.sqrt, operator.add, contextvars.copy_context)))
     assert not any(map(is_quiet, (print, open, time.time, gc.collect, sys.stdout.write)))
+
+
+KINDS = {
+    Kind.LEAF: (None, True, 0, 0.0, 0j, "", b"", ..., NotImplemented, range(0), re.compile(""), re.match("", "")),
+    Kind.FIXED: ((), frozenset[int](), slice(0), property(), {}.keys(), {}.values(), {}.items(), "".__str__),
+    Kind.OPEN: ([], set[int](), functools.partial(len), collections.deque[int](), object(), classmethod(len)),
+    Kind.DICT: ({}, OrderedDict[int, int](), collections.defaultdict[int, int]()),
+    Kind.STATEFUL: (
+        *(bytearray(), memoryview(b""), array.array("i"), io.StringIO(), io.BytesIO(), random.Random(0)),
+        *(reversed(()), reversed([]), enumerate(()), zip(), map(len, ()), filter(None, ()), itertools.count()),
+        *map(iter, ([], (), {}, {}.values(), {}.items(), set[int](), range(0), "", collections.deque[int]())),
+        *(iter(int, None), functools.lru_cache(len), (item for item in ())),
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "number"), [(kind, number) for kind in KINDS for number in range(len(KINDS[kind]))])
+def test_types_of_python_are_known(kind: Kind, number: int) -> None:
+    assert kind_of(type(KINDS[kind][number])) is kind

@@ -86,7 +86,7 @@ def _awaitables_of_generators() -> list[type]:
 
 
 _LEAVES: Final[list[type]] = [
-    *(_type_of(value) for value in (None, True, 0, 0.0, 0j, "", b"", ..., NotImplemented, range(0))),
+    *(types.NoneType, bool, int, float, complex, str, bytes, types.EllipsisType, types.NotImplementedType, range),
     *_types(
         "CodeType", "FrameType", "TracebackType", "WrapperDescriptorType", "MethodDescriptorType",
         "ClassMethodDescriptorType", "GetSetDescriptorType", "MemberDescriptorType", "GenericAlias", "UnionType",
@@ -120,7 +120,7 @@ _STATEFUL: Final[list[type]] = [
     *_awaitables_of_generators(),
     *(bytearray, memoryview, array.array, io.StringIO, io.BytesIO, random.Random.__mro__[1]),
     *(reversed, enumerate, zip, map, filter),
-    *map(_type_of, (reversed(_LIST), iter(int, 0), functools.lru_cache(len))),
+    *map(_type_of, (reversed(_LIST), iter(int, None), functools.lru_cache(len))),
     *(_type_of(iter(empty)) for empty in (_LIST, (), _EMPTY, _EMPTY.values(), _EMPTY.items(), set[int]())),
     *(_type_of(iter(empty)) for empty in (range(0), "", collections.deque[int]())),
     *(kind for kind in vars(itertools).values() if isinstance(kind, type)),
