@@ -31,6 +31,24 @@ def test_sqlite_itself_waits_for_others_for_a_tenth_of_a_second(tmp_path: Path) 
         assert connection.execute("PRAGMA busy_timeout").fetchone() == (100,)
 
 
+def test_file_that_is_no_store_does_not_stay_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "runs.db"
+    path.write_text("no database, but a text of more than a few letters")
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def watched(*args: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", watched)
+    with pytest.raises(StoreError, match="is not a database"), File(path, "normal").transaction():
+        pass
+    [connection] = opened
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
+
+
 @pytest.mark.parametrize(
     ("code", "busy"),
     [
