@@ -59,6 +59,43 @@ def test_trio_does_not_sleep_when_virtual_time_passes(monkeypatch: pytest.Monkey
     assert waits == {0.0}
 
 
+SLEEPS, THREAD, SYSTEM, SOCKET, PROCESS = "sleep", "to_thread_run_sync", "run_system", "wait_readable", "process"
+
+
+@pytest.mark.parametrize(
+    ("awaited", "others", "why"),
+    [
+        ([], [], None),
+        ([SLEEPS], [], None),
+        (["wait_woken"], [], None),
+        ([SOCKET], [], "socket"),
+        (["wait_writable"], [], "socket"),
+        ([PROCESS], [], "process"),
+        ([PROCESS, SOCKET], [], "process"),
+        ([SOCKET, PROCESS], [], "socket"),
+        ([THREAD], [], "thread"),
+        ([SOCKET, THREAD], [], "thread"),
+        ([f"{THREAD} run"], [], None),
+        ([f"run {THREAD}"], [], "thread"),
+        ([THREAD], [SYSTEM], "asking"),
+        ([THREAD], [SYSTEM, SYSTEM], "asking"),
+        ([THREAD, THREAD], [SYSTEM], "thread"),
+        ([THREAD, THREAD], [SYSTEM, SYSTEM], "asking"),
+        ([THREAD, SOCKET], [SYSTEM], "socket"),
+        ([THREAD, "wait_all_tasks_blocked"], [], "idle"),
+    ],
+)
+def test_clock_stands_still_while_somebody_outside_is_to_act(
+    monkeypatch: pytest.MonkeyPatch, awaited: list[str], others: list[str], why: str | None
+) -> None:
+    """A task is here the names of the functions that it awaits."""
+    monkeypatch.setattr(clock, "functions_awaited", str.split)
+    monkeypatch.setattr(clock, "waits_for_process", lambda task: task == PROCESS)
+    monkeypatch.setattr(clock, "_all_tasks", lambda: iter(others))
+    tasks: Any = awaited
+    assert clock.outside(tasks) == why
+
+
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many times it had been listened before, each time that it was asked whether to listen."""
