@@ -114,6 +114,22 @@ def test_tasks_of_one_name_are_told_apart() -> None:
     assert "other 0x… waits" in text
 
 
+def test_task_has_a_number_only_if_its_parent_has_several_of_that_name() -> None:
+    async def parent(probe: Probe) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ticks, 1)
+
+    async def program(probe: Probe) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(parent, probe)
+            nursery.start_soon(parent, probe)
+
+    text = "\n".join(run_once(program).trace)
+    assert "parent#2" in text
+    assert "ticks" in text
+    assert "ticks#" not in text
+
+
 def test_keyboard_interrupt_and_system_exit_of_the_program_come_out() -> None:
     async def program(probe: Probe) -> None:
         raise SystemExit(3)

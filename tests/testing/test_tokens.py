@@ -31,6 +31,8 @@ from trio_steps.testing._search import minimise as minimise
         ("s1:0.35:any,x3:ffff", "is damaged"),
         ("s1:0.35:any:fff", "is damaged"),
         ("s1:0.35:any:ffff.ff", "is damaged"),
+        ("s9:0.35:any", "is damaged"),
+        ("s9:0.35:any:c12:ffff", "is damaged"),
         ("s9:0.35:any:ffff", "has the format 's9'"),
         ("s1:0.1:any:ffff", "was made with Trio 0.1"),
     ],
