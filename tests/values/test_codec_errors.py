@@ -86,6 +86,24 @@ def test_exception_comes_back_without_its_traceback_cause_and_context() -> None:
     assert (twin.__traceback__, twin.__cause__, twin.__context__) == (None, None, None)
 
 
+def test_exception_that_hides_its_context_is_written_like_any_other() -> None:
+    plain, hiding = ValueError("a"), ValueError("a")
+    hiding.__suppress_context__ = True
+    assert encode(hiding) == encode(plain)
+
+
+def test_error_of_a_fork_comes_back_without_what_discards_its_values() -> None:
+    error = ForkPartialError("failed", [ValueError()])
+    error.discard_values = object()
+    assert not hasattr(round_trip(error), "discard_values")
+
+
+@pytest.mark.parametrize("name", ["list", "KeyboardInterrupt", "BaseException"])
+def test_text_of_an_exception_that_names_another_class_is_refused(name) -> None:
+    with pytest.raises(CheckpointError, match=f"^{name} is not an Exception$"):
+        decode({"$": "error", "is": [f"builtins:{name}", 0, False]})
+
+
 def test_exception_with_slots_comes_back() -> None:
     twin = round_trip(SlottedError())
     assert (type(twin), twin.left, hasattr(twin, "empty")) == (SlottedError, [1], False)

@@ -22,7 +22,7 @@ from trio_steps._values.containers import frozen_dict
 from trio_steps._values.copying import copy_value
 from trio_steps._values.equality import equal
 from trio_steps._values.kinds import KINDS, MOST, kind_of
-from trio_steps._values.records import record_of
+from trio_steps._values.records import fields_of, record_of
 
 T = TypeVar("T")
 
@@ -495,3 +495,23 @@ def test_frozen_dict_is_a_container_like_the_others(monkeypatch) -> None:
     assert copy_value(flat) is flat
     head, parts = form.apart(value)
     assert form.make(head, list(parts)).pairs == value.pairs
+
+
+@dataclass
+class Node:
+    """It has a class variable that a named tuple has too."""
+
+    _fields: ClassVar[tuple[str, ...]] = ("body",)
+    line: int
+
+
+@dataclass
+class Mishap(Exception):
+    line: int
+
+
+def test_fields_are_those_that_a_class_declares_and_an_exception_has_none() -> None:
+    assert fields_of(Node) == ("line",)
+    assert fields_of(Pair) == ("left", "right")
+    assert fields_of(Mishap) is None
+    assert fields_of(tuple) is None
