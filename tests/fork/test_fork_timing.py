@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -20,6 +20,9 @@ from trio_steps import (
     race,
     settle,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 # a fork's deadline
 
@@ -181,3 +184,16 @@ async def test_hedged_race_does_not_send_the_second_request_when_the_first_is_qu
     assert started == ["a"]
     assert await race(partial(request, "a", 2), partial(request, "b", 0.2), stagger=0.25) == "b"
     assert trio.current_time() == 0.2 + 0.25 + 0.2
+
+
+async def test_fork_runs_out_of_time_while_nothing_but_its_source_runs() -> None:
+    async def quiet() -> AsyncIterator[Any]:
+        await trio.sleep(9)
+        yield never
+
+    with pytest.raises(ForkPartialError) as caught:
+        await fork("f", mode="all", paths=quiet, timeout=1)()
+    [error] = caught.value.exceptions
+    assert isinstance(error, StepTimeoutError)
+    assert await fork("f", mode="settle", paths=quiet, timeout=1)() == ()
+    assert trio.current_time() == 2
