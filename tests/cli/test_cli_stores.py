@@ -112,6 +112,21 @@ def test_cancel_and_delete_say_what_they_could_not_do(orders) -> None:
     assert (status, "there is no run 'a' in the store" in err) == (USAGE, True)
 
 
+@pytest.mark.parametrize("run_id", ["", " ", "\udcff"])
+def test_id_that_no_run_can_have_is_refused_by_every_command(orders, run_id) -> None:
+    submitted(orders, "one")
+    commands = [
+        *(("show", run_id), ("cancel", run_id), ("delete", run_id), ("answer", run_id, "--set", "approved=true")),
+        *(("move", run_id, "--to", "other.db"), ("runs", "--after", run_id)),
+        *((command, "orders:order", "--run-id", run_id) for command in ("run", "resume", "submit")),
+    ]
+    for command in commands:
+        status, out, err = orders(*command)
+        assert (status, out) == (USAGE, ""), command
+        assert f"{run_id!r} can't be the id of a run; give one such as order-42" in err, command
+    assert listed(orders) == ["one"]
+
+
 def test_move_takes_a_run_to_another_store(orders, run) -> None:
     orders("run", "orders:order", "--input", '{"order": 1}', "--run-id", "one", "-q")
     assert orders("move", "one", "--to", "other.db") == (DONE, "", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -13,6 +13,9 @@ import trio
 from trio_steps import ConfigError, Pipeline
 from trio_steps.store import RunStatus, RunStore, SqliteStore, work
 from trio_steps.testing import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 NAIVE = datetime(1999, 1, 1)  # noqa: DTZ001 - without a time zone
 
@@ -72,6 +75,7 @@ ODD_FILTERS: Any = [
     ({"status": 5}, "runs(status=5): give a tuple of some of"),
     ({"pipeline": 5}, "runs(pipeline=5): give the name of a pipeline, as text"),
     ({"after": 5}, "runs(after=5): give the id of a run, as text"),
+    ({"after": "\udcff"}, "runs(after='\\udcff'): give the id of a run, as text"),
 ]
 
 
@@ -87,6 +91,16 @@ async def test_filter_may_allow_no_run_at_all(store: RunStore) -> None:
     await Pipeline[Any, Any]("p").run({}, store=store, run_id="r")
     assert await store.runs(limit=0) == await store.runs(status=()) == ()
     assert len(await store.runs(status={"finished"}, limit=1, since=NAIVE.replace(tzinfo=UTC))) == 1
+
+
+async def test_run_with_an_unreadable_id_is_not_there(store: RunStore) -> None:
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: store.load("\udcff"),
+        lambda: store.answer("\udcff", ok=True),
+    ]
+    for call in calls:
+        with pytest.raises(KeyError, match=re.escape("there is no run '\\\\udcff' in the store")):
+            await call()
 
 
 @pytest.mark.parametrize("name", ["", "/fails", "fails/", "fails//x", None, 3])

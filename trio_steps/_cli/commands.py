@@ -29,7 +29,19 @@ from trio_steps._pipeline.run.inputs import inputs_entry
 from trio_steps.store import QueueStore, StoreError
 
 from .attended import attended, exits
-from .common import CLAIMED, DONE, FAILED, SIGNALLED, USAGE, UsageError, existing_store, say, show, store_at
+from .common import (
+    CLAIMED,
+    DONE,
+    FAILED,
+    SIGNALLED,
+    USAGE,
+    UsageError,
+    existing_store,
+    id_of_a_run,
+    say,
+    show,
+    store_at,
+)
 from .modules import AnyPipeline, ModuleError, imported, pipeline_at, pipelines_of
 from .output import as_json
 from .stores import add_commands
@@ -122,13 +134,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("pipeline", metavar="PIPELINE")
     run.add_argument("--input", metavar="JSON|@FILE|-", help="the input, a JSON object; - is standard input")
     run.add_argument("--store", metavar="STORE", help="keep each step there, so that the run can be resumed")
-    run.add_argument("--run-id", metavar="ID", help="the id of the run; an existing run continues")
+    run.add_argument("--run-id", type=id_of_a_run, metavar="ID", help="the id of the run; an existing run continues")
     add_running(run)
 
     resume = command("resume", _resume, "continue a run where it was, and print its result as JSON")
     resume.add_argument("pipeline", metavar="PIPELINE")
     resume.add_argument("--store", metavar="STORE", required=True, help="where the run is kept")
-    resume.add_argument("--run-id", metavar="ID", help="the id of the run")
+    resume.add_argument("--run-id", type=id_of_a_run, metavar="ID", help="the id of the run")
     resume.add_argument("--all", action="store_true", help="all runs that failed, were interrupted or stopped")
     add_running(resume)
 
@@ -136,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     submit.add_argument("pipeline", metavar="PIPELINE")
     submit.add_argument("--input", metavar="JSON|@FILE|-", help="the input, a JSON object; - is standard input")
     submit.add_argument("--store", metavar="STORE", required=True, help="where the runs are kept")
-    submit.add_argument("--run-id", metavar="ID", help="the id of the run")
+    submit.add_argument("--run-id", type=id_of_a_run, metavar="ID", help="the id of the run")
 
     add_commands(command)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from trio_steps._values.scalars import is_plain
 from trio_steps.store import SqliteStore
 
 if TYPE_CHECKING:
@@ -32,6 +34,13 @@ def say(text: object) -> None:
 def show(text: str) -> None:
     """Write a result, to standard output."""
     sys.stdout.write(f"{text}\n")
+
+
+def id_of_a_run(text: str) -> str:
+    """Return what was given as the id of a run, if it can be one: an unset variable of a shell, say, can't."""
+    if not text.strip() or not is_plain(text):
+        raise argparse.ArgumentTypeError(f"{text!r} can't be the id of a run; give one such as order-42")
+    return text
 
 
 def store_at(place: str) -> RunStore:

@@ -20,7 +20,7 @@ from trio_steps._pipeline.run.texts import attempts_of
 from trio_steps.store import AnswerError, work
 
 from .attended import Lines, exits, stopped_by_signal
-from .common import DONE, FAILED, SIGNALLED, UsageError, existing_store, say, show, store_at
+from .common import DONE, FAILED, SIGNALLED, UsageError, existing_store, id_of_a_run, say, show, store_at
 from .modules import pipeline_at
 from .output import as_json
 
@@ -46,7 +46,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     def add(name: str, run: Callable[[argparse.Namespace], int], help: str, *, one: bool) -> argparse.ArgumentParser:
         added = command(name, run, help)
         if one:
-            added.add_argument("run_id", metavar="RUN", help="the id of the run")
+            added.add_argument("run_id", type=id_of_a_run, metavar="RUN", help="the id of the run")
         added.add_argument("--store", metavar="STORE", required=True, help="where the runs are kept")
         return added
 
@@ -54,7 +54,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     runs.add_argument("--status", type=_statuses, help="only runs with this status, or several, separated by commas")
     runs.add_argument("--pipeline", help="only runs of this pipeline")
     runs.add_argument("--limit", type=_count, metavar="N", help="at most this many")
-    runs.add_argument("--after", metavar="RUN", help="only runs after this one, for the next page")
+    runs.add_argument("--after", type=id_of_a_run, metavar="RUN", help="only runs after this one, for the next page")
     runs.add_argument("--json", action="store_true", help="print them as JSON")
 
     shown = add("show", _show, "show everything about a run", one=True)

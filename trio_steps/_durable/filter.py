@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast, final, get_args
 import attrs
 
 from trio_steps._core.errors import ConfigError
+from trio_steps._values.scalars import is_plain
 
 from .protocol import RunStatus
 
@@ -72,7 +73,7 @@ class Filter:
             check_status("runs", self.status)
         names: dict[str, object] = {"pipeline": self.pipeline, "after": self.after}
         for key, name in names.items():
-            if name is not None and not isinstance(name, str):
+            if name is not None and not (isinstance(name, str) and is_plain(name)):
                 what = "the name of a pipeline" if key == "pipeline" else "the id of a run"
                 raise ConfigError(f"runs({key}={name!r}): give {what}, as text")
         times: dict[str, object] = {"since": self.since, "before": self.before}

@@ -277,7 +277,10 @@ def check_prune(older_than: timedelta | None, keep: int | None, status: Collecti
 
 async def there(store: RunStore, run_id: str) -> StoredRun:
     """Return a run from a store, which must have it."""
-    stored = await store.read(run_id)
+    try:
+        stored = await store.read(run_id)
+    except UnicodeEncodeError:  # no run can have such an id
+        stored = None
     if stored is None:
         raise _no_run(run_id)
     return stored
