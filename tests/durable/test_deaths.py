@@ -128,6 +128,39 @@ async def test_run_that_is_cancelled_before_its_dead_process_has_written_anythin
     assert await taken(store) is None
 
 
+async def taken_and_died(store: RunStore, max_deaths: int) -> str | None:
+    """Let a worker die as soon as it has taken a run."""
+    process = Process(store, "r", {})
+    async with process.take({"p": (None,)}, max_deaths=max_deaths) as claim:
+        found = None if claim is None else claim.run_id
+        died(store, process)
+    await process.bury()
+    return found
+
+
+@pytest.mark.parametrize("before", ["submitted", "waiting"])
+async def test_run_whose_workers_die_before_they_write_anything_fails_after_so_many(
+    store: RunStore, before: RunStatus
+) -> None:
+    await found(store, before)
+    await store.write_answers("r", {"ask": "true"})
+    for number in range(1, 4):
+        assert await taken_and_died(store, 3) == "r"
+        assert await state(store) == ("interrupted", number)
+    assert await taken_and_died(store, 3) is None
+    assert await state(store) == ("failed", 3)
+
+
+@pytest.mark.parametrize("before", ["submitted", "waiting"])
+async def test_run_that_a_worker_gives_back_before_it_has_written_anything_has_no_death(
+    store: RunStore, before: RunStatus
+) -> None:
+    await found(store, before)
+    await store.write_answers("r", {"ask": "true"})
+    assert await taken(store) == await taken(store) == "r"
+    assert await state(store) == ("interrupted", 0)
+
+
 async def test_run_that_was_cancelled_stays_cancelled_if_the_next_process_dies_before_it_has_written_anything(
     store: RunStore,
 ) -> None:

@@ -188,6 +188,8 @@ class Database:
                     self._take(connection, record.run_id)
                 except RunClaimedError:
                     continue  # its owner has not written anything yet
+                # so that it counts if the worker dies before it writes anything
+                connection.execute("UPDATE runs SET status = 'running' WHERE run_id = ?", (record.run_id,))
                 return self._claimed(connection, record.run_id)
         return None
 

@@ -141,6 +141,8 @@ class MemoryStore(RunStore):
                 self._runs[run_id] = attrs.evolve(stored, record=attrs.evolve(record, status="failed", error=error))
                 continue
             claim = self._claimed(run_id)
+            # so that it counts if the worker dies before it writes anything
+            self._runs[run_id] = attrs.evolve(stored, record=attrs.evolve(record, status="running"))
             break
         try:
             yield claim
