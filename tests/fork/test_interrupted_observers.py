@@ -210,6 +210,18 @@ async def test_interrupt_at_the_success_of_a_fork_without_dispose_tells_of_each_
     assert observer.told() == ["a"]
 
 
+async def test_interrupt_at_the_success_of_a_step_that_a_path_awaits_by_itself_tells_of_its_value() -> None:
+    disposed: list[Any] = []
+
+    async def path() -> str:
+        return f"made of {await step(returns(1, 'a'), id='inner').run()}"
+
+    observer = at_end_of(StepSucceeded, "f/path/inner")
+    with pytest.raises(KeyboardInterrupt):
+        await fork("f", mode="all", paths=[path], dispose=disposed.append).run(observers=[observer])
+    assert (disposed, observer.told()) == ([], ["a"])
+
+
 async def test_interrupt_at_the_success_of_a_settled_fork_reports_its_errors(caplog: pytest.LogCaptureFixture) -> None:
     disposed: list[Any] = []
     inner = fork("inner", mode="all", paths=[returns(1, "a"), raises(2, OSError("down"))], dispose=disposed.append)
