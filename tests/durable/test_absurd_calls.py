@@ -17,7 +17,7 @@ import trio
 from postgresql_server import run
 from psycopg import errors
 
-from trio_steps import Pipeline, absurd
+from trio_steps import CheckpointError, Pipeline, absurd
 from trio_steps._durable.absurd import connections
 from trio_steps.store import RunChange, RunClaimedError, StoreError, work
 
@@ -188,6 +188,14 @@ def test_other_errors_are_told_at_once(store: AbsurdStore, kind: Any) -> None:
         raise kind("no\nmore")
 
     with pytest.raises(StoreError, match=r"host=.*': no$"):
+        store._connections.call_here(fail)
+
+
+def test_what_is_too_long_for_the_database_is_an_error_of_its_own(store: AbsurdStore) -> None:
+    def fail(_: Any) -> str:
+        raise errors.ProgramLimitExceeded("string too long to represent as jsonb string")
+
+    with pytest.raises(CheckpointError, match=r"it is too long for .+: string too long to represent as jsonb string"):
         store._connections.call_here(fail)
 
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 import trio
 
-from trio_steps._core.errors import add_note
+from trio_steps._core.errors import CheckpointError, add_note
 from trio_steps._core.events.observers import logger
 
-from .file import is_busy
+from .file import is_busy, is_too_long
 from .protocol import RunClaimedError, StoreError
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Calls:
                     self._busy_since = time.monotonic()
                     if time.monotonic() - began < _PATIENCE:
                         continue
+                if is_too_long(error):
+                    raise CheckpointError(f"it is too long for the store {str(self.database.path)!r}") from error
                 add_note(error, f"in the store {str(self.database.path)!r}")
                 raise
 

@@ -89,6 +89,11 @@ def is_busy(error: sqlite3.Error) -> bool:
     return _is(error, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
+def is_too_long(error: sqlite3.Error) -> bool:
+    """Tell whether a text is longer than SQLite can hold, which is a billion bytes."""
+    return _is(error, sqlite3.SQLITE_TOOBIG)
+
+
 def _is(error: BaseException, *kinds: int) -> bool:
     code: int | None = getattr(error, "sqlite_errorcode", None)  # the module's own errors have none
     return code is not None and code & 0xFF in kinds

@@ -293,6 +293,7 @@ class RunClaim(Protocol):
         Raises:
           RunClaimedError: another process has taken the run over; nothing is written.
           AnswerConflictError: there is already another answer; nothing is written.
+          CheckpointError: a text is too long for the store; nothing is written.
         """
         ...
 

@@ -33,6 +33,7 @@ import trio
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from trio_steps._core.errors import CheckpointError
 from trio_steps._durable.protocol import StoreError
 
 if TYPE_CHECKING:
@@ -186,6 +187,8 @@ class Connections:
                     continue
             except (errors.DeadlockDetected, errors.SerializationFailure):
                 continue  # it was rolled back, and nothing is wrong
+            except errors.ProgramLimitExceeded as failure:
+                raise CheckpointError(f"it is too long for {self.name!r}: {_words(failure)}") from failure
             except psycopg.Error as failure:
                 error = failure
             raise StoreError(f"{self.name!r}: {_words(error)}") from error

@@ -185,21 +185,21 @@ class Saver:
         answers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         length = len(entries)  # the journal may grow meanwhile
+        newest = self._newest
         try:
             texts = {number: part_of(entry, codec_of(self._program)) for entry, number in added.items()}
+            change = self._change(
+                "running",
+                step=newest,
+                parts={**parts, **texts} if parts else texts,
+                dropped=[self._numbers[entry] for entry in forgotten],
+                questions=questions,
+                answers=answers,
+            )
+            await self._claim.write(change)
         except CheckpointError:
             await self._save_what_is_lost(added)
             raise
-        newest = self._newest
-        change = self._change(
-            "running",
-            step=newest,
-            parts={**parts, **texts} if parts else texts,
-            dropped=[self._numbers[entry] for entry in forgotten],
-            questions=questions,
-            answers=answers,
-        )
-        await self._claim.write(change)
         self._step = newest
         for entry in forgotten:
             del self._numbers[entry]
@@ -208,25 +208,41 @@ class Saver:
         self._journal, self._length = entries, length
 
     async def _save_what_is_lost(self, added: Mapping[Entry, int]) -> None:
-        """Save that steps with values that can't be stored are done, and everything else that is new."""
+        """Save that steps with values that can't be stored are done, and everything else that is new.
+
+        Raises:
+          CheckpointError: one of them is too long for the store.
+        """
         self._journal = None  # what is saved are no longer its entries
+        problem: CheckpointError | None = None
         for entry, number in added.items():
             if entry.kind == "inputs":
                 return  # nothing has acted yet
             saved, text = self._written(entry)
-            await self._claim.write(self._change("running", parts={number: text}))
+            try:
+                await self._claim.write(self._change("running", parts={number: text}))
+            except CheckpointError as error:
+                keys = [*entry.changes]
+                problem = CheckpointError(error.problem, entry.name, keys[0] if len(keys) == 1 else None)
+                saved, text = self._as_lost(entry, problem)
+                await self._claim.write(self._change("running", parts={number: text}))
             self._numbers[saved] = number
             if saved is not entry:
                 self._lost.add(entry)
             self._next = number + 1
+        if problem is not None:
+            raise problem
 
     def _written(self, entry: Entry) -> tuple[Entry, str]:
         """Return an entry and its text; if its values can't be stored, one that says that they are lost."""
         try:
             return entry, part_of(entry, codec_of(self._program))
         except CheckpointError as error:
-            lost = Entry(kind="lost", step=entry.step, case=entry.case, error=_plain(error))
-            return lost, part_of(lost, codec_of(self._program))
+            return self._as_lost(entry, error)
+
+    def _as_lost(self, entry: Entry, error: CheckpointError) -> tuple[Entry, str]:
+        lost = Entry(kind="lost", step=entry.step, case=entry.case, error=_plain(error))
+        return lost, part_of(lost, codec_of(self._program))
 
     def _difference(self, entries: Sequence[Entry]) -> tuple[dict[Entry, int], list[Entry]]:
         """Return the entries that are not saved yet, with numbers for them, and the saved ones that are obsolete."""
