@@ -118,6 +118,7 @@ class Crew:
     """
 
     __slots__ = (
+        "_clock",
         "_fork",
         "_left",
         "_limit",
@@ -141,6 +142,8 @@ class Crew:
         self._looked = -inf  # when a member last looked whether others wait for a token
         self._unseen = 0  # how many paths have ended since
         self.is_limited: bool = self._limiter is not None
+        if self.is_limited:
+            self._clock = trio.lowlevel.current_clock()  # asked after each path, for which `trio.current_time` is slow
         self.members: int = 0
         self.staffed: bool = False
         self.seeking: int = 0
@@ -253,7 +256,7 @@ class Crew:
         A check costs more than everything else about a token. So there is one in each millisecond, and one for every
         eighth path that ends within a millisecond.
         """
-        now = trio.current_time()
+        now = self._clock.current_time()
         self._unseen += 1
         if self._unseen < 8 and now - self._looked < 0.001:
             return False
@@ -283,7 +286,8 @@ async def run_paths(
     delivery, accept = plan.delivery, plan.accept
     unblocked = 0
     start = 0.0
-    fencing = fork.fencing
+    # With a task of its own, a path hits no other path. So while all fences are in use, its code does not matter.
+    fencing = fork.fencing and (member is not None or fork.fences < MOST_FENCES)
     known = plan.known
     take_input = known is not None and known.take_input
     fence: Fence | None = None  # around the last path that was not trusted

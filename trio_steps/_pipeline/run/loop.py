@@ -211,7 +211,13 @@ class PipelineRun:
         observe = around.observers
         if observe is not None and not node.log:
             observe = quietly(observe)
-        scope = scope_of(node.id, around, around.state, observe, around.lease)
+        scope = Scope()  # `scope_of`, written out to save a call
+        scope.id = node.id
+        scope.parent = around
+        scope.state = around.state
+        scope.observers = observe
+        scope.lease = around.lease
+        scope.unnamed_inside = False
         current.set(scope)
         record, tells = audience.record, audience.tells
         start = trio.current_time() if observe is not None or tells else 0.0
