@@ -168,3 +168,22 @@ def test_run_that_was_given_up_is_free_and_others_of_its_process_are_not(tmp_pat
         database.claim("kept")
     database.release(database.claim("given up"))
     database.release(kept)
+
+
+@pytest.mark.parametrize("prunes", [False, True])
+def test_deleted_run_leaves_nothing_not_even_the_claim_of_a_dead_owner(tmp_path, prunes) -> None:
+    path = tmp_path / "runs.db"
+    database = Database(path, "normal")
+    claimed = database.claim("r")
+    parts = {0: "head"}
+    database.write(
+        claimed, RunChange(pipeline="p", status="waiting", parts=parts, waiting={"a": None}, answers={"a": "1"})
+    )
+    database.give_up(claimed)
+    if prunes:
+        assert database.prune(Filter(), 0) == ("r",)
+    else:
+        database.delete("r")
+    with closing(sqlite3.connect(path)) as connection:
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)

@@ -345,7 +345,6 @@ class Database:
             self._take(connection, run_id)
             if not connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,)).rowcount:
                 raise self._no_run(run_id)
-            connection.execute("DELETE FROM claims WHERE run_id = ?", (run_id,))
 
     def prune(self, which: Filter, keep: int | None) -> tuple[str, ...]:
         """Delete the runs that match `which`, except the `keep` that were updated last. Return their ids."""
