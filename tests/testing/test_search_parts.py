@@ -16,6 +16,7 @@ from programs import ticks
 
 from trio_steps.testing import (
     ExplorationError,
+    Explore,
     Probe,
     check_determinism,
     explore,
@@ -342,3 +343,17 @@ def test_check_of_determinism_lets_a_program_raise_the_same_error_each_time() ->
         raise OSError("no")
 
     check_determinism(raises)
+
+
+@pytest.mark.parametrize("disturbed", [False, True])
+def test_run_of_a_token_counts_as_a_point_if_it_is_disturbed_and_as_an_order_if_not(disturbed: bool) -> None:
+    async def program(probe: Probe) -> None:
+        conn = probe.resource("conn")
+        await ticks(1)
+        if disturbed:
+            conn.close()
+
+    token = explore(program, budget=5).failures[0].token
+    report = Explore(token)._replay(program, token, {})
+    assert (report.runs, report.points, report.schedules) == (1, int(disturbed), int(not disturbed))
+    assert (report.exhausted, len(report.failures)) == (False, 1)
