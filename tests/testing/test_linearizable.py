@@ -248,6 +248,7 @@ def history(*events: Any) -> History:
         ),
         ([(0, "put", ()), (0, "raised", TypeError()), (1, "get", ()), (1, "returned", 0)], True),
         ([(0, "put", ()), (0, "raised", OSError())], False),
+        ([(0, "put", ()), (0, "returned", TypeError())], False),
         ([(0, "get", ()), (0, "stuck", None)], False),  # it could have continued
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ import trio
 import trio.testing
 from programs import invariants, message, ticks
 
+from trio_steps import gather
 from trio_steps.testing import (
     Probe,
     explore,
@@ -32,6 +33,19 @@ def test_deadlock_says_who_waits_for_what_and_who_holds_it() -> None:
     assert invariants(run) == ["deadlock"]
     assert "holds waits for Lock B.acquire, held by holds#2 at" in message(run)
     assert "program waits for the tasks of its nursery" in message(run)
+
+
+def test_deadlock_in_a_fork_says_what_trio_waits_for() -> None:
+    async def waits() -> None:
+        await trio.Event().wait()
+
+    async def program(probe: Probe) -> None:
+        await gather(waits, waits)
+
+    run = run_once(program)
+    assert invariants(run) == ["deadlock"]
+    assert "program waits for the tasks of its nursery" in message(run)
+    assert "waits for Event B.wait at" in message(run)
 
 
 def test_lock_whose_owner_is_gone_is_no_riddle() -> None:
