@@ -187,3 +187,15 @@ def test_deleted_run_leaves_nothing_not_even_the_claim_of_a_dead_owner(tmp_path,
     with closing(sqlite3.connect(path)) as connection:
         for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+def test_cancelled_run_waits_for_nothing(tmp_path) -> None:
+    database = Database(tmp_path / "runs.db", "normal")
+    claimed = database.claim("r")
+    database.write(claimed, RunChange(pipeline="p", status="waiting", waiting={"a": None}))
+    database.release(claimed)
+    [record] = database.runs(Filter())
+    assert (record.status, record.waiting) == ("waiting", {"a": None})
+    assert database.cancel("r")
+    [record] = database.runs(Filter())
+    assert (record.status, record.waiting) == ("cancelled", {})
