@@ -69,8 +69,6 @@ def replay(
     """
     recipe, mark = parse(token)
     bench = Bench(program, settings_of("replay", options, maker(exc)))
-    if recipe.disturbs and bench.settings.values != "any":
-        bench.run(recipe.undisturbed)  # to learn what it returns undisturbed
     run = bench.run(recipe, keep_log=True)
     if fingerprint(run.order, program).partition(".")[0] != mark.partition(".")[0]:
         note = "the program ran differently when this token was made: it has changed since, or is not deterministic"
