@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -11,6 +12,7 @@ import trio
 from memory_queue import MemoryQueue
 
 from trio_steps import CheckpointError, ConfigError, Pipeline, current_scope
+from trio_steps._pipeline.run.queue import _goes_on
 from trio_steps.store import (
     AnswerError,
     RunCancelledError,
@@ -254,3 +256,17 @@ async def test_answer_to_a_question_that_only_the_new_pipeline_asks_is_kept_unde
     await old.submit({}, store=store, run_id="r")
     async with worker(store, new):
         assert await new.run(store=store, run_id="r", answers={"first": 1, "second": 2}) == {"a": 1, "b": 2}
+
+
+async def test_run_that_waits_is_at_rest_until_the_moment_of_its_timeout():
+    store = MemoryQueue()
+    p = Pipeline("p").wait_for("ask", provides="x", timeout=60.0)
+    await p.submit({}, store=store, run_id="r")
+    async with worker(store, p):
+        await p.run(store=store, run_id="r")
+    stored = await store.read("r")
+    assert stored.record.status == "waiting"
+    until = stored.record.waiting["ask"]
+    for early, goes_on in ((timedelta(microseconds=1), False), (timedelta(0), True), (timedelta(seconds=-1), True)):
+        store.now = lambda early=early: until - early
+        assert _goes_on(store, stored) is goes_on

@@ -187,7 +187,12 @@ async def test_cancelled_repeat_stops_where_it_is() -> None:
     with trio.move_on_after(5) as scope:
         await p.run({"n": 0}, observers=[seen])
     assert scope.cancelled_caught
-    assert [event.name for event in seen.of(StepCancelled)] == ["loop/3/slow", "loop/3", "loop", "p"]
+    assert [(event.name, event.duration) for event in seen.of(StepCancelled)] == [
+        ("loop/3/slow", 1),
+        ("loop/3", 1),
+        ("loop", 5),
+        ("p", 5),
+    ]
 
 
 async def test_stop_ends_the_run_in_its_round_and_returns_what_there_is() -> None:
@@ -195,16 +200,23 @@ async def test_stop_ends_the_run_in_its_round_and_returns_what_there_is() -> Non
         if event.name == "loop/2/one":
             event.stop()
 
+    async def one(n):
+        await trio.sleep(1)
+        return {"n": n + 1}
+
     p = Pipeline("p").repeat(
         "loop",
-        lambda p: p.step("one", lambda n: {"n": n + 1}).step("two", lambda n: {"m": n}),
+        lambda p: p.step("one", one).step("two", lambda n: {"m": n}),
         until=lambda m: m == 9,
         at_most=9,
     )
     assert await p.run({"n": 0}, on_step_complete=stop) == {"n": 2, "m": 1}
     seen = RecordingObserver()
     assert await p.run({"n": 0}, on_step_complete=stop, observers=[seen]) == {"n": 2, "m": 1}
-    assert [event.name for event in seen.of(StepCancelled)] == ["loop/2", "loop"]
+    assert [(event.name, event.time, event.duration) for event in seen.of(StepCancelled)] == [
+        ("loop/2", 4, 1),
+        ("loop", 4, 2),
+    ]
 
 
 # Resumed
