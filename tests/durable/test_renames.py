@@ -16,6 +16,7 @@ from trio_steps import (
     step,
     when,
 )
+from trio_steps._pipeline.run.renames import Names
 from trio_steps.store import work
 from trio_steps.testing import MemoryStore
 
@@ -255,3 +256,22 @@ asking_twice = (
     .step("n", lambda turn: {"turn": turn + 1})
     .wait_for("again", provides="yes", condition=lambda turn: turn == 2)
 )
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ("loop", "loop"),
+        ("loop/old", "loop/new"),
+        ("loop/12/old", "loop/12/new"),
+        ("loop/*/old", "loop/*/new"),
+        ("loop/gone/old", "loop/gone/old"),  # `gone` is neither a step nor a round
+        ("loop/old/old", "loop/new/old"),
+        ("gone/old", "gone/old"),
+    ],
+)
+def test_steps_of_a_loop_have_new_names_in_each_round_and_nowhere_else(then: str, now: str) -> None:
+    p = Pipeline("p").repeat(
+        "loop", Pipeline("inner").step("new", lambda: None, was="old"), until=lambda: True, at_most=20
+    )
+    assert Names(p._program).now(then) == now

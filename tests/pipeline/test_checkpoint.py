@@ -364,3 +364,9 @@ def test_checkpoint_error_survives_copy_deepcopy_and_pickle() -> None:
     error = CheckpointError("no", "s", "k")
     for twin in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
         assert (str(twin), vars(twin)) == (str(error), vars(error))
+
+
+def test_checkpoint_is_equal_to_itself_only() -> None:
+    checkpoint = Checkpoint("p", (), (), 0)
+    assert checkpoint != Checkpoint("p", (), (), 0)
+    assert {checkpoint: 1}[checkpoint] == 1

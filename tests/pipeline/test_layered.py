@@ -131,3 +131,11 @@ def test_a_thousand_nested_levels_are_built() -> None:
 def test_what_is_nested_too_deep_says_why_it_is_not_built() -> None:
     with pytest.raises(ConfigError, match=r"step 'in': its pipelines are nested too deep for share=\('v',\) to reach"):
         Pipeline("p", share=("v",)).step("in", nested(1000))
+
+
+def test_layer_that_is_at_most_twice_as_large_as_those_on_top_is_merged_with_them() -> None:
+    layered, sizes = Layered[int](), []
+    for key in "abcdefgh":
+        layered = layered.plus({key: 1})
+        sizes.append([len(layer) for layer in layered._layers])
+    assert sizes == [[1], [2], [3], [3, 1], [5], [5, 1], [5, 2], [8]]

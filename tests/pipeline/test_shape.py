@@ -4,6 +4,7 @@ import attrs
 import pytest
 
 from trio_steps._pipeline.contract.annotations import UNKNOWN
+from trio_steps._pipeline.contract.flow import SUCCEEDS, WINS, together
 from trio_steps._pipeline.contract.shape import ANYTHING, NOTHING, Key, Shape, Source, alternatives, merge
 
 
@@ -163,3 +164,12 @@ def test_a_shape_can_not_be_changed() -> None:
         known.keys["k"] = B
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         known.open = True
+
+
+def test_members_of_a_parallel_step_are_merged_at_once_and_those_of_a_race_are_alternatives() -> None:
+    shapes = [shape(k=A), shape(k=B)]
+    assert together(shapes, "all", "override") == shape(k=either(B, A, definite=True))
+    assert together(shapes, "all", "skip") == shape(k=either(A, B, definite=True))
+    settled = [each.only_if(SUCCEEDS) for each in shapes]
+    assert together(shapes, "settle", "override") == merge(settled, at_once=True)
+    assert together(shapes, "race", "override") == alternatives([(each, WINS) for each in shapes])
