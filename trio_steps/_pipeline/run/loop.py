@@ -322,7 +322,6 @@ class PipelineRun:
         # What a failed attempt did is forgotten only when there is another attempt. Hooks have been told of it, and #
         # without another attempt the run can continue from there.
         if name in self._failed_inside:
-            self._failed_inside.remove(name)
             self.journal.forget(name, since)
             self.reporter.forget(name + "/")
         try:
