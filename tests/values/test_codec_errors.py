@@ -177,3 +177,22 @@ def test_settle_results_come_back_in_a_list() -> None:
     assert (first, third) == (Fulfilled("a", 1), Fulfilled("c", (2,)))
     assert (type(second), second.step_id, type(second.error)) == (Rejected, "b", TimeoutError)
     assert second.error.args == ("slow",)
+
+
+def test_exceptions_with_one_text_are_read_as_one_object_unless_the_text_refers_to_others() -> None:
+    known: dict[str, object] = {}
+    first, second = (decode(encode(ValueError("a", [1])), known=known) for _ in range(2))
+    assert first is second
+    assert decode(encode(ValueError("a", [2])), known=known) is not first
+    shared = [1]
+    first, second = (decode(encode(ValueError(shared, shared)), known=known) for _ in range(2))
+    assert first is not second
+    assert decode(encode(ValueError("a", [1]))) is not decode(encode(ValueError("a", [1])))
+
+
+def test_failed_paths_of_a_fork_come_back_as_a_tuple() -> None:
+    error = ForkPartialError("failed", [ValueError()])
+    error.failed = [Rejected("a", error.exceptions[0])]
+    twin = round_trip(error)
+    assert type(twin.failed) is tuple
+    assert twin.failed[0].error is twin.exceptions[0]
