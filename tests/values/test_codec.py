@@ -182,6 +182,7 @@ def test_plain_values_are_plain_json() -> None:
     value = {"user": {"id": "42", "orders": [1, 2.5, None, True]}}
     assert encode(value) == value
     assert encode({"user": value}) is not value
+    assert encode({"é": ["𝄞", 2**1999, 1e300]}) == {"é": ["𝄞", 2**1999, 1e300]}
 
 
 @pytest.mark.parametrize(
