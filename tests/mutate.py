@@ -60,7 +60,7 @@ PACKAGES = {
     "core": ("_core", ["core"]),
     "fork": ("_fork", ["fork", "drawing", PUBLIC]),
     "pipeline": ("_pipeline", ["pipeline", "durable", "drawing", PUBLIC]),
-    "values": ("_values", ["values"]),
+    "values": ("_values", ["values", PUBLIC]),
     "durable": ("_durable", ["durable", "testing/test_conformance.py", PUBLIC]),
     "absurd": ("_durable/absurd", ["durable"]),
     "observers": ("_observers", ["observers", PUBLIC]),
