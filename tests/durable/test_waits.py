@@ -370,6 +370,29 @@ async def test_key_is_another_one_for_each_element_step_and_run(store) -> None:
     assert sorted(keys) == ["p/a/each/1", "p/a/each/2", "p/a/last", "p/b/each/1", "p/b/each/2", "p/b/last"]
 
 
+@pytest.mark.parametrize(
+    ("orders", "names"),
+    [
+        ({"b/1": 1, "a": 2}, ["b%2F1", "a"]),
+        ({20: 1, 10: 2}, ["20", "10"]),
+        ({"1": 1, 1: 2}, ["1", "2"]),  # otherwise two elements would have one key
+        ({True: 1, None: 2}, ["1", "2"]),
+    ],
+)
+async def test_key_of_an_element_of_a_mapping_has_its_key(store, orders, names) -> None:
+    keys = []
+
+    def note(n):
+        keys.append(current_scope().key)
+        return n
+
+    inner = Pipeline("inner").step("note", note, provides="m")
+    p = Pipeline("p").for_each("each", note, over="ns", each="n", into="out", concurrency=1)
+    p = p.for_each("more", inner, over="ns", each="n", into="more", concurrency=1)
+    await p.run({"ns": orders}, store=store, run_id="r")
+    assert keys == [f"p/r/each/{name}" for name in names] + [f"p/r/more/{name}/note" for name in names]
+
+
 async def test_key_of_a_step_does_not_depend_on_where_the_run_was_started(store) -> None:
     keys = []
     inner = Pipeline("inner").step("a", lambda: keys.append(current_scope().key))

@@ -34,6 +34,7 @@ from .common import (
     DONE,
     FAILED,
     SIGNALLED,
+    SIGPIPE,
     USAGE,
     UsageError,
     existing_store,
@@ -41,11 +42,12 @@ from .common import (
     say,
     show,
     store_at,
+    words,
 )
 from .modules import AnyPipeline, ModuleError, imported, pipeline_at, pipelines_of
 from .output import as_json
 from .stores import add_commands
-from .streams import open_streams, with_entities
+from .streams import drop_output, open_streams, with_entities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -86,7 +88,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        return cast("int", args.command(args))
+        status = cast("int", args.command(args))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has enough, as `head` does
+        drop_output()
+        return SIGNALLED + SIGPIPE
     except (UsageError, ConfigError) as error:
         say(f"trio-steps: {error}")
         return USAGE
@@ -98,6 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ModuleError, StoreError, sqlite3.Error, OSError) as error:
         say(f"trio-steps: {error_text(error) if isinstance(error, sqlite3.Error) else error}")
         return FAILED
+    return status
 
 
 class _ShowVersion(argparse.Action):
@@ -276,7 +283,7 @@ def _report(end: End, options: Mapping[str, Any], args: argparse.Namespace) -> i
         return DONE
     if end.error is not None:
         what = "failed, as a step called sys.exit" if exits(end.error) else "failed"
-        say("".join(traceback.format_exception(end.error)) if args.traceback else f"{what}: {error_text(end.error)}")
+        say("".join(traceback.format_exception(end.error)) if args.traceback else f"{what}: {words(end.error)}")
     if end.signal is not None:
         say(f"unfinished: {listed(end.unfinished)}")
     if "store" in options:

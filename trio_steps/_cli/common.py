@@ -7,6 +7,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from trio_steps._observers.rows import plain
+from trio_steps._pipeline.run.durable import error_text
 from trio_steps._values.scalars import is_plain
 from trio_steps.store import SqliteStore
 
@@ -18,6 +20,7 @@ FAILED: Final = 1
 USAGE: Final = 2
 CLAIMED: Final = 3
 SIGNALLED: Final = 128  # plus the number of the signal, as in shells: 130 for Ctrl-C, 143 for SIGTERM
+SIGPIPE: Final = 13  # Windows lacks it
 
 
 class UsageError(Exception):
@@ -29,6 +32,12 @@ def say(text: object) -> None:
     with suppress(OSError):  # no one reads it any more
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
+
+
+def words(error: BaseException | str) -> str:
+    """Return `error`, or its stored text, in words, without characters that would affect a terminal."""
+    text = error if isinstance(error, str) else error_text(error)
+    return "\n".join(map(plain, text.splitlines()))
 
 
 def show(text: str) -> None:

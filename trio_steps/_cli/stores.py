@@ -14,13 +14,12 @@ import trio
 from trio_steps._core.errors import leaves
 from trio_steps._durable.protocol import RunStatus
 from trio_steps._observers.rows import plain
-from trio_steps._pipeline.run.durable import error_text
 from trio_steps._pipeline.run.move import move
 from trio_steps._pipeline.run.texts import attempts_of
 from trio_steps.store import AnswerError, work
 
 from .attended import Lines, exits, stopped_by_signal
-from .common import DONE, FAILED, SIGNALLED, UsageError, existing_store, id_of_a_run, say, show, store_at
+from .common import DONE, FAILED, SIGNALLED, UsageError, existing_store, id_of_a_run, say, show, store_at, words
 from .modules import pipeline_at
 from .output import as_json
 
@@ -166,7 +165,7 @@ def _show(args: argparse.Namespace) -> int:
     for name, value in known.items():
         if value is not None:
             text = value if isinstance(value, str) else as_json(value).strip('"')
-            show(f"{name + ':':10} {plain(text) if name != 'error' else text}")
+            show(f"{name + ':':10} {plain(text) if name != 'error' else words(text)}")
     return DONE
 
 
@@ -215,7 +214,7 @@ def _work(args: argparse.Namespace) -> int:
     def on_end(run_id: str, status: RunStatus, error: Exception | None) -> None:
         counts[status] += 1
         if not args.quiet:
-            say(f"{plain(run_id)}: {status if error is None else error_text(error)}")
+            say(f"{plain(run_id)}: {status if error is None else words(error)}")
 
     async def main() -> int:
         scope = trio.CancelScope()
@@ -230,7 +229,7 @@ def _work(args: argparse.Namespace) -> int:
         errors = list(leaves(group))
         if exits(group):
             leaving = next(error for error in errors if isinstance(error, SystemExit))
-            say(f"stopped, as a step called sys.exit: {error_text(leaving)}")
+            say(f"stopped, as a step called sys.exit: {words(leaving)}")
             return FAILED
         raise next((error for error in errors if isinstance(error, KeyboardInterrupt)), errors[0]) from None
     others = [f", {counts[status]} {words}" for status, words in _OTHER_ENDS.items() if counts[status]]

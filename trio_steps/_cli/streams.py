@@ -11,6 +11,7 @@ import io
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,12 @@ def open_streams() -> None:
     ):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=encoding, errors=errors)
+
+
+def drop_output() -> None:
+    """Write what is left of the output to nowhere, so that Python does not complain about it when it exits."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:

@@ -68,6 +68,7 @@ class Scope:
         "attempts",
         "discard_value",
         "durable_run",
+        "element",
         "grow",
         "id",
         "lease",
@@ -91,6 +92,7 @@ class Scope:
     grow: Callable[[Callable[..., object]], None]  # of a growing fork: adds a path
     discard_value: Callable[[str, object], Awaitable[None]]  # of a fork: takes a value that a path drops
     durable_run: DurableRun  # of a run in a store
+    element: str  # of an element of a mapping: its key, which stands in `key` for the id
     take_back: Callable[[], Awaitable[None]] | None  # of a step that is a fork: discards its result
 
     def __repr__(self) -> str:
@@ -146,9 +148,9 @@ class Scope:
     def key(self) -> str:
         """A key for an ``Idempotency-Key`` header. All attempts at this step of this run have it, and nothing else has.
 
-        It consists of the pipeline, the run id and the full name of the step, including the id of an element and the
-        number of a round. The attempt is not part of it. A step that was renamed with ``was=`` keeps its key. The key
-        is ASCII.
+        It consists of the pipeline, the run id and the full name of the step, including the number of a round. An
+        element of a sequence is in it with its number, and one of a mapping with its key, if all keys are strings or
+        ints. The attempt is not part of it. A step that was renamed with ``was=`` keeps its key. The key is ASCII.
 
         Raises:
           RuntimeError: the run is not in a store, so the key would change from run to run.
@@ -160,11 +162,16 @@ class Scope:
                 "each time; run it with store=… and run_id=…"
             )
         ids: list[str] = []
+        elements: dict[int, str] = {}
         scope: Scope | None = self
         while scope is not None and scope is not run:
             ids.append(scope.id)
+            if hasattr(scope, "element"):
+                elements[-len(ids)] = scope.element
             scope = scope.parent
         names = run.durable_run.oldest(ids[::-1])
+        for place, element in elements.items():
+            names[place] = element
         return "/".join(quote(part, safe="") for part in (*run.durable_run.names, *names))
 
     def _of_run(self) -> Scope | None:

@@ -368,7 +368,7 @@ def _in_order(collection: Any, name: str, over: str) -> list[object]:
 class EachAttempt:
     """One attempt of a for_each. The paths of its fork are called with it."""
 
-    __slots__ = ("_audience", "_each", "_elements", "_keys", "_name", "_run", "_store")
+    __slots__ = ("_audience", "_each", "_elements", "_keys", "_name", "_names", "_run", "_store")
 
     def __init__(self, run: Runner, each: Each, store: Store, name: str, audience: Audience) -> None:
         self._run = run
@@ -380,9 +380,12 @@ class EachAttempt:
             raise StepInputError(name, each.over, store)
         collection = store[each.over]
         self._keys: list[object] | None = None
+        self._names: list[str] | None = None  # of elements that have better ones than their numbers
         if isinstance(collection, Mapping):
             collection = cast("Mapping[object, object]", collection)
             self._keys = list(collection)
+            if set(map(type_of, self._keys)) in ({str}, {int}):
+                self._names = list(map(str, self._keys))
             collection = list(collection.values())
         elif not isinstance(collection, (list, tuple)):
             collection = _in_order(collection, name, each.over)
@@ -439,6 +442,8 @@ class EachAttempt:
         name = f"{self._name}/{id}"
         start = trio.current_time() if audience.tells else 0.0
         element = self._elements[int(id) - 1]
+        if self._names is not None:
+            scope.element = self._names[int(id) - 1]
         function = each.function
         is_patch = False
         if audience.record:
