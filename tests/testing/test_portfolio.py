@@ -199,6 +199,12 @@ def test_fault_in_a_task_that_is_starting_corrupts_nothing() -> None:
     assert report.points == 2  # the waits of the service; the wait for its start ends with its nursery
 
 
+@pytest.mark.parametrize("exc", [5, "OSError", int, KeyboardInterrupt, KeyboardInterrupt(), trio.Cancelled])
+def test_fault_that_is_none_is_refused(exc: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^exc=.*(give an exception, its type|sweep_cancellation cancels)"):
+        sweep_faults(trio.lowlevel.checkpoint, exc)
+
+
 def test_fault_of_a_type_that_needs_arguments_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"exc=UnicodeDecodeError needs arguments: .* exc=lambda: UnicodeDecodeError"):
         sweep_faults(three_sleeps, UnicodeDecodeError)

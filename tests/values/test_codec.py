@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 import struct
 import uuid
 import zoneinfo
@@ -17,7 +18,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 
 import pytest
-from writable import Right, round_trip
+from writable import Mode, Right, round_trip
 
 from trio_steps import (
     Fulfilled,
@@ -152,7 +153,14 @@ def test_value_of_the_standard_library_comes_back_by_exact_type(value) -> None:
     assert getattr(twin, "is_safe", None) == getattr(value, "is_safe", None)
 
 
-@pytest.mark.parametrize("member", [Colour.RED, Palette.Shade.DARK, Number.ONE, Right.WRITE], ids=repr)
+@pytest.mark.parametrize(
+    "member",
+    [
+        *(Colour.RED, Palette.Shade.DARK, Number.ONE, Right.WRITE),
+        *(Right.READ | Right.WRITE, Right(0), Mode.R | Mode.W, re.IGNORECASE | re.MULTILINE),
+    ],
+    ids=repr,
+)
 def test_member_of_an_enum_comes_back_as_the_very_object(member) -> None:
     assert round_trip([member])[0] is member
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import attrs
 import pytest
-from writable import GroupOfTwo, PaymentError, Right, with_attribute
+from writable import GroupOfTwo, NumberRight, OwnRight, PaymentError, with_attribute
 
 from trio_steps._core.errors import CheckpointError
 from trio_steps._values.codec import decode, encode
@@ -101,7 +101,8 @@ def elsewhere_error():
         (with_attribute(Counter()), "a Counter has extra attributes ('extra')"),
         (with_attribute(OrderedDict()), "a OrderedDict has extra attributes ('extra')"),
         (with_attribute(ChainMap()), "a ChainMap has extra attributes ('maps', 'extra')"),
-        (Right.READ | Right.WRITE, "is not a member with a name"),
+        (NumberRight(3), "is not a member with a name"),
+        (OwnRight.READ | OwnRight.WRITE, "is not a member with a name"),
         (local_error(), "define it at the top of a module"),
         (renamed_error(), "there is no class 'RenamedError'"),
         (elsewhere_error(), "the module 'no.such.module' is not imported"),
@@ -189,6 +190,10 @@ def test_exception_of_two_builtin_classes_is_an_error() -> None:
         {"$": "zone", "of": ["No/Such"]},
         {"$": "enum", "is": "builtins:int", "of": ["real"]},
         {"$": "enum", "is": "uuid:SafeUUID", "of": ["nonsense"]},
+        {"$": "enum", "is": "uuid:SafeUUID", "of": [3]},
+        {"$": "enum", "is": "writable:Right", "of": [4]},
+        {"$": "enum", "is": "writable:OwnRight", "of": [3]},
+        {"$": "enum", "is": "writable:Mode", "of": [8]},
         {"$": "enum", "is": "os:system", "of": ["x"]},
         {"$": "enum", "is": 7, "of": ["x"]},
         {"$": "error", "is": ["builtins:int", 1, False], "of": [1]},

@@ -13,6 +13,31 @@ class Right(enum.Flag):
     WRITE = 2
 
 
+class OwnRight(enum.Flag):
+    """Flags that are combined by code of their own."""
+
+    READ = 1
+    WRITE = 2
+
+    @classmethod
+    def _missing_(cls, value):
+        return super()._missing_(value)
+
+
+class Number(int):
+    """An int of a class of its own."""
+
+
+class NumberRight(Number, enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+class Mode(enum.IntFlag, boundary=enum.EJECT):
+    R = 4
+    W = 2
+
+
 class PaymentError(Exception):
     def __init__(self, code, *, retry):
         super().__init__(f"payment failed: {code}")

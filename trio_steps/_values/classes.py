@@ -7,6 +7,7 @@ an exception is built by the builtin class that it derives from.
 from __future__ import annotations
 
 import builtins
+from enum import Enum, EnumMeta, Flag
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from trio_steps._core.results import ForkPartialError
@@ -30,13 +31,34 @@ def _members(kind: type[Any]) -> Mapping[str, object]:
 def enum_apart(value: Any) -> tuple[JSON, Sequence[object]]:
     kind = class_of(value)
     name = value._name_  # `name` can be a member
-    if name not in _members(kind):
+    if name in _members(kind):
+        return name_of(kind), (name,)
+    bits = value._value_
+    if not _combines(kind) or type(bits) is not int:
         raise ProblemError(f"{described(value)} is not a member with a name")
-    return name_of(kind), (name,)
+    return name_of(kind), (bits,)
 
 
 def enum_make(head: JSON, parts: list[Any]) -> object:
-    return _members(class_named(head))[parts[0]]
+    kind, (part,) = class_named(head), parts
+    if type(part) is not int:
+        return _members(kind)[part]
+    if not _combines(kind):
+        raise ProblemError(f"{kind.__qualname__} does not combine flags as Python does")
+    made = Enum.__new__(kind, part)
+    if class_of(made) is not kind:  # it ejects what has no flag
+        raise ProblemError(f"{part} is no combination of flags of {kind.__qualname__}")
+    return cast("object", made)
+
+
+def _combines(kind: type[Any]) -> bool:
+    """Tell whether `kind` is of flags, which the code of Python's own classes combines."""
+    if type(kind) is not EnumMeta or not issubclass(kind, Flag):
+        return False
+    if namespace(kind)["_member_type_"] not in (object, int):
+        return False
+    spaces = [namespace(owner) for owner in kind.__mro__[: kind.__mro__.index(Flag)]]
+    return not any(name in space for space in spaces for name in ("_missing_", "__new_member__"))
 
 
 # Exceptions

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import trio
+
 from trio_steps._core.errors import ConfigError
 from trio_steps.testing._findings import FaultInjectedError
 from trio_steps.testing._machine.settings import settings_of
@@ -150,8 +152,14 @@ def maker(exc: BaseException | type[BaseException] | Callable[[], BaseException]
     """Return a function that makes the fault.
 
     Raises:
-      ConfigError: `exc` is a type that can't be called without arguments.
+      ConfigError: `exc` is no exception, or one that the search itself has to tell from a fault; or it is a type that
+        can't be called without arguments.
     """
+    kind = exc if isinstance(exc, type) else type(exc)
+    if issubclass(kind, (trio.Cancelled, KeyboardInterrupt)):
+        raise ConfigError(f"exc={exc!r} is not the fault of a call: sweep_cancellation cancels a program everywhere")
+    if not issubclass(kind, BaseException) and (exc is kind or not callable(exc)):
+        raise ConfigError(f"exc={exc!r}: give an exception, its type, or a function that makes one, exc=OSError")
     if isinstance(exc, BaseException):
         return lambda: exc
     if isinstance(exc, type):
