@@ -144,3 +144,17 @@ async def test_stream_of_a_reusable_fork_can_be_made_again_after_a_break() -> No
         async with f.stream() as results:
             assert (await anext(results)).value == "a"
     assert log == [("slow", 1), ("slow", 2)]
+
+
+async def test_stream_under_a_limiter_without_tokens_starts_when_it_has_some() -> None:
+    limiter, starts = trio.CapacityLimiter(1), list[float]()
+    limiter.total_tokens = 0
+
+    async def allow() -> None:
+        await trio.sleep(2)
+        limiter.total_tokens = 1
+
+    async with trio.open_nursery() as nursery, stream(numbered(starts, 3), concurrency=limiter) as results:
+        nursery.start_soon(allow)
+        assert [result.value async for result in results] == [0, 1, 2]
+    assert starts == [2, 2, 2]

@@ -159,7 +159,7 @@ def stream_of(
     if limit is None:
         room: float = inf
     else:
-        room = limit if isinstance(limit, int) else limit.total_tokens
+        room = limit if isinstance(limit, int) else max(limit.total_tokens, 1)  # it may have no token yet
     delivery = Delivery(settles=plan.mode_name == "settle", ordered=ordered, buffer=room if buffer is None else buffer)
 
     def mode(_ledger: Ledger[Any]) -> Delivery:
