@@ -2,12 +2,14 @@
 
 A short program spends its time on starting the interpreter and importing Trio, and the docs have dozens of programs. So
 one process does both once, and forks for each program. The program finds what it would find in a new interpreter: its
-own ``__main__``, its arguments, and no module that it would have to import by name. Where ``os.fork`` does not exist,
-every program gets its own interpreter.
+own ``__main__``, its arguments, and no module of Trio or of ours that it would have to import by name. Where
+``os.fork`` does not exist, every program gets its own interpreter.
 """
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
 import runpy
@@ -84,6 +86,9 @@ if __name__ == "__main__":
 
     for name in trio_steps.__all__:
         getattr(trio_steps, name)  # imports its module
+    importlib.import_module("pytest")  # trio.testing imports it, and it takes longer than all the rest
+    gc.collect()
+    gc.freeze()  # what is here already is not looked through again in every program
     for line in sys.stdin:
         if not os.fork():
             become(*json.loads(line))

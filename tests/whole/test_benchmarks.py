@@ -472,7 +472,7 @@ def test_command_fills_the_page_of_the_docs(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(width, "WIDTHS", (1, 30))
     page = tmp_path / "performance.md"
     page.write_text(PAGE, encoding="utf-8")
-    assert command.main(["--page", str(page), "--scale", "0.001", "--out", str(tmp_path / "out")]) == 0
+    assert command.main(["--page", str(page), "--rounds", "3", "--scale", "0.001", "--out", str(tmp_path / "out")]) == 0
     filled = page.read_text(encoding="utf-8")
     assert "what was measured before" not in filled
     assert re.search(r"```text\n.*the row.*```\n\n<!-- end -->\n\nbetween\n.*hedge at p95", filled, re.DOTALL)
