@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trio_steps import CheckpointError, Pipeline
+from trio_steps import CheckpointError, Pipeline, step
 from trio_steps._durable.file import File
 from trio_steps.store import SqliteStore
+from trio_steps.testing import MemoryStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +56,21 @@ async def test_value_that_is_too_long_is_named_once_and_its_step_is_not_run_agai
     output = {"text": "short"} | ({"more": ""} if members == 2 else {})
     await store.mark_done("r", "long", output)
     assert await p.run(store=store, run_id="r") == {"a": 1, "b": 1, **output}
+
+
+async def test_what_other_members_have_done_is_saved_with_what_is_lost() -> None:
+    store = MemoryStore()
+    members = [step(lambda key=key: {key: object() if key == "c" else key}, id=key) for key in ("a", "b", "c")]
+    p: Pipeline[Any, Any] = Pipeline("p").step("all", *members)
+    with pytest.raises(CheckpointError, match="can't be"):
+        await p.run({}, store=store, run_id="r")
+    saved = (await store.load("r")).checkpoint
+    assert saved is not None
+    assert [(entry.kind, entry.step) for entry in saved.entries[1:]] == [
+        ("done", "all/a"),
+        ("done", "all/b"),
+        ("lost", "all/c"),
+    ]
 
 
 async def test_input_that_is_too_long_is_refused_before_anything_is_run(store: SqliteStore) -> None:
