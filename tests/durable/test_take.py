@@ -199,3 +199,26 @@ def test_cancelled_run_waits_for_nothing(tmp_path) -> None:
     assert database.cancel("r")
     [record] = database.runs(Filter())
     assert (record.status, record.waiting) == ("cancelled", {})
+
+
+def test_run_that_waited_is_running_again_when_its_owner_says_so(tmp_path) -> None:
+    database = Database(tmp_path / "runs.db", "normal")
+    claimed = database.claim("r")
+    for status in ("running", "waiting", "running"):
+        database.write(claimed, RunChange(pipeline="p", status=status))
+        assert [record.status for record in database.runs(Filter())] == [status]
+    database.release(claimed)
+
+
+def test_save_of_a_run_whose_claim_is_lost_is_refused_and_changes_nothing(tmp_path) -> None:
+    database = Database(tmp_path / "runs.db", "normal")
+    claimed = database.claim("r")
+    database.write(claimed, RunChange(pipeline="p", status="running", parts={0: "head"}))
+    with closing(sqlite3.connect(database.path)) as connection, connection:
+        connection.execute("UPDATE claims SET token = 'of another'")
+    with pytest.raises(RunClaimedError):
+        database.write(claimed, RunChange(pipeline="p", status="running", parts={1: "more"}))
+    stored = database.read("r")
+    assert stored is not None
+    assert stored.parts == {0: "head"}
+    database.release(claimed)
