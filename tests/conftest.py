@@ -7,7 +7,6 @@ just been lucky. To look for what these draws don't find, run the tests with ``-
 
 from __future__ import annotations
 
-import gc
 import inspect
 import random
 import signal
@@ -39,12 +38,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             item.add_marker(pytest.mark.trio(run=run_virtually))
-
-
-def pytest_collection_finish() -> None:
-    """Spare the collector what is here by now, and will be until the end."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
