@@ -50,7 +50,7 @@ async def fails() -> None:
 
 
 async def test_accept_refuses_an_async_function_wherever_a_fork_is_made() -> None:
-    message = "^accept=<function says_no at 0x[0-9a-f]+> is async, and its answer is needed at once: give a function of"
+    message = "accept=<function says_no at 0x[0-9a-f]+> is async, and its answer is needed at once: give a function of"
     for make in (gather, race, settle):
         with pytest.raises(ConfigError, match=message):
             await make(one, accept=says_no)

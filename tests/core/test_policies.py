@@ -42,11 +42,11 @@ from trio_steps._core.policy.policies import Policies
     ("seconds", "message"),
     [
         (0, "=0 leaves no time to run at all; give seconds, or None for no limit$"),
-        (-1, r" must be a number of seconds, 0 or more, not -1$"),
-        ("2", r" must be a number of seconds, 0 or more, not '2'$"),
-        (math.nan, r" must be a number of seconds, 0 or more, not nan$"),
-        (True, r" must be a number of seconds, 0 or more, not True$"),
-        (False, r" must be a number of seconds, 0 or more, not False$"),
+        (-1, r" must be a number of seconds, more than 0, not -1$"),
+        ("2", r" must be a number of seconds, more than 0, not '2'$"),
+        (math.nan, r" must be a number of seconds, more than 0, not nan$"),
+        (True, r" must be a number of seconds, more than 0, not True$"),
+        (False, r" must be a number of seconds, more than 0, not False$"),
     ],
 )
 def test_timeout_refuses_what_makes_no_sense(policy, seconds, message) -> None:

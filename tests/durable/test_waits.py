@@ -254,7 +254,7 @@ def test_wait_that_makes_no_sense_is_refused(options, error) -> None:
 def test_version_that_is_no_text_is_refused(version) -> None:
     with pytest.raises(ConfigError, match=r"give a non-empty string, version='1'"):
         Pipeline("p", version=version)
-    with pytest.raises(ConfigError, match=r"give a non-empty string, version='1'"):
+    with pytest.raises(ConfigError, match=r"give a set of versions, versions="):
         Pipeline("p", version="2", versions={version})
 
 

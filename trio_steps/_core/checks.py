@@ -6,18 +6,30 @@ Every message shows the right form, because most people learn these rules from a
 from __future__ import annotations
 
 import inspect
+import sys
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
+from math import inf
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard, TypeVar, cast
 
 from .errors import ConfigError, leaves, short_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 T = TypeVar("T")
 
 Which: TypeAlias = "type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]"
 """Which errors: a type, several types, or a function that is asked about each error."""
+
+
+@contextmanager
+def located(where: str) -> Generator[None]:
+    """Put `where` in front of the message of a `ConfigError`."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{where}{error}") from None
 
 
 def check_count(what: str, count: object, *, least: int = 1, form: str) -> None:
@@ -26,18 +38,45 @@ def check_count(what: str, count: object, *, least: int = 1, form: str) -> None:
         raise ConfigError(f"{what}: give {form}")
 
 
+def check_flag(what: str, flag: object, *, form: str) -> None:
+    """Raise `ConfigError` unless `flag` is True or False. A string such as ``"no"`` would be true."""
+    if flag is not True and flag is not False:
+        raise ConfigError(f"{what}={short_repr(flag)}: give {form}")
+
+
+def check_key(what: str, key: object) -> None:
+    """Raise `ConfigError` unless `key` can be the key of a context."""
+    if not isinstance(key, str) or not key:
+        raise ConfigError(f"{what}={short_repr(key)}: give the key, a non-empty string")
+
+
+def check_state(state: object) -> None:
+    """Raise `ConfigError` unless `state` can be the state of a run."""
+    if state is not None and not isinstance(state, dict):
+        raise ConfigError(f'state={short_repr(state)}: give a dict, state={{"user": "ada"}}, or None')
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether `value` is a number that can be a time: an int or a float, not NaN and not too large."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return value <= sys.float_info.max or value == inf
+
+
 def check_seconds(what: str, seconds: object) -> None:
     """Raise `ConfigError` unless `seconds` is a number, 0 or more."""
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
-        raise ConfigError(f"{what} must be a number of seconds, 0 or more, not {seconds!r}")
+    if not is_number(seconds) or seconds < 0:
+        raise ConfigError(f"{what} must be a number of seconds, 0 or more, not {short_repr(seconds)}")
 
 
 def check_timeout(what: str, seconds: object) -> None:
     """Raise `ConfigError` unless `seconds` is None or a number above 0."""
-    if seconds is not None:
-        check_seconds(what, seconds)
-        if not seconds:
-            raise ConfigError(f"{what}=0 leaves no time to run at all; give seconds, or None for no limit")
+    if seconds is None:
+        return
+    if not is_number(seconds) or seconds < 0:
+        raise ConfigError(f"{what} must be a number of seconds, more than 0, not {short_repr(seconds)}")
+    if not seconds:
+        raise ConfigError(f"{what}=0 leaves no time to run at all; give seconds, or None for no limit")
 
 
 def check_sync(what: str, function: object, form: str) -> None:

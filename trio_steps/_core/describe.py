@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def check_id(id: object) -> str:
     """Return `id`, or raise `ConfigError` if it can't be the id of a step."""
     if not isinstance(id, str) or not id:
-        raise ConfigError(f"id={id!r}: the id of a step is a non-empty string")
+        raise ConfigError(f"id={short_repr(id)}: the id of a step is a non-empty string")
     return id
 
 
@@ -28,8 +28,8 @@ def check_provides(provides: object, where: str = "") -> None:
     keys = cast("tuple[object, ...]", provides) if isinstance(provides, tuple) else (provides,)
     if not keys or not all(isinstance(key, str) and key for key in keys) or len(set(keys)) < len(keys):
         raise ConfigError(
-            f"{where}provides={provides!r}: give the key, a non-empty string; or, for a function that returns "
-            'a mapping, its keys, provides=("user", "plan")'
+            f"{where}provides={short_repr(provides)}: give the key, a non-empty string; or, for a function that "
+            'returns a mapping, its keys, provides=("user", "plan")'
         )
 
 
@@ -42,7 +42,8 @@ def check_was(was: object, where: str = "") -> tuple[str, ...]:
         or len(set(cast("tuple[object, ...]", names))) < len(cast("tuple[object, ...]", names))
     ):
         raise ConfigError(
-            f'{where}was={was!r}: give the former name, was="charge"; or several, oldest first, was=("pay", "charge")'
+            f'{where}was={short_repr(was)}: give the former name, was="charge"; or several, oldest first, '
+            'was=("pay", "charge")'
         )
     return tuple(cast("tuple[str, ...]", names))
 

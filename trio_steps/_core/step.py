@@ -19,6 +19,7 @@ from typing import (
 
 import trio
 
+from .checks import check_state
 from .errors import CircuitOpenError, hide_frames_of_ours, leaves, name_step, stop_in_coroutine
 from .events.ambient import ambient_observers
 from .events.causes import cause_of
@@ -174,7 +175,7 @@ class Step(Generic[P, O_co]):
           **kwargs: the keyword arguments of the step.
 
         Raises:
-          ConfigError: `observers` is not a list of sync functions.
+          ConfigError: `observers` is not a list of sync functions, or `state` is not a dict.
           RuntimeError: it was called outside of a Trio program.
         """
         return named(self._run(args, kwargs, observers, state), self.id)
@@ -276,6 +277,8 @@ async def enter(
 ) -> Any:
     """Call `entry`, the work of the step `id`, in a new scope. Note the name on what it raises, and tell observers."""
     parent = current.get()
+    if state is not None:
+        check_state(state)
     watching = observers_of(observers)
     ambient = ambient_observers.get()
     if ambient is not None and ambient.scope is parent:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final, overload
 
+from trio_steps._core.checks import check_state, located
 from trio_steps._core.entry import StepEntry
 from trio_steps._core.events.records import observers_of
 from trio_steps._core.public import public
@@ -176,12 +177,13 @@ class Fork(InputStep[I_contra, O_co]):
           state: what the paths see as ``current_scope().state``.
 
         Raises:
-          ConfigError: the fork has another mode, or a `merge`; or `buffer` is below 1.
+          ConfigError: the fork has another mode, or a `merge`; or an argument is not valid.
         """
         from .stream import stream_of  # noqa: PLC0415 - few forks are streamed
 
         args = () if isinstance(input, NoInput) else (input,)
         watching = observers_of(observers)
+        check_state(state)
 
         def run(plan: Plan) -> Coroutine[Any, Any, object]:
             return Fork[Any, Any](plan).run(*args, observers=watching, state=state)
@@ -702,8 +704,8 @@ def fork(
       ForkPartialError: (when it runs) too many paths failed, the deadline passed, the source of paths failed, or there
         were too few paths. The error keeps what succeeded.
     """
-    return Fork(
-        plan(
+    with located(f"fork {id!r}: "):
+        made = plan(
             id,
             mode,
             paths,
@@ -717,4 +719,4 @@ def fork(
             rate=rate,
             growing=growing,
         )
-    )
+    return Fork(made)

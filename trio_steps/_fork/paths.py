@@ -7,7 +7,7 @@ others avoid them.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from inspect import iscoroutine
 from math import inf
@@ -203,9 +203,7 @@ def describe_all(paths: Collection[object]) -> Known:
             else:
                 length += 1
     except ConfigError:
-        for path in paths:
-            if iscoroutine(path):
-                path.close()  # the error says it all; a warning that it was never awaited would add nothing
+        _close_coroutines(paths)
         raise
     if kinds > 1:
         code = None
@@ -227,8 +225,24 @@ def describe_mapping(paths: Mapping[object, object]) -> Known:
     for id in paths:
         if not isinstance(id, str) or not id:
             raise ConfigError(f"paths={{{short_repr(id)}: …}}: the keys are the ids of the paths, so use strings")
-    calls = [describe(path)[2] for path in paths.values()]
+    calls: list[Call] = []
+    try:
+        for id, path in paths.items():
+            try:
+                calls.append(describe(path)[2])
+            except ConfigError as error:
+                raise ConfigError(f"path {short_repr(id)}: {error}") from None
+    except ConfigError:
+        _close_coroutines(paths.values())
+        raise
     return Known(cast("list[str]", list(paths)), calls, asking=range(len(calls)))
+
+
+def _close_coroutines(paths: Iterable[object]) -> None:
+    """Close the coroutines among `paths`: an error says it all, and a warning for each would add nothing."""
+    for path in paths:
+        if iscoroutine(path):
+            path.close()
 
 
 MANY: Final = 5_000

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 import attrs
 import trio
 
-from trio_steps._core.checks import check_seconds, check_sync, check_timeout
+from trio_steps._core.checks import check_flag, check_seconds, check_sync, check_timeout
 from trio_steps._core.describe import check_id
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.policy.rate import RateLimit
@@ -90,8 +90,7 @@ def plan(
         check_sync(f"accept={accept!r}", accept, "a function of the value: accept=lambda value: value is not None")
     if rate is not None and not isinstance(cast("object", rate), RateLimit):
         raise ConfigError(f"rate={rate!r}: give a RateLimit(10, per=1.0), or None")
-    if growing is not True and growing is not False:
-        raise ConfigError(f"growing={growing!r}: give True if paths may add paths, else False")
+    check_flag("growing", growing, form="True if paths may add paths, else False")
     known = _known(paths)
     if once and known is not None and known.asking:
         known.check(has_input=None)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Any, overload
 
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.events.records import observers_of
 from trio_steps._core.public import public
 from trio_steps._core.step import enter, named
@@ -739,6 +740,8 @@ def stream(
       ConfigError: another mode, a limit or buffer below 1, a path that can't be called, or an id given twice.
       ForkPartialError: (in the loop) a path failed with ``mode="all"``, or the iterable failed.
     """
+    if mode not in ("settle", "all"):
+        raise ConfigError(f'stream(mode={short_repr(mode)}): use "settle" or "all", the modes with results to read')
     watching = observers_of(observers)
     made = _plan("stream", mode, paths, concurrency, stagger, timeout, dispose, accept, rate, growing)
     return stream_of(made, lambda plan: _started(plan, watching), ordered=ordered, buffer=buffer)
@@ -777,4 +780,4 @@ def _plan(
 
 def _started(plan: Plan, observers: Iterable[Observer]) -> Coroutine[Any, Any, Any]:
     """Return a coroutine that runs `plan` as a step."""
-    return named(enter(plan.id, run, (plan,), {}, observers, None), plan.id)
+    return named(enter(plan.id, run, (plan,), {}, observers_of(observers), None), plan.id)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final
 import attrs
 import trio
 
+from trio_steps._core.checks import check_flag
 from trio_steps._core.errors import ConfigError, hide_frames_of_ours, leaves
 from trio_steps._core.public import public
 from trio_steps._core.results import ForkPartialError
@@ -145,8 +146,10 @@ def stream_of(
         once.
 
     Raises:
-      ConfigError: the fork has another mode or a `merge`, or `buffer` is not a whole number of 1 or more.
+      ConfigError: the fork has another mode or a `merge`, `ordered` is not a bool, or `buffer` is not a whole
+        number of 1 or more.
     """
+    check_flag("ordered", ordered, form="True for results in path order, or False for results as paths end")
     if plan.mode_name not in ("all", "settle"):
         raise ConfigError(
             f'fork {plan.id!r} has mode={plan.mode_name!r}: only "settle" and "all" have results to read one by one'

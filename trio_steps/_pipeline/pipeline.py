@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, Ty
 
 import attrs
 
+from trio_steps._core.checks import check_flag
 from trio_steps._core.describe import check_was
 from trio_steps._core.errors import ConfigError, listed
 from trio_steps._core.events.records import observers_of
@@ -21,7 +22,7 @@ from trio_steps._core.step import NO_INPUT, InputStep, NoInput, arguments, named
 from .builder.branches import BranchCase, branch
 from .builder.groups import step_of
 from .builder.loops import each_of, repeat_of
-from .builder.options import check_name, check_share
+from .builder.options import check_codec, check_name, check_share
 from .builder.steps import transform
 from .builder.waits import check_version, check_versions, wait_of
 from .context import as_output
@@ -162,6 +163,8 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         Raises:
           ConfigError: an argument is not valid.
         """
+        check_flag(f"Pipeline({name!r}): strict", strict, form="True or False")
+        check_codec(codec)
         flow = Flow.start(inputs)
         if strict and flow.context.outside:
             raise ConfigError(

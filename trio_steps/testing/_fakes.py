@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, final
 
 import trio
+
+from trio_steps._core.checks import check_seconds
+from trio_steps._core.errors import ConfigError, short_repr
 
 if TYPE_CHECKING:
     from trio_steps._core.events.records import Event
@@ -37,6 +40,7 @@ class FakeStep:
     NEVER: Final = Never.NEVER
 
     def __init__(self, delay: float, result: object, *, id: str = "fake") -> None:
+        check_seconds("the delay of a FakeStep", delay)
         self.__name__ = id
         self.delay = delay
         self.result = result
@@ -47,7 +51,14 @@ class FakeStep:
 
     @classmethod
     def rows(cls, *rows: tuple[float, object]) -> list[FakeStep]:
-        """Return a path for every row of (delay, result), with the ids ``fake-0``, ``fake-1``, …."""
+        """Return a path for every row of (delay, result), with the ids ``fake-0``, ``fake-1``, ….
+
+        Raises:
+          ConfigError: a row is not a number of seconds and a result.
+        """
+        for row in rows:
+            if not isinstance(cast("object", row), tuple) or len(row) != 2:
+                raise ConfigError(f'FakeStep.rows({short_repr(row)}): give a delay and a result, (0.5, "page")')
         return [cls(delay, result, id=f"fake-{index}") for index, (delay, result) in enumerate(rows)]
 
     async def __call__(self, *input: object) -> Any:

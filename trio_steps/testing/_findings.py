@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, final, get_ar
 
 import attrs
 
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,6 +76,14 @@ class Ignore:
         if self.pattern is self.at is self.invariant is None:
             raise ConfigError('Ignore() would ignore everything: say what, Ignore(pattern="…", at="file.py:12")')
         _check_invariant(self.invariant)
+        if not isinstance(self.at, (str, type(None))):
+            raise ConfigError(
+                f'Ignore(at={short_repr(self.at)}): give a line, at="file.py:12", or a file, at="file.py"'
+            )
+        if not isinstance(self.pattern, (str, type(None))):
+            raise ConfigError(
+                f'Ignore(pattern={short_repr(self.pattern)}): give a regular expression, pattern="lost \\d+"'
+            )
         try:
             re.compile(self.pattern or "")
         except re.error as error:

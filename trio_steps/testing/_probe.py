@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final, overload
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -155,8 +155,11 @@ class Probe:
 
     def started(self, program: object) -> None:
         """Look for locks that `program` shares with other runs."""
-        function: Any = getattr(program, "func", program)
-        found: list[object] = [*getattr(program, "args", ()), *getattr(program, "keywords", {}).values()]
+        function: object = program
+        found: list[object] = []
+        while isinstance(function, partial):
+            found += [*function.args, *function.keywords.values()]
+            function = cast("object", function.func)
         if isinstance(function, FunctionType):
             around = inspect.getclosurevars(function)
             found += [*around.nonlocals.values(), *around.globals.values()]

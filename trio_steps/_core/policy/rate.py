@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, final
 
 import trio
 
-from trio_steps._core.checks import check_count
+from trio_steps._core.checks import check_count, is_number
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.public import public
 
@@ -74,7 +74,7 @@ class RateLimit:
     def __init__(self, count: int, *, per: float, burst: int | None = None) -> None:
         form = "the number of permits, 1 or more: RateLimit(10, per=1.0); one in two seconds is RateLimit(1, per=2.0)"
         check_count(f"RateLimit(count={count!r})", count, form=form)
-        if isinstance(per, bool) or not isinstance(per, (int, float)) or not 0 < per < inf:
+        if not is_number(per) or not 0 < per < inf:
             raise ConfigError(f"RateLimit(per={per!r}): give seconds, more than 0: RateLimit(10, per=1.0)")
         if burst is not None:
             form = "how many permits can be taken at once, 1 or more: RateLimit(10, per=1.0, burst=1)"

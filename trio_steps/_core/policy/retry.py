@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import attrs
 
-from trio_steps._core.checks import all_are, answered, check_count, check_seconds, check_sync, check_which, types_in
+from trio_steps._core.checks import (
+    all_are,
+    answered,
+    check_count,
+    check_seconds,
+    check_sync,
+    check_which,
+    is_number,
+    types_in,
+)
 from trio_steps._core.errors import CircuitOpenError, ConfigError
 from trio_steps._core.public import public
 
@@ -65,7 +74,7 @@ class Retry:
         else:
             check_seconds("Retry(delay=…)", self.delay)
         check_seconds("Retry(max_delay=…)", self.max_delay)
-        if not isinstance(self.jitter, (int, float)) or not 0 <= self.jitter <= 1:
+        if not is_number(self.jitter) or not 0 <= self.jitter <= 1:
             raise ConfigError(f"Retry(jitter={self.jitter!r}): give the random part of the delay, 0 to 1")
         check_which("Retry", self.on)
         if self.accept is not None:

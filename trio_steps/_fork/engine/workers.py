@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 import trio
 
 from trio_steps._core.checks import answered
-from trio_steps._core.describe import takes_input
-from trio_steps._core.errors import NotAcceptedError
+from trio_steps._core.describe import check_arguments, takes_input
+from trio_steps._core.errors import ConfigError, NotAcceptedError
 from trio_steps._core.events.records import StepStarted
 from trio_steps._core.policy.limiter import Lease, find_lender
 from trio_steps._core.scope import PathScope, current
@@ -360,7 +360,8 @@ async def run_paths(
             del cancelled
             raise
         except Exception as error:
-            fork.failed(index, scope, start, error)
+            known = fork.source.known is not None
+            fork.failed(index, scope, start, error if known else _explained(error, call, id, fork))
             if task.child_nurseries:
                 break
             length = 1  # where clean-up is missed
@@ -432,6 +433,22 @@ def _check(accept: Call, name: str, value: object, fork: ForkRun) -> None:
         raise
     if not accepted:
         raise NotAcceptedError(name, value)
+
+
+def _explained(error: Exception, call: Call, id: str, fork: ForkRun) -> Exception:
+    """Return the error of a path that was pulled lazily, or a better one if it requires more than the fork gives.
+
+    Python's own error does not say what to do. Paths that are known are checked before any of them runs, but to check a
+    million lazy ones would cost more than it is worth.
+    """
+    if isinstance(error, TypeError):
+        has_input = True if fork.args else None if fork.plan.function is None else False
+        try:
+            check_arguments(call, id, has_input=has_input)
+        except ConfigError as better:
+            better.__context__ = None
+            return better
+    return error
 
 
 async def _park(fork: ForkRun) -> NoReturn:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._pipeline.contract.flow import together
 from trio_steps._pipeline.definition import Group
 from trio_steps._pipeline.run.parallel import WholeRace, known_paths, member_path
@@ -54,10 +54,10 @@ def step_of(
         return new.added(part.member, part.provided, skips=part.skips)
     if provides is not None:
         raise ConfigError(
-            f"step {new.full!r}: provides={provides!r} is for one function; for one of several, "
-            f"step(function, provides={provides!r})"
+            f"step {new.full!r}: provides={short_repr(provides)} is for one function; for one of several, "
+            f"step(function, provides={short_repr(provides)})"
         )
-    return _parallel(new, functions, mode or "all", concurrency)
+    return _parallel(new, functions, "all" if mode is None else mode, concurrency)
 
 
 def _parallel(

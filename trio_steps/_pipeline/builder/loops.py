@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 import attrs
 
+from trio_steps._core.checks import check_key
 from trio_steps._core.errors import ConfigError
 from trio_steps._pipeline.call import Function
 from trio_steps._pipeline.contract.flow import for_each
@@ -81,6 +82,8 @@ def each_of(
     new = NewStep(program, name, functions, options, merge_policy)
     if mode not in ("all", "settle"):
         raise ConfigError(f'for_each {new.full!r}: mode={mode!r}: use "all" or "settle"')
+    for option, key in (("over", over), ("each", each), ("into", into)):
+        check_key(f"for_each {new.full!r}: {option}", key)
     loop = _loop_of(functions[0], new.full, new.share, over=over, each=each)
     settle = mode == "settle"
     new.flow, provided = for_each(

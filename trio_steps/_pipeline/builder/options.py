@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import attrs
 
+from trio_steps._core.checks import check_flag, located
 from trio_steps._core.describe import check_was, describe
-from trio_steps._core.errors import ConfigError, StepInputError, leaves, listed
+from trio_steps._core.errors import ConfigError, StepInputError, leaves, listed, short_repr
 from trio_steps._core.policy.policies import Policies
 from trio_steps._pipeline.entry import program_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import trio
     from typing_extensions import TypedDict
@@ -52,7 +54,7 @@ _ON_ERROR = ("raise", "continue", "skip-remaining")
 def check_name(name: object) -> str:
     """Return `name` if a step can have it."""
     if not isinstance(name, str) or not name or "/" in name:
-        raise ConfigError(f"{name!r} can't be the name of a step: a name is a non-empty string without a '/'")
+        raise ConfigError(f"{short_repr(name)} can't be the name of a step: a name is a non-empty string without a '/'")
     return name
 
 
@@ -147,15 +149,17 @@ def settings(
         raise TypeError(f"step {step!r} got an unexpected keyword argument {option!r}; {hint}")
     if on_error not in _ON_ERROR:
         raise ConfigError(f'step {step!r}: on_error={on_error!r}: use "raise", "continue" or "skip-remaining"')
-    policies = Policies(
-        timeout=timeout,
-        total_timeout=total_timeout,
-        limiter=limiter,
-        max_waiting=max_waiting,
-        retry=retry,
-        circuit_breaker=circuit_breaker,
-        rate=rate,
-    )
+    check_flag(f"step {step!r}: log", log, form="True, or False to keep the step out of logs and summaries")
+    with located(f"step {step!r}: "):
+        policies = Policies(
+            timeout=timeout,
+            total_timeout=total_timeout,
+            limiter=limiter,
+            max_waiting=max_waiting,
+            retry=retry,
+            circuit_breaker=circuit_breaker,
+            rate=rate,
+        )
     if retry is not None:
         policies = attrs.evolve(policies, retry=attrs.evolve(retry, on=functools.partial(_worth_retrying, retry)))
     return Settings(
@@ -177,7 +181,24 @@ def check_share(share: Collection[str], where: str = "") -> frozenset[str]:
     """Return the keys in `share`."""
     if isinstance(share, str):
         raise ConfigError(f"{where}share={share!r}: give the keys in a tuple, share=({share!r},)")
+    if not isinstance(cast("object", share), Collection) or not all(
+        isinstance(key, str) for key in cast("Collection[object]", share)
+    ):
+        raise ConfigError(
+            f'{where}share={short_repr(share)}: give the keys, which are strings, in a tuple, share=("rows",)'
+        )
     return frozenset(share)
+
+
+def check_codec(codec: object) -> None:
+    """Raise `ConfigError` unless `codec` is None, a `Codec` or a `TypedCodec`."""
+    pairs = (("dumps", "loads"), ("dumps_as", "loads_as"))
+    if codec is None or any(all(callable(getattr(codec, name, None)) for name in pair) for pair in pairs):
+        return
+    raise ConfigError(
+        f"codec={short_repr(codec)}: give an object with dumps and loads, such as the json module, "
+        "or with dumps_as and loads_as; or None"
+    )
 
 
 def check_policy(step: str, policy: MergePolicy) -> MergePolicy:

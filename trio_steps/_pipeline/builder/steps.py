@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast, final
 
 import attrs
 
+from trio_steps._core.checks import located
 from trio_steps._core.describe import check_provides
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.function import FunctionStep
@@ -128,7 +129,8 @@ class NewStep:
     def fork(self, mode: object, concurrency: int | trio.CapacityLimiter | None) -> Plan:
         """Return the plan, without paths, of the fork that the step is. The fork then has the timeout."""
         timeout, self._policies = self._policies.timeout, attrs.evolve(self._policies, timeout=None)
-        return plan(self.name, mode, (), concurrency=concurrency, timeout=timeout)
+        with located(f"step {self.full!r}: "):
+            return plan(self.name, mode, (), concurrency=concurrency, timeout=timeout)
 
     def added(
         self,

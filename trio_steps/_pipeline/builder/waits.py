@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
-from trio_steps._core.errors import ConfigError
-from trio_steps._core.policy.policies import Policies
+from trio_steps._core.checks import check_key, check_timeout
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._durable.answers import type_name
 from trio_steps._pipeline.contract.annotations import UNKNOWN
 from trio_steps._pipeline.contract.records import is_typed_dict
 from trio_steps._pipeline.contract.shape import Key, Shape, Source
 from trio_steps._pipeline.definition import Wait
 
+from .options import check_name
 from .steps import NewStep
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from trio_steps._pipeline.context import MergePolicy
     from trio_steps._pipeline.definition import Program
 
@@ -35,10 +35,9 @@ def wait_of(
     options: NodeOptions,
 ) -> Program:
     """Return `program` with a step that waits. For the arguments, see `Pipeline.wait_for`."""
-    if not isinstance(provides, str) or not provides:
-        raise ConfigError(f"wait_for {name!r}: provides={provides!r}: give the key, a non-empty string")
-    new = NewStep(program, name, (), options, merge_policy)
-    Policies(timeout=timeout)  # checks it
+    check_key(f"wait_for {name!r}: provides", provides)
+    new = NewStep(program, check_name(name), (), options, merge_policy)
+    check_timeout(f"wait_for {name!r}: timeout", timeout)
     body = Wait(provides=provides, of=_types(new.full, of), timeout=timeout)
     kind = UNKNOWN if of is None else of
     return new.added(body, Shape({provides: Key(kind, (Source(new.full),))}))
@@ -63,12 +62,16 @@ def _types(step: str, of: object) -> tuple[str, ...]:
 def check_version(version: object) -> str | None:
     """Return `version` if it can be one of a pipeline."""
     if version is not None and (not isinstance(version, str) or not version):
-        raise ConfigError(f"version={version!r}: give a non-empty string, version={str(version or 1)!r}")
+        form = short_repr(str(version or 1))
+        raise ConfigError(f"version={short_repr(version)}: give a non-empty string, version={form}")
     return version
 
 
-def check_versions(versions: Collection[str | None]) -> frozenset[str | None]:
+def check_versions(versions: object) -> frozenset[str | None]:
     """Return `versions` if a pipeline can continue them."""
     if isinstance(versions, str):
         raise ConfigError(f"versions={versions!r}: give a set, versions={{{versions!r}}}")
-    return frozenset(map(check_version, versions))
+    given: object = frozenset(cast("Collection[object]", versions)) if isinstance(versions, Collection) else versions
+    if not isinstance(given, frozenset) or not all(v is None or (isinstance(v, str) and v) for v in given):
+        raise ConfigError(f'versions={short_repr(versions)}: give a set of versions, versions={{"1", "2"}}')
+    return cast("frozenset[str | None]", given)

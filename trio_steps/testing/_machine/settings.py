@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeAlias, TypedDict, cast, final
 
 import attrs
 
-from trio_steps._core.checks import check_sync
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.checks import check_count, check_flag, check_seconds, check_sync
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps.testing._findings import FaultInjectedError, Finding, Ignore, OfCategory, ignores
 from trio_steps.testing._probe import Probe
 
@@ -45,7 +45,8 @@ class Options(TypedDict, total=False):
 
 
 def _types(allow: object) -> tuple[type[BaseException], ...]:
-    allowed = (allow,) if isinstance(allow, (type, BaseException)) else tuple(cast("Iterable[object]", allow))
+    alone = isinstance(allow, (type, BaseException)) or not isinstance(allow, Iterable)
+    allowed = (allow,) if alone else tuple(cast("Iterable[object]", allow))
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in allowed):
         raise ConfigError(f"allow={allow!r}: give error types, allow=OSError or allow=(OSError, ValueError)")
     return cast("tuple[type[BaseException], ...]", allowed)
@@ -82,6 +83,13 @@ class Settings:
     origin: str = ""
     warned: set[tuple[object, ...]] = attrs.field(factory=set[tuple[object, ...]], init=False, eq=False, repr=False)
 
+    def __attrs_post_init__(self) -> None:
+        check_flag("clock", self.clock, form="True to make the time module tell virtual time, or False")
+        check_count(
+            f"max_steps={short_repr(self.max_steps)}", self.max_steps, form="the most steps of a run, 1 or more"
+        )
+        check_seconds("max_seconds", self.max_seconds)
+
     @property
     def ignores_places(self) -> bool:
         """Whether every finding needs its place."""
@@ -90,6 +98,17 @@ class Settings:
     def ignores(self, finding: Finding) -> bool:
         """Tell whether to ignore `finding`."""
         return any(rule.fits(finding) for rule in self.ignore)
+
+
+def check_budget(budget: object) -> None:
+    """Raise `ConfigError` unless `budget` is a whole number of runs, 1 or more."""
+    check_count(f"budget={short_repr(budget)}", budget, form="the number of runs, 1 or more")
+
+
+def check_seed(seed: object) -> None:
+    """Raise `ConfigError` unless `seed` is a whole number."""
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ConfigError(f"seed={short_repr(seed)}: give a whole number, seed=1")
 
 
 def settings_of(function: str, options: Options, fault: Callable[[], BaseException] = FaultInjectedError) -> Settings:

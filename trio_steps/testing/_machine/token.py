@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast, final
 import attrs
 import trio
 
+from trio_steps._core.errors import short_repr
 from trio_steps.testing._findings import TokenError
 
 from .schedules import POLICIES, Policy, Schedule
@@ -88,6 +89,8 @@ def parse(token: str) -> tuple[Recipe, str]:
     Raises:
       TokenError: the token is damaged, or comes from another version of Trio or of trio_steps.
     """
+    if not isinstance(cast("object", token), str):
+        raise TokenError(f"{short_repr(token)} is not a token: give the text in the report of the failure")
     parts = token.strip().split(":")
     if len(parts) == 4 and parts[0] != FORMAT:
         raise TokenError(f"token {token!r} has the format {parts[0]!r}; this version of trio_steps reads {FORMAT!r}")

@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from trio_steps._core.checks import answered
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps.testing._compare import same, show
 from trio_steps.testing._findings import Finding
 from trio_steps.testing._machine.conductor import name_of
@@ -54,8 +54,8 @@ class Bench:
             raise ConfigError(f"give the function {name}, not the coroutine that {name}(…) returned")
         if not callable(given):
             raise ConfigError(f"{given!r} can't be run: give an async function of one argument, the probe")
-        if not isinstance(cast("object", runs), (int, float)) or not runs >= 1:
-            raise ConfigError(f"budget={runs!r}: give the number of runs, 1 or more")
+        if isinstance(runs, bool) or not isinstance(cast("object", runs), (int, float)) or not runs >= 1:
+            raise ConfigError(f"budget={short_repr(runs)}: give the number of runs, 1 or more")
         if trio.lowlevel.in_trio_run():
             raise RuntimeError(
                 f"{name_of(program)!r} can't be explored inside a Trio program, because each run "

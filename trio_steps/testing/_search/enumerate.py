@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_steps._core.errors import ConfigError
-from trio_steps.testing._machine.settings import settings_of
+from trio_steps._core.checks import check_flag
+from trio_steps._core.errors import ConfigError, short_repr
+from trio_steps.testing._machine.schedules import POLICIES
+from trio_steps.testing._machine.settings import check_budget, settings_of
 from trio_steps.testing._machine.token import Recipe
 
 from .reduce import Orders
@@ -41,6 +43,10 @@ def enumerate_schedules(
       ConfigError: an argument is not valid.
       RuntimeError: it was called inside a Trio program.
     """
+    if policy not in POLICIES:
+        raise ConfigError(f'policy={short_repr(policy)}: use "any", "batch" or "trio"')
+    check_budget(budget)
+    check_flag("reduce", reduce, form="True to run one of the orders that differ only in independent steps, or False")
     if reduce and policy == "trio":
         raise ConfigError('policy="trio" has two orders for each batch, and can\'t be reduced: give "batch" or "any"')
     search = Search(program, settings_of("enumerate_schedules", options), runs=budget, seconds=float("inf"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_steps.testing._machine.settings import settings_of
+from trio_steps._core.checks import check_flag, check_seconds
+from trio_steps.testing._machine.settings import check_seed, settings_of
 from trio_steps.testing._machine.token import Recipe
 
 from .order import ranges
@@ -56,6 +57,9 @@ def explore(
       ConfigError: an argument is not valid.
       RuntimeError: it was called inside a Trio program.
     """
+    check_seconds("seconds", seconds)
+    check_seed(seed)
+    check_flag("reduce", reduce, form="True to try all orders that differ in more than independent steps, or False")
     return Exploration(program, settings_of("explore", options), budget, seconds, seed, reduce=reduce).report()
 
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import attrs
 import trio
 
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.checks import check_count, check_sync
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps.testing._history import History
 from trio_steps.testing._machine.conductor import name_of
+from trio_steps.testing._machine.settings import check_seed
 
 from .explore import explore
 
@@ -70,8 +72,11 @@ def linearizable(
       RuntimeError: it was called inside a Trio program.
     """
     drawn = _checked(operations)
-    if plans < 1:
-        raise ConfigError(f"plans={plans}: give a number of plans, 1 or more")
+    check_count(f"plans={short_repr(plans)}", plans, form="a number of plans, 1 or more")
+    check_seed(seed)
+    for name, made in (("make", make), ("model", model)):
+        if not callable(cast("object", made)):
+            raise ConfigError(f"{name}={short_repr(made)}: give a function that makes one, such as a class")
     runs = 0
     report: Report | None = None
     for number in range(plans):
@@ -150,10 +155,16 @@ def _draw(random: Random, operations: list[Operation]) -> Drawn:
 
 
 def _checked(operations: Iterable[Operation]) -> list[Operation]:
-    given: list[Operation] = [operations] if isinstance(operations, str) else list(operations)
-    if not given or not all(isinstance(operation, str) or callable(operation) for operation in given):
-        raise ConfigError(
-            f"operations={operations!r}: give names of methods, or functions that draw a call, "
-            'operations=["get", lambda random: ("put", random.randrange(3))]'
-        )
+    alone = isinstance(operations, str) or not isinstance(cast("object", operations), Iterable)
+    given: list[Operation] = [cast("Operation", operations)] if alone else list(operations)
+    form = (
+        "names of methods, or functions that draw a call, "
+        'operations=["get", lambda random: ("put", random.randrange(3))]'
+    )
+    what = f"operations={short_repr(operations)}"
+    if not given:
+        raise ConfigError(f"{what}: give {form}")
+    for operation in given:
+        if not isinstance(operation, str):
+            check_sync(what, operation, form)
     return given

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from trio_steps._core.checks import check_count
+from trio_steps._core.errors import short_repr
 from trio_steps.testing._compare import same, show
 from trio_steps.testing._findings import ExplorationError, FaultInjectedError, Finding
 from trio_steps.testing._machine.conductor import name_of
 from trio_steps.testing._machine.schedules import Shuffled
-from trio_steps.testing._machine.settings import settings_of
+from trio_steps.testing._machine.settings import check_seed, settings_of
 from trio_steps.testing._machine.token import Recipe, fingerprint, parse
 from trio_steps.testing._machine.trace import first_difference
 from trio_steps.testing._report import failure_of
@@ -42,6 +44,10 @@ def run_once(
       ConfigError: an argument is not valid.
       RuntimeError: it was called inside a Trio program.
     """
+    if seed is not None:
+        check_seed(seed)
+    if cancel_at is not None:
+        check_count(f"cancel_at={short_repr(cancel_at)}", cancel_at, least=0, form="the number of a point, 0 or more")
     bench = Bench(program, settings_of("run_once", options))
     schedule = None if seed is None else Shuffled(seed, 50)
     return bench.run(Recipe(cancel_at=cancel_at), schedule=schedule, keep_log=True)
@@ -90,6 +96,8 @@ def check_determinism(program: Program, *, seed: int = 0, runs: int = 3, **optio
       ConfigError: an argument is not valid.
       RuntimeError: it was called inside a Trio program.
     """
+    check_count(f"runs={short_repr(runs)}", runs, least=2, form="how many runs to compare, 2 or more")
+    check_seed(seed)
     first = run_once(program, seed=seed, **options)
     for _ in range(runs - 1):
         run = run_once(program, seed=seed, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import trio
 
 from trio_steps._core.errors import ConfigError
 from trio_steps.testing._findings import FaultInjectedError
-from trio_steps.testing._machine.settings import settings_of
+from trio_steps.testing._machine.settings import check_budget, settings_of
 from trio_steps.testing._machine.token import Recipe, Trial
 
 from .order import bisection, ranges
@@ -111,6 +112,7 @@ def _sweep(
     what: str,
     trials_of: Callable[[Run], tuple[Iterator[Trial], int]],
 ) -> Report:
+    check_budget(budget)
     search = Search(program, settings, runs=budget, seconds=float("inf"))
     tried = struck = 0
     total: int | None = None  # known only after the baseline
@@ -119,7 +121,7 @@ def _sweep(
     def go() -> str:
         nonlocal total, tried, struck
         trials, total = trials_of(search.baseline())
-        for trial in islice(trials, budget):
+        for trial in islice(trials, min(budget, sys.maxsize)):
             search.show(f"{tried} of {total} {what}s")
             struck += search.tries(trial).disturbed
             tried += 1
