@@ -360,8 +360,7 @@ async def run_paths(
             del cancelled
             raise
         except Exception as error:
-            known = fork.source.known is not None
-            fork.failed(index, scope, start, error if known else _explained(error, call, id, fork))
+            fork.failed(index, scope, start, _explained(error, call, id, fork))
             if task.child_nurseries:
                 break
             length = 1  # where clean-up is missed
@@ -436,12 +435,12 @@ def _check(accept: Call, name: str, value: object, fork: ForkRun) -> None:
 
 
 def _explained(error: Exception, call: Call, id: str, fork: ForkRun) -> Exception:
-    """Return the error of a path that was pulled lazily, or a better one if it requires more than the fork gives.
+    """Return the error of a path, or a better one if it was pulled lazily and requires more than the fork gives.
 
     Python's own error does not say what to do. Paths that are known are checked before any of them runs, but to check a
     million lazy ones would cost more than it is worth.
     """
-    if isinstance(error, TypeError):
+    if fork.source.known is None and isinstance(error, TypeError):
         has_input = True if fork.args else None if fork.plan.function is None else False
         try:
             check_arguments(call, id, has_input=has_input)
