@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, final
+from typing import TYPE_CHECKING, Final, Literal, cast, final
 
-from ._core.errors import ConfigError
+from ._core.errors import ConfigError, short_repr
 from ._core.public import public_in
 from ._durable.calls import Calls, Claim
 from ._durable.filter import Filter, long_ago
@@ -88,9 +88,9 @@ class SqliteStore(RunStore):
         """
         if synchronous not in ("full", "normal"):
             raise ConfigError(f'SqliteStore(…, synchronous={synchronous!r}): use "full" or "normal"')
-        name: object = os.fspath(path)
+        name: object = os.fspath(path) if isinstance(cast("object", path), os.PathLike) else path
         if not isinstance(name, str) or name in ("", ":memory:"):
-            raise ConfigError(f"SqliteStore({path!r}): give the name of a file, which survives a crash")
+            raise ConfigError(f"SqliteStore({short_repr(path)}): give the name of a file, which survives a crash")
         self.path: Path = Path(os.path.realpath(name))  # one name for all: lock files are named after it
         self._database = Database(self.path, synchronous)
         self._calls = Calls(self._database)

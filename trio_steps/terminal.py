@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import sys
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final, TextIO, final
+from math import inf
+from typing import TYPE_CHECKING, Final, TextIO, cast, final
 
 import attrs
 import trio
@@ -25,7 +26,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ._core.errors import ConfigError
+from ._core.checks import check_flag, is_number
+from ._core.errors import ConfigError, short_repr
 from ._core.events.observers import logger
 from ._drawing.looks import MARKS, TERMINAL, WORDS, encodable
 from ._observers.live import Tree
@@ -84,10 +86,14 @@ class LiveTree:
           interval: seconds between two drawings.
 
         Raises:
-          ConfigError: `interval` is not positive.
+          ConfigError: `interval` is not a positive number, or another argument is not valid.
         """
-        if not interval > 0:
-            raise ConfigError(f"interval={interval!r}: give the seconds between two drawings, such as 0.1")
+        if console is not None and not isinstance(cast("object", console), Console):
+            raise ConfigError(f"console={short_repr(console)}: give a rich.console.Console, or None for standard error")
+        if summary is not None:
+            check_flag("summary", summary, form="True or False, or None for a summary if the console is a terminal")
+        if not is_number(interval) or not 0 < interval < inf:
+            raise ConfigError(f"interval={short_repr(interval)}: give the seconds between two drawings, such as 0.1")
         if console is None:  # not interactive just because of FORCE_COLOR, which is meant for CI logs
             console = Console(stderr=True, force_interactive=None if _is_terminal(sys.stderr) else False)
         self.console: Console = console

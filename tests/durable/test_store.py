@@ -445,7 +445,7 @@ async def test_prune_that_follows_from_the_protocol_leaves_what_runs_or_is_gone_
 # The file
 
 
-@pytest.mark.parametrize("path", ["", ":memory:", b"runs.db"])
+@pytest.mark.parametrize("path", ["", ":memory:", b"runs.db", None, 5, ["runs.db"]])
 def test_store_without_the_name_of_a_file_is_an_error(path) -> None:
     with pytest.raises(ConfigError, match="give the name of a file"):
         SqliteStore(path)

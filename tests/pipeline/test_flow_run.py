@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import TypedDict
 
 import pytest
@@ -14,6 +15,7 @@ from trio_steps import (
     KeyCollisionError,
     PathCancelledError,
     Pipeline,
+    RateLimit,
     Retry,
     StepFailed,
     StepStarted,
@@ -103,6 +105,45 @@ async def test_member_that_waits_holds_no_token_of_a_limiter() -> None:
         assert limiter.borrowed_tokens == 1
     assert limiter.borrowed_tokens == 0
     assert trio.current_time() == 3
+
+
+async def test_timeouts_of_a_member_count_from_its_start() -> None:
+    """It waits five seconds for its key, and then takes as long as its timeouts allow, or a little longer."""
+
+    async def slow(one, *, seconds):
+        await trio.sleep(seconds)
+        return one
+
+    for seconds, ends in ((0.5, 1), (1.5, None)):
+        for option in ("timeout", "total_timeout"):
+            began = trio.current_time()
+            late = step(partial(slow, seconds=seconds), id="late", provides="late", **{option: 1})
+            p = Pipeline("p").step("all", late, Work().member("one", 5), mode="flow")
+            if ends is None:
+                with pytest.raises(ForkPartialError) as caught:
+                    await p.run({})
+                assert [str(error) for error in caught.value.exceptions] == ["'all/late' timed out after 1 s"]
+                assert trio.current_time() == began + 6
+            else:
+                await p.run({})
+                assert trio.current_time() == began + 5.5
+
+
+async def test_member_that_waits_takes_no_permit() -> None:
+    rate = RateLimit(1, per=10)
+    times: list[float] = []
+
+    async def last(one) -> None:
+        times.append(trio.current_time())
+
+    async def other() -> None:
+        await trio.sleep(1)
+        await rate.acquire()
+        times.append(trio.current_time())
+
+    p = Pipeline("p").step("all", step(last, rate=rate), Work().member("one", 2), other, mode="flow")
+    await p.run({})
+    assert times == [1, 11]
 
 
 def gives(id, fn):

@@ -54,7 +54,7 @@ def branch(**options: Any) -> object:
 
 
 def transform(**options: Any) -> object:
-    return Pipeline("p").transform("s", dict, **options)
+    return Pipeline("p").transform("s", lambda k=1: {"k": k}, **options)
 
 
 POLICIES = {
@@ -100,6 +100,7 @@ OPTIONS: dict[Callable[..., object], dict[str, str]] = {
         "was": "text tuple",
     },
     branch: MERGED,
+    transform: EVERY,
     case: {"was": "text tuple"},
     last: {"was": "text tuple"},
 }
@@ -128,7 +129,7 @@ def test_right_value_of_an_option_is_taken(make: Callable[..., object], option: 
         make(**{option: value})
 
 
-@pytest.mark.parametrize("make", [step, parallel, each, rounds, waits, branch])
+@pytest.mark.parametrize("make", [step, parallel, each, rounds, waits, branch, transform])
 def test_condition_is_a_bool_or_a_function(make: Callable[..., object]) -> None:
     for value in wrong("true false none function async"):
         with pytest.raises(ConfigError, match=r"^step 's': give a function or another callable, not"):

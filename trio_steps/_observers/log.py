@@ -7,10 +7,11 @@ handles it knows whether it is an error, and logs it once. Values are not logged
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, cast, final
 
 import attrs
 
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.events.observers import logger
 from trio_steps._core.events.records import (
     AttemptStarted,
@@ -57,9 +58,16 @@ class LogObserver:
 
     Attributes:
       level: the level for events that are not problems. With ``logging.DEBUG``, only problems are above DEBUG.
+
+    Raises:
+      ConfigError: `level` is not a number.
     """
 
     level: int = logging.INFO
+
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.level, bool) or not isinstance(cast("object", self.level), int):
+            raise ConfigError(f"LogObserver(level={short_repr(self.level)}): give a number, level=logging.DEBUG")
 
     def __call__(self, event: Event) -> None:
         """Log `event`."""

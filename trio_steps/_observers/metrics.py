@@ -6,11 +6,12 @@ backends pay for each value of an attribute.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, cast, final
 from weakref import WeakSet, ref
 
 from opentelemetry import metrics
 
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.events.observers import logger
 from trio_steps._core.events.records import (
     AttemptEnded,
@@ -66,6 +67,10 @@ class Metrics:
 
     def __init__(self, meter: metrics.Meter | None = None) -> None:
         meter = metrics.get_meter("trio_steps") if meter is None else meter
+        if not isinstance(cast("object", meter), metrics.Meter):
+            raise ConfigError(
+                f"Metrics({short_repr(meter)}): give a meter of OpenTelemetry, metrics.get_meter(…), or None"
+            )
         self._duration = meter.create_histogram("trio_steps.step.duration", "s", "How long steps ran.")
         self._steps = meter.create_counter("trio_steps.steps", "{step}", "Steps that are over.")
         self._running = meter.create_up_down_counter("trio_steps.steps.running", "{step}", "Steps that run.")

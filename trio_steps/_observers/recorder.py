@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 import attrs
 
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.checks import check_flag
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.public import public
 
 if TYPE_CHECKING:
@@ -59,10 +60,15 @@ class Recorder:
             lacks. None: it lacks none. ``print(recorder)`` uses the encoding of standard output.
 
         Raises:
-          ConfigError: `rows` is not a positive number.
+          ConfigError: `rows` is not a positive number, or another argument is not valid.
         """
         from .text import render  # noqa: PLC0415 - imported only to draw
 
+        if isinstance(width, bool) or not isinstance(cast("object", width), int):
+            raise ConfigError(f"width={short_repr(width)}: give the number of columns, width=100")
+        check_flag("color", color, form="True for ANSI colors, or False")
+        if encoding is not None and not isinstance(cast("object", encoding), str):
+            raise ConfigError(f'encoding={short_repr(encoding)}: give the name of an encoding, "ascii", or None')
         return render(self._events, width=width, color=color, rows=_check_rows(rows), encoding=encoding)
 
     def to_html(self, *, title: str | None = None, rows: int | None = None) -> str:
@@ -77,10 +83,12 @@ class Recorder:
           rows: the most rows for anything but steps of pipelines. None: 24 for each fork.
 
         Raises:
-          ConfigError: `rows` is not a positive number.
+          ConfigError: `rows` is not a positive number, or another argument is not valid.
         """
         from .html import timeline  # noqa: PLC0415 - imported only to draw
 
+        if title is not None and not isinstance(cast("object", title), str):
+            raise ConfigError(f"title={short_repr(title)}: give the text above the timeline, or None")
         return timeline(self._events, title, _check_rows(rows))
 
     def to_chrome_trace(self) -> str:
@@ -138,5 +146,5 @@ class Recorder:
 
 def _check_rows(rows: int | None) -> int | None:
     if rows is not None and (isinstance(rows, bool) or not isinstance(cast("object", rows), int) or rows < 1):
-        raise ConfigError(f"rows={rows!r}: give the number of rows, 1 or more, or None for the usual number")
+        raise ConfigError(f"rows={short_repr(rows)}: give the number of rows, 1 or more, or None for the usual number")
     return rows

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from time import time_ns
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, cast, final
 from weakref import WeakKeyDictionary, ref
 
 import attrs
@@ -26,6 +26,7 @@ import trio
 from opentelemetry import context as contexts
 from opentelemetry import trace
 
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.events.observers import logger
 from trio_steps._core.events.records import (
     AttemptEnded,
@@ -98,6 +99,10 @@ class Tracing:
     """
 
     def __init__(self, tracer: trace.Tracer | None = None) -> None:
+        if tracer is not None and not isinstance(cast("object", tracer), trace.Tracer):
+            raise ConfigError(
+                f"Tracing({short_repr(tracer)}): give a tracer of OpenTelemetry, trace.get_tracer(…), or None"
+            )
         self._tracer = trace.get_tracer("trio_steps") if tracer is None else tracer
         # Weak: the end of a step is never reported if Trio itself crashes.
         self._open: WeakKeyDictionary[Scope, _Open] = WeakKeyDictionary()
