@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from trio_steps._core.outline import limiter_note, name_of, outline_of
+from trio_steps._core.outline import limiter_note, name_of, outline_of, rate_note
 from trio_steps._drawing.graph import Graph, Node
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def limit_notes(plan: Plan) -> Iterator[str]:
         yield f"{plan.concurrency} at a time"
     if plan.stagger is not None:
         yield f"stagger {plan.stagger:g} s"
+    if plan.rate is not None:
+        yield rate_note(plan.rate)
     if plan.timeout is not None:
         yield f"timeout {plan.timeout:g} s"
 
@@ -46,5 +48,9 @@ def limit_notes(plan: Plan) -> Iterator[str]:
 def _notes(plan: Plan) -> Iterator[str]:
     yield plan.mode_name
     yield from limit_notes(plan)
+    if plan.growing:
+        yield "growing"
+    if plan.accept is not None:
+        yield f"accept: {name_of(plan.accept)}"
     if plan.merge is not None and plan.merge is not tuple:
         yield f"merge: {name_of(plan.merge)}"
