@@ -130,6 +130,15 @@ def test_coroutine_in_a_mapping_is_refused_with_its_key_and_without_a_warning() 
     )
 
 
+def test_coroutine_given_as_the_paths_says_what_to_give_and_leaves_no_warning() -> None:
+    with pytest.raises(ConfigError) as caught:
+        fork("page", mode="all", paths=path())  # type: ignore[call-overload]
+    assert str(caught.value) == (
+        "fork 'page': paths is the coroutine that calling path returned: write paths=path if it returns the paths for "
+        "an input, or paths=[partial(path, …)] if it is a path"
+    )
+
+
 async def two(first: int, second: int) -> int:
     return first + second
 

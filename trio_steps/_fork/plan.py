@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast, final
 
@@ -10,7 +11,7 @@ import attrs
 import trio
 
 from trio_steps._core.checks import check_flag, check_seconds, check_sync, check_timeout
-from trio_steps._core.describe import check_id
+from trio_steps._core.describe import check_id, close_unawaited
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.policy.rate import RateLimit
 from trio_steps._core.signatures import signature
@@ -136,6 +137,12 @@ def _known(paths: object) -> Known | None:
 
 def _take_source(plan: Plan, paths: Any, *, once: bool) -> None:
     """Make `paths` the source of `plan`."""
+    if inspect.iscoroutine(paths):
+        name = close_unawaited(paths)
+        raise ConfigError(
+            f"paths is the coroutine that calling {name} returned: write paths={name} if it returns the paths for an "
+            f"input, or paths=[partial({name}, …)] if it is a path"
+        )
     if isinstance(paths, (str, bytes)) or not (callable(paths) or isinstance(paths, (Iterable, AsyncIterable))):
         raise ConfigError(f"paths={paths!r}: give an iterable of steps or functions, or a function that returns one")
     if not isinstance(paths, (Iterable, AsyncIterable)):
