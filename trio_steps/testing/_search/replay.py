@@ -96,7 +96,7 @@ def check_determinism(program: Program, *, seed: int = 0, runs: int = 3, **optio
       ConfigError: an argument is not valid.
       RuntimeError: it was called inside a Trio program.
     """
-    check_count(f"runs={short_repr(runs)}", runs, least=2, form="how many runs to compare, 2 or more")
+    check_count(f"runs={short_repr(runs)}", runs, form="how many times to run the program, 1 or more")
     check_seed(seed)
     first = run_once(program, seed=seed, **options)
     for _ in range(runs - 1):
