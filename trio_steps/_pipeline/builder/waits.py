@@ -71,7 +71,10 @@ def check_versions(versions: object) -> frozenset[str | None]:
     """Return `versions` if a pipeline can continue them."""
     if isinstance(versions, str):
         raise ConfigError(f"versions={versions!r}: give a set, versions={{{versions!r}}}")
-    given: object = frozenset(cast("Collection[object]", versions)) if isinstance(versions, Collection) else versions
-    if not isinstance(given, frozenset) or not all(v is None or (isinstance(v, str) and v) for v in given):
-        raise ConfigError(f'versions={short_repr(versions)}: give a set of versions, versions={{"1", "2"}}')
-    return cast("frozenset[str | None]", given)
+    given: tuple[object, ...] = (0,)  # no version
+    if isinstance(versions, Collection):
+        given = tuple(cast("Collection[object]", versions))
+    if not all(version is None or (isinstance(version, str) and version) for version in given):
+        shown = short_repr(cast("object", versions))
+        raise ConfigError(f'versions={shown}: give a set of versions, versions={{"1", "2"}}')
+    return frozenset(cast("tuple[str | None, ...]", given))

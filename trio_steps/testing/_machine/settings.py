@@ -45,8 +45,9 @@ class Options(TypedDict, total=False):
 
 
 def _types(allow: object) -> tuple[type[BaseException], ...]:
-    alone = isinstance(allow, (type, BaseException)) or not isinstance(allow, Iterable)
-    allowed = (allow,) if alone else tuple(cast("Iterable[object]", allow))
+    allowed: tuple[object, ...] = (allow,)
+    if isinstance(allow, Iterable) and not isinstance(allow, (type, BaseException)):
+        allowed = tuple(cast("Iterable[object]", allow))
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in allowed):
         raise ConfigError(f"allow={allow!r}: give error types, allow=OSError or allow=(OSError, ValueError)")
     return cast("tuple[type[BaseException], ...]", allowed)
