@@ -25,11 +25,11 @@ def check_id(id: object) -> str:
 
 def check_provides(provides: object, where: str = "") -> None:
     """Raise `ConfigError` unless `provides` is a key, or a tuple of different keys."""
-    keys = cast("tuple[object, ...]", provides) if isinstance(provides, tuple) else (provides,)
+    given = provides
+    keys = cast("tuple[object, ...]", given) if isinstance(given, tuple) else (given,)
     if not keys or not all(isinstance(key, str) and key for key in keys) or len(set(keys)) < len(keys):
-        shown = short_repr(cast("object", provides))
         raise ConfigError(
-            f"{where}provides={shown}: give the key, a non-empty string; or, for a function that "
+            f"{where}provides={short_repr(provides)}: give the key, a non-empty string; or, for a function that "
             'returns a mapping, its keys, provides=("user", "plan")'
         )
 

@@ -71,10 +71,8 @@ def check_versions(versions: object) -> frozenset[str | None]:
     """Return `versions` if a pipeline can continue them."""
     if isinstance(versions, str):
         raise ConfigError(f"versions={versions!r}: give a set, versions={{{versions!r}}}")
-    given: tuple[object, ...] = (0,)  # no version
-    if isinstance(versions, Collection):
-        given = tuple(cast("Collection[object]", versions))
-    if not all(version is None or (isinstance(version, str) and version) for version in given):
-        shown = short_repr(cast("object", versions))
-        raise ConfigError(f'versions={shown}: give a set of versions, versions={{"1", "2"}}')
+    some = versions
+    given = tuple(cast("Collection[object]", some)) if isinstance(some, Collection) else (some,)
+    if some is None or not all(version is None or (isinstance(version, str) and version) for version in given):
+        raise ConfigError(f'versions={short_repr(versions)}: give a set of versions, versions={{"1", "2"}}')
     return frozenset(cast("tuple[str | None, ...]", given))
