@@ -11,7 +11,6 @@ notes, and every text about an exception comes from `short_repr`.
 from __future__ import annotations
 
 from contextlib import suppress
-from difflib import get_close_matches
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any, Final, Literal, cast, final
 
@@ -162,6 +161,8 @@ class StepInputError(Exception):
         self.available = available
 
     def __str__(self) -> str:
+        from difflib import get_close_matches  # noqa: PLC0415 - a millisecond of every import, for an error
+
         close = get_close_matches(self.key, self.available, 1)
         return (
             f"{short_name(self.step)!r} needs {self.key!r}, which the context does not have"

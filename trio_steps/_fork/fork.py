@@ -23,6 +23,7 @@ from trio_steps._core.step import NO_INPUT, InputStep, NoInput, Step
 
 from .engine.run import run
 from .plan import plan
+from .stream import stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -179,8 +180,6 @@ class Fork(InputStep[I_contra, O_co]):
         Raises:
           ConfigError: the fork has another mode, or a `merge`; or an argument is not valid.
         """
-        from .stream import stream_of  # noqa: PLC0415 - few forks are streamed
-
         args = () if isinstance(input, NoInput) else (input,)
         watching = observers_of(observers)
         check_state(state)
