@@ -204,3 +204,19 @@ async def test_value_of_a_step_of_several_functions_is_what_all_of_them_give_whe
     assert await p.run({}, observers=[events.append]) == {"page": 200, "other": 1}
     assert judged == [{"page": 202, "other": 1}, {"page": 200, "other": 1}]
     assert [event.value for event in events if isinstance(event, ValueDiscarded)] == [{"page": 202, "other": 1}]
+
+
+class Promise:
+    """It can be awaited, and is no coroutine."""
+
+    def __await__(self):
+        return give().__await__()
+
+
+def promise():
+    return Promise()
+
+
+@every_kind
+async def test_what_a_sync_function_returns_is_awaited_if_it_can_be(add):
+    assert await add(Pipeline("p"), promise).run(INPUTS) == await add(Pipeline("p"), give).run(INPUTS)
