@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -210,6 +211,21 @@ async def test_output_that_is_no_mapping_of_keys_or_cannot_be_kept_is_refused(st
     await failed(charged.step("ship", fails), store)
     await refused(store, ConfigError, "mark_done(…, {1: 2} (of type dict)): give a mapping of keys", "ship", {1: 2})
     await refused(store, CheckpointError, "object", "ship", {"shipped": object()})
+
+
+async def test_dict_is_not_taken_for_a_class_of_dicts(store: MemoryStore) -> None:
+    def count() -> Counter[str]:
+        raise OSError
+
+    await failed(charged.step("count", count, provides="votes"), store)
+    await refused(
+        store,
+        ConfigError,
+        "'votes' has to be collections:Counter, not {'a': 1} (of type dict)",
+        "count",
+        {"votes": {"a": 1}},
+    )
+    await store.mark_done("r", "count", {"votes": Counter("a")})
 
 
 async def test_run_that_is_finished_is_refused(store: MemoryStore) -> None:

@@ -195,3 +195,13 @@ async def test_run_that_somebody_submits_just_before_it_is_moved_again_is_not_ma
     await target.delete("r")
     await places.move(0, 2)
     await places.finish()
+
+
+async def test_run_that_no_one_has_answered_is_moved_without_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By then, others may have run it at the target, and deleted it."""
+    source, target = MemoryStore(), MemoryStore()
+    await Pipeline("order").submit({}, store=source, run_id="r")
+    monkeypatch.setattr(MemoryStore, "write_answers", None)
+    await move("r", source, target)
+    assert await source.read("r") is None
+    assert [record.run_id for record in await target.runs()] == ["r"]

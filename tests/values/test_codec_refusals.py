@@ -191,6 +191,7 @@ def test_exception_of_two_builtin_classes_is_an_error() -> None:
         {"$": "enum", "is": "builtins:int", "of": ["real"]},
         {"$": "enum", "is": "uuid:SafeUUID", "of": ["nonsense"]},
         {"$": "enum", "is": "uuid:SafeUUID", "of": [3]},
+        {"$": "enum", "is": "uuid:SafeUUID", "of": [0]},  # the value of a member, but members are written by name
         {"$": "enum", "is": "writable:Right", "of": [4]},
         {"$": "enum", "is": "writable:OwnRight", "of": [3]},
         {"$": "enum", "is": "writable:Mode", "of": [8]},
