@@ -55,9 +55,9 @@ def on_executor(
     ended.
 
     Args:
-      executor_or_factory: a `concurrent.futures.Executor`: a pool of threads or processes of the standard library, or
-        an executor of any other library. Or a function that returns one. It is called before the first call, and before
-        the next call after the executor has broken.
+      executor_or_factory: a `concurrent.futures.Executor`: a pool of threads, processes or interpreters of the standard
+        library, or an executor of any other library. Or a function that returns one. It is called before the first
+        call, and before the next call after the executor has broken.
       fn: a sync function.
 
     Raises:

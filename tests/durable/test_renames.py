@@ -275,3 +275,12 @@ def test_steps_of_a_loop_have_new_names_in_each_round_and_nowhere_else(then: str
         "loop", Pipeline("inner").step("new", lambda: None, was="old"), until=lambda: True, at_most=20
     )
     assert Names(p._program).now(then) == now
+
+
+async def test_step_needs_its_former_name_only_until_its_run_has_continued(store: MemoryStore, steps: Steps) -> None:
+    steps.fails.add("b")
+    for name, was in (("a", ()), ("new-a", ("a",)), ("new-a", ())):
+        p = Pipeline("p").step(name, steps.gives("a", a=1), was=was).step("b", steps.gives("b", b=1))
+        with pytest.raises(OSError, match="b"):
+            await p.run({}, store=store, run_id="r")
+    assert steps.ran == ["a", "b", "b", "b"]

@@ -6,7 +6,8 @@ stores, and must not be lost.
 What is done. As long as the run is in both stores, it is marked in the old one: it is cancelled there, so that no
 worker takes it, and says where it is being moved to. Moving it there again continues from there. If the new store
 already has a run of that id, it counts as the same run only if the old one is marked. A marked run is neither run by
-its id nor moved anywhere else: the other store may be running it by now. Only who knows that it is not may say so.
+its id nor moved anywhere else: the other store may be running it by now. Only someone who knows that this store is lost
+can say otherwise.
 
 Answers may arrive meanwhile, and are moved last. One that arrived even later would be deleted with the run. So the mark
 is changed before the last look, and whoever has answered looks for that: either the last look has seen the answer, or
