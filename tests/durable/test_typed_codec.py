@@ -68,6 +68,10 @@ BUILDS = {
     "input": (lambda p: p, {}),
     "step": (lambda p: p.step("make", order, provides="order"), {"order": Order(1)}),
     "step that replaces an input": (lambda p: p.step("swap", order, provides="user"), {"user": Order(1)}),
+    "step that may replace an input": (
+        lambda p: p.step("swap", order, provides="user", condition=lambda: True),
+        {"user": Order(1)},
+    ),
     "nested": (lambda p: p.step("nested", inner), {"order": Order(1)}),
     "branch": (
         lambda p: p.branch_on("b", when(lambda: True, makes, name="yes"), otherwise(makes)),

@@ -155,3 +155,22 @@ def test_tear_down_lets_time_pass_for_those_who_sleep() -> None:
 
     assert invariants(run_once(program)) == ["deadlock"]
     assert slept == [7]
+
+
+def test_clean_up_of_a_run_that_is_given_up_may_wait_for_a_timeout() -> None:
+    begun: list[None] = []
+    ended: list[float] = []
+
+    async def program() -> None:
+        begun.append(None)
+        try:
+            await trio.Event().wait()
+        finally:
+            with trio.move_on_after(3, shield=True):
+                await trio.sleep(10)
+            ended.append(trio.current_time())
+
+    report = explore(program, budget=6)
+    assert "DEADLOCK" in str(report.failures[0])
+    assert len(begun) >= 5
+    assert ended == [3] * len(begun)
