@@ -161,7 +161,7 @@ def test_clean_up_of_a_run_that_is_given_up_may_wait_for_a_timeout() -> None:
     begun: list[None] = []
     ended: list[float] = []
 
-    async def program() -> None:
+    async def program(_: Probe) -> None:
         begun.append(None)
         try:
             await trio.Event().wait()
