@@ -33,8 +33,10 @@ from trio_steps import (
     ValueDiscarded,
     step,
 )
+from trio_steps._core.errors import short_repr
 from trio_steps._core.events.observers import Observers
 from trio_steps._core.events.records import KeyOverridden
+from trio_steps._core.scope import scope_of
 from trio_steps.testing import RecordingObserver
 
 RECORDS = [
@@ -76,6 +78,40 @@ def test_event_is_frozen_and_has_a_name_and_a_time(record) -> None:
 def test_event_takes_no_positional_arguments(kind) -> None:
     with pytest.raises(TypeError):
         kind("a", 1.0)
+
+
+def test_events_of_the_same_kind_are_equal_if_their_fields_are() -> None:
+    """But whose run it was does not count: the events of two runs are compared."""
+    event = StepCancelled(name="a", scope=ANY_SCOPE, time=1.0, duration=0.5, reason="because")
+    same = StepCancelled(
+        name="a", scope=scope_of("a", None, None, None, None), time=1.0, duration=0.5, reason="because"
+    )
+    assert event == same
+    assert hash(event) == hash(same)
+    for name, value in {"name": "b", "time": 2.0, "duration": 1.0, "reason": "", "quiet": True}.items():
+        assert event != attrs.evolve(event, **{name: value})
+
+
+def test_events_of_two_kinds_are_not_equal_whatever_their_fields() -> None:
+    first = StepSkipped(name="a", scope=ANY_SCOPE, time=1.0, reason="because")
+    other = Event(name="a", scope=ANY_SCOPE, time=1.0)
+    assert first != other
+    assert other != first
+    assert len({first, other, Event(name="a", scope=ANY_SCOPE, time=1.0)}) == 2
+
+
+def test_text_of_an_event_shows_what_matters_to_its_kind() -> None:
+    """Not its scope, which has no text of its own, nor flags for those who draw it."""
+    event = StepRetrying(name="a", scope=ANY_SCOPE, time=1.0, attempt=1, error=ValueError("x" * 500), delay=0.5)
+    assert repr(event) == f"StepRetrying(name='a', time=1.0, attempt=1, error={short_repr(event.error)}, delay=0.5)"
+    assert repr(StepStarted(name="a", scope=ANY_SCOPE, time=1.0, quiet=True)) == "StepStarted(name='a', time=1.0)"
+
+
+def test_text_of_an_event_that_holds_itself_is_finite() -> None:
+    error = ValueError()
+    event = ErrorDiscarded(name="a", scope=ANY_SCOPE, time=1.0, error=error)
+    error.args = (event,)
+    assert repr(event) == "ErrorDiscarded(name='a', time=1.0, error=ValueError(...))"
 
 
 # Observers

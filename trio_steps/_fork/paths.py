@@ -26,7 +26,7 @@ Adapt = Callable[[Call, object], Call]
 
 
 @final
-@attrs.define(eq=False)  # never changed; not frozen, which would double its cost
+@attrs.define(eq=False, repr=False)  # never changed; not frozen, which would double its cost
 class Known:
     """Paths that are all known, by index.
 

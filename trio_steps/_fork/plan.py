@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @final
-@attrs.define(eq=False)  # never changed once made; not frozen, which would triple its cost
+@attrs.define(eq=False, repr=False)  # never changed once made; not frozen, which would triple its cost
 class Plan:
     """The definition of a fork. Paths come from exactly one of `known`, `source` and `function`."""
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @final
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Ambient:
     """The observers of a block, and of the blocks around it in the same scope."""
 

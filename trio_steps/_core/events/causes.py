@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @final
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Deadline:
     """The timeout of a step that is running.
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @final
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _State:
     """The state of a breaker in one run."""
 
@@ -52,7 +52,7 @@ _states: PerRun[_State] = PerRun("breakers", _State)
 
 
 @final
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Ticket:
     """What a call gets when it is let in."""
 

@@ -54,7 +54,7 @@ _FORMS = {
 
 
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Policies:
     """The policies of one step, applied from the outside in."""
 
