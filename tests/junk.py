@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 import trio
+
+
+class Index:
+    """Like a number of numpy, it can be used as an index, and is no int."""
+
+    def __index__(self) -> int:
+        return 1
 
 
 async def async_function(*_: object) -> None:
@@ -19,10 +28,15 @@ JUNK: Final[dict[str, Any]] = {
     "0": 0,
     "1": 1,
     "-1": -1,
+    "-huge": -(10**5_000),
     "1.5": 1.5,
-    "huge": 10**400,
+    "huge": 10**5_000,  # more than a float can hold, and than Python writes in decimal
     "nan": math.nan,
     "infinity": math.inf,
+    "-infinity": -math.inf,
+    "decimal": Decimal(1),
+    "fraction": Fraction(1),
+    "index": Index(),
     "true": True,
     "false": False,
     "none": None,

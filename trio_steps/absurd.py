@@ -25,7 +25,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, final
 from uuid import uuid4
 
-from ._core.errors import ConfigError
+from ._core.errors import ConfigError, short_repr
 
 try:
     import psycopg
@@ -72,7 +72,7 @@ class AbsurdStore(QueueStore):
           ConfigError: an argument is not valid.
         """
         if isinstance(lease, bool) or not isinstance(lease, int) or lease < 1:
-            raise ConfigError(f"AbsurdStore(…, lease={lease!r}): give whole seconds, 1 or more")
+            raise ConfigError(f"AbsurdStore(…, lease={short_repr(lease)}): give whole seconds, 1 or more")
         try:
             self._connections = Connections(url)
         except (psycopg.Error, AttributeError) as error:  # not even text

@@ -87,7 +87,7 @@ class SqliteStore(RunStore):
           ConfigError: an argument is not valid.
         """
         if synchronous not in ("full", "normal"):
-            raise ConfigError(f'SqliteStore(…, synchronous={synchronous!r}): use "full" or "normal"')
+            raise ConfigError(f'SqliteStore(…, synchronous={short_repr(synchronous)}): use "full" or "normal"')
         name: object = os.fspath(path) if isinstance(cast("object", path), os.PathLike) else path
         if not isinstance(name, str) or name in ("", ":memory:"):
             raise ConfigError(f"SqliteStore({short_repr(path)}): give the name of a file, which survives a crash")

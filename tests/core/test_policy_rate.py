@@ -239,3 +239,10 @@ async def test_rate_is_forgotten_when_nobody_has_it() -> None:
     del rate
     gc.collect()
     assert gone() is None
+
+
+def test_more_permits_than_a_float_can_hold_are_refused_when_the_rate_is_made() -> None:
+    for options in ({"count": 10**400}, {"count": 1, "burst": 10**400}):
+        with pytest.raises(ConfigError, match=r": more than 2e\+308 can't be counted; give "):
+            RateLimit(**options, per=1.0)  # type: ignore[arg-type]
+    RateLimit(10**308, per=1.0)

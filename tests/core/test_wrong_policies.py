@@ -61,7 +61,7 @@ OPTIONS: dict[Callable[..., object], dict[str, str]] = {
         "on_open": "",
         "on": "tuple function",
     },
-    rate: {"count": "1 huge", "per": "1 1.5", "burst": "1 huge none"},
+    rate: {"count": "1", "per": "1 1.5", "burst": "1 none"},
 }
 CASES = [
     pytest.param(make, option, right, id=f"{make.__name__}-{option}")

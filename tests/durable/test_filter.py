@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from trio_steps import ConfigError
+from trio_steps import ConfigError, Pipeline
 from trio_steps._durable.filter import Filter
-from trio_steps.store import RunRecord
+from trio_steps.store import RunRecord, SqliteStore
 from trio_steps.testing import MemoryStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -45,3 +45,9 @@ async def test_status_that_is_no_tuple_is_an_error_in_every_store() -> None:
         Filter(status="failed")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="give a tuple"):
         await MemoryStore().runs(status="failed")  # type: ignore[arg-type]
+
+
+async def test_limit_beyond_what_a_machine_counts_is_no_limit(tmp_path) -> None:
+    for store in (MemoryStore(), SqliteStore(tmp_path / "runs.db")):
+        await Pipeline("p").step(lambda: None).submit({}, store=store, run_id="r")
+        assert [record.run_id for record in await store.runs(limit=10**400)] == ["r"]

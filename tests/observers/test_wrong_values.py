@@ -29,9 +29,9 @@ def page(**options: Any) -> object:
 
 
 OPTIONS: dict[Callable[..., object], dict[str, str]] = {
-    text: {"width": "0 1 -1 huge", "color": "true false", "rows": "1 huge none", "encoding": "none"},
+    text: {"width": "0 1 -1 huge -huge", "color": "true false", "rows": "1 huge none", "encoding": "none"},
     page: {"title": "text empty none", "rows": "1 huge none"},
-    LogObserver: {"level": "0 1 -1 huge"},
+    LogObserver: {"level": "0 1 -1 huge -huge"},
     LiveTree: {"console": "none", "summary": "true false none", "interval": "1 1.5"},
     Tracing: {"tracer": "none"},
     Metrics: {"meter": "none"},

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 import trio.testing
+from junk import named, wrong
 
+from trio_steps import ConfigError
 from trio_steps.store import RunChange, RunClaimedError
 from trio_steps.testing import MemoryStore, StoreCrashedError
 
@@ -236,3 +238,12 @@ async def test_delete_of_a_run_that_is_not_there_says_so_even_if_someone_has_cla
     async with store.claim("r"):
         with pytest.raises(KeyError, match="there is no run 'r' in the store"):
             await store.delete("r")
+
+
+def test_wrong_number_of_the_save_at_which_it_crashes_is_refused() -> None:
+    right = "0 1 huge none"
+    for value in wrong(right):
+        with pytest.raises(ConfigError, match=r"^crash_at=.*: give the number of a save, 0 or more$"):
+            MemoryStore(crash_at=value)
+    for value in named(right):
+        MemoryStore(crash_at=value)

@@ -58,24 +58,24 @@ BUDGET = "1"
 OPTIONS: dict[Callable[..., object], dict[str, str]] = {
     explore: {
         **EVERY,
-        "budget": "1 1.5 huge infinity none",
+        "budget": "1 huge infinity none",
         "seconds": "0 1 1.5 infinity",
-        "seed": "0 1 -1 huge",
+        "seed": "0 1 -1",
         "reduce": "true false",
     },
     sweep_cancellation: {**EVERY, "budget": "1 huge"},
     sweep_timeouts: {**EVERY, "budget": "1 huge"},
     sweep_faults: {**EVERY, "budget": "1 huge", "exc": "function async"},
     enumerate_schedules: {**EVERY, "budget": "1 huge", "policy": "", "reduce": "true false"},
-    run_once: {**EVERY, "seed": "0 1 -1 huge none", "cancel_at": "0 1 huge none"},
-    check_determinism: {**EVERY, "seed": "0 1 -1 huge", "runs": "1 huge"},
+    run_once: {**EVERY, "seed": "0 1 -1 none", "cancel_at": "0 1 huge none"},
+    check_determinism: {**EVERY, "seed": "0 1 -1", "runs": "1 huge"},
     linear: {
         "plans": "1 huge",
-        "seed": "0 1 -1 huge",
+        "seed": "0 1 -1",
         "operations": "text empty",
         "make": "function async",
         "model": "function async",
-        "budget": "1 1.5 huge infinity none",
+        "budget": "1 huge infinity none",
     },
 }
 CASES = [

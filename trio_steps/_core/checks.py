@@ -79,15 +79,21 @@ def check_timeout(what: str, seconds: object) -> None:
         raise ConfigError(f"{what}=0 leaves no time to run at all; give seconds, or None for no limit")
 
 
-def check_sync(what: str, function: object, form: str) -> None:
-    """Raise `ConfigError` unless `function` can be called and is sync, so that it answers at once."""
+def check_sync(what: Callable[[], str], function: object, form: str) -> None:
+    """Raise `ConfigError` unless `function` can be called and is sync, so that it answers at once.
+
+    Args:
+      what: returns the beginning of the message, which would cost more than the check.
+      function: what to check.
+      form: the right form.
+    """
     if not callable(function):
-        raise ConfigError(f"{what}: give {form}")
+        raise ConfigError(f"{what()}: give {form}")
     inner: object = function
     while isinstance(inner, partial):
         inner = cast("object", inner.func)
     if inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None)):  # noqa: B004
-        raise ConfigError(f"{what} is async, and its answer is needed at once: give {form}")
+        raise ConfigError(f"{what()} is async, and its answer is needed at once: give {form}")
 
 
 def answered(function: Callable[..., T], *args: object) -> T:
@@ -115,11 +121,10 @@ def check_which(policy: str, which: object) -> None:
     types = cast("tuple[object, ...]", which) if isinstance(which, tuple) else (which,)
     if all(isinstance(one, type) and issubclass(one, Exception) for one in types):
         return
-    what = f"{policy}(on={which!r})"
     form = "exception types, or a function of the exception: on=OSError, on=(OSError, TimeoutError), on=is_temporary"
     if isinstance(which, (tuple, type)):
-        raise ConfigError(f"{what}: give {form}")
-    check_sync(what, which, form)
+        raise ConfigError(f"{policy}(on={short_repr(cast('object', which))}): give {form}")
+    check_sync(lambda: f"{policy}(on={short_repr(which)})", which, form)
 
 
 def is_one(which: Which, error: BaseException) -> bool:

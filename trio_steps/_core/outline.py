@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from trio_steps._drawing.graph import Graph, Node
 
 from .entry import StepEntry
-from .errors import ConfigError
+from .errors import ConfigError, short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,7 +84,7 @@ def check_direction(direction: Direction) -> Direction:
       ConfigError: it is neither "down" nor "right".
     """
     if direction not in ("down", "right"):
-        raise ConfigError(f'direction={direction!r}: use "down" or "right"')
+        raise ConfigError(f'direction={short_repr(direction)}: use "down" or "right"')
     return direction
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, cast, final, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast, final, get_args
 
 import attrs
 
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._values.scalars import is_plain
 
 from .protocol import RunStatus
@@ -28,12 +29,18 @@ def check_status(call: str, status: object) -> None:
     if isinstance(status, str):  # which is a collection of letters
         raise ConfigError(f"{call}(status={status!r}): give a tuple, status=({status!r},)")
     if not isinstance(status, Collection) or not all(each in _STATUSES for each in cast("Collection[object]", status)):
-        raise ConfigError(f"{call}(status={status!r}): give a tuple of some of {', '.join(map(repr, _STATUSES))}")
+        some = ", ".join(map(repr, _STATUSES))
+        raise ConfigError(f"{call}(status={short_repr(cast('Any', status))}): give a tuple of some of {some}")
 
 
-def is_count(number: object) -> bool:
+def is_count(number: object) -> TypeGuard[int]:
     """Tell whether `number` can be a number of runs."""
     return isinstance(number, int) and not isinstance(number, bool) and number >= 0
+
+
+def _countable(limit: int | None) -> int | None:
+    """Return `limit`, or what is as good as that if it is more than there can be."""
+    return min(limit, sys.maxsize) if is_count(limit) else limit
 
 
 def long_ago(ago: timedelta) -> datetime:
@@ -65,7 +72,7 @@ class Filter:
     status: Collection[RunStatus] | None = None
     since: datetime | None = None
     before: datetime | None = None
-    limit: int | None = None
+    limit: int | None = attrs.field(default=None, converter=_countable)
     after: str | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -75,15 +82,16 @@ class Filter:
         for key, name in names.items():
             if name is not None and not (isinstance(name, str) and is_plain(name)):
                 what = "the name of a pipeline" if key == "pipeline" else "the id of a run"
-                raise ConfigError(f"runs({key}={name!r}): give {what}, as text")
+                raise ConfigError(f"runs({key}={short_repr(name)}): give {what}, as text")
         times: dict[str, object] = {"since": self.since, "before": self.before}
         for key, time in times.items():
             if time is not None and not (isinstance(time, datetime) and time.utcoffset() is not None):
                 raise ConfigError(
-                    f"runs({key}={time!r}): give a time with a time zone, {key}=datetime.now(UTC) - timedelta(days=1)"
+                    f"runs({key}={short_repr(time)}): give a time with a time zone, "
+                    f"{key}=datetime.now(UTC) - timedelta(days=1)"
                 )
         if self.limit is not None and not is_count(self.limit):
-            raise ConfigError(f"runs(limit={self.limit!r}): give the most runs to return, 0 or more")
+            raise ConfigError(f"runs(limit={short_repr(self.limit)}): give the most runs to return, 0 or more")
 
     def matches(self, record: RunRecord) -> bool:
         """Tell whether it is one of these runs."""

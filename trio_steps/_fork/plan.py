@@ -12,7 +12,7 @@ import trio
 
 from trio_steps._core.checks import check_flag, check_seconds, check_sync, check_timeout
 from trio_steps._core.describe import check_id, close_unawaited
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.policy.rate import RateLimit
 from trio_steps._core.signatures import signature
 
@@ -88,9 +88,10 @@ def plan(
     if dispose is not None:
         _check_callable("dispose", dispose)
     if accept is not None:
-        check_sync(f"accept={accept!r}", accept, "a function of the value: accept=lambda value: value is not None")
+        form = "a function of the value: accept=lambda value: value is not None"
+        check_sync(lambda: f"accept={short_repr(accept)}", accept, form)
     if rate is not None and not isinstance(cast("object", rate), RateLimit):
-        raise ConfigError(f"rate={rate!r}: give a RateLimit(10, per=1.0), or None")
+        raise ConfigError(f"rate={short_repr(rate)}: give a RateLimit(10, per=1.0), or None")
     check_flag("growing", growing, form="True if paths may add paths, else False")
     known = _known(paths)
     if once and known is not None and known.asking:
@@ -116,14 +117,18 @@ def plan(
 
 def _check_concurrency(concurrency: object) -> None:
     if isinstance(concurrency, bool) or not isinstance(concurrency, (int, trio.CapacityLimiter)):
-        raise ConfigError(f"concurrency={concurrency!r}: give an int, a trio.CapacityLimiter, or None for no limit")
+        raise ConfigError(
+            f"concurrency={short_repr(concurrency)}: give an int, a trio.CapacityLimiter, or None for no limit"
+        )
     if isinstance(concurrency, int) and concurrency < 1:
-        raise ConfigError(f"concurrency={concurrency}: at least 1 path must run at a time; None means no limit")
+        raise ConfigError(
+            f"concurrency={short_repr(concurrency)}: at least 1 path must run at a time; None means no limit"
+        )
 
 
 def _check_callable(name: str, given: object) -> None:
     if not callable(given):
-        raise ConfigError(f"{name}={given!r}: give a function")
+        raise ConfigError(f"{name}={short_repr(given)}: give a function")
 
 
 def _known(paths: object) -> Known | None:
@@ -144,12 +149,14 @@ def _take_source(plan: Plan, paths: Any, *, once: bool) -> None:
             f"input, or paths=[partial({name}, …)] if it is a path"
         )
     if isinstance(paths, (str, bytes)) or not (callable(paths) or isinstance(paths, (Iterable, AsyncIterable))):
-        raise ConfigError(f"paths={paths!r}: give an iterable of steps or functions, or a function that returns one")
+        raise ConfigError(
+            f"paths={short_repr(paths)}: give an iterable of steps or functions, or a function that returns one"
+        )
     if not isinstance(paths, (Iterable, AsyncIterable)):
         plan.function, plan.function_wants_scope = paths, _required(paths) >= 2
     elif isinstance(paths, (Iterator, AsyncIterator)) and not once:
         raise ConfigError(
-            f"paths={paths!r} can be iterated over only once, but a fork can run many times: "
+            f"paths={short_repr(cast('object', paths))} can be iterated over only once, but a fork can run many times: "
             "pass a function that returns a new iterator, paths=lambda input: …"
         )
     else:
@@ -162,23 +169,26 @@ def _mode(
     if mode == "race" and merge is not None:
         raise ConfigError("merge=… has nothing to merge in a race: its result is the winner's value")
     if mode != "quorum" and need is not None:
-        raise ConfigError(f'need={need!r} goes with mode="quorum", not with mode={mode!r}')
+        raise ConfigError(f'need={short_repr(need)} goes with mode="quorum", not with mode={short_repr(mode)}')
     if mode == "quorum":
         if isinstance(need, bool) or not isinstance(need, int):
             raise ConfigError('mode="quorum" needs need=k, the number of paths that have to succeed')
         if need < 1 or (paths is not None and need > paths):
             raise ConfigError(
-                f"need={need}: a quorum needs 1 path or more" + ("" if paths is None else f", at most {paths}")
+                f"need={short_repr(need)}: a quorum needs 1 path or more"
+                + ("" if paths is None else f", at most {paths}")
             )
         return functools.partial(Quorum, need=need)
     if isinstance(mode, str):
         if mode not in _MODES:
             raise ConfigError(
-                f'mode={mode!r}: use "race", "all", "settle" or "quorum" (with need=k), or a factory of modes'
+                f'mode={short_repr(mode)}: use "race", "all", "settle" or "quorum" (with need=k), or a factory of modes'
             )
         return _MODES[mode]
     if not callable(mode):
-        raise ConfigError(f"mode={mode!r}: give a name, or a function that returns a new mode object for each run")
+        raise ConfigError(
+            f"mode={short_repr(mode)}: give a name, or a function that returns a new mode object for each run"
+        )
     factory = cast("Callable[..., Mode[Any, Any]]", mode)
     wants_ledger = bool(_required(factory))
     return lambda ledger: Checked(factory(ledger) if wants_ledger else factory(), ledger.name)

@@ -20,7 +20,7 @@ import attrs
 import trio
 
 from trio_steps._core.checks import check_flag
-from trio_steps._core.errors import ConfigError, hide_frames_of_ours, leaves
+from trio_steps._core.errors import ConfigError, hide_frames_of_ours, leaves, short_repr
 from trio_steps._core.public import public
 from trio_steps._core.results import ForkPartialError
 
@@ -157,7 +157,7 @@ def stream_of(
     if plan.merge is not tuple:
         raise ConfigError(f"fork {plan.id!r} has merge=…, which needs all results at once: stream a fork without it")
     if buffer is not None and (isinstance(buffer, bool) or not isinstance(cast("object", buffer), int) or buffer < 1):
-        raise ConfigError(f"buffer={buffer!r}: give the number of results that may wait, 1 or more; or None")
+        raise ConfigError(f"buffer={short_repr(buffer)}: give the number of results that may wait, 1 or more; or None")
     limit = plan.concurrency
     if limit is None:
         room: float = inf

@@ -147,4 +147,4 @@ class Recorder:
 def _check_rows(rows: int | None) -> int | None:
     if rows is not None and (isinstance(rows, bool) or not isinstance(cast("object", rows), int) or rows < 1):
         raise ConfigError(f"rows={short_repr(rows)}: give the number of rows, 1 or more, or None for the usual number")
-    return rows
+    return rows if rows is None else min(rows, sys.maxsize)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, final
 
 import attrs
 
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._durable.protocol import Question
 from trio_steps._values.copying import copy_value
 
@@ -412,10 +412,10 @@ class Hooks:
           ConfigError: it is not a function.
         """
         if complete is not None and not callable(complete):
-            raise ConfigError(f"on_step_complete={complete!r}: give a function of a StepCompletion")
+            raise ConfigError(f"on_step_complete={short_repr(complete)}: give a function of a StepCompletion")
         if error is not None and not callable(error):
             raise ConfigError(
-                f"on_error={error!r}: give a function of a step's name and its error; "
+                f"on_error={short_repr(error)}: give a function of a step's name and its error; "
                 'what happens next, such as "continue", is an option of the step: .step(…, on_error="continue")'
             )
         return Hooks(

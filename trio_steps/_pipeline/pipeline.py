@@ -14,7 +14,7 @@ import attrs
 
 from trio_steps._core.checks import check_flag
 from trio_steps._core.describe import check_was
-from trio_steps._core.errors import ConfigError, listed
+from trio_steps._core.errors import ConfigError, listed, short_repr
 from trio_steps._core.events.records import observers_of
 from trio_steps._core.public import public
 from trio_steps._core.step import NO_INPUT, InputStep, NoInput, arguments, named
@@ -626,7 +626,7 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         """
         program = self._program
         if overrides is not None and not isinstance(cast("object", overrides), Mapping):
-            raise ConfigError(f"resume(overrides={overrides!r}): give a mapping of keys and their values")
+            raise ConfigError(f"resume(overrides={short_repr(overrides)}): give a mapping of keys and their values")
         entries = resumed(program, checkpoint, as_output(overrides, "overrides", program.share))
         hooks = program.hooks.plus(on_step_complete, on_error)
         return self._start(functools.partial(execute, program, hooks, entries), observers, state)

@@ -27,7 +27,7 @@ import attrs
 
 from trio_steps._core.describe import close_unawaited
 from trio_steps._core.entry import StepEntry
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.function import FunctionStep, Guarded
 from trio_steps._core.signatures import signature
 from trio_steps._core.step import Step
@@ -116,7 +116,9 @@ def signature_of(fn: object, step: str) -> Signature:
         raise ConfigError(f"step {step!r}: give the function {name}, not the coroutine that {name}(…) returned")
     if not callable(fn):
         several = "; give several one by one, not in a list" if isinstance(fn, (list, tuple)) else ""
-        raise ConfigError(f"step {step!r}: give a function or another callable, not {fn!r}{several}")
+        raise ConfigError(
+            f"step {step!r}: give a function or another callable, not {short_repr(cast('Any', fn))}{several}"
+        )
     try:
         layer = _read(fn)
     except _BindError as error:

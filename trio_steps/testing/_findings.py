@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, final, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, final, get_args
 
 import attrs
 
@@ -141,8 +141,8 @@ def _ignore(item: object) -> Ignore | OfCategory:
         _check_invariant(item)
         return Ignore(invariant=cast("Invariant", item))
     raise ConfigError(
-        f'ignore={item!r}: give the name of an invariant, ignore="warning", a class of warnings, '
-        'ignore=ResourceWarning, or Ignore(pattern="…", at="file.py:12")'
+        f'ignore={short_repr(cast("Any", item))}: give the name of an invariant, ignore="warning", a class of '
+        'warnings, ignore=ResourceWarning, or Ignore(pattern="…", at="file.py:12")'
     )
 
 

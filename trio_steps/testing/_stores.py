@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, final
 import attrs
 import trio
 
+from trio_steps._core.checks import check_count
+from trio_steps._core.errors import short_repr
 from trio_steps._durable.filter import Filter
 from trio_steps._durable.protocol import RunClaimedError, added_answers
 from trio_steps._pipeline.run.stored import RunStore
@@ -43,9 +45,14 @@ class MemoryStore(RunStore):
     Attributes:
       saves: how many changes were saved.
       crash_at: the number of the save, from 0, at which the process dies instead; None: it does not die.
+
+    Raises:
+      ConfigError: `crash_at` is neither of these.
     """
 
     def __init__(self, *, crash_at: int | None = None) -> None:
+        if crash_at is not None:
+            check_count(f"crash_at={short_repr(crash_at)}", crash_at, least=0, form="the number of a save, 0 or more")
         self.saves: int = 0
         self.crash_at: int | None = crash_at
         self._crashed = False

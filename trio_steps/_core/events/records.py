@@ -232,10 +232,14 @@ def observers_of(given: Iterable[Observer]) -> tuple[Observer, ...]:
     if given == ():  # the common case
         return ()
     if not isinstance(cast("object", given), Iterable):
-        raise ConfigError(f"observers={given!r}: give them in a list, observers=[…]")
+        raise ConfigError(f"observers={short_repr(given)}: give them in a list, observers=[…]")
     observers = tuple(given)
     for observer in observers:
-        check_sync(f"observers={given!r}: {observer!r}", observer, "a sync function of an event, such as a Recorder()")
+        check_sync(
+            lambda: f"observers={short_repr(given)}: {short_repr(observer)}",  # noqa: B023 - it is called at once
+            observer,
+            "a sync function of an event, such as a Recorder()",
+        )
     return observers
 
 

@@ -27,7 +27,7 @@ import attrs
 import trio
 
 from trio_steps._core.checks import any_is, check_count, check_seconds, check_which
-from trio_steps._core.errors import CircuitOpenError, ConfigError
+from trio_steps._core.errors import CircuitOpenError, ConfigError, short_repr
 from trio_steps._core.public import public
 
 from .per_run import PerRun
@@ -98,11 +98,11 @@ class CircuitBreaker:
         on_open: Literal["raise", "skip"] = "raise",
         on: Which = Exception,
     ) -> None:
-        what = f"CircuitBreaker(failure_threshold={failure_threshold!r})"
+        what = f"CircuitBreaker(failure_threshold={short_repr(failure_threshold)})"
         check_count(what, failure_threshold, form="1 or more failures: CircuitBreaker(5, cooldown=30)")
         check_seconds("CircuitBreaker(cooldown=…)", cooldown)
         if on_open not in ("raise", "skip"):
-            raise ConfigError(f'CircuitBreaker(on_open={on_open!r}): use "raise" or "skip"')
+            raise ConfigError(f'CircuitBreaker(on_open={short_repr(on_open)}): use "raise" or "skip"')
         check_which("CircuitBreaker", on)
         self.failure_threshold: int = failure_threshold
         self.cooldown: float = cooldown

@@ -26,7 +26,15 @@ import attrs
 import trio
 
 from trio_steps._core.checks import answered, check_count, check_timeout
-from trio_steps._core.errors import ConfigError, NotAcceptedError, QueueFullError, StepTimeoutError, add_note, leaves
+from trio_steps._core.errors import (
+    ConfigError,
+    NotAcceptedError,
+    QueueFullError,
+    StepTimeoutError,
+    add_note,
+    leaves,
+    short_repr,
+)
 from trio_steps._core.events.causes import Deadline, deadlines
 from trio_steps._core.events.discarded import discard_result, discard_value, discard_values_in, report_error
 from trio_steps._core.events.records import AttemptEnded, AttemptStarted, CircuitChanged, LimitWaited, StepRetrying
@@ -72,14 +80,14 @@ class Policies:
         for name, (wanted, form) in _FORMS.items():
             value = getattr(self, name)
             if value is not None and not isinstance(value, wanted):
-                raise ConfigError(f"{name}={value!r}: give {form}")
+                raise ConfigError(f"{name}={short_repr(value)}: give {form}")
         if self.max_waiting is not None:
             form = "how many calls may wait for the limiter, 0 or more: max_waiting=10"
-            check_count(f"max_waiting={self.max_waiting!r}", self.max_waiting, least=0, form=form)
+            check_count(f"max_waiting={short_repr(self.max_waiting)}", self.max_waiting, least=0, form=form)
             if self.limiter is None:
                 raise ConfigError(
-                    f"max_waiting={self.max_waiting!r} limits the line for a limiter, but there is no limiter: "
-                    "add limiter=trio.CapacityLimiter(10)"
+                    f"max_waiting={short_repr(self.max_waiting)} limits the line for a limiter, but there is no "
+                    "limiter: add limiter=trio.CapacityLimiter(10)"
                 )
 
     async def apply(

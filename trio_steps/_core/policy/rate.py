@@ -16,13 +16,14 @@ What is deliberately not done: permits are not given back. A request that failed
 
 from __future__ import annotations
 
+import sys
 from math import inf
 from typing import TYPE_CHECKING, final
 
 import trio
 
 from trio_steps._core.checks import check_count, is_number
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.public import public
 
 from .per_run import PerRun
@@ -44,6 +45,12 @@ class _Bucket:
 
 
 _buckets: PerRun[_Bucket] = PerRun("rates", _Bucket)
+
+
+def _check_permits(what: str, permits: object, form: str) -> None:
+    check_count(what, permits, form=form)
+    if not is_number(permits):  # so large that it can't be divided by a float
+        raise ConfigError(f"{what}: more than {sys.float_info.max:.1g} can't be counted; give {form}")
 
 
 @public
@@ -73,12 +80,12 @@ class RateLimit:
 
     def __init__(self, count: int, *, per: float, burst: int | None = None) -> None:
         form = "the number of permits, 1 or more: RateLimit(10, per=1.0); one in two seconds is RateLimit(1, per=2.0)"
-        check_count(f"RateLimit(count={count!r})", count, form=form)
+        _check_permits(f"RateLimit(count={short_repr(count)})", count, form)
         if not is_number(per) or not 0 < per < inf:
-            raise ConfigError(f"RateLimit(per={per!r}): give seconds, more than 0: RateLimit(10, per=1.0)")
+            raise ConfigError(f"RateLimit(per={short_repr(per)}): give seconds, more than 0: RateLimit(10, per=1.0)")
         if burst is not None:
             form = "how many permits can be taken at once, 1 or more: RateLimit(10, per=1.0, burst=1)"
-            check_count(f"RateLimit(burst={burst!r})", burst, form=form)
+            _check_permits(f"RateLimit(burst={short_repr(burst)})", burst, form)
         self.count: int = count
         self.per: float = per
         self.burst: int = count if burst is None else burst
@@ -93,11 +100,11 @@ class RateLimit:
           ValueError: `amount` is not a whole number of 1 or more, or is more than `burst`, which can never be granted.
         """
         if isinstance(amount, bool) or not isinstance(amount, int) or amount < 1:
-            raise ValueError(f"acquire({amount!r}): give the number of permits, 1 or more")
+            raise ValueError(f"acquire({short_repr(amount)}): give the number of permits, 1 or more")
         if amount > self.burst:
             raise ValueError(
-                f"acquire({amount}): {self!r} never has more than {self.burst} permits at once; "
-                f"take fewer, or let it save up more: burst={amount}"
+                f"acquire({short_repr(amount)}): {self!r} never has more than {self.burst} permits at once; "
+                f"take fewer, or let it save up more: burst={short_repr(amount)}"
             )
         bucket = _buckets.of(self)
         async with bucket.line:

@@ -18,7 +18,7 @@ from trio_steps._core.checks import (
     is_number,
     types_in,
 )
-from trio_steps._core.errors import CircuitOpenError, ConfigError
+from trio_steps._core.errors import CircuitOpenError, ConfigError, short_repr
 from trio_steps._core.public import public
 
 if TYPE_CHECKING:
@@ -65,21 +65,21 @@ class Retry:
 
     def __attrs_post_init__(self) -> None:
         form = "the number of attempts, 1 or more: Retry(3)"
-        check_count(f"Retry(attempts={self.attempts!r})", self.attempts, form=form)
+        check_count(f"Retry(attempts={short_repr(self.attempts)})", self.attempts, form=form)
         if self.backoff not in ("fixed", "linear", "exponential"):
-            raise ConfigError(f'Retry(backoff={self.backoff!r}): use "fixed", "linear" or "exponential"')
+            raise ConfigError(f'Retry(backoff={short_repr(self.backoff)}): use "fixed", "linear" or "exponential"')
         if callable(self.delay):
             form = "seconds, or a function of the error and the attempt: delay=lambda error, attempt: error.retry_after"
-            check_sync(f"Retry(delay={self.delay!r})", self.delay, form)
+            check_sync(lambda: f"Retry(delay={short_repr(self.delay)})", self.delay, form)
         else:
             check_seconds("Retry(delay=…)", self.delay)
         check_seconds("Retry(max_delay=…)", self.max_delay)
         if not is_number(self.jitter) or not 0 <= self.jitter <= 1:
-            raise ConfigError(f"Retry(jitter={self.jitter!r}): give the random part of the delay, 0 to 1")
+            raise ConfigError(f"Retry(jitter={short_repr(self.jitter)}): give the random part of the delay, 0 to 1")
         check_which("Retry", self.on)
         if self.accept is not None:
             form = "a function of the value: accept=lambda value: value is not None"
-            check_sync(f"Retry(accept={self.accept!r})", self.accept, form)
+            check_sync(lambda: f"Retry(accept={short_repr(self.accept)})", self.accept, form)
 
     def wants(self, error: Exception) -> bool:
         """Tell whether `error` is worth another attempt."""

@@ -48,7 +48,9 @@ def step_of(
     new = NewStep(program, name, functions, options, merge_policy)
     if len(functions) == 1 and mode is None:
         if concurrency is not None:
-            raise ConfigError(f"step {new.full!r}: concurrency={concurrency!r} goes with several functions, or a mode")
+            raise ConfigError(
+                f"step {new.full!r}: concurrency={short_repr(concurrency)} goes with several functions, or a mode"
+            )
         part = part_of(functions[0], new.full, new.share, provides)
         new.require(part.needs)
         return new.added(part.member, part.provided, skips=part.skips)
@@ -64,7 +66,7 @@ def _parallel(
     new: NewStep, functions: tuple[object, ...], mode: str, concurrency: int | trio.CapacityLimiter | None
 ) -> Program:
     if mode not in _MODES:
-        raise ConfigError(f'step {new.full!r}: mode={mode!r}: use "all", "settle", "race" or "flow"')
+        raise ConfigError(f'step {new.full!r}: mode={short_repr(mode)}: use "all", "settle", "race" or "flow"')
     ids, was = _ids(functions), tuple(map(was_of, functions))
     check_renamed(ids, was, f"{new.full}/")
     parts = [part_of(function, f"{new.full}/{id}", new.share) for id, function in zip(ids, functions)]  # noqa: B905

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 import attrs
 
 from trio_steps._core.checks import check_key
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._pipeline.call import Function
 from trio_steps._pipeline.contract.flow import for_each
 from trio_steps._pipeline.definition import ANY, Each, Repeat, sharing, takes
@@ -81,7 +81,7 @@ def each_of(
         raise ConfigError(f"for_each({', '.join(map(repr, name_and_function))}): give it one function, or pipeline")
     new = NewStep(program, name, functions, options, merge_policy)
     if mode not in ("all", "settle"):
-        raise ConfigError(f'for_each {new.full!r}: mode={mode!r}: use "all" or "settle"')
+        raise ConfigError(f'for_each {new.full!r}: mode={short_repr(mode)}: use "all" or "settle"')
     for option, key in (("over", over), ("each", each), ("into", into)):
         check_key(f"for_each {new.full!r}: {option}", key)
     loop = _loop_of(functions[0], new.full, new.share, over=over, each=each)
@@ -121,11 +121,13 @@ def repeat_of(
     new = NewStep(program, name, (), options, merge_policy)
     what = f"repeat {new.full!r}"
     if isinstance(at_most, bool) or not isinstance(at_most, int) or at_most < 1:
-        raise ConfigError(f"{what}: at_most={at_most!r}: give the number of rounds that there may be, at least 1")
+        raise ConfigError(
+            f"{what}: at_most={short_repr(at_most)}: give the number of rounds that there may be, at least 1"
+        )
     if on_limit not in ("raise", "continue"):
-        raise ConfigError(f'{what}: on_limit={on_limit!r}: use "raise" or "continue"')
+        raise ConfigError(f'{what}: on_limit={short_repr(on_limit)}: use "raise" or "continue"')
     if not callable(until):
-        raise ConfigError(f"{what}: until={until!r}: give a function of the context, until=lambda done: done")
+        raise ConfigError(f"{what}: until={short_repr(until)}: give a function of the context, until=lambda done: done")
     body = inner_of(new, bodies[0], new.full, f"{what}: its body", start)
     if not body.nodes:
         raise ConfigError(f"{what}: its body has no steps")

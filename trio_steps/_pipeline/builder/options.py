@@ -148,7 +148,9 @@ def settings(
         hint = f"did you mean {close[0]!r}?" if close else f"it takes {listed(known)}"
         raise TypeError(f"step {step!r} got an unexpected keyword argument {option!r}; {hint}")
     if on_error not in _ON_ERROR:
-        raise ConfigError(f'step {step!r}: on_error={on_error!r}: use "raise", "continue" or "skip-remaining"')
+        raise ConfigError(
+            f'step {step!r}: on_error={short_repr(on_error)}: use "raise", "continue" or "skip-remaining"'
+        )
     check_flag(f"step {step!r}: log", log, form="True, or False to keep the step out of logs and summaries")
     with located(f"step {step!r}: "):
         policies = Policies(
@@ -180,7 +182,7 @@ def _worth_retrying(retry: Retry, error: Exception) -> bool:
 def check_share(share: Collection[str], where: str = "") -> frozenset[str]:
     """Return the keys in `share`."""
     if isinstance(share, str):
-        raise ConfigError(f"{where}share={share!r}: give the keys in a tuple, share=({share!r},)")
+        raise ConfigError(f"{where}share={short_repr(share)}: give the keys in a tuple, share=({share!r},)")
     if not isinstance(cast("object", share), Collection) or not all(
         isinstance(key, str) for key in cast("Collection[object]", share)
     ):
@@ -204,5 +206,7 @@ def check_codec(codec: object) -> None:
 def check_policy(step: str, policy: MergePolicy) -> MergePolicy:
     """Return `policy` if it is a merge policy."""
     if policy not in _MERGE_POLICIES:
-        raise ConfigError(f'step {step!r}: merge_policy={policy!r}: use "override", "error", "warn" or "skip"')
+        raise ConfigError(
+            f'step {step!r}: merge_policy={short_repr(policy)}: use "override", "error", "warn" or "skip"'
+        )
     return policy

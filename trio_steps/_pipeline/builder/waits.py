@@ -35,8 +35,8 @@ def wait_of(
     options: NodeOptions,
 ) -> Program:
     """Return `program` with a step that waits. For the arguments, see `Pipeline.wait_for`."""
-    check_key(f"wait_for {name!r}: provides", provides)
     new = NewStep(program, check_name(name), (), options, merge_policy)
+    check_key(f"wait_for {name!r}: provides", provides)
     check_timeout(f"wait_for {name!r}: timeout", timeout)
     body = Wait(provides=provides, of=_types(new.full, of), timeout=timeout)
     kind = UNKNOWN if of is None else of
@@ -52,7 +52,7 @@ def _types(step: str, of: object) -> tuple[str, ...]:
     for kind in kinds:
         if not isinstance(kind, type):
             raise ConfigError(
-                f"wait_for {step!r}: of={of!r}: give a class, such as bool, or several, such as str | None; "
+                f"wait_for {step!r}: of={short_repr(of)}: give a class, such as bool, or several, such as str | None; "
                 "an answer is checked by its exact type"
             )
     # the exact types of values; those of a TypedDict are dicts
@@ -62,7 +62,7 @@ def _types(step: str, of: object) -> tuple[str, ...]:
 def check_version(version: object) -> str | None:
     """Return `version` if it can be one of a pipeline."""
     if version is not None and (not isinstance(version, str) or not version):
-        form = short_repr(str(version or 1))
+        form = short_repr(short_repr(version) if version and isinstance(version, (int, float)) else "1")
         raise ConfigError(f"version={short_repr(version)}: give a non-empty string, version={form}")
     return version
 

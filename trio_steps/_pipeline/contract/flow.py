@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, final, get_origin
 
 import attrs
 
-from trio_steps._core.errors import WHOLE, ConfigError
+from trio_steps._core.errors import WHOLE, ConfigError, short_repr
 from trio_steps._core.results import Fulfilled, Rejected
 
 from .annotations import UNKNOWN, members, type_name, union
@@ -116,8 +116,8 @@ class Flow:
         if isinstance(cls, type) and (cls is object or issubclass(cls, Mapping)):
             return Flow(Shape(outside=True))
         raise ConfigError(
-            f"inputs={inputs!r}: give a TypedDict, an attrs class, a dataclass, a pydantic model or a msgspec struct, "
-            "whose fields are the keys of the input, or Mapping if anything can be in it"
+            f"inputs={short_repr(inputs)}: give a TypedDict, an attrs class, a dataclass, a pydantic model or a "
+            "msgspec struct, whose fields are the keys of the input, or Mapping if anything can be in it"
         )
 
     def nested(self) -> Flow:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import attrs
 import trio
 
-from trio_steps._core.errors import CheckpointError, ConfigError, add_note, cut, leaves, listed, notes_of
+from trio_steps._core.errors import CheckpointError, ConfigError, add_note, cut, leaves, listed, notes_of, short_repr
 from trio_steps._core.events.observers import logger
 from trio_steps._core.scope import DurableRun, current, current_scope
 from trio_steps._durable.answers import answer_of, answer_texts
@@ -94,9 +94,11 @@ def kept(
         given = {name: answer_of(text) for name, text in texts.items()}
         return functools.partial(execute, program, hooks, None, *args, keeper=Answers(given))
     if store is None:
-        raise ConfigError(f'run(run_id={run_id!r}): give also where the run is kept, store=SqliteStore("runs.db")')
+        raise ConfigError(
+            f'run(run_id={short_repr(run_id)}): give also where the run is kept, store=SqliteStore("runs.db")'
+        )
     if not callable(getattr(store, "claim", None)):
-        raise ConfigError(f'run(store={store!r}): give a store, such as store=SqliteStore("runs.db")')
+        raise ConfigError(f'run(store={short_repr(store)}): give a store, such as store=SqliteStore("runs.db")')
     if isinstance(store, QueueStore):
         submitted = functools.partial(
             _submit_if_new, store, checked_run_id(run_id, "run"), answers or {}, program, *args
@@ -108,7 +110,7 @@ def kept(
 def checked_run_id(run_id: object, call: str) -> str:
     """Return `run_id` if it is valid."""
     if not isinstance(run_id, str) or not is_plain(run_id) or not run_id.strip() or "\0" in run_id:
-        raise ConfigError(f'{call}(store=…, run_id={run_id!r}): give the run a name, run_id="order-42"')
+        raise ConfigError(f'{call}(store=…, run_id={short_repr(run_id)}): give the run a name, run_id="order-42"')
     return run_id
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import attrs
 
-from trio_steps._core.errors import ConfigError, listed
+from trio_steps._core.errors import ConfigError, listed, short_repr
 from trio_steps._durable.answers import answer_text, is_asked_by
 from trio_steps._durable.moving import check_is_here
 from trio_steps._durable.protocol import RunChange
@@ -50,7 +50,7 @@ def marked(
         raise ConfigError(f"mark_done(…, {described(given)}): give a mapping of keys and their values")
     output = dict(given)
     if not isinstance(taken, Mapping):
-        raise ConfigError(f"mark_done(…, taken={taken!r}): give a mapping of branches and their cases")
+        raise ConfigError(f"mark_done(…, taken={short_repr(taken)}): give a mapping of branches and their cases")
     record = stored.record
     if record.status == "finished":
         raise ConfigError(f"mark_done({record.run_id!r}, {step!r}): the run is finished")

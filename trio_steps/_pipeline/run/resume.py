@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from trio_steps._core.errors import CheckpointError
+from trio_steps._core.errors import CheckpointError, short_repr
 from trio_steps._pipeline.definition import Branch, Each, Group, Repeat, find
 
 from .checkpoint import Checkpoint
@@ -27,7 +27,9 @@ def resumed(program: Program, checkpoint: Checkpoint, overrides: Mapping[str, ob
       CheckpointError: it belongs to another pipeline, or to one that changed up to the point of resumption.
     """
     if not isinstance(checkpoint, Checkpoint):
-        raise CheckpointError(f"resume({checkpoint!r}): give a Checkpoint; of text, Checkpoint.from_json(text)")
+        raise CheckpointError(
+            f"resume({short_repr(checkpoint)}): give a Checkpoint; of text, Checkpoint.from_json(text)"
+        )
     checkpoint = Names(program).checkpoint(checkpoint)
     checkpoint.check(program.name, program.steps)
     entries = checkpoint.entries

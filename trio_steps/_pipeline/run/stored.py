@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 
 import attrs
 
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.public import public_in
 from trio_steps._durable.answers import answer_texts
 from trio_steps._durable.filter import check_status, is_count
@@ -269,9 +269,9 @@ def check_prune(older_than: timedelta | None, keep: int | None, status: Collecti
     if older_than is None and keep is None:
         raise ConfigError("prune(): say what to delete, prune(older_than=timedelta(days=30)) or prune(keep=100)")
     if keep is not None and not is_count(keep):
-        raise ConfigError(f"prune(keep={keep!r}): keep 0 or more")
+        raise ConfigError(f"prune(keep={short_repr(keep)}): keep 0 or more")
     if older_than is not None and (not isinstance(older_than, timedelta) or older_than < timedelta(0)):
-        raise ConfigError(f"prune(older_than={older_than!r}): give a duration, older_than=timedelta(days=30)")
+        raise ConfigError(f"prune(older_than={short_repr(older_than)}): give a duration, older_than=timedelta(days=30)")
     check_status("prune", status)
 
 

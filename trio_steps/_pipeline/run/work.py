@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import attrs
 import trio
 
-from trio_steps._core.errors import ConfigError, add_note
+from trio_steps._core.errors import ConfigError, add_note, short_repr
 from trio_steps._core.events.observers import logger
 from trio_steps._core.public import public_in
 from trio_steps._durable.protocol import RunCancelledError, RunChange, RunClaimedError
@@ -67,20 +67,24 @@ async def work(
     for pipeline in pipelines:
         program = program_of(pipeline)
         if program is None:
-            raise ConfigError(f"work(…, [{pipeline!r}]): give pipelines")
+            raise ConfigError(f"work(…, [{short_repr(pipeline)}]): give pipelines")
         for name in (pipeline.id, *program.was):
             if name in by_name:
                 raise ConfigError(f"work(): two pipelines are called {name!r}; each needs its own name")
             by_name[name] = pipeline
             wanted[name] = program.goes_on_with
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise ConfigError(f"work(concurrency={concurrency!r}): give the number of runs at the same time, 1 or more")
+        raise ConfigError(
+            f"work(concurrency={short_repr(concurrency)}): give the number of runs at the same time, 1 or more"
+        )
     if isinstance(max_deaths, bool) or not isinstance(max_deaths, int) or max_deaths < 1:
         raise ConfigError(
-            f"work(max_deaths={max_deaths!r}): give the number of deaths after which a run fails, 1 or more"
+            f"work(max_deaths={short_repr(max_deaths)}): give the number of deaths after which a run fails, 1 or more"
         )
     if on_end is not None and not callable(on_end):
-        raise ConfigError(f"work(on_end={on_end!r}): give a function of the id of a run, its status and its error")
+        raise ConfigError(
+            f"work(on_end={short_repr(on_end)}): give a function of the id of a run, its status and its error"
+        )
     if not by_name:
         raise ConfigError("work(): give the pipelines to run")
     observers = tuple(observers)

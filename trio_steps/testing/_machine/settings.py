@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Literal, TypeAlias, TypedDict, cast, final
+from typing import Any, Final, Literal, TypeAlias, TypedDict, cast, final
 
 import attrs
 
@@ -49,14 +49,16 @@ def _types(allow: object) -> tuple[type[BaseException], ...]:
     if isinstance(allow, Iterable) and not isinstance(allow, (type, BaseException)):
         allowed = tuple(cast("Iterable[object]", allow))
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in allowed):
-        raise ConfigError(f"allow={allow!r}: give error types, allow=OSError or allow=(OSError, ValueError)")
+        raise ConfigError(
+            f"allow={short_repr(cast('Any', allow))}: give error types, allow=OSError or allow=(OSError, ValueError)"
+        )
     return cast("tuple[type[BaseException], ...]", allowed)
 
 
 def _checked(values: Any) -> Values:
     if values not in ("undisturbed", "any"):
         form = '"undisturbed", "any", or a function that tells whether a value is correct'
-        check_sync(f"values={values!r}", values, form)
+        check_sync(lambda: f"values={short_repr(values)}", values, form)
     return cast("Values", values)
 
 
@@ -101,15 +103,18 @@ class Settings:
         return any(rule.fits(finding) for rule in self.ignore)
 
 
+_SEED_BITS: Final = 256
+
+
 def check_budget(budget: object) -> None:
     """Raise `ConfigError` unless `budget` is a whole number of runs, 1 or more."""
     check_count(f"budget={short_repr(budget)}", budget, form="the number of runs, 1 or more")
 
 
 def check_seed(seed: object) -> None:
-    """Raise `ConfigError` unless `seed` is a whole number."""
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ConfigError(f"seed={short_repr(seed)}: give a whole number, seed=1")
+    """Raise `ConfigError` unless `seed` is a whole number, not too long for a token."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed.bit_length() > _SEED_BITS:
+        raise ConfigError(f"seed={short_repr(seed)}: give a whole number of at most {_SEED_BITS} bits, seed=1")
 
 
 def settings_of(function: str, options: Options, fault: Callable[[], BaseException] = FaultInjectedError) -> Settings:

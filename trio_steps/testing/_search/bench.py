@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import attrs
@@ -16,6 +17,7 @@ from trio_steps.testing._compare import same, show
 from trio_steps.testing._findings import Finding
 from trio_steps.testing._machine.conductor import name_of
 from trio_steps.testing._machine.run import Run, perform
+from trio_steps.testing._machine.settings import check_budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,9 +55,9 @@ class Bench:
             given.close()  # a warning that it was never awaited would not help anyone
             raise ConfigError(f"give the function {name}, not the coroutine that {name}(…) returned")
         if not callable(given):
-            raise ConfigError(f"{given!r} can't be run: give an async function of one argument, the probe")
-        if isinstance(runs, bool) or not isinstance(cast("object", runs), (int, float)) or not runs >= 1:
-            raise ConfigError(f"budget={short_repr(runs)}: give the number of runs, 1 or more")
+            raise ConfigError(f"{short_repr(given)} can't be run: give an async function of one argument, the probe")
+        if not isinstance(runs, float) or runs != inf:  # no limit
+            check_budget(runs)
         if trio.lowlevel.in_trio_run():
             raise RuntimeError(
                 f"{name_of(program)!r} can't be explored inside a Trio program, because each run "

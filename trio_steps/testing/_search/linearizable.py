@@ -166,5 +166,5 @@ def _checked(operations: Iterable[Operation]) -> list[Operation]:
         raise ConfigError(f"{what}: give {form}")
     for operation in given:
         if not isinstance(operation, str):
-            check_sync(what, operation, form)
+            check_sync(lambda: what, operation, form)
     return given

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_steps._core.errors import ConfigError
+from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps.testing._findings import FaultInjectedError
 from trio_steps.testing._machine.settings import check_budget, settings_of
 from trio_steps.testing._machine.token import Recipe, Trial
@@ -159,9 +159,13 @@ def maker(exc: BaseException | type[BaseException] | Callable[[], BaseException]
     """
     kind = exc if isinstance(exc, type) else type(exc)
     if issubclass(kind, (trio.Cancelled, KeyboardInterrupt)):
-        raise ConfigError(f"exc={exc!r} is not the fault of a call: sweep_cancellation cancels a program everywhere")
+        raise ConfigError(
+            f"exc={short_repr(exc)} is not the fault of a call: sweep_cancellation cancels a program everywhere"
+        )
     if not issubclass(kind, BaseException) and (exc is kind or not callable(exc)):
-        raise ConfigError(f"exc={exc!r}: give an exception, its type, or a function that makes one, exc=OSError")
+        raise ConfigError(
+            f"exc={short_repr(exc)}: give an exception, its type, or a function that makes one, exc=OSError"
+        )
     if isinstance(exc, BaseException):
         return lambda: exc
     if isinstance(exc, type):
