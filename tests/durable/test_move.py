@@ -159,7 +159,7 @@ async def test_move_that_was_cut_short_goes_on_and_nobody_runs_the_run_twice(mon
             await order.pipeline.run(store=old, run_id="r")
     if fatal in ("submitted", "delete"):
         assert await order.work(new) == "finished"
-    await move("r", old, new)
+    await move("r", old, new, instead=fatal == "submit")
     assert (await status(old), await order.work(new)) == ("gone", "finished")
     assert order.ran == ["charge", "ship"]
 

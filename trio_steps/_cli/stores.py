@@ -70,7 +70,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     moved = add("move", _move, "move a run to another store, where a worker continues it", one=True)
     moved.add_argument("--to", metavar="STORE", required=True, help="the store to move it to")
     moved.add_argument(
-        "--instead", action="store_true", help="move it although an earlier move to another store, now lost, had begun"
+        "--instead",
+        action="store_true",
+        help="move it although an earlier move had begun: the run never got there, or that store is lost",
     )
 
     prune = add("prune", _prune, "delete runs that are no longer needed", one=False)

@@ -6,8 +6,9 @@ stores, and must not be lost.
 What is done. As long as the run is in both stores, it is marked in the old one: it is cancelled there, so that no
 worker takes it, and says where it is being moved to. Moving it there again continues from there. If the new store
 already has a run of that id, it counts as the same run only if the old one is marked. A marked run is neither run by
-its id nor moved anywhere else: the other store may be running it by now. Only someone who knows that this store is lost
-can say otherwise.
+its id nor moved anywhere else: the other store may be running it by now. If the new store does not have a marked run,
+the run never got there, or has ended there and was deleted. No store can tell which. So it is not moved again, unless
+someone says that it never got there, or that the store is lost.
 
 Answers may arrive meanwhile, and are moved last. One that arrived even later would be deleted with the run. So the mark
 is changed before the last look, and whoever has answered looks for that: either the last look has seen the answer, or
@@ -37,11 +38,12 @@ async def move(run_id: str, source: RunStore, target: RunStore, *, instead: bool
       run_id: the id of the run.
       source: the store that has it.
       target: the store to move it to.
-      instead: move it although it was being moved before, because the store of that time is lost.
+      instead: move it although it was being moved before, because it never got there, or that store is lost.
 
     Raises:
       KeyError: there is no such run.
-      ConfigError: it is finished, or `target` has a run of that id, or it is being moved to another store.
+      ConfigError: it is finished, or `target` has a run of that id, or it is being moved to another store, or it was
+        being moved to `target`, which does not have it.
       RunClaimedError: it is running.
     """
     mark, last_mark = marks_of(target)
@@ -59,10 +61,16 @@ async def move(run_id: str, source: RunStore, target: RunStore, *, instead: bool
                 f"the run {run_id!r} can't be moved to {target!r}, as {record.error}; if that store is lost, say "
                 "--instead"
             )
-        if is_marked and has_left(record) and there is None:  # others may have run and deleted it
+        if is_marked and there is None:  # others may have run and deleted it
+            if has_left(record):
+                raise ConfigError(
+                    f"the run {run_id!r} was moved to {target!r} before, which does not have it any more; delete it in "
+                    f"{source!r}, too; or if it was lost, say --instead"
+                )
             raise ConfigError(
-                f"the run {run_id!r} was moved to {target!r} before, which does not have it any more; delete it in "
-                f"{source!r}, too; or if it was lost, say --instead"
+                f"the run {run_id!r} was being moved to {target!r}, which does not have it: it never got there, or has "
+                f"ended there and was deleted; if it never got there, say --instead; if it ended, delete it in "
+                f"{source!r}, too"
             )
         if there is not None and not (is_marked and there.parts.get(INPUTS) == stored.parts.get(INPUTS)):
             raise ConfigError(f"{target!r} has a run {run_id!r} already; the one in {source!r} stays where it is")
@@ -80,8 +88,8 @@ async def move(run_id: str, source: RunStore, target: RunStore, *, instead: bool
                 answers=stored.answers,
             )
             if not await target.submit(run_id, change):
-                error = None if is_marked else record.error
-                await claim.write(attrs.evolve(change, status=record.status, error=error, parts={}, questions=None))
+                stays = attrs.evolve(change, status=record.status, error=record.error, parts={}, questions=None)
+                await claim.write(stays)
                 raise ConfigError(f"{target!r} has just got a run {run_id!r}; the other one stays where it is")
         await claim.write(marked(record, last_mark))
         stored = await claim.read()
