@@ -27,7 +27,7 @@ from .events.discarded import discard_result, discard_values_in
 from .events.observers import Observers
 from .events.records import StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
 from .public import public
-from .scope import Scope, current, scope_of
+from .scope import Scope, current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -251,7 +251,8 @@ class InputStep(Step[[I_contra], O_co], Generic[I_contra, O_co]):
 
     def __call__(self, input: I_contra | NoInput = NO_INPUT, /) -> Coroutine[Any, Any, Any]:
         """Run the step once, with `input` if there is one."""
-        return named(self._run(arguments(input), {}, (), None), self.id)
+        args = () if input is NO_INPUT else (input,)
+        return named(self._run(args, {}, (), None), self.id)
 
 
 def arguments(input: object) -> tuple[Any, ...]:
@@ -261,7 +262,7 @@ def arguments(input: object) -> tuple[Any, ...]:
 
 def named(run: Coroutine[Any, Any, OutputT], id: str) -> Coroutine[Any, Any, OutputT]:
     """Return `run`, named like its step, so that Python's warning says which step was never awaited."""
-    coroutine = cast("Any", run)
+    coroutine: Any = run
     coroutine.__name__ = coroutine.__qualname__ = id
     return run
 
@@ -279,16 +280,25 @@ async def enter(
     parent = current.get()
     if state is not None:
         check_state(state)
-    watching = observers_of(observers)
+    watching = () if observers == () else observers_of(observers)
     ambient = ambient_observers.get()
     if ambient is not None and ambient.scope is parent:
         watching = (*watching, *ambient.observers)
+    # The scope, as `scope_of` makes it, without the call.
+    scope = Scope()
+    scope.id = id
+    scope.parent = parent
     if parent is None:
-        scope = scope_of(id, None, state, Observers(watching) if watching else None, None, unnamed_inside)
+        observe = Observers(watching) if watching else None
+        scope.state = state
+        scope.lease = None
+        scope.unnamed_inside = unnamed_inside
     else:
         observe = Observers(watching, parent.observers) if watching else parent.observers
-        scope = scope_of(id, parent, parent.state if state is None else state, observe, parent.lease)
-    observe = scope.observers
+        scope.state = parent.state if state is None else state
+        scope.lease = parent.lease
+        scope.unnamed_inside = False
+    scope.observers = observe
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError(
             f"step {id!r} runs only in a Trio program, and this is not one: start it with trio.run(main)"

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final, overload
 
 from trio_steps._core.checks import check_state, located
+from trio_steps._core.describe import check_id
 from trio_steps._core.entry import StepEntry
 from trio_steps._core.events.records import observers_of
 from trio_steps._core.public import public
@@ -704,6 +705,7 @@ def fork(
         were too few paths. The error keeps what succeeded.
     """
     with located(f"fork {id!r}: "):
+        check_id(id)
         made = plan(
             id,
             mode,

@@ -153,7 +153,7 @@ class PathNames:
         return self._bases[run] if number < 2 else f"{self._bases[run]}#{number}"
 
 
-def describe_all(paths: Collection[object]) -> Known:
+def describe_all(paths: Collection[Any]) -> Known:
     """Give each path of a known source a unique id.
 
     Raises:
@@ -169,7 +169,7 @@ def describe_all(paths: Collection[object]) -> Known:
     asking: list[int] = []
     wanted: float = 0  # how many arguments the last code has, with and without a default
     try:
-        for path in cast("Collection[Any]", paths):
+        for path in paths:
             # `describe`, written out to save a call: most paths are functions, or partials of them.
             function: object = path.func if type_of(path) is partial else path
             if type(function) is FunctionType:

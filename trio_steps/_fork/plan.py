@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from trio_steps._core.checks import check_flag, check_seconds, check_sync, check_timeout
-from trio_steps._core.describe import check_id, close_unawaited
+from trio_steps._core.describe import close_unawaited
 from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.policy.rate import RateLimit
 from trio_steps._core.signatures import signature
@@ -76,7 +76,6 @@ def plan(
     Raises:
       ConfigError: an argument is not valid, or two of them contradict each other.
     """
-    check_id(id)
     if concurrency is not None:
         _check_concurrency(concurrency)
     if stagger is not None:
@@ -88,18 +87,27 @@ def plan(
     if dispose is not None:
         _check_callable("dispose", dispose)
     if accept is not None:
-        form = "a function of the value: accept=lambda value: value is not None"
-        check_sync(lambda: f"accept={short_repr(accept)}", accept, form)
+        _check_accept(accept)
     if rate is not None and not isinstance(cast("object", rate), RateLimit):
         raise ConfigError(f"rate={short_repr(rate)}: give a RateLimit(10, per=1.0), or None")
-    check_flag("growing", growing, form="True if paths may add paths, else False")
-    known = _known(paths)
+    if growing is not False:
+        check_flag("growing", growing, form="True if paths may add paths, else False")
+    is_mapping = False
+    known: Known | None = None
+    if isinstance(paths, COLLECTIONS):
+        known = describe_all(paths)  # pyright: ignore[reportUnknownArgumentType]
+    elif isinstance(paths, Mapping):
+        is_mapping = True
+        known = describe_mapping(cast("Mapping[object, object]", paths))
     if once and known is not None and known.asking:
         known.check(has_input=None)
-    made = Plan(id, _mode(mode, merge, need, None if known is None or growing else len(known)), _name(mode, need))
+    if need is None and merge is None and isinstance(mode, str) and mode in _MODES:
+        made = Plan(id, _MODES[mode], mode, known)
+    else:
+        count = None if known is None or growing else len(known)
+        made = Plan(id, _mode(mode, merge, need, count), _name(mode, need), known)
     if known is None:
         _take_source(made, paths, once=once)
-    made.known = known
     if merge is not None:
         made.merge, made.merge_wants_scope = merge, _required(merge) >= 2
     elif mode in ("all", "settle", "quorum"):
@@ -111,7 +119,7 @@ def plan(
     made.accept = accept
     made.rate = rate
     made.growing = growing
-    made.by_name = mode in ("all", "settle") and isinstance(paths, Mapping)
+    made.by_name = is_mapping and mode in ("all", "settle")
     return made
 
 
@@ -126,18 +134,14 @@ def _check_concurrency(concurrency: object) -> None:
         )
 
 
+def _check_accept(accept: object) -> None:
+    form = "a function of the value: accept=lambda value: value is not None"
+    check_sync(lambda: f"accept={short_repr(accept)}", accept, form)
+
+
 def _check_callable(name: str, given: object) -> None:
     if not callable(given):
         raise ConfigError(f"{name}={short_repr(given)}: give a function")
-
-
-def _known(paths: object) -> Known | None:
-    """Return the paths if they are all known, and None otherwise."""
-    if isinstance(paths, COLLECTIONS):
-        return describe_all(paths)  # pyright: ignore[reportUnknownArgumentType]
-    if isinstance(paths, Mapping):
-        return describe_mapping(cast("Mapping[object, object]", paths))
-    return None
 
 
 def _take_source(plan: Plan, paths: Any, *, once: bool) -> None:

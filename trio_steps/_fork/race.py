@@ -780,4 +780,5 @@ def _plan(
 
 def _started(plan: Plan, observers: Iterable[Observer]) -> Coroutine[Any, Any, Any]:
     """Return a coroutine that runs `plan` as a step."""
-    return named(enter(plan.id, run, (plan,), {}, observers_of(observers), None), plan.id)
+    watching = () if observers == () else observers_of(observers)
+    return named(enter(plan.id, run, (plan,), {}, watching, None), plan.id)

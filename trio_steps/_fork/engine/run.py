@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
-from trio_steps._core.scope import current_scope
+from trio_steps._core.scope import current
 from trio_steps._core.step import called
 
 from .spawn import start_paths
@@ -35,7 +35,9 @@ async def run(plan: Plan, /, *args: Any) -> Any:
         await trio.lowlevel.checkpoint_if_cancelled()
         if known.asking and not (args and known.fits):
             known.check(has_input=bool(args))
-    fork = ForkRun(plan, args, current_scope())
+    scope = current.get()
+    assert scope is not None  # a fork is a step
+    fork = ForkRun(plan, args, scope)
     answer: Any = None
     error: Exception | None = None
     try:
@@ -51,7 +53,8 @@ async def run(plan: Plan, /, *args: Any) -> Any:
                     raise
         except BaseExceptionGroup as group:
             fork.sort_out(group)
-        fork.conclude()
+        if not fork.decided:
+            fork.conclude()
         if fork.observe is not None:
             fork.discarded.skip_queued()
         if not fork.decided and fork.failure is None:
@@ -64,7 +67,7 @@ async def run(plan: Plan, /, *args: Any) -> Any:
         if error is not None:
             if fork.ledger.is_own(error):
                 await fork.discarded.drop_what_no_error_holds(timed_out=fork.timed_out)
-        elif fork.may_have_leftovers:
+        elif fork.leftovers or getattr(fork.mode, "kept", None) is not None:
             await fork.discarded.drop_what_is_not_in(fork.mode)
         await trio.lowlevel.checkpoint_if_cancelled()
         if plan.delivery is not None:
@@ -73,7 +76,9 @@ async def run(plan: Plan, /, *args: Any) -> Any:
             raise error
         if hasattr(fork.mode, "winner"):
             _adopt_state(fork)
-        if plan.merge is not None:
+        if plan.merge is tuple and not plan.by_name:
+            answer = tuple(answer)
+        elif plan.merge is not None:
             answer = await _merged(fork, answer)
         return answer if fork.observe is None else _observed(fork, answer)
     except BaseException as raised:
@@ -115,8 +120,6 @@ async def _merged(fork: ForkRun, answer: Any) -> Any:
         answer = dict(zip(fork.ledger.names, answer))  # noqa: B905 - as long as each other
         if merge is tuple:
             return answer
-    elif merge is tuple:
-        return tuple(answer)
     if plan.dispose is not None or fork.observe is not None:
         answer = copy(answer)  # merge may change it; if merge fails, the values must still be here
     return await called(merge, (answer, fork.scope) if plan.merge_wants_scope else (answer,))

@@ -63,9 +63,7 @@ class Source:
     _stream: AsyncIterator[object] | None = None
     _context: Context
 
-    def __init__(
-        self, known: Known | None, ledger: Ledger[Any], adapt: Adapt | None = None, *, growing: bool = False
-    ) -> None:
+    def __init__(self, known: Known | None, ledger: Ledger[Any], adapt: Adapt | None, growing: bool) -> None:
         """Start with `known`, if that is given. Then `ask` and `open` must not be called.
 
         Args:

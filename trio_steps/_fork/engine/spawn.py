@@ -37,7 +37,9 @@ async def start_paths(fork: ForkRun) -> None:
         await _open_source(fork)
         if source.known is not None and plan.adapt is None:
             source.known.check(has_input=bool(fork.args))
-    fork.take_end_of_source()
+        fork.take_end_of_source()
+    elif source.total is not None:  # it does not grow
+        fork.exhausted(source.total)
     if fork.decided:
         return
     known, delivery = source.known, plan.delivery
@@ -45,7 +47,7 @@ async def start_paths(fork: ForkRun) -> None:
     in_turn = plan.stagger is not None or plan.rate is not None or plan.growing
     if known is not None and not is_limited and not in_turn and (delivery is None or delivery.buffer == inf):
         start_soon, name = _starter(fork), fork.name
-        for number, _ in enumerate(known.calls, 1):
+        for number in range(1, len(known) + 1):
             start_soon(run_paths, fork, name=name)  # it takes its path when it begins
             if not number % STRETCH:
                 await trio.lowlevel.checkpoint()
@@ -75,7 +77,7 @@ async def _open_source(fork: ForkRun) -> None:
 
 def _starter(fork: ForkRun) -> Callable[..., None]:
     """Return a ``start_soon`` for the caller's task, whose own context the source may have changed."""
-    if fork.source.is_async or fork.plan.function is not None:
+    if fork.plan.known is None and (fork.source.is_async or fork.plan.function is not None):
         return partial(fork.context.run, fork.nursery.start_soon)  # type: ignore[arg-type]
     return fork.nursery.start_soon
 

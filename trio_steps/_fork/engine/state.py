@@ -75,6 +75,7 @@ class State:
       timed_out: the deadline decided the fork.
       in_time: whatever is reported now counts; True while that is certain without looking at the deadline.
       states: the state of each path, a copy that the path may have changed; not set if the fork was given no state.
+      leftovers: there may be late values and errors, or others that no one receives.
       caller: the task of the caller, while it waits before the end of the nursery until every path has ended.
     """
 
@@ -88,6 +89,7 @@ class State:
     detained: int = 0
     fences: int = 0
     timed_out: bool = False
+    leftovers: bool = False
     caller: trio.lowlevel.Task | None = None
     _discarded: Discarded | None = None
 
@@ -102,7 +104,7 @@ class State:
         ledger: Ledger[Any] = Ledger(plan.id, name) if plan.delivery is None else plan.delivery.begin(plan.id, name)
         self.ledger: Ledger[Any] = ledger
         self.mode: Mode[Any, Any] = plan.mode(ledger)
-        self.source: Source = Source(plan.known, ledger, plan.adapt, growing=plan.growing)
+        self.source: Source = Source(plan.known, ledger, plan.adapt, plan.growing)
         if plan.stagger is not None:
             self.pace = Pace(plan.stagger)
         if scope.state is not None:
@@ -110,7 +112,8 @@ class State:
         self.ended: int = 0
         self.decided: bool = False
         self.in_time: bool = plan.timeout is None
-        self.fencing: bool = plan.known is None or plan.known.code is None or not is_trusted(plan.known.code)
+        known = plan.known
+        self.fencing: bool = known is None or known.code is None or not is_trusted(known.code)
         ledger.discard = self._discard_held
         scope.discard_value = self._discard_value
 
@@ -118,19 +121,9 @@ class State:
     def discarded(self) -> Discarded:
         """The values and errors that no one receives. Made on demand, because most forks return all of their values."""
         if self._discarded is None:
+            self.leftovers = True
             self._discarded = Discarded(self.ledger, self.scope, self.plan.dispose)
         return self._discarded
-
-    @property
-    def may_have_leftovers(self) -> bool:
-        """Whether there may be values or errors that the result of the mode does not hold."""
-        ledger = self.ledger
-        return bool(
-            ledger.late_values
-            or ledger.late_errors
-            or self._discarded is not None
-            or getattr(self.mode, "kept", None) is not None
-        )
 
     async def _discard_value(self, name: str, value: object) -> None:
         await self.discarded.discard_value(name, value)
@@ -139,8 +132,11 @@ class State:
         await self.discarded.discard_held(values)
 
     def let_go(self) -> None:
-        """Take no more values from steps and errors that drop them, because the run is over."""
-        self.ledger.discard = None
+        """Forget the errors, and take no more values from steps and errors that drop them, because the run is over."""
+        ledger = self.ledger
+        ledger.discard = None
+        if ledger.errors or ledger.own_errors:
+            ledger.forget_errors()
         if self.plan.growing:
             self.scope.grow = _refuse
         del self.scope.discard_value

@@ -45,7 +45,6 @@ class ForkRun(State):
         """Forget the errors, because the run is over: an error holds its frames, and they must not hold the error."""
         self.stray = self.fatal = self.crash = None
         self.answered_for = ()
-        self.ledger.forget_errors()
         self.let_go()
 
     @property
@@ -68,6 +67,7 @@ class ForkRun(State):
 
     def came_late(self, index: int, scope: Scope, start: float, value: Any) -> None:
         """Record a value that came after the decision."""
+        self.leftovers = True
         self.ledger.late_values[index] = value
         if self.observe is not None:
             observe_end(self.observe, scope, start, None)
@@ -81,6 +81,7 @@ class ForkRun(State):
         if self.observe is not None:
             observe_end(self.observe, scope, start, error)
         if self.over():
+            self.leftovers = True
             self.ledger.late_errors.add(index)
             return
         if self.pace is not None:
@@ -123,9 +124,10 @@ class ForkRun(State):
             errors, source.errors = source.errors, []
             self._source_failed(errors)
         elif self.total is None and source.total is not None and not self.over():
-            self._exhausted(source.total)
+            self.exhausted(source.total)
 
-    def _exhausted(self, total: int) -> None:
+    def exhausted(self, total: int) -> None:
+        """Note that there are `total` paths, and no more will come."""
         self.total = total
         if self.observe is not None:
             now = trio.current_time()
