@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from functools import partial
 
 import pytest
 import trio
@@ -19,6 +20,7 @@ from trio_steps import (
     step,
     stream,
 )
+from trio_steps._core import describe
 
 
 async def fine() -> int:
@@ -300,3 +302,57 @@ async def test_fork_that_is_a_step_of_a_pipeline_has_paths_that_name_keys() -> N
             grown = fork("grown", mode="all", paths=paths, merge=lambda made: {"made": [*made.values()]}, growing=True)
         result = await Pipeline("p").step("grow", grown)({"topic": "owls", "depth": 2})
         assert result["made"] == [("owls", 2), ("added", "owls", 2)]
+
+
+async def test_fork_whose_paths_function_takes_nothing_is_given_no_input_by_the_fork_around_it() -> None:
+    """It takes no input, like a path that is a function without parameters."""
+
+    def paths():
+        return [fine, partial(fetch, "bound")]
+
+    inner = fork("inner", mode="all", paths=paths)
+    outer = fork("outer", mode="all", paths=[inner, fetch, fork("other", mode="all", paths=lambda url: [fetch])])
+    assert await outer("u") == ((1, "bound"), "u", ("u",))
+
+
+@pytest.fixture
+def hole(monkeypatch):
+    """What leaves an argument of a partial open. Before Python 3.14, any object can stand for it."""
+    hole = getattr(functools, "Placeholder", None) or object()
+    monkeypatch.setattr(describe, "_PLACEHOLDER", hole)
+    return hole
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (lambda hole: (two, hole, 2), "path 'two' requires 'first', and is called without arguments: "),
+        (
+            lambda hole: (lambda *args: args, hole, 2),
+            "path '<lambda>' requires '*args', and is called ",
+        ),
+        (lambda hole: (Api().get, hole, 2), "path 'get' requires 'url', and is called without arguments: "),
+    ],
+)
+def test_argument_that_a_partial_leaves_open_is_required(hole, given, told) -> None:
+    with pytest.raises(ConfigError) as caught:
+        describe.check_arguments(partial(*given(hole)), partial(*given(hole)).func.__name__, has_input=None)
+    assert str(caught.value).startswith(told)
+
+
+async def test_path_with_an_argument_left_open_says_what_it_lacks(hole) -> None:
+    def refuses(first, second):
+        raise TypeError("Python itself refuses such a call")
+
+    path = partial(refuses, hole, 2)
+    for [result] in (await settle(path), await settle(iter([path])), await fork("f", mode="settle", paths=[path])()):
+        assert isinstance(result.error, ConfigError)
+        assert str(result.error).startswith("path 'refuses' requires 'first', and is called without arguments: give it")
+
+
+async def test_type_error_of_a_path_that_has_all_its_arguments_stays() -> None:
+    def refuses(first):
+        raise TypeError("mine")
+
+    [result] = await settle(partial(refuses, 1))
+    assert type(result.error) is TypeError

@@ -234,3 +234,13 @@ async def test_functions_that_are_called_alike_are_looked_at_once(monkeypatch) -
 
     assert await run(lambda ctx: (functools.partial(give, n) for n in range(100))) == tuple(range(1, 101))
     assert seen == ["views", "give"]  # the step itself, and only one of its paths
+
+
+async def test_function_without_parameters_returns_the_paths_and_they_name_keys() -> None:
+    async def first(a):
+        return a
+
+    def paths():
+        return [first, fork("inner", mode="all", paths=lambda: [first, lambda b: b])]
+
+    assert await run(paths) == (1, (1, 2))

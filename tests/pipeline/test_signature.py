@@ -12,6 +12,7 @@ import attrs
 import pytest
 
 from trio_steps import ConfigError, fork, step
+from trio_steps._core import describe
 from trio_steps._core.errors import StepInputError
 from trio_steps._core.function import FunctionStep
 from trio_steps._core.policy.policies import Policies
@@ -282,6 +283,24 @@ def test_signature_of_what_can_not_be_called_is_refused(fn, message) -> None:
     """A callable that can't be called with a context is refused, and the message says why."""
     with pytest.raises(ConfigError, match=message):
         signature_of(fn, "load")
+
+
+@pytest.mark.parametrize(
+    ("fn", "bound", "name"),
+    [(lambda a, b: None, 0, "the argument 'a'"), (lambda a, *args: None, 1, "an argument")],
+)
+def test_argument_left_open_by_position_is_refused_because_keys_are_passed_by_name(fn, bound, name, monkeypatch):
+    hole = getattr(functools, "Placeholder", None) or object()  # before Python 3.14, any object can stand for it
+    monkeypatch.setattr(describe, "_PLACEHOLDER", hole)
+    with pytest.raises(ConfigError, match=f"can never be called: {name} is left open by position, and keys are passed"):
+        signature_of(functools.partial(fn, *[1] * bound, hole, 2), "load")
+
+
+def test_whole_context_may_be_left_open_by_position(monkeypatch) -> None:
+    hole = getattr(functools, "Placeholder", None) or object()
+    monkeypatch.setattr(describe, "_PLACEHOLDER", hole)
+    found = signature_of(functools.partial(lambda context, number, /: None, hole, 2), "load")
+    assert (found.whole, found.required) == (True, ())
 
 
 def test_signature_of_a_coroutine_is_refused_and_the_coroutine_closed() -> None:

@@ -150,6 +150,33 @@ def takes_input(fn: Callable[..., Any]) -> bool:
     return bool(required)
 
 
+_PLACEHOLDER: Final[object] = getattr(functools, "Placeholder", None)  # since Python 3.14
+
+
+def holes_in(args: tuple[object, ...]) -> list[int]:
+    """Return which of the arguments of a partial are left open with ``functools.Placeholder``."""
+    if _PLACEHOLDER is None:
+        return []
+    return [number for number, arg in enumerate(args) if arg is _PLACEHOLDER]
+
+
+def leaves_open(fn: object) -> bool:
+    """Tell whether `fn` is a partial that leaves an argument open, before one that it gives."""
+    return isinstance(fn, functools.partial) and bool(holes_in(fn.args))
+
+
+def accepts_input(fn: Callable[..., Any]) -> bool:
+    """Tell whether `fn` itself, whatever it wraps, can be called with a positional argument."""
+    try:
+        parameters = signature(fn, follow_wrapped=False).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    return any(
+        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.VAR_POSITIONAL)
+        for parameter in parameters
+    )
+
+
 def check_arguments(call: Callable[..., Any], id: str, *, has_input: bool | None) -> bool:
     """Refuse a path that requires more than its fork gives. Tell whether it requires the input.
 
@@ -165,9 +192,11 @@ def check_arguments(call: Callable[..., Any], id: str, *, has_input: bool | None
       ConfigError: it requires more.
     """
     given, keywords, function = 0, set[str](), cast("object", call)
+    holes: list[int] = []  # where a partial has a `functools.Placeholder`, counted from the last argument that is given
     while type(function) is not FunctionType:
         if isinstance(function, functools.partial):
             given += len(function.args)
+            holes = [given - number for number in holes_in(function.args)] + holes
             keywords.update(function.keywords)
             function = cast("object", function.func)
         elif isinstance(function, MethodType):
@@ -184,6 +213,9 @@ def check_arguments(call: Callable[..., Any], id: str, *, has_input: bool | None
     positional = code.co_argcount
     required = [name for name in names[given : positional - len(function.__defaults__ or ())] if name not in keywords]
     slot = required[:1] if required[:1] == [*names[given : given + 1]] else []  # for the input
+    if holes:
+        open_names = [names[given - hole] if given - hole < positional else "*args" for hole in holes]
+        slot, required = open_names[:1], [*open_names, *required]
     rest = required[len(slot) :] if has_input else required
     defaults = function.__kwdefaults__ or ()
     by_name = names[positional : positional + code.co_kwonlyargcount]

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final, overload
 
 from trio_steps._core.checks import check_state, located
-from trio_steps._core.describe import check_id
+from trio_steps._core.describe import accepts_input, check_id
 from trio_steps._core.entry import StepEntry
 from trio_steps._core.events.records import observers_of
 from trio_steps._core.public import public
@@ -110,6 +110,11 @@ class ForkEntry(StepEntry):
     def __call__(self, /, *args: Any) -> Coroutine[Any, Any, Any]:
         """Run the fork in the scope that is open, with the input in `args`, if there is one."""
         return run(self.plan, *args)
+
+    def takes_input(self, /, *args: Any, **kwargs: Any) -> bool:
+        """Tell whether the fork takes an input: not if a function without parameters returns its paths."""
+        function = self.plan.function
+        return super().takes_input(*args, **kwargs) and (function is None or accepts_input(function))
 
     def outline(self, place: Place) -> Node:
         """Return the drawing of the fork."""

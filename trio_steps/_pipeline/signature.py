@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast, final, get_args, ge
 
 import attrs
 
-from trio_steps._core.describe import close_unawaited
+from trio_steps._core.describe import close_unawaited, holes_in
 from trio_steps._core.entry import StepEntry
 from trio_steps._core.errors import ConfigError, short_repr
 from trio_steps._core.function import FunctionStep, Guarded
@@ -176,7 +176,7 @@ def _read(fn: Callable[..., Any]) -> _Layer | None:
         return _Layer([inspect.Parameter("input", inspect.Parameter.POSITIONAL_ONLY)], UNKNOWN)
     if isinstance(fn, functools.partial):
         inner = _read(fn.func)
-        return inner and _bound(inner, len(fn.args), fn.keywords)
+        return inner and _bound(inner, len(fn.args), fn.keywords, holes_in(fn.args))
     if isinstance(fn, MethodType):
         func = fn.__func__
         inner = _through(func, _own(func, func), 1) if isinstance(func, FunctionType) else _read(func)
@@ -289,12 +289,16 @@ def _has(layer: _Layer, kind: object) -> bool:
     return any(parameter.kind is kind for parameter in layer.parameters)
 
 
-def _bound(layer: _Layer, count: int, keywords: Collection[str]) -> _Layer:
-    """Return the rest of `layer` when its first `count` positional arguments and `keywords` are given."""
+def _bound(layer: _Layer, count: int, keywords: Collection[str], holes: Collection[int] = ()) -> _Layer:
+    """Return the rest of `layer` when its first `count` positional arguments, but `holes`, and `keywords` are given."""
     places = [parameter for parameter in layer.parameters if parameter.kind in _POSITIONAL]
     if count > len(places) and not _has(layer, inspect.Parameter.VAR_POSITIONAL):
         raise _BindError(f"{count} positional arguments are bound, but it takes {len(places)}")
-    gone = {p.name for p in places[:count]}
+    for hole in holes:
+        if hole >= len(places) or places[hole].kind is not inspect.Parameter.POSITIONAL_ONLY:
+            name = "an argument" if hole >= len(places) else f"the argument {places[hole].name!r}"
+            raise _BindError(f"{name} is left open by position, and keys are passed by name: bind the others by name")
+    gone = {p.name for number, p in enumerate(places[:count]) if number not in holes}
     names = {p.name for p in layer.parameters if p.kind in _NAMED} - gone
     strange = [name for name in keywords if name not in names]
     if strange and not _has(layer, inspect.Parameter.VAR_KEYWORD):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 import trio
 
 from trio_steps._core.checks import answered
-from trio_steps._core.describe import check_arguments, takes_input
+from trio_steps._core.describe import check_arguments, leaves_open, takes_input
 from trio_steps._core.errors import ConfigError, NotAcceptedError
 from trio_steps._core.events.records import StepStarted
 from trio_steps._core.policy.limiter import Lease, find_lender
@@ -438,9 +438,9 @@ def _explained(error: Exception, call: Call, id: str, fork: ForkRun) -> Exceptio
     """Return the error of a path, or a better one if it was pulled lazily and requires more than the fork gives.
 
     Python's own error does not say what to do. Paths that are known are checked before any of them runs, but to check a
-    million lazy ones would cost more than it is worth.
+    million lazy ones would cost more than it is worth, and so would looking for a Placeholder in each known partial.
     """
-    if fork.source.known is None and isinstance(error, TypeError):
+    if isinstance(error, TypeError) and (fork.source.known is None or leaves_open(call)):
         has_input = True if fork.args else None if fork.plan.function is None else False
         try:
             check_arguments(call, id, has_input=has_input)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import attrs
 
-from trio_steps._core.describe import describe
+from trio_steps._core.describe import accepts_input, describe, holes_in
 from trio_steps._core.errors import ConfigError
 from trio_steps._core.function import FunctionStep, Guarded
 from trio_steps._core.scope import current_scope
@@ -121,9 +121,11 @@ def _plan_with_context(fork: Plan, share: AbstractSet[str]) -> Plan:
     if function is None:
         return attrs.evolve(fork, adapt=paths.with_context)
 
+    accepts = accepts_input(function)
+
     @functools.wraps(function)
     def given_for(context: Any, *scope: Any) -> object:
-        return function(Context(context, share), *scope)
+        return function(Context(context, share), *scope) if accepts else function()
 
     return attrs.evolve(fork, function=given_for, adapt=paths.with_context)
 
@@ -168,5 +170,14 @@ def _kind(function: object) -> object:
         return function.__code__, len(function.__defaults__ or ()), frozenset(function.__kwdefaults__ or ())
     if type(function) is functools.partial:
         inner = _kind(function.func)
-        return None if inner is None else (inner, len(function.args), frozenset(function.keywords))
+        return (
+            None
+            if inner is None
+            else (
+                inner,
+                len(function.args),
+                frozenset(function.keywords),
+                *holes_in(function.args),
+            )
+        )
     return None
