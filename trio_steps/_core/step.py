@@ -18,6 +18,7 @@ from typing import (
 )
 
 import trio
+from trio.lowlevel import in_trio_run
 
 from .checks import check_state
 from .errors import CircuitOpenError, hide_frames_of_ours, leaves, name_step, stop_in_coroutine
@@ -299,7 +300,7 @@ async def enter(
         scope.lease = parent.lease
         scope.unnamed_inside = False
     scope.observers = observe
-    if not trio.lowlevel.in_trio_run():
+    if not in_trio_run():
         raise RuntimeError(
             f"step {id!r} runs only in a Trio program, and this is not one: start it with trio.run(main)"
         )

@@ -46,7 +46,9 @@ async def run(plan: Plan, /, *args: Any) -> Any:
                 if plan.timeout is not None:
                     fork.nursery.cancel_scope.deadline = trio.current_time() + plan.timeout
                 try:
-                    await start_paths(fork)
+                    starting = start_paths(fork)
+                    if starting is not None:
+                        await starting
                 except BaseException:
                     fork.stopped = True
                     fork.close_source()

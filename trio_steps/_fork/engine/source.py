@@ -72,13 +72,13 @@ class Source:
           growing: paths may be added with `add`, so the end of the source is not the end of the paths.
           adapt: wraps what is called for a path that comes later, given that and the path itself.
         """
-        self.take: Callable[[], Path | None] = _nothing
         self.errors: list[Exception] = []
         self.dry: bool = False
         self._growing = growing
         self._adapt = adapt
         self._ledger = ledger
         if known is None or growing:
+            self.take: Callable[[], Path | None] = _nothing
             self._context = copy_context()
             ledger.names = PathNames()
         if known is not None:
@@ -86,17 +86,18 @@ class Source:
 
     def _know(self, paths: Known) -> None:
         self.known = paths
+        ids = paths.ids
         if self._growing:
-            cast("PathNames", self._ledger.names).reserve(paths.ids)
-            self._iterator = zip(paths.ids, paths.calls)  # noqa: B905 - as long as each other
-            self._left = len(paths)
+            cast("PathNames", self._ledger.names).reserve(ids)
+            self._iterator = zip(ids, paths.calls)  # noqa: B905 - as long as each other
+            self._left = len(ids)
             self.dry = not self._left
             self.take = self._pull
             return
         # the bound method of the iterator: a method of ours would add a call per path
-        self.take = partial(next, zip(count(), paths.ids, paths.calls), None)
-        self.total = len(paths)
-        self._ledger.expect(paths.ids)
+        self.take = partial(next, zip(count(), ids, paths.calls), None)
+        self.total = len(ids)
+        self._ledger.expect(ids)
 
     @property
     def is_async(self) -> bool:

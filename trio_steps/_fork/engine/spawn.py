@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import trio
 
@@ -22,7 +22,7 @@ from trio_steps._core.policy.limiter import hold
 from .workers import STRETCH, Crew, run_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from trio_steps._core.policy.limiter import Lease
     from trio_steps._fork.paths import Path
@@ -30,8 +30,32 @@ if TYPE_CHECKING:
     from .verdict import ForkRun
 
 
-async def start_paths(fork: ForkRun) -> None:
-    """Open the source, and start its paths, which may still be running when this returns."""
+def start_paths(fork: ForkRun) -> Coroutine[Any, Any, None] | None:
+    """Start the paths of `fork`, which may still be running after that.
+
+    If that takes more than a moment, return what starts them.
+    """
+    plan, known = fork.plan, fork.plan.known
+    if (
+        known is None
+        or plan.concurrency is not None
+        or plan.stagger is not None
+        or plan.rate is not None
+        or plan.growing
+        or plan.delivery is not None
+        or len(known.calls) > STRETCH
+    ):
+        return _start(fork)
+    fork.exhausted(len(known.calls))
+    if not fork.decided:
+        start_soon, name = fork.nursery.start_soon, fork.name
+        for _ in known.calls:
+            start_soon(run_paths, fork, name=name)  # it takes its path when it begins
+    return None
+
+
+async def _start(fork: ForkRun) -> None:
+    """Open the source, and start its paths."""
     plan, source = fork.plan, fork.source
     if plan.known is None:
         await _open_source(fork)
@@ -48,7 +72,7 @@ async def start_paths(fork: ForkRun) -> None:
     if known is not None and not is_limited and not in_turn and (delivery is None or delivery.buffer == inf):
         start_soon, name = _starter(fork), fork.name
         for number in range(1, len(known) + 1):
-            start_soon(run_paths, fork, name=name)  # it takes its path when it begins
+            start_soon(run_paths, fork, name=name)
             if not number % STRETCH:
                 await trio.lowlevel.checkpoint()
     elif not is_limited or source.is_async or in_turn:

@@ -192,7 +192,11 @@ class ForkRun(State):
             self.nursery.cancel_scope.cancel("every path has ended")
         elif self.caller is not None:
             self.wake_caller()
-        self.close_source()
+        source = self.source
+        if source.known is None or self.plan.growing:
+            self.close_source()
+        else:
+            source.dry = True  # each path that is known has ended, so none is left to take
 
     def end_if_idle(self) -> None:
         """End a growing fork if its source has run out and every path has ended: nothing is left to add a path."""
@@ -246,8 +250,10 @@ class ForkRun(State):
     def answer(self) -> Any:
         """Return the result of the fork, or raise its error."""
         ledger = self.ledger
-        if self.failure is not None:
-            raise self.failure
+        if self.fatal is not None:
+            raise self.fatal
+        if self.crash is not None:
+            raise self.crash
         if ledger.own_errors:
             raise ledger.partial()
         if self.timed_out:
