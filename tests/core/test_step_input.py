@@ -173,3 +173,13 @@ async def test_path_that_has_all_it_needs_is_not_given_the_input_on_top(autojump
 
     tag_all = fork("f", mode="all", paths=lambda items: [functools.partial(traced, tag, item) for item in items])
     assert await tag_all(("a", "b")) == ("a:1", "b:1")
+
+
+def test_input_given_by_name_is_refused_at_the_call_with_the_right_form() -> None:
+    made = fork("f", mode="all", paths=[required])
+    with pytest.raises(
+        TypeError, match=r"^Fork\.run\(\) got an unexpected keyword argument 'input': the input is given b"
+    ):
+        made.run(input=3)
+    with pytest.raises(TypeError, match=r"^Fork\.run\(\) got an unexpected keyword argument 'topic'$"):
+        made.run(topic=3)

@@ -179,7 +179,12 @@ class Step(Generic[P, O_co]):
           ConfigError: `observers` is not a list of sync functions, or `state` is not a dict.
           RuntimeError: it was called outside of a Trio program.
         """
+        if kwargs:
+            self._check_keywords(kwargs)
         return named(self._run(args, kwargs, observers, state), self.id)
+
+    def _check_keywords(self, kwargs: dict[str, Any]) -> None:
+        """Refuse keyword arguments that can't be given to what is behind the step."""
 
     def _run(
         self,
@@ -254,6 +259,11 @@ class InputStep(Step[[I_contra], O_co], Generic[I_contra, O_co]):
         """Run the step once, with `input` if there is one."""
         args = () if input is NO_INPUT else (input,)
         return named(self._run(args, {}, (), None), self.id)
+
+    def _check_keywords(self, kwargs: dict[str, Any]) -> None:
+        name = next(iter(kwargs))
+        form = ": the input is given by position, run(…)" if name == "input" else ""
+        raise TypeError(f"{type(self).__name__}.run() got an unexpected keyword argument {name!r}{form}")
 
 
 def arguments(input: object) -> tuple[Any, ...]:
