@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 from urllib.parse import quote
 
 from .errors import ConfigError
@@ -195,6 +195,7 @@ class PathScope(Scope):
 
 
 current: ContextVar[Scope | None] = ContextVar("trio_steps.current_scope", default=None)
+set_current: Final = current.set  # looked up once: it is called for each path
 
 
 def scope_of(

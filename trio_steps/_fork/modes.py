@@ -73,7 +73,13 @@ ModeFactory: TypeAlias = Callable[[], Mode[T, R_co]] | Callable[["Ledger[T]"], M
 
 
 class _Patient(Generic[T]):
-    """Lets every path end. The four modes differ in what makes them stop earlier."""
+    """Lets every path end. The four modes differ in what makes them stop earlier.
+
+    Attributes:
+      minds_values: whether a value may decide. Otherwise `succeeded` need not be called.
+    """
+
+    minds_values = False
 
     def __init__(self, ledger: Ledger[T]) -> None:
         self._ledger = ledger
@@ -92,6 +98,7 @@ class _Patient(Generic[T]):
 class Race(_Patient[T]):
     """The first path that succeeds decides; if none does, every failure is raised."""
 
+    minds_values = True
     winner: int | None = None
 
     @property
@@ -143,6 +150,8 @@ class Settle(_Patient[T]):
 @final
 class Quorum(_Patient[T]):
     """`need` paths have to succeed. The fork is decided as soon as they have, or no longer can."""
+
+    minds_values = True
 
     def __init__(self, ledger: Ledger[T], need: int) -> None:
         super().__init__(ledger)

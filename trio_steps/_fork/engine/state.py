@@ -63,6 +63,7 @@ class State:
       nursery: where workers run.
       ledger: what became of the paths.
       mode: decides the fork.
+      tell: tells the mode of a value; None if no value matters to it.
       source: where paths come from.
       fencing: there may be paths whose code is not trusted.
       fences: how many of them run in a fence now.
@@ -103,7 +104,8 @@ class State:
         self.context: Context = copy_context()
         ledger: Ledger[Any] = Ledger(plan.id, name) if plan.delivery is None else plan.delivery.begin(plan.id, name)
         self.ledger: Ledger[Any] = ledger
-        self.mode: Mode[Any, Any] = plan.mode(ledger)
+        self.mode: Mode[Any, Any] = (mode := plan.mode(ledger))
+        self.tell: Callable[[int, Any], bool] | None = mode.succeeded if getattr(mode, "minds_values", True) else None
         self.source: Source = Source(plan.known, ledger, plan.adapt, plan.growing)
         if plan.stagger is not None:
             self.pace = Pace(plan.stagger)

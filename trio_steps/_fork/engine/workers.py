@@ -23,7 +23,7 @@ from trio_steps._core.describe import check_arguments, leaves_open, takes_input
 from trio_steps._core.errors import ConfigError, NotAcceptedError
 from trio_steps._core.events.records import StepStarted
 from trio_steps._core.policy.limiter import Lease, find_lender
-from trio_steps._core.scope import PathScope, current
+from trio_steps._core.scope import PathScope, current, set_current
 from trio_steps._core.step import type_of
 
 from .fence import MOST_FENCES, Fence, Trial
@@ -281,15 +281,13 @@ async def run_paths(
     scope behind. Never return if it left a nursery open.
     """
     task = trio.lowlevel.current_task()
-    plan, source, ledger, mode = fork.plan, fork.source, fork.ledger, fork.mode
+    plan, source, ledger, tell = fork.plan, fork.source, fork.ledger, fork.tell
     observe, args, parent, prefix = fork.observe, fork.args, fork.scope, fork.prefix
-    delivery, accept = plan.delivery, plan.accept
-    unblocked = 0
+    known, accept, state, values = plan.known, plan.accept, parent.state, ledger.values
+    delivery, unblocked = plan.delivery, 0
     start = 0.0
     # With a task of its own, a path hits no other path. So while all fences are in use, its code does not matter.
     fencing = fork.fencing and (member is not None or fork.fences < MOST_FENCES)
-    known = plan.known
-    take_input = known is not None and known.take_input
     fence: Fence | None = None  # around the last path that was not trusted
     while True:
         if member is not None:
@@ -307,15 +305,15 @@ async def run_paths(
             fork.take_end_of_source()
             return False
         ledger.started = started = ledger.started + 1
+        index, id, call = path
+        del path  # lets the iterator reuse the tuple for the next path
         if member is not None:
-            member.ran.append(path[1])
+            member.ran.append(id)
             crew = member.crew
             if not crew.staffed:
                 crew.seeking -= member.counted
                 while crew.seeking < crew.seekers and crew.hires_another():
                     pass
-        index, id, call = path
-        del path  # lets the iterator reuse the tuple for the next path
         task.name = prefix + id
         scope = PathScope()
         scope.id = id
@@ -324,26 +322,28 @@ async def run_paths(
         scope.observers = observe
         scope.lease = parent.lease if lease is None else lease
         scope.unnamed_inside = False
-        current.set(scope)
+        set_current(scope)
         if observe is not None:
             start = trio.current_time()
             observe(StepStarted(name=task.name, time=start, scope=scope))
         try:
-            if parent.state is not None:
-                scope.state = deepcopy(parent.state)
-            code = code_of(call) if fencing else None
-            untrusted = fencing and not is_trusted(code)
-            if untrusted and fork.fences < MOST_FENCES:
-                trial = Trial(fork, id, code)
-                fence = trial.fence
+            if state is not None:
+                scope.state = deepcopy(state)
+            trial = None
+            if fencing and not is_trusted(code := code_of(call)):
+                if fork.fences < MOST_FENCES:
+                    trial = Trial(fork, id, code)
+                    fence = trial.fence
+                else:
+                    length = 1  # a scope that it leaves open hits no other path
+            if trial is not None:
                 with trial:
                     value = call(*args) if args and takes_input(call) else call()
                     if type_of(value) is CoroutineType or hasattr(type_of(value), "__await__"):
                         value = await value
             else:
-                if untrusted:
-                    length = 1  # a scope that it leaves open hits no other path
-                value = call(*args) if args and (take_input or takes_input(call)) else call()
+                takes = args and ((known is not None and known.take_input) or takes_input(call))
+                value = call(*args) if takes else call()
                 if type_of(value) is CoroutineType or hasattr(type_of(value), "__await__"):
                     value = await value
             if task.child_nurseries:
@@ -380,16 +380,20 @@ async def run_paths(
             if not fork.in_time and fork.over():
                 fork.came_late(index, scope, start, value)
             else:
-                if index < len(ledger.values):
-                    ledger.values[index] = value
+                if index < len(values):
+                    values[index] = value
                 else:
                     ledger.put(index, value)
-                if scope.state is not None and hasattr(mode, "winner"):
+                if state is not None and scope.state is not None and hasattr(fork.mode, "winner"):
                     fork.states[index] = scope.state
-                fork.ended += 1
-                if mode.succeeded(index, value) if observe is None else fork.won(index, scope, start, value):
+                fork.ended = ended = fork.ended + 1
+                if (
+                    fork.won(index, scope, start, value)
+                    if observe is not None
+                    else tell is not None and tell(index, value)
+                ):
                     fork.decide(f"path {id!r} won")
-                elif fork.ended == fork.total:
+                elif ended == fork.total:
                     fork.finish()
             del value  # the ledger has it now
         if member is None:
