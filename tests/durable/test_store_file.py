@@ -107,3 +107,22 @@ def test_only_a_cancelled_run_with_a_mark_is_being_moved(
     else:
         with pytest.raises(StoreError, match=r"^the run 'r' can't be run here: it (was|is being) moved to 'other'"):
             check_is_here(record, "run")
+
+
+def test_error_of_a_file_that_was_deleted_says_so_and_has_the_error_of_sqlite_as_its_cause(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    with (
+        pytest.raises(StoreError, match="was deleted or replaced while it was in use") as caught,
+        File(path, "normal").transaction(),
+    ):
+        path.unlink()
+        raise sqlite3.OperationalError("disk I/O error")
+    assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+
+
+def test_error_of_a_file_that_is_still_there_is_that_of_sqlite(tmp_path: Path) -> None:
+    with (
+        pytest.raises(sqlite3.OperationalError, match="disk"),
+        File(tmp_path / "r", "normal").transaction(),
+    ):
+        raise sqlite3.OperationalError("disk I/O error")
