@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from trio_steps import (
     StepFailed,
     fork,
     gather,
+    race,
     settle,
     step,
 )
@@ -75,7 +77,26 @@ class BadBaseGroup(BaseExceptionGroup[BaseException]):
         raise RuntimeError("derive")
 
 
+class BadChain(Exception):
+    @property
+    def __cause__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("cause")
+
+    @property
+    def __traceback__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("traceback")
+
+
+class Empty(Exception):
+    """A container of errors that has none is false."""
+
+    def __len__(self) -> int:
+        return 0
+
+
 ODD: list[Any] = [
+    BadChain,
+    Empty,
     BadRepr,
     BadSetattr,
     BadGetattr,
@@ -266,3 +287,35 @@ async def test_recorder_draws_and_events_show_an_error_with_a_bad_repr(make: Any
         await fork("f", mode="all", paths=[path, trio.sleep_forever]).run(observers=[recorder, events.append])
     assert "path 'path' failed" in str(recorder)
     assert "whose repr fails" in repr([event for event in events if isinstance(event, StepFailed)])
+
+
+@pytest.mark.parametrize("make", ODD, ids=range(len(ODD)))
+async def test_odd_error_of_merge_is_raised_unchanged(make: Any) -> None:
+    odd = make()
+
+    def merge(_: object) -> None:
+        raise odd
+
+    with pytest.raises(type(odd)) as caught:
+        await fork("f", mode="all", paths=[returns(0, "ok")], merge=merge)()
+    assert caught.value is odd
+
+
+@pytest.mark.parametrize("make", ODD, ids=range(len(ODD)))
+async def test_odd_error_of_a_loser_is_logged_with_its_traceback(
+    make: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = make()
+    monkeypatch.setattr(logging.Formatter, "formatException", lambda *_: "no text, which some of them refuse")
+
+    async def loses() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise odd
+
+    assert await race(returns(1, "ok"), loses) == "ok"
+    [record] = caplog.records
+    assert record.exc_info
+    assert record.exc_info[1] is odd
+    assert record.exc_info[2] is not None

@@ -257,6 +257,11 @@ def add_note(error: BaseException, note: str) -> None:
             cast("Any", error).__notes__ = [*notes, note]
 
 
+def exc_info(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    """Return `error` for ``exc_info=`` of `logging`, which would log nothing of an error that is false."""
+    return type(error), error, cast("Any", BaseException).__traceback__.__get__(error)
+
+
 def name_step(error: BaseException, name: str) -> None:
     """Note on `error` that the step `name` raised it, unless a step inside that one is noted already.
 

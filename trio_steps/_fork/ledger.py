@@ -172,7 +172,9 @@ class Ledger(Generic[T]):
 
     def is_own(self, error: BaseException) -> bool:
         """Tell whether this ledger made `error`, which then holds the results of the paths."""
-        held: object = getattr(cast("object", error), "discard_values", None)
+        if not isinstance(error, ForkPartialError):
+            return False
+        held: object = getattr(cast("Any", error), "discard_values", None)
         return isinstance(held, _Held) and held.ledger is self
 
     def _has_value(self, index: int) -> bool:

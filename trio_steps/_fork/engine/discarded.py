@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import trio
 
-from trio_steps._core.errors import short_repr
+from trio_steps._core.errors import exc_info, short_repr
 from trio_steps._core.events.discarded import discard_values_in, raise_first
 from trio_steps._core.events.observers import logger
 from trio_steps._core.events.records import ErrorDiscarded, StepSkipped, ValueDiscarded
@@ -50,7 +50,9 @@ class Discarded:
 
     def report(self, name: str, error: BaseException) -> None:
         """Tell observers and the log of an error that the fork does not raise."""
-        logger.warning("%s: an error that its fork does not raise: %s", name, short_repr(error), exc_info=error)
+        logger.warning(
+            "%s: an error that its fork does not raise: %s", name, short_repr(error), exc_info=exc_info(error)
+        )
         if self._observe is not None:
             self._observe(ErrorDiscarded(name=name, time=trio.current_time(), scope=self._scope, error=error))
 

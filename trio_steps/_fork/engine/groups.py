@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from trio_steps._core.errors import leaves, short_repr
 
@@ -45,5 +45,6 @@ def parts(error: BaseException) -> Iterator[BaseException]:
             yield one
             if isinstance(one, BaseExceptionGroup):
                 left.extend(cast("BaseExceptionGroup[BaseException]", one).exceptions)
-            if one.__cause__ is not None:
-                left.append(one.__cause__)
+            cause: BaseException | None = cast("Any", BaseException).__cause__.__get__(one)
+            if cause is not None:
+                left.append(cause)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import attrs
 import trio
 
-from trio_steps._core.errors import ConfigError, add_note, short_repr
+from trio_steps._core.errors import ConfigError, add_note, exc_info, short_repr
 from trio_steps._core.events.observers import logger
 from trio_steps._core.public import public_in
 from trio_steps._durable.protocol import RunCancelledError, RunChange, RunClaimedError
@@ -113,7 +113,7 @@ async def work(
             raise
         except Exception as failure:  # noqa: BLE001 - it is saved, and the next run has nothing to do with it
             if on_end is None and not observers:  # otherwise, someone is told of it
-                logger.warning("the run %r failed", claim.run_id, exc_info=failure)
+                logger.warning("the run %r failed", claim.run_id, exc_info=exc_info(failure))
             error = failure
             if not held.is_over:  # it no longer fits its pipeline, say: no worker should take it again
                 await held.fail(stored, failure)
