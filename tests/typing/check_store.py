@@ -29,7 +29,10 @@ any_store: RunStore = store
 async def durable_runs() -> None:
     assert_type(await checkout.run({"order": 1}, store=store, run_id="1"), Done)
     assert_type(await Pipeline("p").run(store=any_store, run_id="1"), dict[str, Any])
-    await checkout.run({"order": "1"}, store=store, run_id="1")  # type: ignore[typeddict-item]  # pyright: ignore[reportArgumentType]
+    assert_type(await checkout.run(store=store, run_id="1"), Done)  # it has its input already
+    assert_type(await checkout.run(store=store, run_id="1", answers={"approved": True}), Done)
+    await checkout.run(store=store)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await checkout.run({"order": "1"}, store=store, run_id="1")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
 async def records() -> None:

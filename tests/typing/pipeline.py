@@ -66,8 +66,8 @@ async def boundary() -> None:
     signup = Pipeline("signup", inputs=Signup).step("fetch", fetch).step("count", count)
     assert_type(signup, Pipeline[Signup, dict[str, Any]])
     assert_type(await signup.run({"user_id": "42"}), dict[str, Any])
-    await signup.run({"user": "42"})  # type: ignore[typeddict-item]  # pyright: ignore[reportArgumentType]
-    await signup.run()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await signup.run({"user": "42"})  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await signup.run()  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
     done = signup.outputs(Done)
     assert_type(done, Pipeline[Signup, Done])

@@ -504,6 +504,19 @@ class Pipeline(InputStep[I_contra, O_co], Generic[I_contra, O_co]):
         answers: Mapping[str, object] | None = None,
     ) -> Coroutine[Any, Any, T]: ...
 
+    @overload  # a run that exists has its input already
+    def run(
+        self,
+        *,
+        observers: Iterable[Observer] = (),
+        state: dict[str, object] | None = None,
+        on_step_complete: CompleteHook | None = None,
+        on_error: ErrorHook | None = None,
+        store: RunClaims,
+        run_id: str,
+        answers: Mapping[str, object] | None = None,
+    ) -> Coroutine[Any, Any, O_co]: ...
+
     @overload
     def run(
         self,
