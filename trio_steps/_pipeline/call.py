@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from types import CoroutineType
-from typing import TYPE_CHECKING, Any, TypeAlias, cast, final
+from types import CoroutineType, FunctionType
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from trio_steps._core.errors import StepInputError, StepOutputError, listed
 from trio_steps._core.step import type_of
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .signature import Signature
 
     Bind: TypeAlias = Callable[[Mapping[str, object], str], tuple[tuple[object, ...], dict[str, object]]]
+    Copy: TypeAlias = Callable[[Any, str, str], object]
 
 
 @final
@@ -33,10 +34,11 @@ class Function:
       copy: turns a value, its key, and the full name of the step into the copy that a function receives or returns.
       provides: the key under which its result is stored; or the keys of its result, which is a mapping.
       bind: makes its arguments from a context.
+      places: the keys that it gets by place; None if it gets its arguments by name.
       keeps: whether it may keep the whole context.
     """
 
-    __slots__ = ("bind", "call", "copy", "keeps", "provides", "share", "signature")
+    __slots__ = ("bind", "call", "copy", "keeps", "places", "provides", "share", "signature")
 
     def __init__(
         self,
@@ -53,6 +55,29 @@ class Function:
         self.keeps = signature.whole
         # a snapshot in the Context, not the store: what a function keeps must not change
         self.bind: Bind = binder(signature, self.copy, lambda store: Context(_now(store), share))
+        self.places: tuple[str, ...] | None = signature.required if _takes_in_order(call, signature) else None
+
+    def run(self, context: Mapping[str, object], step: str) -> Any:
+        """Call the function with a context, and return what it returns; `step` is the full name of its step.
+
+        Arguments that go by place take half the time, and one argument half of that.
+        """
+        places = self.places
+        if places is None:
+            args, kwargs = self.bind(context, step)
+            return self.call(*args, **kwargs)
+        values: list[object] = []
+        key = ""
+        try:
+            for key in places:
+                value = context[key]
+                values.append(value if id(type(value)) in UNCOPIED else self.copy(value, key, step))
+        except KeyError:
+            _require(context, key, step)
+            raise  # it is part of a value that was copied
+        if len(values) == 1:
+            return self.call(values[0])
+        return self.call(*values)
 
     def sharing(self, keys: AbstractSet[str]) -> Function:
         """Return the same function with more keys that are not copied."""
@@ -63,9 +88,7 @@ def _now(context: Any) -> Any:
     return context.now() if isinstance(context, Store) else context
 
 
-def binder(
-    signature: Signature, copy: Callable[[Any, str, str], object], whole: Callable[[Mapping[str, object]], object]
-) -> Bind:
+def binder(signature: Signature, copy: Copy, whole: Callable[[Mapping[str, object]], object]) -> Bind:
     """Make the function that takes a context, and the full name of the step, and returns ``(args, kwargs)``.
 
     Args:
@@ -88,9 +111,8 @@ def binder(
                 value = context[key]
                 kwargs[key] = value if id(type(value)) in UNCOPIED else copy(value, key, step)
         except KeyError:
-            if key in context:
-                raise  # it is part of a value that was copied
-            raise StepInputError(step, key, context) from None
+            _require(context, key, step)
+            raise  # it is part of a value that was copied
         return (), kwargs
 
     if not (optional or signature.rest or signature.whole):
@@ -112,6 +134,19 @@ def binder(
     return everything
 
 
+def _takes_in_order(call: Callable[..., Any], signature: Signature) -> bool:
+    """Tell whether `call` is a plain function whose parameters are required keys, so that they can go by place."""
+    others = signature.optional or signature.rest or signature.whole or signature.wrapped
+    if others or type(call) is not FunctionType:
+        return False
+    return call.__code__.co_varnames[: call.__code__.co_argcount] == signature.required
+
+
+def _require(context: Mapping[str, object], key: str, step: str) -> None:
+    if key not in context:
+        raise StepInputError(step, key, context) from None
+
+
 def awaitable(result: object) -> bool:
     """Tell whether `result` has to be awaited."""
     return type_of(result) is CoroutineType or hasattr(type_of(result), "__await__")
@@ -119,35 +154,33 @@ def awaitable(result: object) -> bool:
 
 async def call(function: Function, store: Store, name: str) -> tuple[Any, bool]:
     """Call `function`; return its result, and whether it was sync."""
-    args, kwargs = function.bind(store, name)
-    result = function.call(*args, **kwargs)
+    result = function.run(store, name)
     if awaitable(result):
         return await result, False
     return result, True
 
 
-def output_of(function: Function, result: object, name: str) -> dict[str, object]:
+def output_of(function: Function, result: Any, name: str) -> dict[str, object]:
     """Return the keys that `result` of `function`, of step `name`, adds to the context, with copies of the values."""
     provides = function.provides
-    copy = function.copy
     if provides is None:
-        if type(result) is dict:  # a short cut for the usual case
+        if type_of(result) is dict:  # a short cut for the usual case
             values: dict[str, object] = {}
-            for key, value in cast("dict[object, object]", result).items():
+            for key, value in result.items():
                 if type(key) is not str:
                     break
-                if id(type(value)) in UNCOPIED:
+                if id(type_of(value)) in UNCOPIED:
                     values[key] = value
                     continue
-                if type(value) is CoroutineType:
-                    raise unawaited(cast("Any", value), key, name)
-                values[key] = copy(value, key, name)
+                if type_of(value) is CoroutineType:
+                    raise unawaited(value, key, name)
+                values[key] = function.copy(value, key, name)
             else:
                 return values
-        return as_output(cast("Any", result), name, function.share)
+        return as_output(result, name, function.share)
     if isinstance(provides, tuple):
-        return _exactly(provides, as_output(cast("Any", result), name, function.share), name)
-    return {provides: copy(result, provides, name)}
+        return _exactly(provides, as_output(result, name, function.share), name)
+    return {provides: function.copy(result, provides, name)}
 
 
 def _exactly(keys: tuple[str, ...], values: dict[str, object], name: str) -> dict[str, object]:

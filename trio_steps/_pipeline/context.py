@@ -201,7 +201,7 @@ class Store(Mapping[str, object]):
         if self._snapshot is not None:
             self._let_go(self._snapshot)
         if self._same:
-            self._same = {key: same for key, same in self._same.items() if key not in changes}
+            self._undecide(changes)
         self._own.update(changes)
         self._sources.update(sources)
 
@@ -210,7 +210,7 @@ class Store(Mapping[str, object]):
         if self._snapshot is not None:
             self._let_go(self._snapshot)
         if self._same:
-            self._same = {key: same for key, same in self._same.items() if key not in changes}
+            self._undecide(changes)
         self._own.update(changes)
         sources = self._sources
         for key in changes:
@@ -221,6 +221,9 @@ class Store(Mapping[str, object]):
             self._own = self._own.copy()
             self._sources = self._sources.copy()
         self._snapshot = None
+
+    def _undecide(self, changes: Mapping[str, object]) -> None:
+        self._same = {key: same for key, same in self._same.items() if key not in changes}
 
     def replace(self, values: dict[str, object], source: str) -> None:
         """Hold `values` of `source` and nothing else, as after a transform. The store around a nested one is hidden."""

@@ -70,6 +70,7 @@ class _Then(Enum):
 
 _SELF: Mapping[str, str] = MappingProxyType({})  # every key comes from the step itself
 _NEXT = _Then.NEXT  # looking up an attribute of an Enum is slow
+_set_current = current.set  # and looking up this method makes an object
 
 
 async def execute(
@@ -218,7 +219,7 @@ class PipelineRun:
         scope.observers = observe
         scope.lease = around.lease
         scope.unnamed_inside = False
-        current.set(scope)
+        _set_current(scope)
         record, tells = audience.record, audience.tells
         start = trio.current_time() if observe is not None or tells else 0.0
         body = node.body
@@ -249,12 +250,10 @@ class PipelineRun:
                 if record:
                     scope.attempts = KeptAttempts(self.reporter, audience, name)
                 if node.policies is None:
-                    args, kwargs = body.bind(store if body.keeps else store.readable(), name)
                     try:
-                        result = body.call(*args, **kwargs)
+                        result = body.run(store if body.keeps else store.readable(), name)
                     except StopIteration as stop:
                         raise stop_in_coroutine() from stop
-                    del args, kwargs  # they may hold a snapshot, which would make the store copy itself
                     kind = type_of(result)
                     if kind is not dict and (kind is CoroutineType or hasattr(kind, "__await__")):
                         result = await result

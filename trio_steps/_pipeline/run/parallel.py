@@ -313,9 +313,8 @@ class GroupAttempt:
             if audience.record:
                 current_scope().attempts = KeptAttempts(run.reporter, audience, name)
             if type(member) is Function:
-                args, kwargs = member.bind(store if member.keeps else store.readable(), name)
                 try:
-                    result = member.call(*args, **kwargs)
+                    result = member.run(store if member.keeps else store.readable(), name)
                 except StopIteration as stop:
                     raise stop_in_coroutine() from stop
                 if type_of(result) is CoroutineType or awaitable(result):
