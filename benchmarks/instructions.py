@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 import trio
 
-from .fanout import BOUNDED, OURS, OURS_LIMITER, UNBOUNDED, Heat
+from .fanout import BOUNDED, OURS, OURS_LIMITER, RACES, UNBOUNDED, Heat
 from .inputs import runs_in
-from .pipelines import LARGE, SMALL, checkpoints, row_of
+from .pipelines import LARGE, SMALL, adding_paths, checkpoints, parallel, row_of
 from .small import BUILT, LIMITED, STREAM, STREAMED, THREE, TWO
 
 if TYPE_CHECKING:
@@ -81,6 +81,10 @@ def steps(count: int) -> Callable[[], Awaitable[object]]:
     return functools.partial(row_of(count).run, SMALL)
 
 
+def parallel_step(count: int) -> Callable[[], Awaitable[object]]:
+    return functools.partial(parallel(adding_paths(count, "trio")).run, {})
+
+
 def small(name: str, heat: Heat, of: str = OURS) -> Piece:
     return Piece(
         name=f"P11, {name}", unit="fork", units=FORKS, ours=forks_of(heat, of), theirs=forks_of(heat, "bare Trio")
@@ -113,6 +117,13 @@ PIECES = (
         ours=work_of(UNBOUNDED, OURS),
         theirs=work_of(UNBOUNDED, "bare Trio"),
     ),
+    Piece(
+        name="P4, the last",
+        unit="path",
+        units=RACES[1].size,
+        ours=work_of(RACES[1], OURS),
+        theirs=work_of(RACES[1], "bare Trio"),
+    ),
     small("gather", THREE),
     small("built", THREE, BUILT),
     small("race", TWO),
@@ -125,6 +136,7 @@ PIECES = (
         ours=work_of(STREAMED, STREAM),
         theirs=work_of(STREAMED, OURS),
     ),
+    Piece(name="P8", unit="path", units=UNBOUNDED.size, ours=parallel_step, theirs=work_of(UNBOUNDED, OURS)),
     Piece(name="P6", unit="step", units=1_000, ours=steps, theirs=lambda count: functools.partial(checkpoints, count)),
 )
 
