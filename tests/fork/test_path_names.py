@@ -205,10 +205,12 @@ def test_ids_that_are_given_twice_are_refused(paths: list[tuple[str, bool]], nam
 # What else a known path has
 
 
-@pytest.fixture(params=[False, True], ids=["few", "many"])
+@pytest.fixture(params=product([False, True], repeat=2), ids=["few", "few alike", "many", "many alike"])
 def many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However few paths there are, treat them as few, and then as many."""
-    monkeypatch.setattr(module, "MANY", 0 if request.param else inf)
+    """However few paths there are, treat them as few, and then as many; and look whether they are alike, or don't."""
+    is_many, looks = request.param
+    monkeypatch.setattr(module, "MANY", 0 if is_many else inf)
+    monkeypatch.setattr(module, "FEW", 0 if looks else inf)
 
 
 @pytest.mark.parametrize(
@@ -249,6 +251,46 @@ def test_ids_of_many_functions_are_made_on_demand_and_those_of_few_are_there(mon
     assert describe_all([named("a")] * 3).ids == ["a", "a#2", "a#3"]
     assert isinstance(describe_all([named("a")] * 4).ids, PathNames)
     assert isinstance(describe_all([*[named("a")] * 4, named("b", given_by_hand=True)]).ids, list)
+
+
+def test_more_than_eight_paths_are_described_at_once_if_they_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    described: list[object] = []
+    monkeypatch.setattr(module, "_describe_alike", described.append)
+    for length in (8, 9):
+        paths = [named("a")] * length
+        describe_all(paths)
+    assert described == [paths]
+
+
+@pytest.mark.parametrize("length", [9, 5_001])
+@pytest.mark.parametrize("odd", ["name", "code", "argument", "keyword", "number", "step", "generator", None])
+def test_paths_that_are_alike_are_described_as_they_would_be_one_by_one(
+    odd: str | None, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever one differs: the first, the last, or all of them."""
+    odds: dict[str | None, Any] = {
+        "name": named("b"),
+        "code": eval("lambda: 0", {}),  # a function with a code of its own
+        "argument": lambda _: None,
+        "keyword": lambda *, _: None,
+        "number": named("a#2"),
+        "step": step(named("a")),
+        "generator": lambda: (yield),
+        None: named("a"),
+    }
+    other = odds[odd]
+    for paths in ([other, *[named("a")] * length], [*[named("a")] * length, other], [other] * length):
+        if odd == "generator":
+            with pytest.raises(ConfigError, match="yields"):
+                describe_all(paths)
+            continue
+        known = describe_all(paths)
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "FEW", inf)
+            one_by_one = describe_all(paths)
+        assert list(known.ids) == list(one_by_one.ids)
+        assert type(known.ids) is type(one_by_one.ids)
+        assert (known.calls, known.code, list(known.asking)) == (one_by_one.calls, one_by_one.code, one_by_one.asking)
 
 
 def test_extending_names_is_like_adding_one_name_several_times() -> None:
