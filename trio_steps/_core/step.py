@@ -28,7 +28,7 @@ from .events.discarded import discard_result, discard_values_in
 from .events.observers import Observers
 from .events.records import StepCancelled, StepFailed, StepSkipped, StepStarted, StepSucceeded, observers_of
 from .public import public
-from .scope import Scope, current
+from .scope import Scope, current, set_current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -315,7 +315,7 @@ async def enter(
             f"step {id!r} runs only in a Trio program, and this is not one: start it with trio.run(main)"
         )
     start = 0.0
-    token = current.set(scope)
+    token = set_current(scope)
     try:
         if observe is not None:
             scope.take_back = None

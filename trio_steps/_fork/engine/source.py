@@ -20,7 +20,7 @@ from trio_steps._fork.paths import COLLECTIONS, Known, PathNames, describe_all
 from .groups import split, split_errors
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterator
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
     from contextvars import Context
 
     from trio_steps._fork.ledger import Ledger
@@ -61,7 +61,12 @@ class Source:
     _left: int = 0  # how many known paths are left, in a growing fork
     _iterator: Iterator[object] | None = None
     _stream: AsyncIterator[object] | None = None
+    errors: Sequence[Exception] = ()
+    # of a source that is not all known, or grows
+    _growing: bool = False
     _context: Context
+    _adapt: Adapt | None
+    _ledger: Ledger[Any]
 
     def __init__(self, known: Known | None, ledger: Ledger[Any], adapt: Adapt | None, growing: bool) -> None:
         """Start with `known`, if that is given. Then `ask` and `open` must not be called.
@@ -72,23 +77,22 @@ class Source:
           growing: paths may be added with `add`, so the end of the source is not the end of the paths.
           adapt: wraps what is called for a path that comes later, given that and the path itself.
         """
-        self.errors: list[Exception] = []
         self.dry: bool = False
-        self._growing = growing
-        self._adapt = adapt
-        self._ledger = ledger
         if known is None or growing:
             self.take: Callable[[], Path | None] = _nothing
+            self._growing = growing
+            self._adapt = adapt
+            self._ledger = ledger
             self._context = copy_context()
             ledger.names = PathNames()
         if known is not None:
-            self._know(known)
+            self._know(known, ledger)
 
-    def _know(self, paths: Known) -> None:
+    def _know(self, paths: Known, ledger: Ledger[Any]) -> None:
         self.known = paths
         ids = paths.ids
         if self._growing:
-            cast("PathNames", self._ledger.names).reserve(ids)
+            cast("PathNames", ledger.names).reserve(ids)
             self._iterator = zip(ids, paths.calls)  # noqa: B905 - as long as each other
             self._left = len(ids)
             self.dry = not self._left
@@ -97,7 +101,7 @@ class Source:
         # the bound method of the iterator: a method of ours would add a call per path
         self.take = partial(next, zip(count(), ids, paths.calls), None)
         self.total = len(ids)
-        self._ledger.expect(ids)
+        ledger.expect(ids)
 
     @property
     def is_async(self) -> bool:
@@ -125,7 +129,7 @@ class Source:
             found = describe_all(paths)
             if self._adapt is not None:
                 found = Known(found.ids, list(map(self._adapt, found.calls, paths)))
-            self._know(found)
+            self._know(found, self._ledger)
         elif not _gives_paths(source):
             shown = short_repr(source)
             form = ", not a mapping: give that as it is, paths={…}" if isinstance(source, Mapping) else ""
@@ -215,7 +219,7 @@ class Source:
         self.total = self.joined
 
     def _fail(self, error: Exception) -> None:
-        self.errors.append(error)
+        self.errors = [*self.errors, error]
 
     def _fail_mixed(self, group: BaseExceptionGroup[BaseException]) -> None:
         errors, rest = split_errors(group)

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextvars import copy_context
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, final
@@ -45,6 +46,7 @@ def start_paths(fork: ForkRun) -> Coroutine[Any, Any, None] | None:
         or plan.delivery is not None
         or len(known.calls) > STRETCH
     ):
+        fork.context = copy_context()
         return _start(fork)
     fork.exhausted(len(known.calls))
     if not fork.decided:

@@ -5,7 +5,6 @@ It decides nothing. Paths are counted where they run, and `ForkRun` says what th
 
 from __future__ import annotations
 
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, final
 
 import trio
@@ -59,7 +58,8 @@ class State:
       name: its full name.
       prefix: the beginning of the full names of its paths.
       observe: the observers, or None.
-      context: the context in which workers start, with the caller's variables, whichever task hires them.
+      context: the context in which workers start, with the caller's variables, whichever task hires them; not set if
+        the caller's task starts all paths at once.
       nursery: where workers run.
       ledger: what became of the paths.
       mode: decides the fork.
@@ -81,6 +81,7 @@ class State:
     """
 
     nursery: trio.Nursery
+    context: Context
     states: dict[int, dict[str, object]]
 
     # The defaults fit most runs: setting attributes is most of the cost of a small fork.
@@ -101,7 +102,6 @@ class State:
         self.name: str = (name := scope.name)
         self.prefix: str = name + "/"
         self.observe: Observers | None = scope.observers
-        self.context: Context = copy_context()
         ledger: Ledger[Any] = Ledger(plan.id, name) if plan.delivery is None else plan.delivery.begin(plan.id, name)
         self.ledger: Ledger[Any] = ledger
         self.mode: Mode[Any, Any] = (mode := plan.mode(ledger))
@@ -133,16 +133,6 @@ class State:
     async def _discard_held(self, values: list[Named]) -> None:
         await self.discarded.discard_held(values)
 
-    def let_go(self) -> None:
-        """Forget the errors, and take no more values from steps and errors that drop them, because the run is over."""
-        ledger = self.ledger
-        ledger.discard = None
-        if ledger.errors or ledger.own_errors:
-            ledger.forget_errors()
-        if self.plan.growing:
-            self.scope.grow = _refuse
-        del self.scope.discard_value
-
     async def wait_for_end(self) -> None:
         """Wait, as the caller's task, until every path has ended by itself, or be cancelled.
 
@@ -165,7 +155,3 @@ class State:
         caller, self.caller = self.caller, None
         assert caller is not None
         trio.lowlevel.reschedule(caller)
-
-
-def _refuse(_path: Callable[..., object]) -> None:
-    raise RuntimeError("the fork is over, so no path can be added")

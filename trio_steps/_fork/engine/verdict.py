@@ -20,7 +20,7 @@ from .groups import split_errors
 from .state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from trio_steps._core.scope import Scope
 
@@ -42,10 +42,20 @@ class ForkRun(State):
     answered_for: Sequence[BaseException] = ()
 
     def end(self) -> None:
-        """Forget the errors, because the run is over: an error holds its frames, and they must not hold the error."""
+        """Let go of everything, because the run is over.
+
+        Errors are forgotten, because an error holds its frames, and they must not hold the error. Steps and errors that
+        drop a value later find no one here to take it.
+        """
         self.stray = self.fatal = self.crash = None
         self.answered_for = ()
-        self.let_go()
+        ledger = self.ledger
+        ledger.discard = None
+        if ledger.errors or ledger.own_errors:
+            ledger.forget_errors()
+        if self.plan.growing:
+            self.scope.grow = _refuse
+        del self.scope.discard_value
 
     @property
     def failure(self) -> BaseException | None:
@@ -121,7 +131,7 @@ class ForkRun(State):
         """Note that the source has run out, has failed, or could not be closed after that."""
         source = self.source
         if source.errors:
-            errors, source.errors = source.errors, []
+            errors, source.errors = source.errors, ()
             self._source_failed(errors)
         elif self.total is None and source.total is not None and not self.over():
             self.exhausted(source.total)
@@ -137,7 +147,7 @@ class ForkRun(State):
         elif self.ended == total:
             self.finish()
 
-    def _source_failed(self, errors: list[Exception]) -> None:
+    def _source_failed(self, errors: Sequence[Exception]) -> None:
         ledger = self.ledger
         if self.over() and not ledger.own_errors:  # otherwise it had failed before, and now can't be closed
             self._report_source(errors)
@@ -153,10 +163,10 @@ class ForkRun(State):
         source = self.source
         source.close()
         if source.errors:
-            errors, source.errors = source.errors, []
+            errors, source.errors = source.errors, ()
             self._report_source(errors)
 
-    def _report_source(self, errors: list[Exception]) -> None:
+    def _report_source(self, errors: Sequence[Exception]) -> None:
         for error in errors:
             name_step(error, self.name)
             self.discarded.report(self.name, error)
@@ -271,6 +281,10 @@ class ForkRun(State):
             return RuntimeError(f"fork {name!r} was cancelled, but neither by itself nor from outside")
         add_note(stray, f"a path of fork {name!r} raised this, but no scope around it was cancelled")
         return stray
+
+
+def _refuse(_path: Callable[..., object]) -> None:
+    raise RuntimeError("the fork is over, so no path can be added")
 
 
 def _is_about(error: BaseException, known: set[int]) -> bool:
