@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import trio
 import trio.testing
 from junk import named, wrong
 
-from trio_steps import ConfigError
+from trio_steps import ConfigError, Pipeline
 from trio_steps.store import RunChange, RunClaimedError
 from trio_steps.testing import MemoryStore, StoreCrashedError
 
@@ -85,6 +86,32 @@ async def test_store_that_has_crashed_takes_no_call_until_it_is_restarted(call: 
     store.restart()
     assert [(record.status, record.deaths) for record in await store.runs()] == [("interrupted", 1)]
     await call(store)
+
+
+@pytest.mark.parametrize(
+    ("fails", "at_each_save"),
+    [
+        pytest.param(False, [[], ["interrupted"], ["interrupted"], ["interrupted"], ["finished"]], id="succeeds"),
+        pytest.param(True, [[], ["interrupted"], ["interrupted"], ["failed"]], id="fails"),
+    ],
+)
+async def test_run_that_dies_does_not_log_that_its_end_is_not_saved(
+    fails: bool, at_each_save: list[list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    def step() -> None:
+        if fails:
+            raise ValueError("bad")
+
+    p = Pipeline("p").step("a", lambda: {"a": 1}).step("b", step)
+    statuses: list[list[str]] = []
+    for number in range(len(at_each_save)):
+        store = MemoryStore(crash_at=number)
+        with suppress(StoreCrashedError, ValueError):
+            await p.run({}, store=store, run_id="r")
+        store.restart()
+        statuses.append([record.status for record in await store.runs()])
+    assert statuses == at_each_save
+    assert [record.message for record in caplog.records] == []
 
 
 async def test_store_that_was_restarted_does_not_crash_again() -> None:

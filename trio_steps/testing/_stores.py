@@ -266,7 +266,12 @@ class _Claim:
         return await self._store.read(self.run_id)
 
     async def write(self, change: RunChange, /) -> None:
-        await self._store.come()
+        try:
+            await self._store.come()
+        except StoreCrashedError:
+            if change.status in ("failed", "cancelled"):  # a dead process can't complain that its end is not saved
+                raise RunClaimedError(self.run_id) from None
+            raise
         self._store.keep(self, change)
 
     async def wait_cancelled(self) -> None:
