@@ -277,13 +277,13 @@ def test_worker_that_is_stopped_says_what_it_did_and_gives_its_run_back(works, s
         "interrupted: cleaning up …",
         "1 finished, 1 failed",
     ]
-    assert [line.split()[:2] for line in err.splitlines() if line.startswith("  ")] == [
-        ["done", "a"],
-        ["done", "good"],
-        ["failed", "b"],
-        ["failed", "bad"],
-        ["cancelled", "stop"],
-        ["cancelled", "stops"],
+    assert [line.split()[:3] for line in err.splitlines() if line.startswith("  ")] == [
+        ["done", "good:", "a"],
+        ["done", "good:", "good"],
+        ["failed", "bad:", "b"],
+        ["failed", "bad:", "bad"],
+        ["cancelled", "stops:", "stop"],
+        ["cancelled", "stops:", "stops"],
     ]
     assert err.splitlines()[-2].endswith("Ctrl-C" if name == "SIGINT" else name)
     records = json.loads(works("runs", "--json")[1])

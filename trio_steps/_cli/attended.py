@@ -32,15 +32,19 @@ _MOST_LINES: Final = 20  # lines for the inside of one step: no one reads a mill
 
 @final
 class Lines:
-    """An observer that writes a line when a step has ended, and when it is tried again."""
+    """An observer that writes a line when a step has ended, and when it is tried again.
 
-    def __init__(self, file: TextIO) -> None:
+    With `of_many`, each line begins with the id of its run.
+    """
+
+    def __init__(self, file: TextIO, *, of_many: bool = False) -> None:
         self._file = file
+        self._of_many = of_many
         self._counts: dict[Scope | None, int] = {}  # the number of lines, by the scope around
 
     def __call__(self, event: Event) -> None:
         """Write a line if the event matters to a person."""
-        text = None if event.quiet else _line(event)
+        text = None if event.quiet else _line(event, self._of_many)
         if text is None:
             return
         self._counts.pop(event.scope, None)
@@ -56,8 +60,9 @@ class Lines:
         self._file.flush()
 
 
-def _line(event: Event) -> str | None:
-    name = plain(event.name)
+def _line(event: Event, of_many: bool) -> str | None:
+    run_id = event.scope.run_id if of_many else None
+    name = plain(event.name if run_id is None else f"{run_id}: {event.name}")
     if isinstance(event, StepSucceeded):
         return f"  done       {name}  {clock(event.duration)}"
     if isinstance(event, StepFailed):

@@ -221,7 +221,7 @@ def _work(args: argparse.Namespace) -> int:
     async def main() -> int:
         scope = trio.CancelScope()
         with stopped_by_signal(scope, sys.stderr) as taken, scope:
-            observers = [] if args.quiet else [Lines(sys.stderr)]
+            observers = [] if args.quiet else [Lines(sys.stderr, of_many=True)]
             await work(store, pipelines, concurrency=args.concurrency, observers=observers, on_end=on_end)
         return taken[0]
 

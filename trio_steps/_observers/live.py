@@ -24,7 +24,7 @@ from trio_steps._core.events.records import (
     StepSucceeded,
 )
 
-from .rows import breaker_is, headline, waited_for
+from .rows import breaker_is, headline, stored_run, waited_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,6 +58,7 @@ class LiveRow:
       text: the last error, or a reason.
       waited: what it last waited for.
       breaker: the last change that it made to its circuit breaker.
+      stored: the id of the run, if it is kept in a store.
       paths: the number of paths, if it is a fork and the number is known.
       running: the rows inside it that are running.
       kept: the rows inside it that are over and kept: a heap, the least telling first.
@@ -86,6 +87,7 @@ class LiveRow:
         "start",
         "status",
         "steps",
+        "stored",
         "text",
         "took",
         "waited",
@@ -102,7 +104,7 @@ class LiveRow:
         self.took = 0.0
         self.attempts = 1
         self.text = ""
-        self.waited = self.breaker = ""
+        self.waited = self.breaker = self.stored = ""
         self.paths: int | None = None
         self.running: dict[Scope, LiveRow] = {}
         self.kept: list[tuple[_Rank, LiveRow]] = []
@@ -120,8 +122,8 @@ class LiveRow:
 
     @property
     def note(self) -> str:
-        """What else happened to it: a wait for a limit, a circuit breaker."""
-        return "; ".join(filter(None, (self.waited, self.breaker)))
+        """What else is known of it: the id of its run, a wait for a limit, a circuit breaker."""
+        return "; ".join(filter(None, (self.stored, self.waited, self.breaker)))
 
     @property
     def look(self) -> Look:
@@ -199,6 +201,7 @@ class Tree:
                 row, parent = self._add(event)
                 row.in_pipeline, row.parallel = in_pipeline or parent.parallel, parallel
                 self._running[scope] = parent.running[scope] = row
+                parent.stored = parent.stored or stored_run(event)
             case StepSkipped(name=name, reason=reason) if row is None or name != row.name:
                 skipped, parent = self._add(event)
                 skipped.attempts = 0

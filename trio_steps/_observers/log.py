@@ -54,7 +54,8 @@ class LogObserver:
 
     Each record has key-value pairs, as from ``extra=``: always ``step`` (the full name) and ``status``, and if they
     apply ``duration`` and ``delay`` (seconds), ``attempt``, ``error``, ``reason``, ``won``, ``total``, ``limit``,
-    ``state``, ``value_type`` and ``disposed``. Except for numbers and bools, they are strings on one line.
+    ``state``, ``value_type``, ``disposed`` and ``run_id`` (of a run that is kept in a store). Except for numbers and
+    bools, they are strings on one line.
 
     Attributes:
       level: the level for events that are not problems. With ``logging.DEBUG``, only problems are above DEBUG.
@@ -111,7 +112,9 @@ class LogObserver:
 def _log(level: int, text: str, event: Event, status: str, **fields: object) -> None:
     if logger.isEnabledFor(level):
         values: dict[str, object] = {"step": event.name, "status": status, **fields}
-        for key in values.keys() & {"step", "reason", "error"}:
+        if (run_id := event.scope.run_id) is not None:
+            values["run_id"] = run_id
+        for key in values.keys() & {"step", "reason", "error", "run_id"}:
             values[key] = _one_line(values[key])
         logger.log(level, text, values, extra=values)
 

@@ -189,6 +189,9 @@ class _Reader:
             case StepStarted(in_pipeline=in_pipeline, parallel=parallel):
                 row = self._run(event, event.time)
                 row.in_pipeline, row.parallel = in_pipeline, parallel
+                stored = stored_run(event)
+                if row.parent is not None and stored and stored not in row.parent.notes:
+                    row.parent.notes.append(stored)
             case StepSucceeded(won=won):
                 self._end(event, event.duration, "succeeded").won = won
             case StepFailed(error=error):
@@ -296,6 +299,17 @@ def describe(error: BaseException, name: str = "", told: Iterable[BaseException]
 
 
 # In words
+
+
+def stored_run(event: StepStarted) -> str:
+    """Return the note about the run around a step: its id, if it is kept in a store; otherwise an empty text.
+
+    A run has its id when its first step begins, and not when it begins itself: first it has to be claimed.
+    """
+    around = event.scope.parent
+    if not event.in_pipeline or around is None or not hasattr(around, "durable_run"):
+        return ""
+    return plain(f"run {around.durable_run.run_id}")
 
 
 def waited_for(limit: str, duration: float) -> str:
