@@ -116,8 +116,8 @@ class Probe:
     def resource(self, name: str, thing: Any = None) -> Resource[Any]:
         """Return a resource that must be closed exactly once, or be part of the value that the program returns.
 
-        ``async with``, ``with``, ``aclose()`` and ``close()`` close it. Its type is ``Resource[None]``, or that of `thing`
-        in the brackets.
+        ``async with``, ``with``, ``aclose()`` and ``close()`` close it. It is a ``Resource[None]``, or a
+        `Resource` of the type of `thing`.
 
         Args:
           name: its name in reports.
