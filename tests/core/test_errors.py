@@ -69,6 +69,7 @@ def test_circuit_open_error_says_when_a_probe_is_under_way() -> None:
         NotAcceptedError("s", 5),
         KeyCollisionError("key", "s", ("first", "second")),
         StepInputError("s", "key", ["a", "b"]),
+        StepInputError("s", "key", ["a", "b"], declared=True),
         StepOutputError("s", "returned 5"),
         CheckpointError("can't be read"),
         CheckpointError("can't be written", step="s", key="key"),
@@ -94,6 +95,17 @@ def test_step_input_error_names_the_key_and_those_there_are() -> None:
     error = StepInputError("p/load", "user", iter(["order", "total"]))
     assert (error.step, error.key, error.available) == ("p/load", "user", ("order", "total"))
     assert all(repr(word) in str(error) for word in ("p/load", "user", "order", "total"))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [(["userid"], " (did you mean 'userid'?); it has 'userid'"), ([], "; the input is empty")]
+)
+def test_step_input_error_of_a_declared_input_speaks_of_fields(given, told) -> None:
+    error = StepInputError("signup", "user_id", given, declared=True)
+    assert (
+        str(error)
+        == f"'signup' needs 'user_id', which its input does not have{told}. Only an optional field may be missing"
+    )
 
 
 def test_step_output_error_is_a_type_error_that_names_the_step_and_the_problem() -> None:

@@ -151,25 +151,30 @@ class StepInputError(Exception):
       step: the full name of the step.
       key: the key it needs.
       available: the keys that the context does have.
+      declared: whether it is a pipeline that declares the key as an input, and `available` are the keys of its input.
     """
 
-    def __init__(self, step: str, key: str, available: Iterable[str]) -> None:
+    def __init__(self, step: str, key: str, available: Iterable[str], declared: bool = False) -> None:
         available = tuple(available)
-        super().__init__(step, key, available)
+        super().__init__(step, key, available, declared)
         self.step = step
         self.key = key
         self.available = available
+        self.declared = declared
 
     def __str__(self) -> str:
         from difflib import get_close_matches  # noqa: PLC0415 - a millisecond of every import, for an error
 
         close = get_close_matches(self.key, self.available, 1)
+        where, its = ("input", "its") if self.declared else ("context", "the")
         return (
-            f"{short_name(self.step)!r} needs {self.key!r}, which the context does not have"
+            f"{short_name(self.step)!r} needs {self.key!r}, which {its} {where} does not have"
             + (f" (did you mean {close[0]!r}?)" if close else "")
-            + (f"; it has {listed(self.available)}. " if self.available else "; the context is empty. ")
+            + (f"; it has {listed(self.available)}. " if self.available else f"; the {where} is empty. ")
             + (
-                f"The whole context goes to a positional-only parameter: lambda {self.key}, /: …"
+                "Only an optional field may be missing"
+                if self.declared
+                else f"The whole context goes to a positional-only parameter: lambda {self.key}, /: …"
                 if self.key in WHOLE
                 else "A parameter with a default may be missing"
             )

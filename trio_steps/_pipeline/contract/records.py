@@ -146,7 +146,7 @@ class Inputs:
         """
         for key in self.required:
             if key not in given:
-                raise StepInputError(pipeline, key, given)
+                raise StepInputError(pipeline, key, given, declared=True)
         for key, make in self.defaults.items():
             if key not in given:
                 given[key] = make()
