@@ -43,6 +43,13 @@ async def test_freed_slot_starts_the_next_path_at_once() -> None:
     assert gauge.starts == [("p5", 0), ("p1", 0), ("p2", 1), ("p3", 3)]
 
 
+async def test_freed_slot_starts_the_next_path_of_a_list_that_a_function_returned() -> None:
+    gauge = Gauge()
+    paths = [gauge.path(seconds, f"p{seconds}") for seconds in (5, 1, 2, 3)]
+    await fork("f", mode="all", paths=lambda: paths, concurrency=2)()
+    assert gauge.starts == [("p5", 0), ("p1", 0), ("p2", 1), ("p3", 3)]
+
+
 async def test_limit_of_a_lazy_source_is_reached() -> None:
     gauge = Gauge()
     await gather((gauge.path(1) for _ in range(12)), concurrency=5)

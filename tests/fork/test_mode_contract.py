@@ -48,6 +48,16 @@ async def test_mode_is_told_nothing_after_it_has_decided() -> None:
     assert (events[-1].name, trio.current_time()) == ("f", 5)
 
 
+async def test_mode_that_knows_enough_from_the_number_of_paths_starts_none() -> None:
+    class Counts(Told):
+        def exhausted(self, total: int) -> bool:
+            super().exhausted(total)
+            return True
+
+    assert await fork("f", mode=Counts, paths=[never, never])() == [("exhausted", 2)]
+    assert trio.current_time() == 0
+
+
 async def test_source_that_ends_after_the_deadline_does_not_change_the_reason() -> None:
     async def source() -> Any:
         yield step_that_takes(5)

@@ -1,7 +1,8 @@
 """How the paths of a fork are started: in a task for each, or by a crew that shares them.
 
-- A *crew* serves a sync source under a limit: its members run one path after another.
 - Known paths without a limit are *spread*: each has a task, which takes its path when it begins.
+- Known paths of which at least half may run at once are a *relay*: each task starts another when its path has ended.
+- Any other sync source under a limit is served by a *crew*, whose members run one path after another.
 - Everything else (a lazy source without a limit, a stagger, an async source) is *fed* by the caller's own task, one
   task a path. An async source is advanced and closed by that task only, because it may hold a nursery or a scope.
 """
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from trio_steps._core.policy.limiter import Lease
-    from trio_steps._fork.paths import Path
+    from trio_steps._fork.paths import Known, Path
+    from trio_steps._fork.plan import Plan
 
     from .verdict import ForkRun
 
@@ -36,24 +38,36 @@ def start_paths(fork: ForkRun) -> Coroutine[Any, Any, None] | None:
 
     If that takes more than a moment, return what starts them.
     """
-    plan, known = fork.plan, fork.plan.known
-    if (
-        known is None
-        or plan.concurrency is not None
-        or plan.stagger is not None
-        or plan.rate is not None
-        or plan.growing
-        or plan.delivery is not None
-        or len(known.calls) > STRETCH
-    ):
+    known = fork.plan.known
+    room = 0 if known is None else _room(fork.plan, known)
+    if known is None or not 0 < room <= STRETCH:
         fork.context = copy_context()
         return _start(fork)
-    fork.exhausted(len(known.calls))
+    count = len(known.calls)
+    fork.exhausted(count)
     if not fork.decided:
+        if room < count:
+            fork.context = copy_context()
+            fork.start_next = _Relay(fork, count - room).start_next
         start_soon, name = fork.nursery.start_soon, fork.name
-        for _ in known.calls:
+        for _ in range(room):
             start_soon(run_paths, fork, name=name)  # it takes its path when it begins
     return None
+
+
+def _room(plan: Plan, known: Known) -> int:
+    """Return how many `known` paths get a task at once; 0 if they are not started in this way."""
+    delivery, limit, count = plan.delivery, plan.concurrency, len(known.calls)
+    if (
+        plan.stagger is not None
+        or plan.rate is not None
+        or plan.growing
+        or (delivery is not None and delivery.buffer != inf)
+    ):
+        return 0
+    if limit is None:
+        return count
+    return min(limit, count) if isinstance(limit, int) and count <= 2 * limit else 0
 
 
 async def _start(fork: ForkRun) -> None:
@@ -68,21 +82,48 @@ async def _start(fork: ForkRun) -> None:
         fork.exhausted(source.total)
     if fork.decided:
         return
-    known, delivery = source.known, plan.delivery
-    is_limited = plan.concurrency is not None
-    in_turn = plan.stagger is not None or plan.rate is not None or plan.growing
-    if known is not None and not is_limited and not in_turn and (delivery is None or delivery.buffer == inf):
+    known = source.known
+    room = 0 if known is None else _room(plan, known)
+    if known is not None and room:
+        if room < len(known.calls):
+            fork.start_next = _Relay(fork, len(known.calls) - room).start_next
         start_soon, name = _starter(fork), fork.name
-        for number in range(1, len(known) + 1):
+        for number in range(1, room + 1):
             start_soon(run_paths, fork, name=name)
             if not number % STRETCH:
                 await trio.lowlevel.checkpoint()
-    elif not is_limited or source.is_async or in_turn:
+    elif (
+        plan.concurrency is None or source.is_async or plan.stagger is not None or plan.rate is not None or plan.growing
+    ):
         await _Feeder(fork).feed()
         if plan.growing:
             await fork.wait_for_end()
-    elif not Crew(fork).begin():
+    else:
+        Crew(fork).begin()
         await fork.wait_for_end()
+
+
+@final
+class _Relay:
+    """Lets each path of a fork, which has a task of its own, start the task of another path when it ends."""
+
+    __slots__ = ("_fork", "_left")
+
+    def __init__(self, fork: ForkRun, left: int) -> None:
+        """Make a relay of which `left` tasks are not started yet."""
+        self._fork = fork
+        self._left = left
+
+    def start_next(self) -> None:
+        """Start a task, unless all are started, or no more paths may start."""
+        fork = self._fork
+        if self._left and not fork.source.dry:
+            self._left -= 1
+            fork.context.run(fork.nursery.start_soon, self._run, name=fork.name)  # type: ignore[arg-type]
+
+    async def _run(self) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()  # the caller's task does not look at this time
+        await run_paths(self._fork)
 
 
 async def _open_source(fork: ForkRun) -> None:

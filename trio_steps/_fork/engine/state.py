@@ -77,6 +77,7 @@ class State:
       in_time: whatever is reported now counts; True while that is certain without looking at the deadline.
       states: the state of each path, a copy that the path may have changed; not set if the fork was given no state.
       leftovers: there may be late values and errors, or others that no one receives.
+      start_next: called at the end of a path that had a task of its own, if not all may run at once: starts another.
       caller: the task of the caller, while it waits before the end of the nursery until every path has ended.
     """
 
@@ -113,6 +114,7 @@ class State:
             self.states = {}
         self.ended: int = 0
         self.decided: bool = False
+        self.start_next: Callable[[], None] | None = None
         self.in_time: bool = plan.timeout is None
         known = plan.known
         self.fencing: bool = known is None or known.code is None or not is_trusted(known.code)

@@ -251,10 +251,10 @@ class ForkRun(State):
             self.discarded.report(self.name, self.crash)
 
     def conclude(self) -> None:
-        """Find out, after all tasks have ended, whether the fork was decided, ran out of time, or was cancelled."""
+        """Find out, after all tasks have ended undecided, whether the fork ran out of time or was cancelled."""
         if self.stray is None:
             self.over()
-        elif not self.decided:
+        else:
             self.ledger.reason = cause_of(self.stray)
 
     def answer(self) -> Any:

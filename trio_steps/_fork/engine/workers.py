@@ -114,18 +114,15 @@ class Crew:
       seeking: how many members have no path at the moment.
       seekers: how many members should be without a path.
       waiting: how many members wait for a token.
-      brief: there is so little to do that each path has its own task.
     """
 
     __slots__ = (
         "_clock",
         "_fork",
-        "_left",
         "_limit",
         "_limiter",
         "_looked",
         "_unseen",
-        "brief",
         "is_limited",
         "members",
         "seekers",
@@ -149,13 +146,11 @@ class Crew:
         self.seeking: int = 0
         self.seekers: int = 1 if self.is_limited else 2  # two without tokens, so that a large crew is hired soon
         self.waiting: int = 0
-        self.brief: bool = False
 
-    def begin(self) -> bool:
+    def begin(self) -> None:
         """Hire as many members as there is work and room for, or one for a lazy source.
 
-        Return whether each runs only one path, so that the caller need not watch for a cancellation from outside.
-        Members that take another path don't notice a cancellation from outside in between.
+        The caller has to watch for a cancellation from outside, which members that take another path don't notice.
         """
         fork, limiter = self._fork, self._limiter
         room = self._limit
@@ -166,12 +161,8 @@ class Crew:
                 self._hire(lender)
         known = fork.source.known
         hired = 1 if known is None else int(min(room, len(known)))
-        if known is not None and limiter is None and len(known) <= 2 * hired:
-            self.brief = True
-            self._left = len(known) - hired  # how many paths have no task yet
         for _ in range(hired):
             self._hire(None)
-        return self.brief
 
     def _hire(self, lender: Lease | None) -> None:
         """Start a member. With a `lender`, it runs its paths on that lane, and is not counted."""
@@ -184,10 +175,6 @@ class Crew:
 
     def replace(self, lender: Lease | None) -> None:
         """Start a new member in place of the one that calls this, if there is work for it."""
-        if self.brief:
-            if not self._left:
-                return
-            self._left -= 1
         if lender is None:
             self.members -= 1
             self.seeking -= 1
@@ -206,19 +193,15 @@ class Crew:
         fork = self._fork
         source, member = fork.source, Member(self, trio.lowlevel.current_task(), lender)
         try:
-            if self.brief:
-                await trio.lowlevel.checkpoint_if_cancelled()
-                await run_paths(fork, member)
-            else:
-                length, clean = 1, True
-                while clean:
-                    fence = Fence(fork, member.ran)
-                    with fence:
-                        clean = await run_paths(fork, member, length)
-                    clean = clean and fence.clean
-                    length = min(16 * length, 4 * STRETCH)
-                    member.end_lease()
-                    member.ran.clear()
+            length, clean = 1, True
+            while clean:
+                fence = Fence(fork, member.ran)
+                with fence:
+                    clean = await run_paths(fork, member, length)
+                clean = clean and fence.clean
+                length = min(16 * length, 4 * STRETCH)
+                member.end_lease()
+                member.ran.clear()
         finally:
             member.end_lease()
         if not source.dry and fork.ledger.started != fork.total:
@@ -397,6 +380,8 @@ async def run_paths(
                     fork.finish()
             del value  # the ledger has it now
         if member is None:
+            if fork.start_next is not None:
+                fork.start_next()
             return False
         crew = member.crew
         if not crew.staffed:
@@ -424,6 +409,8 @@ async def run_paths(
         if not member.crew.staffed:
             member.crew.seeking += member.counted
         member.crew.replace(member.lender)
+    elif fork.start_next is not None:
+        fork.start_next()
     return await _park(fork)
 
 
