@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from trio_steps._cli.common import DONE, FAILED, SIGNALLED, USAGE
-from trio_steps.store import SqliteStore
+from trio_steps.store import RunRecord, SqliteStore, StoredRun
 
 ORDER = """
 from trio_steps import Pipeline
@@ -87,6 +88,46 @@ def test_show_tells_all_that_is_known_of_a_run(orders) -> None:
         assert part in out
     assert json.loads(orders("show", "one", "--json")[1])["waits for"] == {"approval": "as long as it takes"}
     assert orders("show", "two")[0] == USAGE
+
+
+@pytest.mark.parametrize(("deaths", "times"), [(1, "once"), (2, "2 times")])
+def test_show_says_in_words_what_it_knows(orders, monkeypatch, deaths, times) -> None:
+    time = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+    record = RunRecord(
+        run_id="a\nb",
+        pipeline="order",
+        version=None,
+        status="waiting",
+        started=time,
+        updated=time,
+        step=None,
+        error="ValueError: no\n\nin step 'ship'",
+        waiting={"approval": time, "refund": None},
+        deaths=deaths,
+    )
+    answers = {"approval": "true", "refund": '{"of": 1}'}
+
+    class Store:
+        async def read(self, run_id):
+            return StoredRun(record=record, parts={}, questions=(), answers=answers)
+
+    monkeypatch.setattr("trio_steps._cli.stores.existing_store", lambda where: Store())
+    local = time.astimezone().isoformat(" ", "seconds")
+    assert orders("show", "a")[1].splitlines() == [
+        "run:       a b",
+        "pipeline:  order",
+        "status:    waiting",
+        f"started:   {local}",
+        f"updated:   {local}",
+        f"died:      {times}",
+        f"waits for: approval (until {local}); refund (as long as it takes)",
+        'answers:   { "approval": true, "refund": { "of": 1 } }',
+        "error:     ValueError: no",
+        "",
+        "           in step 'ship'",
+    ]
+    known = json.loads(orders("show", "a", "--json")[1])
+    assert (known["died"], known["waits for"]["approval"]) == (deaths, time.isoformat())
 
 
 def test_runs_can_be_filtered_and_come_in_pages(orders) -> None:

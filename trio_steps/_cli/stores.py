@@ -7,6 +7,7 @@ import json
 import sys
 from collections import Counter
 from datetime import timedelta
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import trio
@@ -25,6 +26,7 @@ from .output import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from trio_steps.store import RunRecord, RunStore
 
@@ -130,11 +132,19 @@ def _runs(args: argparse.Namespace) -> int:
         return DONE
     rows = [("RUN", "PIPELINE", "STATUS", "LAST STEP", "UPDATED", "NOTE")]
     for record in records:
-        updated = record.updated.astimezone().isoformat(" ", "seconds")
         note = plain(record.error.splitlines()[0]) if record.error else ""
         if record.status == "waiting":
             note = f"for {', '.join(map(plain, record.waiting))}"
-        rows.append((plain(record.run_id), plain(record.pipeline), record.status, record.step or "-", updated, note))
+        rows.append(
+            (
+                plain(record.run_id),
+                plain(record.pipeline),
+                record.status,
+                record.step or "-",
+                _time(record.updated),
+                note,
+            )
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -164,11 +174,29 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         show(as_json(known))
         return DONE
-    for name, value in known.items():
-        if value is not None:
-            text = value if isinstance(value, str) else as_json(value).strip('"')
-            show(f"{name + ':':10} {plain(text) if name != 'error' else words(text)}")
+    known["started"], known["updated"] = _time(record.started), _time(record.updated)
+    if record.deaths:
+        known["died"] = "once" if record.deaths == 1 else f"{record.deaths} times"
+    if record.waiting:
+        known["waits for"] = "; ".join(
+            f"{name} ({'as long as it takes' if until is None else f'until {_time(until)}'})"
+            for name, until in record.waiting.items()
+        )
+    said = {
+        f"{name}:": value if isinstance(value, str) else as_json(value)
+        for name, value in known.items()
+        if value is not None
+    }
+    width = max(map(len, said))
+    for name, text in said.items():
+        lines = words(text).splitlines() if name == "error:" else [plain(text)]
+        for start, line in zip_longest([name], lines, fillvalue=""):
+            show(f"{start:{width}} {line}".rstrip())
     return DONE
+
+
+def _time(time: datetime) -> str:
+    return time.astimezone().isoformat(" ", "seconds")
 
 
 def _answer(args: argparse.Namespace) -> int:
