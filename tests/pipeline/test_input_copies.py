@@ -139,6 +139,31 @@ async def test_context_that_a_step_keeps_shows_the_moment() -> None:
     assert kept[0]["other"] is not given["other"]
 
 
+@pytest.mark.parametrize("given", [{"a": 1}, {"a": 1, "deep": [1]}], ids=["flat", "deep"])
+@pytest.mark.parametrize("kept_at", [0, 1, 2])
+async def test_result_is_a_dict_of_its_own_whatever_steps_have_kept(given, kept_at) -> None:
+    """A context that a step has kept shows that moment, whatever the caller does to the result."""
+    kept = []
+
+    def keep(context, /):
+        kept.append((context, dict(context)))
+
+    p = Pipeline("p")
+    for number in range(3):
+        if number == kept_at:
+            p = p.step("keep", keep)
+        if number < 2:
+            p = p.step(f"set-{number}", lambda number=number: {"a": f"set {number}", f"new {number}": 1})
+    result = await p.run(given)
+    assert list(result) == [*given, "new 0", "new 1"]
+    result.clear()
+    result["a"] = "changed"
+    [(context, moment)] = kept
+    assert dict(context) == moment
+    assert moment["a"] == [1, "set 0", "set 1"][kept_at]
+    assert given["a"] == 1
+
+
 async def test_context_shows_what_nobody_has_looked_up_in_the_order_of_the_input() -> None:
     seen = []
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import weakref
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from types import CoroutineType
 from typing import Any, Final, Literal, TypeAlias, cast, final
 
@@ -52,16 +53,17 @@ class Inputs(dict[str, object]):
     methods of a dict that do not use these cover the dict itself only.
 
     Attributes:
-      given: what the caller gave, in its order. It never changes.
+      given: what the caller gave, in its order. It does not change until it is released.
     """
 
-    __slots__ = ("_share", "given")
+    __slots__ = ("_has_copies", "_share", "given")
 
-    def __init__(self, given: Mapping[str, object], share: Collection[str]) -> None:
-        """Hold `given`, the caller's values. Those of the keys in `share` are never copied."""
+    def __init__(self, given: dict[str, object], share: Collection[str]) -> None:
+        """Take over `given`, the caller's values. Those of the keys in `share` are never copied."""
         super().__init__()
-        self.given: Mapping[str, object] = given
+        self.given: dict[str, object] = given
         self._share = share
+        self._has_copies = False  # which use `given` too
 
     def __missing__(self, key: str) -> object:
         value = self.given[key]
@@ -93,7 +95,15 @@ class Inputs(dict[str, object]):
         """Return another one, which makes its own copies."""
         other = Inputs(self.given, self._share)
         other.update(list(super().items()))
+        self._has_copies = other._has_copies = True
         return other
+
+    def release(self) -> dict[str, object]:
+        """Return all values as they are now in a plain dict. This object must not be used again."""
+        if self._has_copies:
+            return self.now()
+        self.given.update(super().items())
+        return self.given
 
 
 @final
@@ -233,6 +243,17 @@ class Store(Mapping[str, object]):
         self._origin = source
         self._base = None
         self._snapshot = None
+
+    def untouched(self) -> AbstractSet[str]:
+        """Return the keys whose values are still the caller's."""
+        return self._own.untouched() if type(self._own) is Inputs else frozenset()
+
+    def release(self) -> dict[str, object]:
+        """Return what the store of a run holds, in a dict that no one else has. The store must not be used again."""
+        own = self._own
+        if self._snapshot is not None and self._snapshot() is not None:
+            return own.now() if type(own) is Inputs else own.copy()
+        return own.release() if type(own) is Inputs else own
 
     def nested(self) -> Store:
         """Return a store for a nested pipeline, which sees what this one holds, and keeps its changes to itself."""

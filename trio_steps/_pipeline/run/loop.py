@@ -96,28 +96,32 @@ async def execute(
     keeps = keeper is not None and keeper.keeps
     record = bool(hooks.complete) or program.tells_inside or keeps
     if entries is None:
-        entries = (Entry(kind="inputs", changes=as_input(args[0] if args else None, program, copy=record)),)
+        inputs = as_input(args[0] if args else None, program, copy=record)
+        entries = (Entry(kind="inputs", changes=inputs),)
+    else:
+        inputs = dict(entries[0].changes)
     scope = current_scope()
     if hooks.complete or hooks.error or program.hooks_inside:
         scope.observers = without_carriers(scope.observers)
     run = PipelineRun(program, entries, prefix, keeper)
     audience = Audience(complete=hooks.complete, error=hooks.error, record=record, tells=bool(hooks.complete) or keeps)
-    inputs = entries[0].changes
-    # the caller's values are copied when a step names them; if the run may be resumed, they are copied at once
-    if resumed or record or UNCOPIED.issuperset(map(id, map(type, inputs.values()))):
-        own = dict(inputs)
+    # The caller's values are copied when a step names them; if the run may be resumed, they are copied at once.
+    # Without a record, no one looks at the first entry, so its dict is the store's.
+    if resumed or record:
+        store = Store(inputs.copy(), "the input")
+    elif UNCOPIED.issuperset(map(id, map(type, inputs.values()))):
+        store = Store(inputs, "the input")
     else:
-        own = Inputs(inputs, program.share)
-    store = Store(own, "the input")
+        store = Store(Inputs(inputs, program.share), "the input")
     try:
         await run.row(program.nodes, store, "", scope, audience)
     except HookFailedError as failed:
         raise failed.error from failed.error.__cause__
-    values = store.now().own
-    result = values.now() if type(values) is Inputs else dict(values)
     if resumed or record or program.has_aliases:  # others may hold the same values, for example a checkpoint
-        as_it_is = program.share | values.untouched() if type(values) is Inputs else program.share
-        result = {key: value if key in as_it_is else copy_value(value) for key, value in result.items()}
+        as_it_is = program.share | store.untouched()
+        result = {key: value if key in as_it_is else copy_value(value) for key, value in store.release().items()}
+    else:
+        result = store.release()
     return result if run.reporter.stopped or (keeper is not None and keeper.waits) else program.result(result)
 
 
