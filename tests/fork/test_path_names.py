@@ -290,7 +290,11 @@ def test_paths_that_are_alike_are_described_as_they_would_be_one_by_one(
             one_by_one = describe_all(paths)
         assert list(known.ids) == list(one_by_one.ids)
         assert type(known.ids) is type(one_by_one.ids)
-        assert (known.calls, known.code, list(known.asking)) == (one_by_one.calls, one_by_one.code, one_by_one.asking)
+        assert (known.calls, known.code, list(known.to_check)) == (
+            one_by_one.calls,
+            one_by_one.code,
+            one_by_one.to_check,
+        )
 
 
 def test_extending_names_is_like_adding_one_name_several_times() -> None:
@@ -349,4 +353,4 @@ def test_paths_that_may_require_an_argument_are_found() -> None:
     asking: list[Any] = [wants, wants_one_of_two, by_name, Called(), step(none), partial(wants_one_of_two, 1)]
     content: list[Any] = [none, has_default, partial(none), partial(wants, 1), partial(wants_one_of_two, 1, 2)]
     for paths in ([*asking, *content], [*content, *asking], [*asking[::2], *content, *asking[1::2]]):
-        assert describe_all(paths).asking == [place for place, path in enumerate(paths) if path in asking]
+        assert describe_all(paths).to_check == [place for place, path in enumerate(paths) if path in asking]

@@ -58,7 +58,7 @@ def test_players_are_taken_by_the_policy_and_the_schedule(
     assert taken(turns, "cab", "d", "e", "", "") == order
     assert heard == told
     assert (turns.options, turns.deviations, turns.left_batch) == (options, choices, left_batch)
-    assert (turns.queue, turns.known, turns.left) == ([], 0, 0)
+    assert (turns.queue, turns.known, turns.rest_of_batch) == ([], 0, 0)
     silent = turns_of(policy, choices)
     taken(silent, "cab", "d", "e", "", "")
     assert (silent.options, silent.deviations) == (options, choices)

@@ -35,16 +35,16 @@ class Known:
       ids: the id of each path.
       calls: what to call in the scope of each path.
       code: what is trusted if one path is, such as the code of functions that share it; None if there is no such thing.
-      asking: the indexes of the paths that may require an argument.
-      fits: no path requires more than an input.
+      to_check: the indexes of the paths that may require an argument.
+      checked: no path requires more than an input.
       take_input: each path takes the input, so none has to be asked.
     """
 
     ids: PathNames | list[str]
     calls: list[Call]
     code: object = None
-    asking: Sequence[int] = ()
-    fits: bool = False
+    to_check: Sequence[int] = ()
+    checked: bool = False
     take_input: bool = False
 
     def __len__(self) -> int:
@@ -59,10 +59,10 @@ class Known:
         Raises:
           ConfigError: a path requires more.
         """
-        self.asking = [
-            index for index in self.asking if check_arguments(self.calls[index], self.ids[index], has_input=has_input)
+        self.to_check = [
+            index for index in self.to_check if check_arguments(self.calls[index], self.ids[index], has_input=has_input)
         ]
-        self.fits = True
+        self.checked = True
 
 
 COLLECTIONS: Final = (list, tuple, set, frozenset)
@@ -170,7 +170,7 @@ def describe_all(paths: Collection[Any]) -> Known:
     plain, last, number, length = True, "", 0, 0
     code: CodeType | None = None
     kinds = 0  # how many different codes; paths that are not functions count as two or more
-    asking: list[int] = []
+    to_check: list[int] = []
     wanted: float = 0  # how many arguments the last code has, with and without a default
     try:
         for path in paths:
@@ -185,13 +185,13 @@ def describe_all(paths: Collection[Any]) -> Known:
                         raise generates(function)
                     wanted = code.co_argcount if not code.co_kwonlyargcount else inf
                 if wanted and wanted > len((path.__defaults__ if path is function else path.args) or ()):
-                    asking.append(len(calls))
+                    to_check.append(len(calls))
                 base, call = function.__name__, path
             else:
                 base, given, call = describe(path)
                 plain = plain and not given
                 kinds = 2
-                asking.append(len(calls))
+                to_check.append(len(calls))
             calls.append(call)
             if base is not last:  # usually it is: many paths have the name of one function
                 if names is not None:
@@ -216,8 +216,8 @@ def describe_all(paths: Collection[Any]) -> Known:
         ids = _ids(paths)
     elif names is not None:
         names.extend(last, length)
-        return Known(names, calls, code, asking)
-    return Known(ids, calls, code, asking)
+        return Known(names, calls, code, to_check)
+    return Known(ids, calls, code, to_check)
 
 
 def _describe_alike(paths: Collection[Any]) -> Known | None:
@@ -272,7 +272,7 @@ def describe_mapping(paths: Mapping[object, object]) -> Known:
     except ConfigError:
         _close_coroutines(paths.values())
         raise
-    return Known(cast("list[str]", list(paths)), calls, asking=range(len(calls)))
+    return Known(cast("list[str]", list(paths)), calls, to_check=range(len(calls)))
 
 
 def _close_coroutines(paths: Iterable[object]) -> None:

@@ -99,7 +99,7 @@ def plan(
     elif isinstance(paths, Mapping):
         is_mapping = True
         known = describe_mapping(cast("Mapping[object, object]", paths))
-    if once and known is not None and known.asking:
+    if once and known is not None and known.to_check:
         known.check(has_input=None)
     if need is None and merge is None and isinstance(mode, str) and mode in _MODES:
         made = Plan(id, _MODES[mode], mode, known)

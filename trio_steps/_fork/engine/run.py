@@ -33,7 +33,7 @@ async def run(plan: Plan, /, *args: Any) -> Any:
     known = plan.known
     if known is not None:  # a source must be closed in any case
         await trio.lowlevel.checkpoint_if_cancelled()
-        if known.asking and not (args and known.fits):
+        if known.to_check and not (args and known.checked):
             known.check(has_input=bool(args))
     scope = current.get()
     assert scope is not None  # a fork is a step

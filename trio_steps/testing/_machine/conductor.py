@@ -182,7 +182,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
 
     def current_time(self) -> float:
         """Return the virtual time. In a batch, Trio's own loop gets a time at which no deadline has come yet."""
-        if self._keeps_batches and (self.turns.left or self._moves) and not trio.lowlevel.in_trio_task():
+        if self._keeps_batches and (self.turns.rest_of_batch or self._moves) and not trio.lowlevel.in_trio_task():
             return -math.inf
         return self.now
 
@@ -198,7 +198,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
             self.story.tell_step(self.now)
         if self.finding is not None:
             return self._tear_down(deadline)
-        if deadline <= self.now and not (self._keeps_batches and turns.left):
+        if deadline <= self.now and not (self._keeps_batches and turns.rest_of_batch):
             if self._footprints is not None and self.order and self.order[-1]:
                 self._footprints.doubt("a timeout that fires at once")
             return AT_ONCE  # Trio cancels what has run out of time first
@@ -226,13 +226,13 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         assert self._footprints is not None
         if self._keeps_batches:
             self._batches += self._ends_batch
-            self._ends_batch = not self.turns.left
+            self._ends_batch = not self.turns.rest_of_batch
         return self._footprints.step(
             player,
             send,
             brought,
             others=self.queue,
-            enabled=self.turns.left if self._keeps_batches else len(self.queue),
+            enabled=self.turns.rest_of_batch if self._keeps_batches else len(self.queue),
             epoch=len(self.order) - self.steps + self._batches,
         )
 
@@ -245,7 +245,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
     # When no task can run
 
     def _idle(self, deadline: float) -> float:
-        self.turns.left = 0
+        self.turns.rest_of_batch = 0
         what = self._outside()  # before anything else, because a thread may be done already
         if what is not None and what != "idle":
             self.notes[f"it waited for a {'thread' if what == 'asking' else what}: such a run is not deterministic"] = (
@@ -299,7 +299,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
             self._quiet_until = self.points + 1
             if self._last is not None:
                 scopes.moved(self._last, self.now)
-            scopes.reach(self.points, between_batches=not self.turns.left)
+            scopes.reach(self.points, between_batches=not self.turns.rest_of_batch)
         if self.disturbance.strike(self.points, self.now, self.players, self._last):
             if self.disturbance.cancels:
                 self._max_steps = min(self._max_steps, 3 * self.steps + _CLEAN_UP)
@@ -371,14 +371,14 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         assert self._host_scope is not None
         if self._footprints is not None:
             self._footprints.stop()
-        self.turns.left = 0
+        self.turns.rest_of_batch = 0
         self._max_steps = self.steps + _TEARDOWN
         self._host_scope.cancel(reason="the run is given up")
         return AT_ONCE
 
     def _tear_down(self, deadline: float) -> float:
         """Run everything to its end, by cancellation as long as that works, and then by force."""
-        self.turns.left = 0
+        self.turns.rest_of_batch = 0
         if self.returned and not self.queue:
             return self._idle_at_the_end(deadline)
         self.steps += 1

@@ -21,20 +21,30 @@ class Turns:
     Attributes:
       queue: the players at their gates, in the order in which they were woken; a player at a gate joins at the end.
       known: how many of them were in the queue when it was last sorted.
-      left: how many of the first ones are left of the current batch.
+      rest_of_batch: how many of the first ones belong to the current batch.
       options: for each decision, how many could have run.
       deviations: the decisions at which it was not the first that ran, and the index of the one that did.
       left_batch: whether a task ran that was woken after others that were still waiting.
     """
 
-    __slots__ = ("_choose", "_policy", "_tell", "deviations", "known", "left", "left_batch", "options", "queue")
+    __slots__ = (
+        "_choose",
+        "_policy",
+        "_tell",
+        "deviations",
+        "known",
+        "left_batch",
+        "options",
+        "queue",
+        "rest_of_batch",
+    )
 
     def __init__(
         self, schedule: Schedule | None, policy: Policy, tell: Callable[[Sequence[Player], int], None] | None
     ) -> None:
         self.queue: list[Player] = []
         self.known: int = 0
-        self.left: int = 0
+        self.rest_of_batch: int = 0
         self.deviations: dict[int, int] = {}
         self.options: list[int] = []
         self.left_batch: bool = False
@@ -50,20 +60,20 @@ class Turns:
         """Choose the player that runs next, and remove it from the queue."""
         queue = self.queue
         options = len(queue)
-        if not self.left:
-            self.left = options
+        if not self.rest_of_batch:
+            self.rest_of_batch = options
             if self._policy == "trio" and options > 1 and self._decide(2):
                 queue.reverse()
         if self._policy != "any":
-            options = self.left if self._policy == "batch" else 1
+            options = self.rest_of_batch if self._policy == "batch" else 1
         index = 0
         if options > 1:
             if self._choose is None:
                 self.options.append(options)
             else:
                 index = self._decide(options)
-        if index < self.left:
-            self.left -= 1
+        if index < self.rest_of_batch:
+            self.rest_of_batch -= 1
         else:
             self.left_batch = True
         self.known -= 1
@@ -74,7 +84,7 @@ class Turns:
         self.options.append(options)
         if self._choose is None:
             return 0
-        players = self.queue[: self.left] if self._policy == "batch" else self.queue
+        players = self.queue[: self.rest_of_batch] if self._policy == "batch" else self.queue
         choice = self._choose(decision, players, options)
         if choice:
             self.deviations[decision] = choice
