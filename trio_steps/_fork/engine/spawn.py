@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from trio_steps._core.policy.limiter import Lease
-    from trio_steps._fork.paths import Known, Path
-    from trio_steps._fork.plan import Plan
+    from trio_steps._fork.paths import Path
 
     from .verdict import ForkRun
 
@@ -38,12 +37,22 @@ def start_paths(fork: ForkRun) -> Coroutine[Any, Any, None] | None:
 
     If that takes more than a moment, return what starts them.
     """
-    known = fork.plan.known
-    room = 0 if known is None else _room(fork.plan, known)
-    if known is None or not 0 < room <= STRETCH:
+    plan, known = fork.plan, fork.plan.known
+    if (
+        known is None
+        or plan.stagger is not None
+        or plan.rate is not None
+        or plan.growing
+        or plan.delivery is not None
+        or len(known.calls) > STRETCH
+    ):
+        room = count = 0
+    else:
+        count = len(known.calls)
+        room = count if plan.concurrency is None else _room(plan.concurrency, count)
+    if not room:
         fork.context = copy_context()
         return _start(fork)
-    count = len(known.calls)
     fork.exhausted(count)
     if not fork.decided:
         if room < count:
@@ -55,16 +64,8 @@ def start_paths(fork: ForkRun) -> Coroutine[Any, Any, None] | None:
     return None
 
 
-def _room(plan: Plan, known: Known) -> int:
-    """Return how many `known` paths get a task at once; 0 if they are not started in this way."""
-    delivery, limit, count = plan.delivery, plan.concurrency, len(known.calls)
-    if (
-        plan.stagger is not None
-        or plan.rate is not None
-        or plan.growing
-        or (delivery is not None and delivery.buffer != inf)
-    ):
-        return 0
+def _room(limit: int | trio.CapacityLimiter | None, count: int) -> int:
+    """Return how many of `count` known paths get a task at once; 0 if a crew runs them."""
     if limit is None:
         return count
     return min(limit, count) if isinstance(limit, int) and count <= 2 * limit else 0
@@ -82,19 +83,21 @@ async def _start(fork: ForkRun) -> None:
         fork.exhausted(source.total)
     if fork.decided:
         return
-    known = source.known
-    room = 0 if known is None else _room(plan, known)
-    if known is not None and room:
-        if room < len(known.calls):
-            fork.start_next = _Relay(fork, len(known.calls) - room).start_next
+    known, delivery = source.known, plan.delivery
+    in_turn = plan.stagger is not None or plan.rate is not None or plan.growing
+    room = count = 0
+    if known is not None and not in_turn and (delivery is None or delivery.buffer == inf):
+        count = len(known.calls)
+        room = _room(plan.concurrency, count)
+    if room:
+        if room < count:
+            fork.start_next = _Relay(fork, count - room).start_next
         start_soon, name = _starter(fork), fork.name
         for number in range(1, room + 1):
             start_soon(run_paths, fork, name=name)
             if not number % STRETCH:
                 await trio.lowlevel.checkpoint()
-    elif (
-        plan.concurrency is None or source.is_async or plan.stagger is not None or plan.rate is not None or plan.growing
-    ):
+    elif plan.concurrency is None or source.is_async or in_turn:
         await _Feeder(fork).feed()
         if plan.growing:
             await fork.wait_for_end()
