@@ -170,6 +170,8 @@ def test_option_that_there_is_not_is_told_with_a_close_match_if_there_is_one() -
         TypeError, match=r"^step 'a' got an unexpected keyword argument 'retries'; did you mean 'retry'\?"
     ):
         Pipeline("p").step("a", dict, retries=3)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'provide'; did you mean 'provides'\?$"):
+        Pipeline("p").step("a", dict, provide="a")
     with pytest.raises(TypeError, match=r"'colour'; it takes 'condition', 'on_error', 'timeout', 'total_timeout', "):
         Pipeline("p").transform("a", dict, colour="red")
 

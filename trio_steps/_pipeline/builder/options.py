@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, cast, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import attrs
 
@@ -106,6 +106,10 @@ def own_name(function: object) -> tuple[str | None, bool]:
 # Options
 
 
+_NAMED: Final = ("mode", "concurrency", "provides", "merge_policy", "over", "each", "into", "until", "at_most")
+"""What only some methods take, each by its own name."""
+
+
 @final
 @attrs.frozen(kw_only=True)
 class Settings:
@@ -144,7 +148,7 @@ def settings(
     """
     for option in unknown:
         known = tuple(settings.__kwdefaults__ or ())
-        close = get_close_matches(option, known, 1)
+        close = get_close_matches(option, (*known, *_NAMED), 1)
         hint = f"did you mean {close[0]!r}?" if close else f"it takes {listed(known)}"
         raise TypeError(f"step {step!r} got an unexpected keyword argument {option!r}; {hint}")
     if on_error not in _ON_ERROR:
