@@ -13,10 +13,8 @@ import trio.testing
 from paths import returns
 from ways import Gauge, how, variable
 
-from trio_steps import (
-    fork,
-    gather,
-)
+from trio_steps import current_scope, fork, gather, settle
+from trio_steps._core.policy.limiter import find_lender
 from trio_steps._fork.engine.workers import Crew
 
 # tokens
@@ -61,6 +59,55 @@ async def test_crew_looks_who_waits_for_a_token_after_a_millisecond_or_eight_pat
         if crew.is_time_to_look():
             looks.append(trio.current_time())
     assert looks == [0.001, 0.002]
+
+
+async def test_lease_of_a_path_is_shown_once_it_is_asked_for_and_ends_with_the_path() -> None:
+    """Another task that keeps the scope of a path can't borrow from the paths that come after it."""
+    limiter = trio.CapacityLimiter(1)
+    scopes: list[Any] = []
+    leases: list[Any] = []
+
+    async def path() -> None:
+        scope: Any = current_scope()
+        scopes.append(scope)
+        if len(scopes) != 2:
+            leases.append(scope.lease)
+            assert scope.lease is leases[-1]
+            assert find_lender(limiter, scope.lease) is scope.lease
+        await trio.sleep(1)
+
+    await settle(path, path, path, path, concurrency=limiter)
+    assert len(set(map(id, leases))) == 3
+    assert all(lease.ended for lease in leases)
+    assert scopes[1].lease is None  # that of the fork's own scope
+    assert [scope.held for scope in scopes] == [None] * 4
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_path_that_was_cancelled_shows_no_lease() -> None:
+    limiter = trio.CapacityLimiter(1)
+    scopes: list[Any] = []
+
+    async def path() -> None:
+        scopes.append(current_scope())
+        await trio.sleep_forever()
+
+    with trio.move_on_after(1):
+        await settle(*[path] * 3, concurrency=limiter)
+    (scope,) = scopes
+    assert scope.lease is None
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_scope_of_a_path_that_holds_a_token_lacks_what_any_scope_may_lack() -> None:
+    async def path() -> tuple[int, str]:
+        scope: Any = current_scope()
+        with pytest.raises(AttributeError, match="'HolderScope' object has no attribute 'grow'"):
+            _ = scope.grow
+        return current_scope().attempt, current_scope().name
+
+    results = await gather(path, path, path, concurrency=trio.CapacityLimiter(1))
+    assert results == ((1, "gather/path"), (1, "gather/path#2"), (1, "gather/path#3"))
 
 
 async def test_token_that_others_give_back_starts_the_next_path_at_once() -> None:

@@ -187,11 +187,53 @@ class Scope:
         return getattr(self, "open_probes", ())
 
 
-@final
 class PathScope(Scope):
     """The scope of a path, whose parent is the scope of its fork."""
 
     __slots__ = ()
+
+
+@final
+class Held:
+    """What the worker of a fork under a limiter holds while it runs path after path.
+
+    Attributes:
+      lease: the token that it holds, or the lane that it is on; None in between.
+      shown: the scope of the path that runs now has shown the lease, so that someone may be about to borrow it.
+    """
+
+    __slots__ = ("lease", "shown")
+
+    def __init__(self) -> None:
+        self.lease: Lease | None = None
+        self.shown = False
+
+
+@final
+class HolderScope(PathScope):
+    """The scope of a path whose worker holds a token. It shows the lease when it is first asked for.
+
+    Most paths run nothing that could borrow a token. Then their worker need not end a lease for each of them.
+
+    Attributes:
+      held: what the worker holds, until the path has ended.
+    """
+
+    __slots__ = ("held",)
+
+    held: Held | None
+
+    def __getattr__(self, name: str) -> Lease | None:
+        if name != "lease":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        held = self.held
+        if held is None or held.lease is None:  # the path has ended
+            assert self.parent is not None
+            self.lease = self.parent.lease
+        else:
+            held.shown = True
+            self.lease = held.lease
+        return self.lease
 
 
 current: ContextVar[Scope | None] = ContextVar("trio_steps.current_scope", default=None)

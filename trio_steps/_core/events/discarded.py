@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 async def discard_value(scope: Scope, value: object) -> None:
     """Discard a value that the step in `scope` made and no one receives."""
-    if type(scope) is PathScope and scope.parent is not None:
+    if isinstance(scope, PathScope) and scope.parent is not None:
         discard = getattr(scope.parent, "discard_value", None)
         if discard is not None:
             await discard(scope.name, value)

@@ -14,7 +14,7 @@ import sys
 from copy import deepcopy
 from math import inf
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast, final
 
 import trio
 
@@ -23,7 +23,7 @@ from trio_steps._core.describe import check_arguments, leaves_open, takes_input
 from trio_steps._core.errors import ConfigError, NotAcceptedError
 from trio_steps._core.events.records import StepStarted
 from trio_steps._core.policy.limiter import Lease, find_lender
-from trio_steps._core.scope import PathScope, current, set_current
+from trio_steps._core.scope import Held, HolderScope, PathScope, current, set_current
 from trio_steps._core.step import type_of
 
 from .fence import MOST_FENCES, Fence, Trial
@@ -50,33 +50,43 @@ class Member:
       task: the task in which it runs.
       lender: the lease on whose lane it runs its paths, or None.
       counted: 1, or 0 if it has a lender.
+      seeks: it has no path, and is counted among the members that look for one.
       ran: the ids of the paths of its last stretch.
-      lease: the token that it holds, or the lane that it is on; None in between.
+      held: the token that it holds, or the lane that it is on.
       variables: how many context variables there are.
       others: all context variables but the current scope, with their values.
     """
 
-    __slots__ = ("counted", "crew", "lease", "lender", "others", "ran", "task", "variables")
+    __slots__ = ("counted", "crew", "held", "lender", "others", "ran", "seeks", "task", "variables")
 
     def __init__(self, crew: Crew, task: trio.lowlevel.Task, lender: Lease | None) -> None:
         self.crew = crew
         self.task = task
         self.lender = lender
         self.counted = int(lender is None)
+        self.seeks = True
         self.ran: list[str] = []
-        self.lease: Lease | None = None
+        self.held = Held()
         context = task.context
         self.variables = len(context)
         self.others: list[tuple[ContextVar[Any], Any]] = [item for item in context.items() if item[0] is not current]
 
     def end_lease(self) -> None:
         """Give the token back, or get off the lane."""
-        if self.lease is not None:
-            self.lease.end()
-            self.lease = None
+        held = self.held
+        if held.lease is not None:
+            held.lease.end()
+            held.lease = None
+
+    def seek(self) -> None:
+        """Look for a path again. A member that goes on with the next path at once need not say so."""
+        if not self.seeks:
+            self.seeks = True
+            self.crew.seeking += self.counted
 
     async def wait_for_room(self, delivery: Delivery, fork: ForkRun) -> None:
         """Wait until the reader of a stream has taken enough. Hold no token, and bear the fork's name, meanwhile."""
+        self.seek()
         self.end_lease()
         self.task.name = fork.name
         fork.detain()
@@ -117,11 +127,11 @@ class Crew:
     """
 
     __slots__ = (
-        "_clock",
         "_fork",
         "_limit",
         "_limiter",
         "_looked",
+        "_now",
         "_unseen",
         "is_limited",
         "members",
@@ -140,7 +150,7 @@ class Crew:
         self._unseen = 0  # how many paths have ended since
         self.is_limited: bool = self._limiter is not None
         if self.is_limited:
-            self._clock = trio.lowlevel.current_clock()  # asked after each path, for which `trio.current_time` is slow
+            self._now = trio.lowlevel.current_clock().current_time  # faster than `trio.current_time`, after each path
         self.members: int = 0
         self.staffed: bool = False
         self.seeking: int = 0
@@ -173,12 +183,12 @@ class Crew:
         fork = self._fork
         fork.context.run(fork.nursery.start_soon, self._work, lender, name=fork.name)  # type: ignore[arg-type]
 
-    def replace(self, lender: Lease | None) -> None:
-        """Start a new member in place of the one that calls this, if there is work for it."""
-        if lender is None:
-            self.members -= 1
-            self.seeking -= 1
-        self._hire(lender)
+    def replace(self, member: Member) -> None:
+        """Start a new member in place of `member`, which calls this, if there is work for it."""
+        member.seek()
+        self.members -= member.counted
+        self.seeking -= member.counted
+        self._hire(member.lender)
 
     def hires_another(self) -> bool:
         """Hire a member that looks for the next path, unless there are as many as may be, or no path is left."""
@@ -205,13 +215,14 @@ class Crew:
         finally:
             member.end_lease()
         if not source.dry and fork.ledger.started != fork.total:
-            self.replace(lender)
+            self.replace(member)
 
     async def slot(self, member: Member) -> Lease:
         """Wait for the lane of the member's lender, or for a token."""
         fork, limiter = self._fork, self._limiter
         assert limiter is not None
         outer, lender = fork.scope.lease, member.lender
+        member.seek()
         member.task.name = fork.name  # between two paths, the task has the fork's name
         if lender is not None and not lender.ended:
             borrowed = Lease(limiter, outer, lender)
@@ -239,9 +250,9 @@ class Crew:
         A check costs more than everything else about a token. So there is one in each millisecond, and one for every
         eighth path that ends within a millisecond.
         """
-        now = self._clock.current_time()
-        self._unseen += 1
-        if self._unseen < 8 and now - self._looked < 0.001:
+        now = self._now()
+        self._unseen = unseen = self._unseen + 1
+        if unseen < 8 and now - self._looked < 0.001:
             return False
         self._looked = now
         self._unseen = 0
@@ -268,6 +279,7 @@ async def run_paths(
     observe, args, parent, prefix = fork.observe, fork.args, fork.scope, fork.prefix
     known, accept, state, values = plan.known, plan.accept, parent.state, ledger.values
     delivery, unblocked = plan.delivery, 0
+    held = None if member is None or not member.crew.is_limited else member.held
     start = 0.0
     # With a task of its own, a path hits no other path. So while all fences are in use, its code does not matter.
     fencing = fork.fencing and (member is not None or fork.fences < MOST_FENCES)
@@ -276,12 +288,10 @@ async def run_paths(
         if member is not None:
             if delivery is not None and delivery.waiting >= delivery.buffer and not source.dry:
                 await member.wait_for_room(delivery, fork)
-            if member.crew.is_limited:
-                lease = member.lease
-                if lease is None:
-                    if source.dry:
-                        return False
-                    lease = member.lease = await member.crew.slot(member)
+            if held is not None and held.lease is None:
+                if source.dry:
+                    return False
+                held.lease = await member.crew.slot(member)
         path = source.take() if fed is None else fed
         if path is None:
             source.dry = True
@@ -292,18 +302,22 @@ async def run_paths(
         del path  # lets the iterator reuse the tuple for the next path
         if member is not None:
             member.ran.append(id)
-            crew = member.crew
-            if not crew.staffed:
+            if member.seeks:
+                crew, member.seeks = member.crew, False
                 crew.seeking -= member.counted
                 while crew.seeking < crew.seekers and crew.hires_another():
                     pass
         task.name = prefix + id
-        scope = PathScope()
+        if held is None:
+            scope = PathScope()
+            scope.lease = parent.lease if lease is None else lease
+        else:
+            scope = HolderScope()
+            scope.held = held
         scope.id = id
         scope.parent = parent
         scope.state = None
         scope.observers = observe
-        scope.lease = parent.lease if lease is None else lease
         scope.unnamed_inside = False
         set_current(scope)
         if observe is not None:
@@ -384,10 +398,12 @@ async def run_paths(
                 fork.start_next()
             return False
         crew = member.crew
-        if not crew.staffed:
-            crew.seeking += member.counted
-        if lease is not None:
-            member.lease = lease.pass_on(crew.waiting, look=crew.is_time_to_look())
+        if held is not None and held.lease is not None:
+            cast("HolderScope", scope).held = None
+            look = crew.is_time_to_look()
+            if look or held.shown or (member.lender is not None and member.lender.ended):
+                held.shown = False
+                held.lease = held.lease.pass_on(crew.waiting, look=look)
         if fence is not None and not fence.clean:
             return False
         if len(task.context) != member.variables or (member.others and not member.is_clean()):
@@ -402,13 +418,13 @@ async def run_paths(
             unblocked += 1
             if unblocked * crew.members >= STRETCH:
                 unblocked = 0
+                member.seek()
                 await trio.lowlevel.checkpoint()
     if lease is not None:
         lease.end()
     if member is not None:
-        if not member.crew.staffed:
-            member.crew.seeking += member.counted
-        member.crew.replace(member.lender)
+        member.end_lease()
+        member.crew.replace(member)
     elif fork.start_next is not None:
         fork.start_next()
     return await _park(fork)
