@@ -356,3 +356,8 @@ async def test_type_error_of_a_path_that_has_all_its_arguments_stays() -> None:
 
     [result] = await settle(partial(refuses, 1))
     assert type(result.error) is TypeError
+
+
+async def test_fork_whose_paths_function_does_not_say_what_it_takes_is_given_the_input() -> None:
+    inner = fork("inner", mode="all", paths=iter)  # which has no signature
+    assert await fork("outer", mode="all", paths=[inner])([fine, fine]) == ((1, 1),)
