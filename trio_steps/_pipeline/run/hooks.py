@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast, final
 import attrs
 import trio
 
-from trio_steps._core.errors import exc_info
+from trio_steps._core.errors import exc_info, hide_frames_of_ours
 from trio_steps._core.events.observers import Observers, are_one, logger
 from trio_steps._core.events.records import ErrorDiscarded, StepFailed
 from trio_steps._core.public import public
@@ -212,6 +212,7 @@ class HookFailedError(BaseException):
 def forgiven(error: Exception, scope: Scope, audience: Audience, log: bool) -> None:
     """Log `error`, a forgiven failure of the step of `scope`, unless a hook or an observer was told of it."""
     if log and not audience.error and scope.observers is None:
+        hide_frames_of_ours(error)
         logger.warning("%s failed, and the run continues without it", scope.name, exc_info=exc_info(error))
 
 
