@@ -491,3 +491,23 @@ async def test_crash_of_a_mode_beside_an_interrupt_is_reported(caplog: pytest.Lo
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
         "f: an error that its fork does not raise: LookupError('bug')"
     ]
+
+
+async def test_traceback_of_an_error_that_is_only_logged_begins_in_the_users_code(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def close(_: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise OSError("close")
+
+    async def source() -> Any:
+        try:
+            yield shielded(1, "late")
+            yield shielded(1, "late")
+            await trio.sleep_forever()
+        finally:
+            raise OSError("source")
+
+    assert await race(source(), dispose=close) == "late"
+    frames = [record.exc_info[2].tb_frame.f_code.co_name for record in caplog.records if record.exc_info]  # type: ignore[union-attr]
+    assert sorted(frames) == ["close", "source"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
-from trio_steps._core.errors import NotAcceptedError, exc_info, short_repr
+from trio_steps._core.errors import NotAcceptedError, exc_info, hide_frames_of_ours, short_repr
 from trio_steps._core.results import ForkPartialError
 from trio_steps._core.scope import PathScope
 
@@ -105,6 +105,7 @@ def _tell(scope: Scope, value: object) -> None:
 def report_error(scope: Scope, error: BaseException) -> None:
     """Tell observers and the log of an error of the step in `scope` that is not raised."""
     name = scope.name
+    hide_frames_of_ours(error)
     logger.warning("%s: an error that it does not raise: %s", name, short_repr(error), exc_info=exc_info(error))
     if scope.observers is not None:
         scope.observers(ErrorDiscarded(name=name, time=trio.current_time(), scope=scope, error=error))

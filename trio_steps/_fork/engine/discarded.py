@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import trio
 
-from trio_steps._core.errors import exc_info, short_repr
+from trio_steps._core.errors import exc_info, hide_frames_of_ours, short_repr
 from trio_steps._core.events.discarded import discard_values_in, raise_first
 from trio_steps._core.events.observers import logger
 from trio_steps._core.events.records import ErrorDiscarded, StepSkipped, ValueDiscarded
@@ -50,6 +50,7 @@ class Discarded:
 
     def report(self, name: str, error: BaseException) -> None:
         """Tell observers and the log of an error that the fork does not raise."""
+        hide_frames_of_ours(error)
         logger.warning(
             "%s: an error that its fork does not raise: %s", name, short_repr(error), exc_info=exc_info(error)
         )
