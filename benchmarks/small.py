@@ -9,6 +9,7 @@ import attrs
 
 from trio_steps import fork, settle, stream
 
+from .by_hand import gather_by_hand, race_by_hand, settle_by_hand
 from .fanout import BOUNDED, OURS, Heat, fill_a_list, first_cancels, gather_all, race_all, read_settled, read_winner
 from .measure import Contender, Row, Settings, Target, judge, take_turns
 from .work import Way, check_needs_all, check_races, check_settles, contender, paths_alike, same
@@ -40,6 +41,10 @@ async def settle_two_at_once(paths: Sequence[Path], _limit: Any) -> Any:
     return await settle(*paths, concurrency=2)
 
 
+async def settle_two_by_hand(paths: Sequence[Path], _limit: Any) -> Any:
+    return await settle_by_hand(paths, 2)
+
+
 async def stream_within(paths: Sequence[Path], limit: Any) -> list[Any]:
     async with stream(paths, concurrency=limit) as results:
         return [result async for result in results]
@@ -56,7 +61,7 @@ def read_in_path_order(results: Any) -> list[Any]:
 
 def check_two_at_once(way: Way) -> None:
     """Assert that the limit is two. Everything else is as in any other settle."""
-    check_settles(attrs.evolve(way, run=settle_within_limit))
+    check_settles(attrs.evolve(way, run=settle_by_hand if way.name == "by hand" else settle_within_limit))
 
 
 async def settle_within_limit(paths: Sequence[Path], limit: Any) -> Any:
@@ -65,7 +70,15 @@ async def settle_within_limit(paths: Sequence[Path], limit: Any) -> Any:
 
 THREE = Heat(
     targets=(
-        Target(key="P11", what="gather of 3, on the spot", of=OURS, against="bare Trio", limit=1.4, unit="fork"),
+        Target(
+            key="P11",
+            what="gather of 3, on the spot",
+            of=OURS,
+            against="bare Trio",
+            limit=1.4,
+            unit="fork",
+            beside=("by hand",),
+        ),
         Target(key="P11", what="all of 3, built beforehand", of=BUILT, against="bare Trio", limit=1.3, unit="fork"),
     ),
     size=3,
@@ -74,27 +87,42 @@ THREE = Heat(
     ways=(
         Way(name=OURS, how="gather", run=gather_all),
         Way(name=BUILT, how="fork(mode='all')", run=run_built),
+        Way(name="by hand", how="nursery, scopes, looks", run=gather_by_hand),
         Way(name="bare Trio", how="nursery that fills a list", run=fill_a_list),
     ),
 )
 TWO = Heat(
-    targets=(Target(key="P11", what="race of 2", of=OURS, against="bare Trio", limit=1.2, unit="fork"),),
+    targets=(
+        Target(key="P11", what="race of 2", of=OURS, against="bare Trio", limit=1.2, unit="fork", beside=("by hand",)),
+    ),
     size=2,
     expected=lambda _size: 0,
     check=check_races,
     make_paths=paths_alike,
     ways=(
         Way(name=OURS, how="race", run=race_all, read=lambda winner: winner),
+        Way(name="by hand", how="nursery, scopes, looks", run=race_by_hand, read=lambda winner: winner),
         Way(name="bare Trio", how="nursery that cancels its scope", run=first_cancels, read=read_winner),
     ),
 )
 LIMITED = Heat(
-    targets=(Target(key="P11", what="settle of 3 under 2", of=OURS, against="bare Trio", limit=1.7, unit="fork"),),
+    targets=(
+        Target(
+            key="P11",
+            what="settle of 3 under 2",
+            of=OURS,
+            against="bare Trio",
+            limit=1.7,
+            unit="fork",
+            beside=("by hand",),
+        ),
+    ),
     size=3,
     expected=lambda size: list(range(size)),
     check=check_two_at_once,
     ways=(
         Way(name=OURS, how="settle(concurrency=2)", run=settle_two_at_once, read=read_settled),
+        Way(name="by hand", how="nursery, scopes, looks", run=settle_two_by_hand, read=read_settled),
         Way(name="bare Trio", how="nursery that fills a list", run=fill_a_list),
     ),
 )
