@@ -29,7 +29,7 @@ import attrs
 import trio
 
 from .fanout import BOUNDED, OURS, OURS_LIMITER, RACES, UNBOUNDED, Heat
-from .inputs import runs_in
+from .inputs import PICKLE, SHAPES, WAYS, runs_in
 from .pipelines import LARGE, SMALL, adding_paths, checkpoints, parallel, row_of
 from .small import BUILT, LIMITED, STREAM, STREAMED, THREE, TWO
 
@@ -85,6 +85,19 @@ def parallel_step(count: int) -> Callable[[], Awaitable[object]]:
     return functools.partial(parallel(adding_paths(count, "trio")).run, {})
 
 
+def copies_of(shape: str, name: str) -> Make:
+    """Return the work of one way to copy a value of `shape`, as many times as it is told."""
+
+    def make(count: int) -> Callable[[], Awaitable[object]]:
+        async def work() -> None:
+            for _ in range(count):
+                WAYS[name](SHAPES[shape])
+
+        return work
+
+    return make
+
+
 def small(name: str, heat: Heat, of: str = OURS) -> Piece:
     return Piece(
         name=f"P11, {name}", unit="fork", units=FORKS, ours=forks_of(heat, of), theirs=forks_of(heat, "bare Trio")
@@ -129,6 +142,13 @@ PIECES = (
     small("race", TWO),
     small("settle", LIMITED),
     Piece(name="P12", unit="run", units=50, ours=runs_in(LARGE), theirs=runs_in(SMALL)),
+    Piece(
+        name="P13, small",
+        unit="copy",
+        units=1_000,
+        ours=copies_of("one small dict of dicts", OURS),
+        theirs=copies_of("one small dict of dicts", PICKLE),
+    ),
     Piece(
         name="P14",
         unit="path",

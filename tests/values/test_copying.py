@@ -314,3 +314,49 @@ def test_nested_dicts_and_lists_are_copied_in_c_and_nothing_else_is(monkeypatch)
     for value in ({"a": inner}, [inner], (inner,), deque([inner]), [1], {"a": 1}):
         assert copy_value(value) == value
     assert seen == [{"a": inner}, [inner]]
+
+
+# Small dicts, which are copied in Python
+
+
+SHARED = {"s": 1}
+SMALL = {
+    "flat": {"a": 1, "b": "x", "c": None, "d": 2.5},
+    "empty": {},
+    "nested": {"id": 1, "in": {"the": {"end": {"of": NAN}}}},
+    "shared": {"a": SHARED, "b": {"c": SHARED}},
+    "more keys": {str(number): number for number in range(5)},
+    "more keys inside": {"a": {str(number): number for number in range(5)}},
+    "more dicts": {"a": {"b": {"c": {"d": {"e": 1}}}}},
+    "another container": {"a": {"b": [1]}},
+    "an object": {"a": {"b": Color.RED, "c": Touchy()}},
+    "a subclass": {"a": MyDict(b={})},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_dict_is_copied_like_any_other(name, monkeypatch) -> None:
+    small = SMALL[name]
+    copy = copy_value(small)
+    assert copy is not small
+    monkeypatch.setattr(copying, "_copy_small", lambda value: None)
+    assert shape(copy) == shape(copy_value(small))
+    assert list(copy) == list(small)
+
+
+def test_small_dict_is_not_pickled(monkeypatch) -> None:
+    monkeypatch.delattr(copying, "copy_plain")
+    for name in ("flat", "empty", "nested", "shared"):
+        assert copy_value(SMALL[name]) is not SMALL[name]
+    with pytest.raises(NameError):
+        copy_value(SMALL["more dicts"])
+
+
+def test_small_dict_keeps_cycles_aliases_and_what_is_never_copied() -> None:
+    small = {"nan": NAN, "a": {"b": {}}}
+    small["a"]["around"] = small
+    small["b"] = small["a"]["b"]
+    copy = copy_value(small)
+    assert copy["a"]["around"] is copy
+    assert copy["b"] is copy["a"]["b"] is not small["b"]
+    assert copy["nan"] is NAN

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from trio_steps._core.errors import StepInputError, StepOutputError, listed
 from trio_steps._core.step import type_of
+from trio_steps._values.kinds import UNCOPIED
 
 from .context import Context, Store, as_output, unawaited
-from .copies import UNCOPIED, Copies
+from .copies import Copies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Final, final
 
 from trio_steps._core.events.observers import logger
 from trio_steps._values.copying import copy_value
-from trio_steps._values.kinds import PLAIN
+from trio_steps._values.kinds import UNCOPIED
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 LONG: Final = 0.25
 """Seconds that a copy may take before it is reported."""
-
-UNCOPIED: Final = frozenset(map(id, PLAIN))
-"""The ids of types whose values are never copied."""
 
 
 @final

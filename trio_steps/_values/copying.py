@@ -13,8 +13,8 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, final
 
 from .containers import DICT, LIST
-from .form import Container, Frozen, Mutable
-from .kinds import COPIED, KINDS, PLAIN, UNSEEN, kind_of
+from .form import Container, Frozen, Mutable, class_of
+from .kinds import COPIED, KINDS, PLAIN, UNCOPIED, UNSEEN, kind_of
 from .plain import copy_plain
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _get: Final = KINDS.get
+
+_FEW: Final = 4
+"""The most dicts in a small value, and keys in each of them. `copy_plain` takes two microseconds for any value."""
 
 
 def _is_flat(kind: Container, value: object) -> bool:
@@ -51,10 +54,37 @@ def copy_value(value: T) -> T:
         kind = kind_of(type(value))
     if not isinstance(kind, Container):
         return value
+    if kind is DICT:
+        original: Any = value
+        small: T | None = _copy_small(original)
+        if small is not None:
+            return small
     if _is_flat(kind, value):
         return cast("T", kind.begin(value)) if isinstance(kind, Mutable) and not kind.frozen else value
     copy = copy_plain(value) if kind is DICT or kind is LIST else None
     return cast("T", _Copier().copy(value) if copy is None else copy)
+
+
+def _copy_small(value: dict[Any, Any]) -> Any:
+    """Return a copy of `value`; None unless it consists of few small dicts, and of what is never copied."""
+    if len(value) > _FEW:
+        return None
+    copy = value.copy()
+    copies = {id(value): copy}
+    unfinished = [copy]
+    for made in unfinished:  # the list grows
+        for key, part in made.items():
+            if class_of(part) is dict:
+                inner = copies.get(id(part))
+                if inner is None:
+                    if len(copies) == _FEW or len(part) > _FEW:
+                        return None
+                    copies[id(part)] = inner = part.copy()
+                    unfinished.append(inner)
+                made[key] = inner  # the keys stay the same
+            elif id(class_of(part)) not in UNCOPIED:
+                return None
+    return copy
 
 
 @final

@@ -27,6 +27,9 @@ COPIED: Final[frozenset[type[Any]]] = frozenset(kind for kind in CONTAINERS if k
 PLAIN: Final[frozenset[type[Any]]] = frozenset({*SCALARS, *_NEVER})
 """Types whose values are never copied."""
 
+UNCOPIED: Final = frozenset(map(id, PLAIN))
+"""The ids of these types."""
+
 MOST: Final = 1_000
 """The most classes that are known at once, because a form keeps its class alive, and a program may make many."""
 

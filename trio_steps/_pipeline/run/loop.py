@@ -38,10 +38,10 @@ from trio_steps._core.scope import Scope, current, current_scope, scope_of
 from trio_steps._core.step import observe_end, observe_error, type_of
 from trio_steps._pipeline.call import Function, call, output_of, replacement_of
 from trio_steps._pipeline.context import EVERYTHING, Inputs, Output, Store, as_output, merge
-from trio_steps._pipeline.copies import UNCOPIED
 from trio_steps._pipeline.definition import Branch, Each, Group, Repeat, Row, Wait
 from trio_steps._values.copying import copy_value
 from trio_steps._values.described import described
+from trio_steps._values.kinds import UNCOPIED
 
 from .attempts import KeptAttempts
 from .hooks import Audience, HookFailedError, Reporter, forgiven, without_carriers
