@@ -147,3 +147,14 @@ async def test_path_that_leaves_a_nursery_open_fails_and_its_task_is_not_used_ag
         assert disposed == ["value"]
         if isinstance(limit, trio.CapacityLimiter):
             assert limit.borrowed_tokens == 0
+
+
+async def test_token_of_a_path_that_leaves_a_nursery_open_is_free_for_the_next_path() -> None:
+    """Paths that start one after another have a task each, under a token that the task before it took."""
+    limiter = trio.CapacityLimiter(1)
+
+    async def leaves() -> None:
+        await trio.open_nursery().__aenter__()
+
+    bad, good = await settle(leaves, lambda: limiter.borrowed_tokens, concurrency=limiter, stagger=0)
+    assert (bad.status, good.value, limiter.borrowed_tokens) == ("rejected", 1, 0)

@@ -183,16 +183,22 @@ async def test_function_that_is_trusted_is_found_out_at_the_end_of_a_stretch(kin
     assert report.endswith("paths) of fork 'f' ended with its own cancel scope still open")
 
 
+def all_of(first: int, last: int) -> str:
+    return " or ".join(repr(f"path#{number}") for number in range(first, last + 1))
+
+
 @pytest.mark.parametrize(
-    ("leaking", "names", "found_out"),
+    ("trusted", "leaking", "names", "found_out"),
     [
-        (2, " or ".join(f"'path#{number}'" for number in range(2, 18)), 17),
-        (18, "'path#18' or … or 'path#145' (128 paths)", 145),
-        (146, "'path#146' or … or 'path#273' (128 paths)", 273),
+        (False, 2, all_of(2, 17), 17),
+        (False, 18, "'path#18' or … or 'path#145' (128 paths)", 145),
+        (False, 146, "'path#146' or … or 'path#273' (128 paths)", 273),
+        (True, 1, "'path' or … or 'path#128' (128 paths)", 128),
+        (True, 129, "'path#129' or … or 'path#256' (128 paths)", 256),
     ],
 )
 async def test_worker_looks_for_open_scopes_after_1_and_16_and_from_then_on_every_128_paths(
-    leaking: int, names: str, found_out: int
+    trusted: bool, leaking: int, names: str, found_out: int
 ) -> None:
     tasks, events = Tasks(), list[Event]()
 
@@ -201,6 +207,9 @@ async def test_worker_looks_for_open_scopes_after_1_and_16_and_from_then_on_ever
         if len(tasks.seen) == leaking:
             trio.CancelScope().__enter__()
 
+    path.__code__ = path.__code__.replace()  # the tests have a code object each, so that none is trusted yet
+    if trusted:  # then it looks every 128 paths from the start
+        trust.trust(path.__code__)
     await fork("f", mode="all", paths=[path] * 300, concurrency=1).run(observers=[events.append])
     assert reports_of(events) == [f"path {names} of fork 'f' ended with its own cancel scope still open"]
     assert tasks.seen.index(tasks.seen[-1]) == found_out  # the first path of another worker

@@ -13,8 +13,8 @@ has 16 such fences at most at a time. Other paths that are not trusted run witho
 after them: a thousand losers of a race never end by themselves, and a fence for each would double what they cost.
 
 A worker also has a fence around the paths that it runs. It closes that fence after each path that failed, because that
-is where clean-up is missed, and otherwise after 1, 16 and 128 paths. A worker that finds a scope open is replaced.
-Where each path has its own task, an open scope can't affect other paths.
+is where clean-up is missed. Otherwise it does so after 1, 16 and 128 paths, or, if every path is trusted, after 128. A
+worker that finds a scope open is replaced. Where each path has its own task, an open scope can't affect other paths.
 
 What is deliberately not done: checking after each path of a trusted function. A function that leaves a scope open only
 now and then, and returns a value, can affect the paths that its worker runs after it, 127 at most. Where each path has

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 STRETCH: Final = 32
 """The most paths that are run or started in a row without a checkpoint."""
 
+_LONGEST: Final = 4 * STRETCH
+"""The most paths that run before their worker looks for cancel scopes that they left open."""
+
 
 @final
 class Member:
@@ -203,13 +206,13 @@ class Crew:
         fork = self._fork
         source, member = fork.source, Member(self, trio.lowlevel.current_task(), lender)
         try:
-            length, clean = 1, True
+            length, clean = 1 if fork.fencing else _LONGEST, True
             while clean:
                 fence = Fence(fork, member.ran)
                 with fence:
                     clean = await run_paths(fork, member, length)
                 clean = clean and fence.clean
-                length = min(16 * length, 4 * STRETCH)
+                length = min(16 * length, _LONGEST)
                 member.end_lease()
                 member.ran.clear()
         finally:
