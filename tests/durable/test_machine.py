@@ -509,6 +509,9 @@ class Machine(RuleBasedStateMachine):
             return
         if isinstance(result, DiedError):
             result = self.run(lambda process: move(run_id, process, target), 0)
+            if isinstance(result, ConfigError):  # no store can tell that it never got there
+                assert run_id not in self.stored(1)
+                result = self.run(lambda process: move(run_id, process, target, instead=True), 0)
             assert result is None or isinstance(result, KeyError), result  # the move was already complete
         else:
             assert result is None, result
