@@ -317,10 +317,13 @@ async def test_fork_whose_paths_function_takes_nothing_is_given_no_input_by_the_
 
 @pytest.fixture
 def hole(monkeypatch):
-    """What leaves an argument of a partial open. Before Python 3.14, any object can stand for it."""
+    """Return what leaves an argument of a partial open. Before Python 3.14, any object can stand for it.
+
+    It is a function that does so, because pytest-trio can't pass a Placeholder on.
+    """
     hole = getattr(functools, "Placeholder", None) or object()
     monkeypatch.setattr(describe, "_PLACEHOLDER", hole)
-    return hole
+    return lambda: hole
 
 
 @pytest.mark.parametrize(
@@ -336,7 +339,7 @@ def hole(monkeypatch):
 )
 def test_argument_that_a_partial_leaves_open_is_required(hole, given, told) -> None:
     with pytest.raises(ConfigError) as caught:
-        describe.check_arguments(partial(*given(hole)), partial(*given(hole)).func.__name__, has_input=None)
+        describe.check_arguments(partial(*given(hole())), partial(*given(hole())).func.__name__, has_input=None)
     assert str(caught.value).startswith(told)
 
 
@@ -344,7 +347,7 @@ async def test_path_with_an_argument_left_open_says_what_it_lacks(hole) -> None:
     def refuses(first, second):
         raise TypeError("Python itself refuses such a call")
 
-    path = partial(refuses, hole, 2)
+    path = partial(refuses, hole(), 2)
     for [result] in (await settle(path), await settle(iter([path])), await fork("f", mode="settle", paths=[path])()):
         assert isinstance(result.error, ConfigError)
         assert str(result.error).startswith("path 'refuses' requires 'first', and is called without arguments: give it")

@@ -99,7 +99,7 @@ def test_key_error_of_the_copying_is_not_taken_for_a_missing_key(fn) -> None:
             return 7
 
     odd = Odd()
-    value = {(odd, (1,)): [1]}
+    value = {odd: [1]}
     odd.hashable = False
     with pytest.raises(KeyError, match="odd"):
         run(fn, {"second": value, "third": value, "first": 1})
