@@ -18,7 +18,8 @@ import tricycle
 import trio
 import trio_util
 
-from trio_steps import race, stream
+from trio_steps import race, settle, stream
+from trio_steps._fork.engine import trust
 from trio_steps.testing import Probe, explore, run_once, sweep_cancellation, sweep_timeouts
 
 if TYPE_CHECKING:
@@ -370,6 +371,28 @@ def test_cancellation_that_meets_another_is_no_finding(program: Any) -> None:
 def test_cancellation_that_is_swallowed_is_found_though_it_meets_another(program: Any) -> None:
     report = sweep_timeouts(functools.partial(program, wait=swallows))
     assert "cancellation" in [failure.finding.invariant for failure in report.failures], str(report)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_first_sweep_in_a_process_finds_what_the_second_does(program: Any) -> None:
+    """Paths that have not run before run in a scope more, which must not shift the others."""
+    swallowing = functools.partial(program, wait=swallows)
+    with trust.afresh():
+        first = sweep_timeouts(swallowing)
+        assert str(first) == str(sweep_timeouts(swallowing))
+    assert not first.ok
+
+
+def test_run_has_the_same_points_whatever_ran_before() -> None:
+    """A worker looks for open scopes more often as long as it runs paths that have not run before."""
+
+    async def program(probe: Probe) -> None:
+        await settle(*[lambda: None] * 200, concurrency=2)
+
+    with trust.afresh():
+        first, second = (sweep_cancellation(program) for _ in range(2))
+    assert first.ok
+    assert (first.points, first.runs) == (second.points, second.runs)
 
 
 def test_whole_program_is_cancelled_and_a_scope_that_is_shielded_in_the_meantime_catches_that() -> None:

@@ -6,6 +6,7 @@ through all of the code: for a long function that takes more than everything els
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,8 @@ from trio_steps._core.entry import StepEntry
 from trio_steps._core.function import Guarded
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from trio_steps._fork.paths import Call
 
 _DEEPEST: Final = 100
@@ -34,6 +37,21 @@ def is_trusted(code: object) -> bool:
     """Tell whether `code` has run in a fence and left nothing open."""
     known = _trusted.get(id(code))
     return known is not None and known() is code
+
+
+@contextmanager
+def afresh() -> Generator[None]:
+    """Trust nothing at first, as in a new process, and forget at the end what has been trusted inside.
+
+    A path that is not trusted runs in another way. So runs that are compared must begin with the same trust.
+    """
+    before = dict(_trusted)
+    _trusted.clear()
+    try:
+        yield
+    finally:
+        _trusted.clear()
+        _trusted.update((key, known) for key, known in before.items() if known() is not None)
 
 
 def code_of(call: Call) -> object:

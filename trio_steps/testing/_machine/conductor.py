@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
 
+from trio_steps._fork.engine.trust import afresh
 from trio_steps.testing._findings import Finding
 from trio_steps.testing._places import short_name
 
@@ -134,6 +135,7 @@ class Conductor(trio.abc.Clock, trio.abc.Instrument):
         self.gate = maker.send(None)
         try:
             with ExitStack() as stack:
+                stack.enter_context(afresh())
                 stack.enter_context(self.probe.counting())
                 stack.enter_context(self.lookout.watching(self))
                 if self.scopes is not None:
