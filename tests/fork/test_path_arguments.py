@@ -316,14 +316,12 @@ async def test_fork_whose_paths_function_takes_nothing_is_given_no_input_by_the_
 
 
 @pytest.fixture
-def hole(monkeypatch):
+def hole():
     """Return what leaves an argument of a partial open. Before Python 3.14, any object can stand for it.
 
     It is a function that does so, because pytest-trio can't pass a Placeholder on.
     """
-    hole = getattr(functools, "Placeholder", None) or object()
-    monkeypatch.setattr(describe, "_PLACEHOLDER", hole)
-    return lambda: hole
+    return lambda: describe._PLACEHOLDER
 
 
 @pytest.mark.parametrize(

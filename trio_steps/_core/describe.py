@@ -150,13 +150,11 @@ def takes_input(fn: Callable[..., Any]) -> bool:
     return bool(required)
 
 
-_PLACEHOLDER: Final[object] = getattr(functools, "Placeholder", None)  # since Python 3.14
+_PLACEHOLDER: Final[object] = getattr(functools, "Placeholder", object())  # nothing is that before Python 3.14
 
 
 def holes_in(args: tuple[object, ...]) -> list[int]:
     """Return which of the arguments of a partial are left open with ``functools.Placeholder``."""
-    if _PLACEHOLDER is None:
-        return []
     return [number for number, arg in enumerate(args) if arg is _PLACEHOLDER]
 
 
