@@ -176,25 +176,22 @@ def test_hundred_cancelled_runs_do_not_wait_in_turn_for_others_who_hold_the_data
     async def main() -> None:
         waiting = 0
         all_wait = trio.Event()
-        async with trio.open_nursery() as nursery:
 
-            async def wait() -> None:
-                nonlocal waiting
-                waiting += 1
-                if waiting == 100:
-                    all_wait.set()
-                await trio.sleep_forever()
+        async def wait() -> None:
+            nonlocal waiting
+            waiting += 1
+            if waiting == 100:
+                all_wait.set()
+            await trio.sleep_forever()
 
-            for number in range(100):
-                run = Pipeline("p").step("wait", wait).run
-                nursery.start_soon(lambda run=run, number=number: run({}, store=store, run_id=str(number)))
-            await all_wait.wait()
-            with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
+            async with trio.open_nursery() as nursery:
+                for number in range(100):
+                    run = Pipeline("p").step("wait", wait).run
+                    nursery.start_soon(lambda run=run, number=number: run({}, store=store, run_id=str(number)))
+                await all_wait.wait()
                 connection.execute("BEGIN EXCLUSIVE")
                 nursery.cancel_scope.cancel()
-                with trio.CancelScope(shield=True):
-                    while len(nursery.child_tasks):
-                        await trio.sleep(0.001)
 
     trio.run(main)
     threads = [name for name in busy if name != "MainThread" and "_release_later" not in name]
