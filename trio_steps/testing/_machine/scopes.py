@@ -31,7 +31,6 @@ import trio
 
 from trio_steps._core.errors import leaves
 from trio_steps._core.scope import current
-from trio_steps._fork.engine.fence import Fence
 from trio_steps.testing._patches import patched
 from trio_steps.testing._places import Place, place_of_entering
 
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
 _MANAGER: Final[Any] = type(trio.open_nursery(strict_exception_groups=True))
 _OPENS_NURSERY: Final = _MANAGER.__aenter__.__code__
 _SLEEPS: Final[Any] = trio.sleep_until.__code__  # it uses a scope with a deadline, which is not a timeout
-_FENCES: Final[Any] = Fence.__enter__.__code__  # its scope has no deadline, and is there for some paths only
 
 
 @final
@@ -186,7 +184,7 @@ class Scopes:
             entered = enter(scope)
             frame = inspect.currentframe()
             caller = frame.f_back.f_code if frame is not None and frame.f_back is not None else None
-            if caller is not _SLEEPS and caller is not _FENCES and trio.lowlevel.in_trio_task():
+            if caller is not _SLEEPS and trio.lowlevel.in_trio_task():
                 player = tasks.get(trio.lowlevel.current_task())
                 if player is not None:
                     self._enter(scope, player, caller is _OPENS_NURSERY)
